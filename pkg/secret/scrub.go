@@ -1,0 +1,46 @@
+package secret
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"net/url"
+	"sort"
+	"strings"
+)
+
+// minScrub is the length below which a secret is not searched for on its own:
+// taking every "a" out of a message hides nothing and destroys the message.
+const minScrub = 4
+
+// Scrub returns s with every occurrence of the secrets replaced by [Redacted]:
+// in clear, as base64 (both alphabets, with and without padding), as
+// hexadecimal, URL-encoded (query and path) and JSON-escaped. Secrets of fewer
+// than four bytes are left alone.
+func Scrub(s string, secrets ...Text) string {
+	forms := make([]string, 0, 8*len(secrets))
+	for _, t := range secrets {
+		if t.Len() >= minScrub {
+			forms = appendForms(forms, t.Reveal())
+		}
+	}
+	// Longest first, so that a form that contains another goes whole.
+	sort.Slice(forms, func(i, j int) bool { return len(forms[i]) > len(forms[j]) })
+	for _, f := range forms {
+		s = strings.ReplaceAll(s, f, Redacted)
+	}
+	return s
+}
+
+func appendForms(forms []string, v string) []string {
+	raw := []byte(v)
+	forms = append(forms, v,
+		base64.StdEncoding.EncodeToString(raw), base64.RawStdEncoding.EncodeToString(raw),
+		base64.URLEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
+		hex.EncodeToString(raw), strings.ToUpper(hex.EncodeToString(raw)),
+		url.QueryEscape(v), url.PathEscape(v))
+	if j, err := json.Marshal(v); err == nil {
+		forms = append(forms, strings.Trim(string(j), `"`))
+	}
+	return forms
+}
