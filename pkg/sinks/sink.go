@@ -1,0 +1,56 @@
+package sinks
+
+import (
+	"context"
+	"errors"
+
+	"tokend/pkg/spec"
+)
+
+// What a caller may ask of an error.
+var (
+	// ErrForeign: the place no longer holds what was written there, so it is
+	// left alone.
+	ErrForeign = errors.New("the place was changed by someone else")
+	// ErrPermanent: trying again without a change (of configuration, rights,
+	// file system) is pointless; the error's text says what to change.
+	ErrPermanent = errors.New("the sink cannot be written as configured")
+)
+
+// Sink is one kind of place where values shall be. One Sink serves all blocks
+// of its kind and must be safe for concurrent use; calls for one place never
+// overlap. It tries once and never waits for its own retries.
+type Sink interface {
+	// Render turns a block's arguments, tokens and all, into what shall be
+	// there. It is pure. Place depends on arguments alone that are known when
+	// the directory is loaded, so a Render with unknown deferred arguments
+	// still gives the Place (and an error that is ErrUnknown for the content).
+	Render(args spec.Values) (Desired, error)
+	// Check compares the place with what is desired and with what was last
+	// written (nil: never), and says in words what differs; "" when nothing
+	// does. It reads, and changes nothing.
+	Check(ctx context.Context, d Desired, last []byte) (drift string, err error)
+	// Write makes it so, atomically: a reader sees the old or the new, never a
+	// mixture, also after a crash. It is idempotent. written is the kind's own
+	// account of what it wrote and where (no value in clear; it is stored
+	// sealed), enough for Check and Remove after the block is gone.
+	Write(ctx context.Context, d Desired, last []byte) (written []byte, err error)
+	// Remove takes away what was written, if it is still what was written:
+	// ErrForeign otherwise, and nothing is touched. A place that is gone
+	// already is success.
+	Remove(ctx context.Context, written []byte) error
+	// Paths are the files whose events mean that somebody may have changed the
+	// place; nil for a place that is not a file.
+	Paths(written []byte) []string
+}
+
+// ErrUnknown: an argument is not known yet.
+var ErrUnknown = errors.New("an argument is not known yet")
+
+// Desired is what shall be at a place. Content is opaque to everyone but the
+// kind that made it.
+type Desired struct {
+	Place   string // canonical name of the place, unique over all kinds: "file:/run/x", "vault_kv:vault.main/kv/path"
+	Target  string // what is shared by many places and can stall: "" for files, "vault.main" for a Vault
+	Content any
+}
