@@ -187,6 +187,7 @@ type Sink struct {
 	Delivered map[string]uint64 // credential address -> generation that the place holds
 	WrittenAt time.Time
 	Notify    []string // hooks that have not run since the last write
+	Leaving   [][]byte // accounts of places that it was moved away from and that are not cleaned yet
 	Failure   *Failure
 	Removing  *Removing
 	Snapshot  string // blob: the configuration that last declared it
