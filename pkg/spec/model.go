@@ -182,6 +182,10 @@ type Schema struct {
 	Doc    string
 	Attrs  []Attr
 	Blocks []NestedBlock
+	// Unique names the arguments of a sink that say where it is; two sinks with
+	// the same values there are an error. A path of one kind also collides with
+	// the same path of another.
+	Unique []string
 }
 
 // Attr is one argument.
@@ -199,6 +203,9 @@ type Attr struct {
 	Oneof []string
 	// Duration says that the string must parse by time.ParseDuration.
 	Duration bool
+	// Path says that the string names a file: a relative one is relative to the
+	// configuration's directory, and the value comes out absolute.
+	Path bool
 	Default  string // as shown in documentation; the kind applies it itself
 	Doc      string
 }

@@ -1,0 +1,83 @@
+package spec
+
+import (
+	"io/fs"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+
+	"tokend/pkg/secret"
+)
+
+// Options are what a directory is loaded with, beside its own files.
+type Options struct {
+	// Catalog has the built-in provider types, *.hcl at its root.
+	Catalog fs.FS
+	// Vars are values given on the command line (--var), raw: they are read by
+	// the variable's type, as Terraform does.
+	Vars map[string]string
+	// VarFiles are files of `name = value` in HCL, or JSON when named *.json;
+	// later ones win.
+	VarFiles []string
+	// Environ is the environment ("NAME=value") in which TOKEND_VAR_name is
+	// looked up. Precedence: environment, files, Vars, the last one wins.
+	Environ []string
+	// HostName is what `host.name` says.
+	HostName string
+	// Version of this program, for `required_version`; empty: not checked.
+	Version string
+	// Sinks, Secrets and Hooks have the schema of each kind that may be
+	// declared; Auths those of a vault's auth blocks.
+	Sinks, Secrets, Hooks, Auths map[string]Schema
+	// Vault is the schema of `vault` blocks, but for their auth block.
+	Vault Schema
+	// Previous is a configuration of the same directory that was loaded before.
+	// Files whose bytes are the same as then are not parsed again.
+	Previous *Config
+}
+
+// Scope gives an evaluation what configuration does not hold. With a nil func,
+// such values are unknown (and marked), which is no error.
+type Scope struct {
+	// Secret returns the value of a secret instance, unmarked; it is marked
+	// before it meets an expression.
+	Secret func(Address) (cty.Value, error)
+	// Credential returns the attributes of a credential instance.
+	Credential func(Address) (Attributes, error)
+}
+
+// Attributes are those of a credential that has a token.
+type Attributes struct {
+	AccessToken  secret.Text
+	RefreshToken secret.Text // used only with expose_refresh_token
+	Header       secret.Text
+	TokenType    string
+	HeaderName   string
+	ExpiresAt    time.Time // zero: no expiry is known, the attribute is null
+	ObtainedAt   time.Time
+	Scopes       []string
+	Generation   uint64
+	Outputs      Values
+}
+
+// Moved is a `moved` block: what was declared as From is To now. Both are
+// instances, or both are whole blocks.
+type Moved struct {
+	From, To Address
+	Range    hcl.Range
+}
+
+// Removed is a `removed` block: From is forgotten and not revoked.
+type Removed struct {
+	From  Address
+	Range hcl.Range
+}
+
+// Import is an `import` block: a refresh token that exists already is adopted
+// by the credential To. [Config.ImportValues] gives the token.
+type Import struct {
+	To    Address
+	Uses  []Address
+	Range hcl.Range
+}
