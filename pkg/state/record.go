@@ -100,6 +100,7 @@ type Grant struct {
 	ExpiresAt    time.Time // zero: unknown
 	RefreshUntil time.Time // when the refresh token ends; zero: unknown
 	Rotation     Rotation
+	RefreshState RefreshState // whether the refresh token may be spent
 	RedirectURI  string
 	Origins      []string          // scheme://host:port that its type's requests had
 	InputHashes  map[string]string // keyed hashes of what the configuration gave, by input; also "scopes", "grant", "redirect_uri"
@@ -116,6 +117,16 @@ const (
 	RotationUnknown Rotation = iota // no refresh yet: single use until shown otherwise
 	RotationKept                    // a refresh left it as it was
 	RotationRotated                 // a refresh replaced it
+)
+
+// RefreshState says whether a grant's refresh token may be spent.
+type RefreshState uint8
+
+// What is known of a refresh token.
+const (
+	RefreshUsable        RefreshState = iota
+	RefreshIndeterminate              // a reply to it was lost: it may have been spent
+	RefreshRefused                    // the provider refused it
 )
 
 // Retired says why and since when a grant is given up.
