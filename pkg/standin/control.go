@@ -296,7 +296,10 @@ func decodeStrict(body []byte, v any) error {
 // UnmarshalJSON reads the members that are there and leaves the others; unknown ones are an error.
 func (r *Rules) UnmarshalJSON(body []byte) error {
 	type plain Rules // without this method
-	return decodeDurations(body, (*plain)(r))
+	if err := decodeDurations(body, (*plain)(r)); err != nil {
+		return err
+	}
+	return r.check()
 }
 
 // UnmarshalJSON reads the members that are there and leaves the others; unknown ones are an error.

@@ -1,6 +1,10 @@
 package standin
 
-import "time"
+import (
+	"fmt"
+	"slices"
+	"time"
+)
 
 // API names one of the APIs that a Server stands in for, by the label of its provider type.
 type API string
@@ -173,6 +177,23 @@ func (r Rules) over(base Rules) Rules {
 	pick(&r.ScopesInState, base.ScopesInState)
 	pick(&r.RequirePKCE, base.RequirePKCE)
 	return r
+}
+
+// check finds a value that means nothing.
+func (r *Rules) check() error {
+	switch {
+	case !slices.Contains([]Rotation{RotateAsPage, RotateKeep, RotateOmit, RotateAdd, RotateSingleUse}, r.Rotate):
+		return fmt.Errorf("reading rules: unknown rotate %q", r.Rotate)
+	case !slices.Contains([]Toggle{AsPage, On, Off}, r.InvalidateOnRefresh):
+		return fmt.Errorf("reading rules: unknown invalidate_on_refresh %q", r.InvalidateOnRefresh)
+	case !slices.Contains([]SessionKind{Independent, OnePerAccount, SharedGrant}, r.Session):
+		return fmt.Errorf("reading rules: unknown session %q", r.Session)
+	case !slices.Contains([]ExpiryForm{ExpiryAsPage, ExpiryNumber, ExpiryString, ExpiryMissing, ExpiryWord, ExpiryZero, ExpiryNegative}, r.ExpiresIn):
+		return fmt.Errorf("reading rules: unknown expires_in %q", r.ExpiresIn)
+	case !slices.Contains([]int{0, 400, 500}, r.RefusedStatus):
+		return fmt.Errorf("reading rules: refused_status must be 400 or 500, not %d", r.RefusedStatus)
+	}
+	return nil
 }
 
 func pick[T comparable](v *T, fallback T) {

@@ -146,6 +146,7 @@ type front struct {
 type call struct {
 	*service
 	r       *http.Request
+	way     route
 	rules   *Rules
 	now     time.Time
 	in      fields
@@ -162,7 +163,7 @@ func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.now = f.server.now()
 	out := f.prepare(c)
 	if out == nil {
-		out = f.perform(c)
+		out = c.perform()
 	}
 	// The books are written before the reply: who has read a reply finds its request there.
 	c.note(out)
@@ -181,6 +182,7 @@ func (f front) prepare(c *call) *reply {
 	if !known && f.match != nil {
 		way, known = f.match(c.r.URL.Path)
 	}
+	c.way = way
 	if !known {
 		return c.refuse(http.StatusNotFound, "not_found", "there is no such endpoint")
 	}
@@ -199,18 +201,14 @@ func (f front) prepare(c *call) *reply {
 }
 
 // perform carries a request out, unless a fault says not to.
-func (f front) perform(c *call) *reply {
-	way, known := f.routes[c.r.URL.Path]
-	if !known {
-		way, _ = f.match(c.r.URL.Path)
-	}
-	if c.fault = f.server.faults.take(c); c.fault == nil {
-		return way.act(c)
+func (c *call) perform() *reply {
+	if c.fault = c.server.faults.take(c); c.fault == nil {
+		return c.way.act(c)
 	}
 	if !c.fault.acts() {
 		return &reply{status: 0, act: actFault}
 	}
-	out := way.act(c)
+	out := c.way.act(c)
 	if c.fault.hides() {
 		c.hide(out)
 	}
