@@ -54,7 +54,7 @@ func OIDC(t testing.TB, options OIDCOptions) *OIDCServer {
 		t.Fatal(err)
 	}
 	s := &OIDCServer{t: t}
-	s.proc, s.Issuer = start(t, Script(t, "oidc.mjs", string(arg)))
+	s.proc, s.Issuer = start(t, Script(t, "oidc.mjs", string(arg)), "listening on ")
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("OpenID provider said:\n%s", s.proc.said)

@@ -17,18 +17,18 @@ const startTimeout = 60 * time.Second
 // stopTimeout is what a process has for stopping by itself before it is killed.
 const stopTimeout = 10 * time.Second
 
-// process is a child that says on its first line of output where it listens and
+// process is a child that says on its first line of output that it is ready, and
 // that stops when its standard input ends.
 type process struct {
 	cmd    *exec.Cmd
-	stdin  io.Closer
+	stdin  io.WriteCloser
 	said   *tail
 	exited chan struct{} // closed once the child was waited for
 }
 
-// start runs the command and returns it with the rest of its first line after
-// "listening on ".
-func start(t testing.TB, cmd *exec.Cmd) (*process, string) {
+// start runs the command and returns it with what follows the prefix on its first
+// line, such as the address that it listens on.
+func start(t testing.TB, cmd *exec.Cmd, prefix string) (*process, string) {
 	t.Helper()
 	p := &process{cmd: cmd, said: &tail{limit: 64 << 10}, exited: make(chan struct{})}
 	cmd.Stderr = p.said
@@ -57,11 +57,11 @@ func start(t testing.TB, cmd *exec.Cmd) (*process, string) {
 
 	select {
 	case line := <-first:
-		if addr, ok := strings.CutPrefix(strings.TrimSpace(line), "listening on "); ok {
+		if addr, ok := strings.CutPrefix(strings.TrimSpace(line), prefix); ok {
 			return p, addr
 		}
 		p.kill()
-		t.Fatalf("starting %s: it said %q and not where it listens\n%s", cmd.Path, line, p.said)
+		t.Fatalf("starting %s: its first line is %q and not %q\n%s", cmd.Path, line, prefix, p.said)
 	case <-time.After(startTimeout):
 		p.kill()
 		t.Fatalf("starting %s: it said nothing within %v\n%s", cmd.Path, startTimeout, p.said)

@@ -102,7 +102,7 @@ func (v *VaultServer) useTLS() {
 func (v *VaultServer) start(listen string) {
 	v.t.Helper()
 	args := append([]string{"-listen", listen, "-data", v.data}, v.tls...)
-	v.proc, v.Addr = start(v.t, exec.Command(v.binary, args...))
+	v.proc, v.Addr = start(v.t, exec.Command(v.binary, args...), "listening on ")
 }
 
 // Stop ends the server in an orderly way; its address then refuses connections.
