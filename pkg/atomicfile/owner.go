@@ -137,3 +137,13 @@ func unknownOwner(what, name string, err error) error {
 	}
 	return fmt.Errorf("looking up %s %q: %w", what, name, err)
 }
+
+// Owner returns the ids of the owner and group that the attributes ask for, -1
+// for one that they leave open.
+func (w *Writer) Owner(a Attr) (uid, gid int, err error) {
+	who, err := w.owners.resolve(a.Owner, a.Group)
+	if err != nil {
+		return noID, noID, err
+	}
+	return who.uid, who.gid, nil
+}

@@ -1,0 +1,71 @@
+// Package filesink is the sink kind "file": one file with any text in it, such
+// as a bare token, or a whole configuration file that contains one.
+//
+//	sink "file" "trader" {
+//	  path    = "/run/tokend/trader.token"
+//	  content = credential.coinify.trader["alice"].access_token
+//	  owner   = "trader"
+//	  mode    = "0640"
+//	}
+//
+// [New] makes it. The file holds the content byte for byte, without a line break
+// at its end unless the content has one. How it is written, and what protects it
+// from other users, is said in tokend/pkg/atomicfile. Empty content is refused:
+// an empty token helps nobody, and a consumer that finds the old one can still
+// work.
+package filesink
+
+import (
+	"errors"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"tokend/pkg/atomicfile"
+	"tokend/pkg/sinks"
+	"tokend/pkg/sinks/internal/hostfile"
+	"tokend/pkg/spec"
+)
+
+// Sink is the kind "file". It is safe for concurrent use.
+type Sink struct {
+	hostfile.Files
+	dir string
+}
+
+var _ sinks.Sink = (*Sink)(nil)
+
+// New makes the kind. Files are written by w; relative paths are relative to
+// dir, the directory of the configuration, and refused when it is empty.
+func New(w *atomicfile.Writer, dir string) *Sink {
+	return &Sink{Files: hostfile.New(w), dir: dir}
+}
+
+// Schema lists the arguments of the kind.
+func Schema() spec.Schema {
+	return spec.Schema{
+		Doc: "One file with any text in it.",
+		Attrs: append(hostfile.Attrs(), spec.Attr{
+			Name: "content", Type: cty.String, Required: true, Deferred: true,
+			Doc: "The whole content of the file, byte for byte; it must not be empty.",
+		}),
+	}
+}
+
+// Render implements [sinks.Sink].
+func (s *Sink) Render(args spec.Values) (sinks.Desired, error) {
+	target, err := hostfile.ParseTarget(args, s.dir)
+	if err != nil {
+		return sinks.Desired{}, err
+	}
+	if !args.Cty("content").IsWhollyKnown() {
+		return target.Unknown()
+	}
+	content, err := args.Secret("content")
+	if err != nil {
+		return sinks.Desired{}, hostfile.Wrong(target.Path, err)
+	}
+	if content.Empty() {
+		return sinks.Desired{}, hostfile.Wrong(target.Path, errors.New("the content is empty; a file without its token would only break what reads it"))
+	}
+	return target.Desired(content), nil
+}

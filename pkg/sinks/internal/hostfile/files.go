@@ -1,0 +1,201 @@
+package hostfile
+
+import (
+	"context"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os/user"
+	"strconv"
+	"strings"
+
+	"tokend/pkg/atomicfile"
+	"tokend/pkg/sinks"
+)
+
+// Files is a sink without Render, for files. It is safe for concurrent use.
+type Files struct{ writer *atomicfile.Writer }
+
+// New gives Files that write by w, which several kinds share.
+func New(w *atomicfile.Writer) Files { return Files{writer: w} }
+
+// account is what is recorded of a written file. It holds no content, but a
+// plain hash of it: it is stored sealed.
+type account struct {
+	Path    string `json:"path"`
+	Size    int64  `json:"size"`
+	SHA256  string `json:"sha256"`
+	Inode   uint64 `json:"inode,omitempty"`
+	Changed int64  `json:"changed,omitempty"`
+	Mode    string `json:"mode"`
+	UID     int    `json:"uid"`
+	GID     int    `json:"gid"`
+}
+
+func (a account) fingerprint() (atomicfile.Fingerprint, error) {
+	f := atomicfile.Fingerprint{Size: a.Size, Inode: a.Inode, Changed: a.Changed}
+	sum, err := hex.DecodeString(a.SHA256)
+	if err != nil || len(sum) != len(f.SHA256) || a.Path == "" {
+		return f, errors.New("reading the account of a written file: it is damaged; remove the file by hand")
+	}
+	copy(f.SHA256[:], sum)
+	return f, nil
+}
+
+// open reads an account.
+func open(written []byte) (account, atomicfile.Fingerprint, error) {
+	var a account
+	if err := json.Unmarshal(written, &a); err != nil {
+		return a, atomicfile.Fingerprint{}, fmt.Errorf("reading the account of a written file: %w", err)
+	}
+	f, err := a.fingerprint()
+	return a, f, err
+}
+
+// Check implements [sinks.Sink].
+func (f Files) Check(ctx context.Context, d sinks.Desired, last []byte) (string, error) {
+	want, err := f.begin(ctx, d)
+	if err != nil {
+		return "", err
+	}
+	known := []atomicfile.Fingerprint{atomicfile.Sum([]byte(want.content.Reveal()))}
+	before, fp, err := open(last)
+	written := err == nil && before.Path == want.Path
+	if written {
+		if fp.SHA256 == known[0].SHA256 {
+			known[0] = fp // with its inode, for a file that may not be read
+		}
+		known = append(known, fp)
+	}
+	info, err := f.writer.Inspect(want.Path, known...)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return "missing", nil
+	case err != nil && info.Regular && errors.Is(err, fs.ErrPermission):
+		return join(append(f.metadata(info, want.Attr), "content cannot be read")), nil
+	case err != nil:
+		return "", classify(err)
+	case !info.Regular:
+		return "is " + info.Type + ", not a regular file", nil
+	}
+	return join(append(content(info.Match, written), f.metadata(info, want.Attr)...)), nil
+}
+
+// content says how the content differs: known[0] is the desired one, known[1]
+// the last that was written.
+func content(match int, written bool) []string {
+	switch {
+	case match == 0:
+		return nil
+	case match == 1:
+		return []string{"content is of an earlier version"}
+	case written:
+		return []string{"content changed by someone else"}
+	}
+	return []string{"content is not ours"}
+}
+
+// metadata says how mode, owner and group differ.
+func (f Files) metadata(info atomicfile.Info, a atomicfile.Attr) []string {
+	var out []string
+	want := a.Mode
+	if want == 0 {
+		want = 0o600
+	}
+	if info.Mode != want {
+		out = append(out, fmt.Sprintf("mode is %04o, not %04o", info.Mode, want))
+	}
+	uid, gid, err := f.writer.Owner(a)
+	if err != nil {
+		return append(out, err.Error())
+	}
+	if uid >= 0 && uid != info.UID {
+		out = append(out, fmt.Sprintf("owner is %s, not %s", userName(info.UID), a.Owner))
+	}
+	if gid >= 0 && gid != info.GID {
+		out = append(out, fmt.Sprintf("group is %s, not %s", groupName(info.GID), a.Group))
+	}
+	return out
+}
+
+func join(differences []string) string { return strings.Join(differences, "; ") }
+
+func userName(id int) string {
+	if u, err := user.LookupId(strconv.Itoa(id)); err == nil {
+		return u.Username
+	}
+	return strconv.Itoa(id)
+}
+
+func groupName(id int) string {
+	if g, err := user.LookupGroupId(strconv.Itoa(id)); err == nil {
+		return g.Name
+	}
+	return strconv.Itoa(id)
+}
+
+// Write implements [sinks.Sink].
+func (f Files) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, error) {
+	want, err := f.begin(ctx, d)
+	if err != nil {
+		return nil, err
+	}
+	w, err := f.writer.Write(want.Path, []byte(want.content.Reveal()), want.Attr)
+	if err != nil {
+		return nil, classify(err)
+	}
+	return json.Marshal(account{
+		Path: want.Path,
+		Size: w.Fingerprint.Size, SHA256: w.Fingerprint.Hex(), Inode: w.Fingerprint.Inode, Changed: w.Fingerprint.Changed,
+		Mode: fmt.Sprintf("%04o", w.Mode), UID: w.UID, GID: w.GID,
+	})
+}
+
+// Remove implements [sinks.Sink].
+func (f Files) Remove(ctx context.Context, written []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	a, fp, err := open(written)
+	if err != nil {
+		return fmt.Errorf("%w: %w", sinks.ErrPermanent, err)
+	}
+	if _, err := f.writer.Remove(a.Path, fp); err != nil {
+		return classify(err)
+	}
+	return nil
+}
+
+// Paths implements [sinks.Sink].
+func (f Files) Paths(written []byte) []string {
+	a, _, err := open(written)
+	if err != nil {
+		return nil
+	}
+	return []string{a.Path}
+}
+
+// begin returns what a caller passes back to us.
+func (f Files) begin(ctx context.Context, d sinks.Desired) (desired, error) {
+	if err := ctx.Err(); err != nil {
+		return desired{}, err
+	}
+	want, ok := d.Content.(desired)
+	if !ok {
+		return desired{}, fmt.Errorf("writing %s: %w", d.Place, sinks.ErrUnknown)
+	}
+	return want, nil
+}
+
+// classify tells the queue what trying again is good for.
+func classify(err error) error {
+	switch {
+	case errors.Is(err, atomicfile.ErrChanged):
+		return fmt.Errorf("%w: %w", sinks.ErrForeign, err)
+	case atomicfile.Permanent(err):
+		return fmt.Errorf("%w: %w", sinks.ErrPermanent, err)
+	}
+	return err
+}
