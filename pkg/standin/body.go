@@ -222,7 +222,7 @@ func (p *objectParser) text() (string, bool) {
 			raw := p.b[start:p.i]
 			p.i++
 			if !escaped {
-				return string(raw), true
+				return intern(raw), true
 			}
 			var s string
 			err := json.Unmarshal(p.b[start-1:p.i], &s)
@@ -235,6 +235,27 @@ func (p *objectParser) text() (string, bool) {
 		}
 	}
 	return "", false
+}
+
+// intern is string(b) without an allocation for the texts that most requests have.
+func intern(b []byte) string {
+	switch string(b) {
+	case "grant_type":
+		return "grant_type"
+	case "email":
+		return "email"
+	case "partnerId":
+		return "partnerId"
+	case "login":
+		return "login"
+	case "password":
+		return "password"
+	case "refresh_token":
+		return "refresh_token"
+	case "offline_token":
+		return "offline_token"
+	}
+	return string(b)
 }
 
 // quoteName makes a name from a request fit to be shown: cut, and without what could be mistaken for markup.

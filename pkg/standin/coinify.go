@@ -140,6 +140,6 @@ func (c *call) protected(value, scope string) *reply {
 func (c *call) unauthorized() *reply {
 	out := c.refuse(http.StatusUnauthorized, "invalid_token", "the access token is missing, unknown or no longer valid")
 	out.act = actProtected
-	out.header = http.Header{"WWW-Authenticate": {`Bearer error="invalid_token"`}}
+	out.header = http.Header{"Www-Authenticate": {`Bearer error="invalid_token"`}}
 	return out
 }

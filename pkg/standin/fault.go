@@ -44,8 +44,8 @@ const (
 	FaultExpiryZero    FaultKind = "expiry_zero"    // (acts) a lifetime of 0
 )
 
-// Fault is one way to fail and the requests that it befalls. Malformed requests are refused as ever and use
-// up no fault.
+// Fault is one way to fail and the requests that it befalls. A request with the wrong method, path, content type
+// or syntax is refused as ever and uses up no fault.
 type Fault struct {
 	Kind FaultKind `json:"kind"`
 

@@ -129,7 +129,9 @@ func (c *call) renew(t *token) *reply {
 // again answers a spent refresh token: with the same pair inside the replay window, else it is reuse.
 func (c *call) again(t *token) *reply {
 	l, s := c.l, t.session
-	if t.next != nil && c.now.Sub(t.dead) < c.rules.ReplayWindow && t.next.refresh.alive(c.now) {
+	// A request that was read before the one that spent the token, and comes to the ledger after it, is no replay
+	// where there is no window.
+	if c.rules.ReplayWindow > 0 && t.next != nil && c.now.Sub(t.dead) < c.rules.ReplayWindow && t.next.refresh.alive(c.now) {
 		l.counts.Replays++
 		t.next.access.unseen, t.next.refresh.unseen = false, false
 		return &reply{status: 200, pair: t.next, act: actReplay}

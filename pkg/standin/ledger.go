@@ -179,11 +179,12 @@ func (l *ledger) issue(s *session, kind tokenKind, expires time.Time, form Expir
 // appendix A, which finds out a client that does not encode its form.
 func (l *ledger) random(kind tokenKind) string {
 	var raw [31]byte
-	_, _ = l.rng.Read(raw[:])
+	var text [44]byte
+	_, _ = l.rng.Read(raw[:]) // never fails
 	if kind == refreshToken {
-		return base64.StdEncoding.EncodeToString(raw[:])
+		return string(base64.StdEncoding.AppendEncode(text[:0], raw[:]))
 	}
-	return base64.RawURLEncoding.EncodeToString(raw[:])
+	return string(base64.RawURLEncoding.AppendEncode(text[:0], raw[:]))
 }
 
 // jwt makes a JWT as in the examples on Apirone's page: an HS256 signature over `l` and `exp`.

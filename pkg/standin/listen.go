@@ -102,8 +102,11 @@ func (run *Running) serve(address string, handler http.Handler, secured *tls.Con
 		return "", err
 	}
 	server := &http.Server{
-		Handler: handler, TLSConfig: secured, ReadHeaderTimeout: 30 * time.Second,
+		Handler: handler, ReadHeaderTimeout: 30 * time.Second,
 		ErrorLog: log.New(io.Discard, "", 0), // clients that trust nothing and kill -9 are what it is for
+	}
+	if secured != nil {
+		server.TLSConfig = secured.Clone() // net/http writes into it
 	}
 	run.all = append(run.all, server)
 	run.done.Go(func() {

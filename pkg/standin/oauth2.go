@@ -97,7 +97,7 @@ func oauth2Client(c *call) (Client, *reply) {
 func oauth2Unknown(c *call) *reply {
 	out := c.refuseClient("the client is unknown, or its authentication failed")
 	if c.r.Header.Get("Authorization") != "" {
-		out.header = http.Header{"WWW-Authenticate": {`Basic realm="standin"`}}
+		out.header = http.Header{"Www-Authenticate": {`Basic realm="standin"`}}
 	}
 	return out
 }

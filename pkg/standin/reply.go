@@ -91,15 +91,15 @@ func (out *reply) write(c *call, w http.ResponseWriter) {
 			h.Set(name, value)
 		}
 	}
+	values := [...]string{media, strconv.Itoa(len(body)), "no-store", "no-cache"} // one allocation for all
 	if media != "" {
-		h["Content-Type"] = []string{media}
-	}
-	if out.pair != nil { // RFC 6749 section 5.1
-		h["Cache-Control"] = []string{"no-store"}
-		h["Pragma"] = []string{"no-cache"}
+		h["Content-Type"] = values[0:1:1]
 	}
 	if out.status != http.StatusNoContent {
-		h["Content-Length"] = []string{strconv.Itoa(len(body))}
+		h["Content-Length"] = values[1:2:2]
+	}
+	if out.pair != nil { // RFC 6749 section 5.1
+		h["Cache-Control"], h["Pragma"] = values[2:3:3], values[3:4:4]
 	}
 	w.WriteHeader(out.status)
 	if len(body) > 0 {

@@ -85,7 +85,9 @@ func good(t *testing.T, h http.Handler, q req) res {
 	return out
 }
 
-func jsonPost(path, body string) req { return req{method: "POST", path: path, media: jsonType, body: body} }
+func jsonPost(path, body string) req {
+	return req{method: "POST", path: path, media: jsonType, body: body}
+}
 func formPost(path string, pairs ...string) req {
 	return req{method: "POST", path: path, media: formType, body: pack(pairs)}
 }
