@@ -22,7 +22,7 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:], os.Stdin, os.Stdout); err != nil {
+	if err := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
@@ -34,10 +34,11 @@ type announcement struct {
 	CAFile string `json:"ca_file,omitempty"`
 }
 
-func run(args []string, stdin io.Reader, stdout io.Writer) error {
+func run(args []string, stdin io.Reader, stdout, usage io.Writer) error {
 	options := standin.Options{PerAPI: map[standin.API]standin.Rules{}}
 	var listen standin.Listen
 	flags := flag.NewFlagSet("standin", flag.ContinueOnError)
+	flags.SetOutput(usage)
 	flags.BoolVar(&options.AnyAccount, "any", true, "accept every well-formed login, client and redirect URI")
 	flags.BoolVar(&options.AutoApprove, "auto-approve", false, "answer authorization requests at once")
 	flags.IntVar(&options.RequestLog, "request-log", 0, "requests kept in the books of an API: 0 is 4096, negative none")
