@@ -1,0 +1,219 @@
+package state
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// Schema is the version of the file's layout that this program writes.
+const Schema = 1
+
+// What lies in a state's directory.
+const (
+	FileName      = "state.db"
+	LockName      = "state.lock"
+	GeneratedName = "state.key" // the key, where no other is configured
+)
+
+// Options say where a state is and how it is kept.
+type Options struct {
+	Dir    string       // made with mode 0700 when it is missing
+	Key    KeySource    // nil: GeneratedKeyFile(Dir/state.key)
+	Logger *slog.Logger // nil: silent
+
+	// CommitWindow is how long a commit waits for others at the least when more
+	// are expected, and MaxCommitWindow at the most, when writes come slowly.
+	// Zero: 4 ms and 20 ms.
+	CommitWindow    time.Duration
+	MaxCommitWindow time.Duration
+	// LaterWindow is how long Later's changes wait for a commit to ride along
+	// with. Zero: 800 ms.
+	LaterWindow time.Duration
+
+	Now func() time.Time // nil: time.Now
+}
+
+func (o Options) withDefaults() Options {
+	if o.Key == nil {
+		o.Key = GeneratedKeyFile(filepath.Join(o.Dir, GeneratedName))
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.CommitWindow <= 0 {
+		o.CommitWindow = 4 * time.Millisecond
+	}
+	o.MaxCommitWindow = max(o.MaxCommitWindow, o.CommitWindow)
+	if o.MaxCommitWindow == o.CommitWindow && o.CommitWindow < 20*time.Millisecond {
+		o.MaxCommitWindow = 20 * time.Millisecond
+	}
+	if o.LaterWindow <= 0 {
+		o.LaterWindow = 800 * time.Millisecond
+	}
+	return o
+}
+
+// Bolt is the embedded [Store]: one bbolt file that one process has open.
+type Bolt struct {
+	opts    Options
+	path    string
+	lock    *os.File
+	sealer  *sealer
+	hasher  *hasher
+	writer  *writer
+	lineage string
+	schema  int
+
+	// mu lets readers at db; a reopening of the file excludes them.
+	mu       sync.RWMutex
+	db       *bbolt.DB
+	file     *os.File // the same file, for allocating blocks
+	mismatch bool     // index and records do not fit together
+	damage   atomic.Pointer[damages]
+
+	// What the writer's goroutine alone changes.
+	ackedTx   uint64 // the last transaction that was reported durable
+	allocated int64  // blocks of the file are set aside up to here
+	short     error  // why no more can be set aside; nil when it can
+	failure   error  // why the file is not trusted; nil when it is
+	failed    bool   // for good: no reopening can help
+	triedAt   time.Time
+
+	plain  plainTexts
+	info   infoCounts
+	health sync.Mutex // guards unwell
+	unwell error      // what Info reports as the reason why writes fail
+}
+
+type infoCounts struct {
+	serial, syncs    atomic.Uint64
+	records, intents atomic.Int64
+}
+
+// Open opens the state in a directory, or makes one where there is none. It
+// takes the state's lock first ([ErrLocked]), checks the file's structure page
+// by page ([ErrDamaged]) and unwraps its key ([ErrKey]); none of these errors
+// leaves anything changed.
+func Open(ctx context.Context, o Options) (*Bolt, error) {
+	o = o.withDefaults()
+	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("making the state's directory: %w", err)
+	}
+	lock, err := lockFile(filepath.Join(o.Dir, LockName))
+	if err != nil {
+		return nil, err
+	}
+	s := &Bolt{opts: o, path: filepath.Join(o.Dir, FileName), lock: lock}
+	s.writer = newWriter(window{min: o.CommitWindow, max: o.MaxCommitWindow, later: o.LaterWindow}, o.Now)
+	s.writer.write, s.writer.idle = s.write, s.Trim
+	if err := s.start(ctx); err != nil {
+		s.shut()
+		return nil, err
+	}
+	go s.writer.run()
+	return s, nil
+}
+
+func (s *Bolt) start(ctx context.Context) error {
+	if _, err := os.Lstat(s.path); errors.Is(err, os.ErrNotExist) {
+		if err := create(ctx, s.path, s.opts.Key); err != nil {
+			return fmt.Errorf("making a new state in %s: %w", s.opts.Dir, err)
+		}
+		s.opts.Logger.Info("made a new state", "path", s.path, "key", s.opts.Key.String())
+	} else if err != nil {
+		return fmt.Errorf("looking for the state: %w", err)
+	}
+	if err := s.openFile(); err != nil {
+		return err
+	}
+	if err := s.readHousehold(ctx); err != nil {
+		return fmt.Errorf("opening the state in %s: %w", s.path, err)
+	}
+	// Blocks for the first commits are set aside now; where the disk has none,
+	// the first intent says so.
+	_ = viewDB(s.db, func(tx *bbolt.Tx) error {
+		s.makeRoom(tx, nil)
+		return nil
+	})
+	return nil
+}
+
+// Close writes what was queued, closes the file and releases the lock.
+func (s *Bolt) Close() error {
+	if !s.writer.close() {
+		return nil
+	}
+	return s.shut()
+}
+
+func (s *Bolt) shut() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.closeFile()
+	if cerr := s.lock.Close(); err == nil {
+		err = cerr
+	}
+	if err != nil {
+		return fmt.Errorf("closing the state: %w", err)
+	}
+	return nil
+}
+
+// Info implements [Store].
+func (s *Bolt) Info() Info {
+	i := Info{
+		Path:    s.path,
+		Lineage: s.lineage,
+		Serial:  s.info.serial.Load(),
+		Schema:  s.schema,
+		Records: int(s.info.records.Load()),
+		Intents: int(s.info.intents.Load()),
+		Syncs:   s.info.syncs.Load(),
+	}
+	if f, err := os.Stat(s.path); err == nil {
+		i.Bytes = f.Size()
+	}
+	s.health.Lock()
+	i.Err = s.unwell
+	s.health.Unlock()
+	return i
+}
+
+func (s *Bolt) setUnwell(err error) {
+	s.health.Lock()
+	s.unwell = err
+	s.health.Unlock()
+}
+
+// Hash implements [Store]: 22 characters of HMAC-SHA256.
+func (s *Bolt) Hash(label string, b []byte) string { return s.hasher.hash(label, b) }
+
+// Trim gives back the resident pages of the file's memory map; they are mapped
+// again, from the page cache, when they are needed. The store does so by itself
+// after a scan and when it has been idle for two seconds.
+func (s *Bolt) Trim() {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.db == nil {
+		return
+	}
+	// The transaction keeps bbolt from moving the map meanwhile.
+	_ = s.db.View(func(tx *bbolt.Tx) error {
+		unmapPages(s.db.Info().Data, int(tx.Size()))
+		return nil
+	})
+}
+
+var _ Store = (*Bolt)(nil)

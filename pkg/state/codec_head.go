@@ -1,0 +1,72 @@
+package state
+
+import (
+	"encoding/binary"
+	"fmt"
+)
+
+// A head's bytes: format, kind, flags (2), version (8), then generation, times,
+// digest and address. What the writer reads for every commit, the version, has
+// a fixed place.
+const (
+	headFormat  = 1
+	headFixed   = 12
+	headVersion = 4 // where the version begins
+)
+
+func appendHead(b []byte, h *Head) []byte {
+	b = append(b, headFormat, byte(h.Kind))
+	b = binary.LittleEndian.AppendUint16(b, uint16(h.Flags))
+	b = binary.LittleEndian.AppendUint64(b, h.Version)
+	b = binary.AppendUvarint(b, h.Generation)
+	b = appendTime(b, h.Due)
+	b = appendTime(b, h.ExpiresAt)
+	b = append(b, h.Digest[:]...)
+	return appendString(b, h.Address)
+}
+
+func decodeHead(b []byte) (Head, error) {
+	r := &reader{b: b}
+	r.version("head", headFormat)
+	fixed := r.take(headFixed - 1)
+	if r.err != nil {
+		return Head{}, r.err
+	}
+	h := Head{
+		Kind:    Kind(fixed[0]),
+		Flags:   Flags(binary.LittleEndian.Uint16(fixed[1:])),
+		Version: binary.LittleEndian.Uint64(fixed[headVersion-1:]),
+	}
+	h.Generation = r.uvarint()
+	h.Due = r.time()
+	h.ExpiresAt = r.time()
+	copy(h.Digest[:], r.take(uint64(len(h.Digest))))
+	h.Address = r.str()
+	if err := r.end(); err != nil {
+		return Head{}, err
+	}
+	if h.Kind != KindCredential && h.Kind != KindSink {
+		return Head{}, fmt.Errorf("its kind is %d, which this tokend does not know", h.Kind)
+	}
+	return h, nil
+}
+
+// headAddress finds the address in a head's bytes without taking the rest
+// apart; nil when they are no head.
+func headAddress(b []byte) []byte {
+	r := &reader{b: b}
+	r.take(headFixed)
+	r.uvarint()
+	for range 2 {
+		if r.bool() {
+			r.varint()
+			r.uvarint()
+		}
+	}
+	r.take(16)
+	a := r.raw()
+	if r.end() != nil {
+		return nil
+	}
+	return a
+}

@@ -1,0 +1,317 @@
+package state
+
+import "encoding/binary"
+
+// The newest formats that this program writes.
+const (
+	credentialFormat = 1
+	sinkFormat       = 1
+	intentFormat     = 1
+)
+
+func appendCredential(b []byte, c *Credential) []byte {
+	b = append(b, credentialFormat)
+	b = appendBool(b, c.Grant != nil)
+	if c.Grant != nil {
+		b = appendGrant(b, c.Grant)
+	}
+	b = binary.AppendUvarint(b, uint64(len(c.Retiring)))
+	for i := range c.Retiring {
+		b = appendGrant(b, &c.Retiring[i])
+	}
+	b = appendFailure(b, c.Failure)
+	b = appendRaw(b, c.Raw)
+	b = binary.AppendVarint(b, int64(c.Orphans))
+	b = appendString(b, c.Lifecycle.OnRemove)
+	b = appendBool(b, c.Lifecycle.PreventDestroy)
+	b = binary.AppendVarint(b, int64(c.Lifecycle.Overlap))
+	b = binary.AppendVarint(b, int64(c.Lifecycle.MaxOverlap))
+	b = appendBool(b, c.Lifecycle.RevokeOnShutdown)
+	b = appendRemoving(b, c.Removing)
+	b = appendString(b, c.Snapshot)
+	b = appendString(b, c.Note)
+	b = binary.AppendVarint(b, int64(c.Replays))
+	return appendTime(b, c.LastGrant)
+}
+
+// decodeCredential reads everything but the head.
+func decodeCredential(b []byte) (Credential, error) {
+	r := &reader{b: b}
+	var c Credential
+	r.version("credential", credentialFormat)
+	if r.bool() {
+		c.Grant = new(Grant)
+		r.grant(c.Grant)
+	}
+	if n := r.count(grantMin); n > 0 {
+		c.Retiring = make([]Grant, n)
+		for i := range c.Retiring {
+			r.grant(&c.Retiring[i])
+		}
+	}
+	c.Failure = r.failure()
+	c.Raw = r.rawReply()
+	c.Orphans = r.int()
+	c.Lifecycle.OnRemove = r.str()
+	c.Lifecycle.PreventDestroy = r.bool()
+	c.Lifecycle.Overlap = r.duration()
+	c.Lifecycle.MaxOverlap = r.duration()
+	c.Lifecycle.RevokeOnShutdown = r.bool()
+	c.Removing = r.removing()
+	c.Snapshot = r.str()
+	c.Note = r.str()
+	c.Replays = r.int()
+	c.LastGrant = r.time()
+	if err := r.end(); err != nil {
+		return Credential{}, err
+	}
+	return c, nil
+}
+
+// grantMin is the least that a grant takes: a byte for each of its fields.
+const grantMin = 22
+
+func appendGrant(b []byte, g *Grant) []byte {
+	b = binary.AppendUvarint(b, g.Generation)
+	b = appendString(b, g.Endpoint)
+	b = appendString(b, g.Provider)
+	b = appendString(b, g.Type)
+	b = appendString(b, g.GrantType)
+	b = appendString(b, g.AccessToken.Reveal())
+	b = appendString(b, g.TokenType)
+	b = appendString(b, g.RefreshToken.Reveal())
+	b = appendString(b, g.HeaderName)
+	b = appendString(b, g.Header.Reveal())
+	b = appendStrings(b, g.Scopes)
+	b = appendBytes(b, g.Outputs)
+	b = appendTime(b, g.GrantedAt)
+	b = appendTime(b, g.ObtainedAt)
+	b = appendTime(b, g.ExpiresAt)
+	b = appendTime(b, g.RefreshUntil)
+	b = append(b, byte(g.Rotation))
+	b = appendString(b, g.RedirectURI)
+	b = appendStrings(b, g.Origins)
+	b = appendMap(b, g.InputHashes)
+	b = appendBytes(b, g.Inputs)
+	b = appendBool(b, g.Retired != nil)
+	if t := g.Retired; t != nil {
+		b = appendTime(b, t.Since)
+		b = appendString(b, t.Cause)
+		b = appendTime(b, t.DeliveredAt)
+		b = binary.AppendVarint(b, int64(t.Attempts))
+		b = appendTime(b, t.NextAt)
+		b = appendString(b, t.Message)
+		b = appendBool(b, t.OnlyAccess)
+	}
+	return b
+}
+
+func (r *reader) grant(g *Grant) {
+	g.Generation = r.uvarint()
+	g.Endpoint = r.str()
+	g.Provider = r.str()
+	g.Type = r.str()
+	g.GrantType = r.str()
+	g.AccessToken = r.text()
+	g.TokenType = r.str()
+	g.RefreshToken = r.text()
+	g.HeaderName = r.str()
+	g.Header = r.text()
+	g.Scopes = r.strs()
+	g.Outputs = r.bytes()
+	g.GrantedAt = r.time()
+	g.ObtainedAt = r.time()
+	g.ExpiresAt = r.time()
+	g.RefreshUntil = r.time()
+	g.Rotation = Rotation(r.byte())
+	g.RedirectURI = r.str()
+	g.Origins = r.strs()
+	g.InputHashes = r.strMap()
+	g.Inputs = r.bytes()
+	if r.bool() {
+		g.Retired = &Retired{
+			Since:       r.time(),
+			Cause:       r.str(),
+			DeliveredAt: r.time(),
+			Attempts:    r.int(),
+			NextAt:      r.time(),
+			Message:     r.str(),
+			OnlyAccess:  r.bool(),
+		}
+	}
+}
+
+func appendFailure(b []byte, f *Failure) []byte {
+	b = appendBool(b, f != nil)
+	if f == nil {
+		return b
+	}
+	b = appendString(b, f.Op)
+	b = appendString(b, f.Class)
+	b = appendString(b, f.Message)
+	b = appendString(b, f.Hint)
+	b = binary.AppendVarint(b, int64(f.Count))
+	b = binary.AppendVarint(b, int64(f.Reached))
+	b = appendTime(b, f.FirstAt)
+	b = appendTime(b, f.LastAt)
+	b = appendTime(b, f.NextAt)
+	b = appendBool(b, f.Stopped)
+	b = appendMap(b, f.InputHash)
+	return appendBool(b, f.Once)
+}
+
+func (r *reader) failure() *Failure {
+	if !r.bool() {
+		return nil
+	}
+	return &Failure{
+		Op:        r.str(),
+		Class:     r.str(),
+		Message:   r.str(),
+		Hint:      r.str(),
+		Count:     r.int(),
+		Reached:   r.int(),
+		FirstAt:   r.time(),
+		LastAt:    r.time(),
+		NextAt:    r.time(),
+		Stopped:   r.bool(),
+		InputHash: r.strMap(),
+		Once:      r.bool(),
+	}
+}
+
+func appendRaw(b []byte, w *Raw) []byte {
+	b = appendBool(b, w != nil)
+	if w == nil {
+		return b
+	}
+	b = appendString(b, w.Op)
+	b = appendString(b, w.Endpoint)
+	b = appendString(b, w.GrantType)
+	b = appendTime(b, w.At)
+	b = binary.AppendVarint(b, int64(w.Status))
+	b = binary.AppendUvarint(b, uint64(len(w.Header)))
+	for k, v := range w.Header {
+		b = appendStrings(appendString(b, k), v)
+	}
+	b = appendString(b, w.Body.Reveal())
+	b = appendBytes(b, w.Inputs)
+	b = appendMap(b, w.InputHash)
+	b = appendString(b, w.Redirect)
+	b = binary.AppendUvarint(b, w.Generation)
+	return appendString(b, w.Message)
+}
+
+func (r *reader) rawReply() *Raw {
+	if !r.bool() {
+		return nil
+	}
+	w := &Raw{Op: r.str(), Endpoint: r.str(), GrantType: r.str(), At: r.time(), Status: r.int()}
+	if n := r.count(2); n > 0 {
+		w.Header = make(map[string][]string, n)
+		for range n {
+			k := r.str()
+			w.Header[k] = r.strs()
+		}
+	}
+	w.Body = r.text()
+	w.Inputs = r.bytes()
+	w.InputHash = r.strMap()
+	w.Redirect = r.str()
+	w.Generation = r.uvarint()
+	w.Message = r.str()
+	return w
+}
+
+func appendRemoving(b []byte, m *Removing) []byte {
+	b = appendBool(b, m != nil)
+	if m == nil {
+		return b
+	}
+	return appendBool(appendString(appendTime(b, m.Since), m.Reason), m.Approved)
+}
+
+func (r *reader) removing() *Removing {
+	if !r.bool() {
+		return nil
+	}
+	return &Removing{Since: r.time(), Reason: r.str(), Approved: r.bool()}
+}
+
+func appendSink(b []byte, s *Sink) []byte {
+	b = append(b, sinkFormat)
+	b = appendString(b, s.SinkKind)
+	b = appendBytes(b, s.Written)
+	b = binary.AppendUvarint(b, uint64(len(s.Delivered)))
+	for k, v := range s.Delivered {
+		b = binary.AppendUvarint(appendString(b, k), v)
+	}
+	b = appendTime(b, s.WrittenAt)
+	b = appendStrings(b, s.Notify)
+	b = appendFailure(b, s.Failure)
+	b = appendRemoving(b, s.Removing)
+	return appendString(b, s.Snapshot)
+}
+
+func decodeSink(b []byte) (Sink, error) {
+	r := &reader{b: b}
+	var s Sink
+	r.version("sink", sinkFormat)
+	s.SinkKind = r.str()
+	s.Written = r.bytes()
+	if n := r.count(2); n > 0 {
+		s.Delivered = make(map[string]uint64, n)
+		for range n {
+			k := r.str()
+			s.Delivered[k] = r.uvarint()
+		}
+	}
+	s.WrittenAt = r.time()
+	s.Notify = r.strs()
+	s.Failure = r.failure()
+	s.Removing = r.removing()
+	s.Snapshot = r.str()
+	if err := r.end(); err != nil {
+		return Sink{}, err
+	}
+	return s, nil
+}
+
+func appendIntent(b []byte, i *Intent) []byte {
+	b = append(b, intentFormat)
+	b = appendString(b, i.Op)
+	b = binary.AppendVarint(b, int64(i.Attempt))
+	b = appendTime(b, i.At)
+	b = appendString(b, i.Boot)
+	b = binary.AppendVarint(b, int64(i.Monotonic))
+	b = appendString(b, i.TokenHash)
+	b = appendString(b, i.Endpoint)
+	b = appendString(b, i.GrantType)
+	b = appendString(b, i.Action)
+	b = binary.AppendUvarint(b, i.Generation)
+	b = appendBool(b, i.Replay)
+	return appendBool(b, i.LastTry)
+}
+
+func decodeIntent(b []byte) (Intent, error) {
+	r := &reader{b: b}
+	r.version("intent", intentFormat)
+	i := Intent{
+		Op:         r.str(),
+		Attempt:    r.int(),
+		At:         r.time(),
+		Boot:       r.str(),
+		Monotonic:  r.duration(),
+		TokenHash:  r.str(),
+		Endpoint:   r.str(),
+		GrantType:  r.str(),
+		Action:     r.str(),
+		Generation: r.uvarint(),
+		Replay:     r.bool(),
+		LastTry:    r.bool(),
+	}
+	if err := r.end(); err != nil {
+		return Intent{}, err
+	}
+	return i, nil
+}

@@ -1,0 +1,147 @@
+package state
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+// retryOpen is how often at most a file that failed is opened again.
+const retryOpen = time.Second
+
+// fail notes that a write failed: what the file holds now is not known.
+func (s *Bolt) fail(cause error) error {
+	s.failure = cause
+	s.triedAt = s.opts.Now()
+	err := s.distrust()
+	s.setUnwell(err)
+	s.opts.Logger.Error("writing the state failed; it is not written again until the file was read back and found good", "path", s.path, "err", cause)
+	return err
+}
+
+func (s *Bolt) distrust() error {
+	if s.failed {
+		return fmt.Errorf("writing the state: %w: %w: restart tokend", ErrReadOnly, s.failure)
+	}
+	return fmt.Errorf("writing the state: %w: %w: see to the disk under %s; writing goes on by itself", ErrReadOnly, s.failure, s.path)
+}
+
+// trust returns nil when the file may be written. After a failure it opens and
+// checks the file anew, at most once in retryOpen.
+func (s *Bolt) trust() error {
+	if s.failure == nil {
+		return nil
+	}
+	if now := s.opts.Now(); s.failed || now.Sub(s.triedAt) < retryOpen {
+		return s.distrust()
+	}
+	s.triedAt = s.opts.Now()
+	if err := s.reopen(); err != nil {
+		s.failure = err
+		err = s.distrust()
+		s.setUnwell(err)
+		return err
+	}
+	s.failure, s.short = nil, nil
+	s.setUnwell(nil)
+	s.opts.Logger.Info("the state was read back and is good; writing goes on", "path", s.path)
+	return nil
+}
+
+// reopen closes the file, takes it back to the last acknowledged commit, and
+// reads it as the disk has it: after a failed sync the page cache may hold what
+// never got there.
+func (s *Bolt) reopen() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	acked := s.ackedTx
+	if err := s.closeFile(); err != nil {
+		return err
+	}
+	if err := takeBack(s.path, acked); err != nil {
+		return fmt.Errorf("reading the state back: %w", err)
+	}
+	if err := s.openFile(); err != nil {
+		return err
+	}
+	serial, lineage := s.info.serial.Load(), s.lineage
+	err := s.readHousehold(context.Background())
+	if err == nil && (s.ackedTx != acked || s.info.serial.Load() != serial || s.lineage != lineage) {
+		err = fmt.Errorf("%w: it is at serial %d of lineage %s, and was left at %d of %s; %s", ErrDamaged, s.info.serial.Load(), s.lineage, serial, lineage, restoreHint)
+	}
+	if err != nil {
+		s.info.serial.Store(serial)
+		s.lineage, s.ackedTx = lineage, acked
+		_ = s.closeFile()
+		return fmt.Errorf("reading the state back: %w", err)
+	}
+	return nil
+}
+
+func takeBack(path string, acked uint64) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	dropCache(f)
+	if err := revert(f, acked); err != nil {
+		return err
+	}
+	dropCache(f)
+	return nil
+}
+
+// readHousehold reads what the file says of itself, and unwraps its keys the
+// first time. The caller excludes readers.
+func (s *Bolt) readHousehold(ctx context.Context) error {
+	house, err := readHouse(s.db)
+	if err != nil {
+		return err
+	}
+	if len(house[houseSchema]) != 4 || len(house[houseLineage]) == 0 || len(house[houseSerial]) != 8 {
+		return fmt.Errorf("%w: its schema, lineage or serial is missing; %s", ErrDamaged, restoreHint)
+	}
+	if err := s.migrate(int(binary.BigEndian.Uint32(house[houseSchema])), migrations()); err != nil {
+		return err
+	}
+	if err := viewDB(s.db, haveBuckets); err != nil {
+		return err
+	}
+	s.schema, s.lineage = Schema, string(house[houseLineage])
+	s.info.serial.Store(binary.BigEndian.Uint64(house[houseSerial]))
+	if s.sealer == nil {
+		if err := s.unwrap(ctx, house[houseKey], house[houseHashKey]); err != nil {
+			return err
+		}
+	}
+	return s.nameDamage()
+}
+
+func readHouse(db *bbolt.DB) (map[string][]byte, error) {
+	house := make(map[string][]byte)
+	err := viewDB(db, func(tx *bbolt.Tx) error {
+		b := tx.Bucket([]byte(bucketHouse))
+		if b == nil {
+			return fmt.Errorf("%w: it is no state of tokend (it has no bucket %q); %s", ErrDamaged, bucketHouse, restoreHint)
+		}
+		return b.ForEach(func(k, v []byte) error {
+			house[string(k)] = append([]byte{}, v...)
+			return nil
+		})
+	})
+	return house, err
+}
+
+func haveBuckets(tx *bbolt.Tx) error {
+	for _, name := range buckets() {
+		if tx.Bucket([]byte(name)) == nil {
+			return fmt.Errorf("%w: its bucket %q is missing; %s", ErrDamaged, name, restoreHint)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,650 @@
+// Package storetest checks that a state.Store keeps the contract of package
+// state. An implementation's test is a call of [Run]:
+//
+//	storetest.Run(t, storetest.Harness{Open: openStore, Reopen: reopenStore})
+//
+// The suite looks at what callers rely on: that a commit is whole or absent,
+// that a write made from an old version loses alone, that an intent outlives
+// everything but its clearing, and that what Later was given is seen in order.
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tokend/pkg/secret"
+	"tokend/pkg/state"
+)
+
+// Harness makes the stores under test.
+type Harness struct {
+	// Open makes an empty store; the suite closes it.
+	Open func(t *testing.T) state.Store
+	// Reopen closes the store and opens its data again, as the next process
+	// would. Nil where nothing is kept.
+	Reopen func(t *testing.T, s state.Store) state.Store
+}
+
+// Run runs the suite.
+func Run(t *testing.T, h Harness) {
+	tests := []struct {
+		name string
+		run  func(t *testing.T, s state.Store)
+	}{
+		{"an absent thing is not found", absent},
+		{"a credential comes back as it was committed", credentialRoundTrip},
+		{"a sink comes back as it was committed", sinkRoundTrip},
+		{"versions grow by one with each write", versionsGrow},
+		{"a write from an old version conflicts", staleWriteConflicts},
+		{"a conflict leaves nothing of its commit", conflictIsAtomic},
+		{"a conflict among many commits fails alone", conflictFailsAlone},
+		{"a record of another kind is not found and not overwritten", kindsDiffer},
+		{"an intent stays until it is cleared", intentLives},
+		{"an intent makes a record where there is none", intentMakesRecord},
+		{"an intent can be opened anew", intentReplaced},
+		{"a deletion takes the intent with it", deletion},
+		{"what is handed out is a copy", copies},
+		{"heads tell what the records hold", heads},
+		{"a scan ends where its function says", headsStop},
+		{"blobs are stored once and dropped by name", blobs},
+		{"named values are written and deleted in commits", meta},
+		{"what Later was given is seen in order", laterOrder},
+		{"a Later that conflicts says so", laterConflict},
+		{"changes without sense are refused", nonsense},
+		{"hashes depend on label and content alone", hashes},
+		{"the serial grows with commits", serial},
+		{"a context that has ended commits nothing", endedContext},
+		{"a closed store refuses", closed},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			s := h.Open(t)
+			t.Cleanup(func() { _ = s.Close() })
+			test.run(t, s)
+		})
+	}
+	if h.Reopen != nil {
+		t.Run("everything committed is there after reopening", func(t *testing.T) { reopened(t, h) })
+		t.Run("closing writes what Later was given", func(t *testing.T) { laterAtClose(t, h) })
+	}
+}
+
+const address = `credential.coinify.trader["alice"]`
+
+var epoch = time.Date(2026, 3, 1, 12, 0, 0, 123456789, time.UTC)
+
+// credential is a record with something in every part.
+func credential(address string, generation uint64) state.Credential {
+	return state.Credential{
+		Head: state.Head{Address: address, Kind: state.KindCredential, Generation: generation, Due: epoch.Add(time.Hour), ExpiresAt: epoch.Add(2 * time.Hour),
+			Digest: [16]byte{1, 2, 3}, Flags: state.FlagPreventDestroy | state.FlagRetiring},
+		Grant: &state.Grant{Generation: generation, Endpoint: "blob", Provider: "provider.coinify.default", Type: "coinify", GrantType: "password",
+			AccessToken: secret.New(fmt.Sprintf("access-%d", generation)), RefreshToken: secret.New(fmt.Sprintf("refresh-%d", generation)), TokenType: "Bearer",
+			HeaderName: "Authorization", Header: secret.New("Bearer x"), Scopes: []string{"trade", "read"}, Outputs: []byte("{}"), GrantedAt: epoch, ObtainedAt: epoch,
+			ExpiresAt: epoch.Add(2 * time.Hour), Rotation: state.RotationRotated, Origins: []string{"https://api.example.com:443"},
+			InputHashes: map[string]string{"email": "h1", "password": "h2"}, Inputs: []byte{0, 1, 2}},
+		Retiring: []state.Grant{{Generation: 1, AccessToken: secret.New("old"), Retired: &state.Retired{Since: epoch, Cause: "refresh", Attempts: 2}}},
+		Failure:  &state.Failure{Op: "refresh", Class: "transient", Message: "502", Count: 3, FirstAt: epoch, LastAt: epoch, NextAt: epoch},
+		Raw:      &state.Raw{Op: "refresh", Status: 200, Header: map[string][]string{"Date": {"now", "then"}}, Body: secret.New("<html>")},
+		Removing: &state.Removing{Since: epoch, Reason: "its block is gone", Approved: true},
+		Orphans:  1, Note: "refreshed", Snapshot: "snap", Replays: 1, LastGrant: epoch,
+		Lifecycle: state.Lifecycle{OnRemove: "revoke", PreventDestroy: true, Overlap: 30 * time.Second, MaxOverlap: time.Hour},
+	}
+}
+
+func sink(address string) state.Sink {
+	return state.Sink{Head: state.Head{Address: address, Kind: state.KindSink, Flags: state.FlagHookPending}, SinkKind: "file", Written: []byte("sha256"),
+		Delivered: map[string]uint64{"credential.a.b": 7}, WrittenAt: epoch, Notify: []string{"hook.exec.nginx"},
+		Failure: &state.Failure{Op: "write", Class: "transient"}, Removing: &state.Removing{Reason: "gone"}, Snapshot: "snap"}
+}
+
+func intent(attempt int) *state.Intent {
+	return &state.Intent{Op: "refresh", Attempt: attempt, At: epoch, Boot: "boot", Monotonic: time.Minute, TokenHash: "hash", Endpoint: "blob", GrantType: "password",
+		Generation: 3, Replay: attempt > 1}
+}
+
+func commit(t *testing.T, s state.Store, changes ...state.Change) {
+	t.Helper()
+	if err := s.Commit(t.Context(), changes...); err != nil {
+		t.Fatalf("Commit = %v, want nil", err)
+	}
+}
+
+func read(t *testing.T, s state.Store, address string) (state.Credential, *state.Intent) {
+	t.Helper()
+	c, i, err := s.Credential(t.Context(), address)
+	if err != nil {
+		t.Fatalf("Credential(%s) = %v, want nil", address, err)
+	}
+	return c, i
+}
+
+func wantError(t *testing.T, what string, err, want error) {
+	t.Helper()
+	if !errors.Is(err, want) {
+		t.Errorf("%s = %v, want %v", what, err, want)
+	}
+}
+
+func diff(t *testing.T, what string, want, got any) {
+	t.Helper()
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("%s differs (-want +got):\n%s", what, d)
+	}
+}
+
+func absent(t *testing.T, s state.Store) {
+	_, _, err := s.Credential(t.Context(), address)
+	wantError(t, "Credential", err, state.ErrNotFound)
+	_, err = s.Sink(t.Context(), "sink.file.a")
+	wantError(t, "Sink", err, state.ErrNotFound)
+	_, err = s.Blob(t.Context(), "nothing")
+	wantError(t, "Blob", err, state.ErrNotFound)
+	_, err = s.Meta(t.Context(), "nothing")
+	wantError(t, "Meta", err, state.ErrNotFound)
+	wantError(t, "deleting", s.Commit(t.Context(), state.Change{Delete: address}), state.ErrNotFound)
+	commit(t, s, state.Change{IntentFor: address, ClearIntent: true})
+	commit(t, s, state.Change{MetaKey: "nothing"})
+	if err := s.DropBlobs(t.Context(), []string{"nothing"}); err != nil {
+		t.Errorf("DropBlobs of an absent blob = %v, want nil", err)
+	}
+}
+
+func credentialRoundTrip(t *testing.T, s state.Store) {
+	want := credential(address, 3)
+	commit(t, s, state.Change{Credential: &want})
+	if want.Head.Version != 1 {
+		t.Errorf("the first commit set version %d, want 1", want.Head.Version)
+	}
+	got, i := read(t, s, address)
+	diff(t, "the credential", want, got)
+	if i != nil {
+		t.Errorf("the intent is %v, want none", i)
+	}
+	small := state.Credential{Head: state.Head{Address: "credential.x.y"}}
+	commit(t, s, state.Change{Credential: &small})
+	got, _ = read(t, s, "credential.x.y")
+	diff(t, "the empty credential", small, got)
+}
+
+func sinkRoundTrip(t *testing.T, s state.Store) {
+	want := sink("sink.file.a")
+	commit(t, s, state.Change{Sink: &want})
+	got, err := s.Sink(t.Context(), "sink.file.a")
+	if err != nil {
+		t.Fatalf("Sink = %v", err)
+	}
+	diff(t, "the sink", want, got)
+}
+
+func versionsGrow(t *testing.T, s state.Store) {
+	c := credential(address, 1)
+	for v := uint64(1); v <= 5; v++ {
+		c.Note = fmt.Sprint(v)
+		commit(t, s, state.Change{Credential: &c})
+		got, _ := read(t, s, address)
+		if c.Head.Version != v || got.Head.Version != v || got.Note != fmt.Sprint(v) {
+			t.Fatalf("after %d writes the version is %d (read %d) and the note %q", v, c.Head.Version, got.Head.Version, got.Note)
+		}
+	}
+}
+
+func staleWriteConflicts(t *testing.T, s state.Store) {
+	first := credential(address, 1)
+	commit(t, s, state.Change{Credential: &first})
+	stale := first
+	first.Note = "newer"
+	commit(t, s, state.Change{Credential: &first})
+	stale.Note = "stale"
+	wantError(t, "the stale write", s.Commit(t.Context(), state.Change{Credential: &stale}), state.ErrConflict)
+	if stale.Head.Version != 1 {
+		t.Errorf("the failed commit set version %d, want 1 as before", stale.Head.Version)
+	}
+	again := credential(address, 9)
+	wantError(t, "a second creation", s.Commit(t.Context(), state.Change{Credential: &again}), state.ErrConflict)
+	ahead := first
+	ahead.Head.Version++
+	wantError(t, "a write from the future", s.Commit(t.Context(), state.Change{Credential: &ahead}), state.ErrConflict)
+	absent := credential("credential.never.stored", 1)
+	absent.Head.Version = 4
+	wantError(t, "a write of a record that is gone", s.Commit(t.Context(), state.Change{Credential: &absent}), state.ErrConflict)
+	got, _ := read(t, s, address)
+	diff(t, "the record", first, got)
+}
+
+func conflictIsAtomic(t *testing.T, s state.Store) {
+	old := credential(address, 1)
+	commit(t, s, state.Change{Credential: &old})
+	fresh, stale, k := credential("credential.other.one", 1), old, sink("sink.file.a")
+	stale.Head.Version = 7
+	err := s.Commit(t.Context(), state.Change{Credential: &fresh}, state.Change{Sink: &k}, state.Change{MetaKey: "k", Meta: []byte("v")},
+		state.Change{Intent: intent(1), IntentFor: "credential.third.one"}, state.Change{Credential: &stale})
+	wantError(t, "the commit", err, state.ErrConflict)
+	for _, a := range []string{"credential.other.one", "credential.third.one"} {
+		_, _, err = s.Credential(t.Context(), a)
+		wantError(t, "Credential of the failed commit", err, state.ErrNotFound)
+	}
+	_, err = s.Sink(t.Context(), "sink.file.a")
+	wantError(t, "Sink of the failed commit", err, state.ErrNotFound)
+	_, err = s.Meta(t.Context(), "k")
+	wantError(t, "Meta of the failed commit", err, state.ErrNotFound)
+	if fresh.Head.Version != 0 || k.Head.Version != 0 {
+		t.Error("a failed commit set versions")
+	}
+}
+
+func conflictFailsAlone(t *testing.T, s state.Store) {
+	base := credential(address, 1)
+	commit(t, s, state.Change{Credential: &base})
+	const n = 64
+	errs := make(chan error, n)
+	for i := range n {
+		go func() {
+			if i%4 == 0 {
+				c := base
+				c.Head.Version = 99
+				errs <- s.Commit(context.WithoutCancel(t.Context()), state.Change{Credential: &c})
+				return
+			}
+			c := credential(fmt.Sprintf("credential.a.b[%d]", i), 1)
+			errs <- s.Commit(context.WithoutCancel(t.Context()), state.Change{Credential: &c})
+		}()
+	}
+	conflicts := 0
+	for range n {
+		if err := <-errs; errors.Is(err, state.ErrConflict) {
+			conflicts++
+		} else if err != nil {
+			t.Errorf("Commit = %v", err)
+		}
+	}
+	if conflicts != n/4 {
+		t.Errorf("%d commits conflicted, want %d", conflicts, n/4)
+	}
+	if got := s.Info().Records; got != 1+n-n/4 {
+		t.Errorf("there are %d records, want %d", got, 1+n-n/4)
+	}
+}
+
+func kindsDiffer(t *testing.T, s state.Store) {
+	c := credential(address, 1)
+	commit(t, s, state.Change{Credential: &c})
+	_, err := s.Sink(t.Context(), address)
+	wantError(t, "Sink of a credential", err, state.ErrNotFound)
+	k := sink(address)
+	k.Head.Version = 1
+	wantError(t, "a sink over a credential", s.Commit(t.Context(), state.Change{Sink: &k}), state.ErrConflict)
+}
+
+func intentLives(t *testing.T, s state.Store) {
+	c := credential(address, 3)
+	commit(t, s, state.Change{Credential: &c})
+	want := intent(1)
+	commit(t, s, state.Change{Intent: want, IntentFor: address})
+	got, i := read(t, s, address)
+	diff(t, "the intent", want, i)
+	if !got.Head.Intent || got.Head.Version != 1 {
+		t.Errorf("the head says intent %v and version %d, want true and 1: an intent is no write of its record", got.Head.Intent, got.Head.Version)
+	}
+	c.Note = "working"
+	commit(t, s, state.Change{Credential: &c})
+	if _, i = read(t, s, address); i == nil {
+		t.Fatal("writing the record took its intent away")
+	}
+	c.Grant.Generation++
+	commit(t, s, state.Change{Credential: &c, ClearIntent: true})
+	if got, i = read(t, s, address); i != nil || got.Head.Intent {
+		t.Errorf("the intent is still %v", i)
+	}
+	if n := s.Info().Intents; n != 0 {
+		t.Errorf("Info counts %d intents, want 0", n)
+	}
+}
+
+func intentMakesRecord(t *testing.T, s state.Store) {
+	commit(t, s, state.Change{Intent: intent(1), IntentFor: address})
+	c, i := read(t, s, address)
+	diff(t, "the intent", intent(1), i)
+	diff(t, "the record that the intent made", state.Credential{Head: state.Head{Address: address, Kind: state.KindCredential, Intent: true}}, c)
+	fresh := credential(address, 1)
+	commit(t, s, state.Change{Credential: &fresh, ClearIntent: true})
+	got, i := read(t, s, address)
+	diff(t, "the first real record", fresh, got)
+	if i != nil {
+		t.Errorf("its intent is %v, want none", i)
+	}
+
+	commit(t, s, state.Change{Intent: intent(1), IntentFor: "credential.x.y"})
+	commit(t, s, state.Change{ClearIntent: true, IntentFor: "credential.x.y"})
+	_, _, err := s.Credential(t.Context(), "credential.x.y")
+	wantError(t, "a record that only an intent made, once that is cleared", err, state.ErrNotFound)
+
+	both := credential("credential.both.one", 1)
+	commit(t, s, state.Change{Credential: &both, Intent: intent(2)})
+	got, i = read(t, s, "credential.both.one")
+	diff(t, "the record", both, got)
+	diff(t, "the intent", intent(2), i)
+	if info := s.Info(); info.Records != 2 || info.Intents != 1 {
+		t.Errorf("Info counts %d records and %d intents, want 2 and 1", info.Records, info.Intents)
+	}
+}
+
+func intentReplaced(t *testing.T, s state.Store) {
+	commit(t, s, state.Change{Intent: intent(1), IntentFor: address})
+	commit(t, s, state.Change{Intent: intent(2), IntentFor: address})
+	_, i := read(t, s, address)
+	diff(t, "the intent", intent(2), i)
+	if n := s.Info().Intents; n != 1 {
+		t.Errorf("Info counts %d intents, want 1", n)
+	}
+}
+
+func deletion(t *testing.T, s state.Store) {
+	c := credential(address, 1)
+	commit(t, s, state.Change{Credential: &c, Intent: intent(1)})
+	wantError(t, "deleting another version", s.Commit(t.Context(), state.Change{Delete: address, DeleteVersion: 5}), state.ErrConflict)
+	commit(t, s, state.Change{Delete: address, DeleteVersion: 1})
+	_, _, err := s.Credential(t.Context(), address)
+	wantError(t, "Credential", err, state.ErrNotFound)
+	if info := s.Info(); info.Records != 0 || info.Intents != 0 {
+		t.Errorf("Info counts %d records and %d intents, want none", info.Records, info.Intents)
+	}
+	again := credential(address, 1)
+	commit(t, s, state.Change{Credential: &again})
+	if _, i := read(t, s, address); i != nil {
+		t.Errorf("the new record has the intent %v of the deleted one", i)
+	}
+	moved := again
+	moved.Head.Address, moved.Head.Version = "credential.new.name", 0
+	commit(t, s, state.Change{Delete: address}, state.Change{Credential: &moved})
+	got, _ := read(t, s, "credential.new.name")
+	diff(t, "the moved record", moved, got)
+}
+
+func copies(t *testing.T, s state.Store) {
+	c := credential(address, 1)
+	commit(t, s, state.Change{Credential: &c})
+	c.Grant.Scopes[0], c.Grant.InputHashes["email"] = "changed", "changed"
+	one, _ := read(t, s, address)
+	if one.Grant.Scopes[0] != "trade" || one.Grant.InputHashes["email"] != "h1" {
+		t.Error("changing what was committed changed what is stored")
+	}
+	one.Grant.Scopes[0], one.Retiring[0].Retired.Cause = "changed", "changed"
+	two, _ := read(t, s, address)
+	if two.Grant.Scopes[0] != "trade" || two.Retiring[0].Retired.Cause != "refresh" {
+		t.Error("changing what was read changed what is stored")
+	}
+	value := []byte("value")
+	commit(t, s, state.Change{MetaKey: "k", Meta: value})
+	value[0] = 'X'
+	if got, _ := s.Meta(t.Context(), "k"); string(got) != "value" {
+		t.Errorf("the named value is %q, want %q", got, "value")
+	}
+}
+
+func collect(t *testing.T, s state.Store) map[string]state.Head {
+	t.Helper()
+	got := make(map[string]state.Head)
+	if err := s.Heads(t.Context(), func(h state.Head) error { got[h.Address] = h; return nil }); err != nil {
+		t.Fatalf("Heads = %v", err)
+	}
+	return got
+}
+
+func heads(t *testing.T, s state.Store) {
+	want := make(map[string]state.Head)
+	for i := range 20 {
+		c := credential(fmt.Sprintf("credential.a.b[%d]", i), uint64(i))
+		change := state.Change{Credential: &c}
+		if i%3 == 0 {
+			change.Intent = intent(1)
+		}
+		commit(t, s, change)
+		want[c.Head.Address] = c.Head
+	}
+	k := sink("sink.file.a")
+	commit(t, s, state.Change{Sink: &k})
+	want[k.Head.Address] = k.Head
+	diff(t, "the heads", want, collect(t, s))
+}
+
+func headsStop(t *testing.T, s state.Store) {
+	for i := range 3 {
+		c := credential(fmt.Sprintf("credential.a.b[%d]", i), 1)
+		commit(t, s, state.Change{Credential: &c})
+	}
+	stop, n := errors.New("enough"), 0
+	err := s.Heads(t.Context(), func(state.Head) error { n++; return stop })
+	wantError(t, "Heads", err, stop)
+	if n != 1 {
+		t.Errorf("the function was called %d times, want once", n)
+	}
+}
+
+func blobs(t *testing.T, s state.Store) {
+	big := bytes.Repeat([]byte("provider_type "), 10_000)
+	var names []string
+	for _, content := range [][]byte{[]byte("small"), {}, big} {
+		name, err := s.PutBlob(t.Context(), content)
+		if err != nil {
+			t.Fatalf("PutBlob = %v", err)
+		}
+		again, err := s.PutBlob(t.Context(), content)
+		if err != nil || again != name {
+			t.Errorf("putting the same blob again gave %q, %v, want %q", again, err, name)
+		}
+		got, err := s.Blob(t.Context(), name)
+		if err != nil || !bytes.Equal(got, content) {
+			t.Errorf("Blob gave %d bytes, %v, want the %d that were put", len(got), err, len(content))
+		}
+		names = append(names, name)
+	}
+	got, err := s.Blobs(t.Context())
+	slices.Sort(got)
+	slices.Sort(names)
+	if err != nil || !slices.Equal(got, names) {
+		t.Errorf("Blobs = %q, %v, want %q", got, err, names)
+	}
+	if err := s.DropBlobs(t.Context(), names[:2]); err != nil {
+		t.Errorf("DropBlobs = %v", err)
+	}
+	if got, err = s.Blobs(t.Context()); err != nil || !slices.Equal(got, names[2:]) {
+		t.Errorf("after dropping two, Blobs = %q, %v, want %q", got, err, names[2:])
+	}
+}
+
+func meta(t *testing.T, s state.Store) {
+	c := credential(address, 1)
+	commit(t, s, state.Change{MetaKey: "guard", Meta: []byte("log")}, state.Change{Credential: &c})
+	if got, err := s.Meta(t.Context(), "guard"); err != nil || string(got) != "log" {
+		t.Errorf("Meta = %q, %v, want log", got, err)
+	}
+	commit(t, s, state.Change{MetaKey: "guard", Meta: []byte{}})
+	if got, err := s.Meta(t.Context(), "guard"); err != nil || len(got) != 0 {
+		t.Errorf("Meta = %q, %v, want an empty value", got, err)
+	}
+	commit(t, s, state.Change{MetaKey: "guard"})
+	_, err := s.Meta(t.Context(), "guard")
+	wantError(t, "Meta after its deletion", err, state.ErrNotFound)
+}
+
+func laterOrder(t *testing.T, s state.Store) {
+	c := credential(address, 1)
+	commit(t, s, state.Change{Credential: &c})
+	done := make(chan error, 3)
+	c.Note = "first"
+	s.Later(func(err error) { done <- err }, state.Change{Credential: &c})
+	c.Note = "second"
+	s.Later(func(err error) { done <- err }, state.Change{Credential: &c})
+	s.Later(nil, state.Change{MetaKey: "k", Meta: []byte("v")})
+	c.Note = "third"
+	commit(t, s, state.Change{Credential: &c})
+	for range 2 {
+		if err := <-done; err != nil {
+			t.Errorf("Later's outcome = %v, want nil", err)
+		}
+	}
+	got, _ := read(t, s, address)
+	if got.Note != "third" || got.Head.Version != 4 || c.Head.Version != 4 {
+		t.Errorf("the record has note %q and version %d, want third and 4", got.Note, got.Head.Version)
+	}
+	c.Note = "alone"
+	s.Later(func(err error) { done <- err }, state.Change{Credential: &c})
+	if got, _ = read(t, s, address); got.Note != "alone" {
+		t.Errorf("a read right after Later gave the note %q, want alone", got.Note)
+	}
+	if err := <-done; err != nil {
+		t.Errorf("Later's outcome = %v, want nil", err)
+	}
+	k := sink("sink.file.a")
+	s.Later(func(err error) { done <- err }, state.Change{Sink: &k})
+	select {
+	case err := <-done:
+		if err != nil {
+			t.Errorf("Later's outcome = %v, want nil", err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("a Later that nothing rides along with was not written within ten seconds")
+	}
+}
+
+func laterConflict(t *testing.T, s state.Store) {
+	c := credential(address, 1)
+	c.Head.Version = 3
+	done := make(chan error, 2)
+	s.Later(func(err error) { done <- err }, state.Change{Credential: &c})
+	k := sink("sink.file.a")
+	commit(t, s, state.Change{Sink: &k})
+	wantError(t, "Later's outcome", <-done, state.ErrConflict)
+	s.Later(func(err error) { done <- err }, state.Change{})
+	if err := <-done; err == nil {
+		t.Error("Later took a change that says nothing")
+	}
+}
+
+func nonsense(t *testing.T, s state.Store) {
+	c, k := credential(address, 1), sink("sink.file.a")
+	for name, changes := range map[string][]state.Change{
+		"nothing said":                 {{}},
+		"two groups":                   {{Credential: &c, Sink: &k}},
+		"no address":                   {{Credential: &state.Credential{}}},
+		"an intent without an address": {{Intent: intent(1)}},
+		"opened and cleared":           {{Intent: intent(1), ClearIntent: true, IntentFor: address}},
+		"an intent for another":        {{Credential: &c, Intent: intent(1), IntentFor: "credential.x.y"}},
+		"an address and no intent":     {{IntentFor: address}},
+		"an intent of a sink's change": {{Sink: &k, Intent: intent(1)}},
+		"one record twice":             {{Credential: &c}, {Credential: &c}},
+		"written and deleted":          {{Credential: &c}, {Delete: address}},
+		"deleted, its intent opened":   {{Delete: address}, {IntentFor: address, Intent: intent(1)}},
+		"one value twice":              {{MetaKey: "k"}, {MetaKey: "k", Meta: []byte("v")}},
+	} {
+		if err := s.Commit(t.Context(), changes...); err == nil {
+			t.Errorf("%s: Commit = nil, want an error", name)
+		}
+	}
+	if n := s.Info().Records; n != 0 {
+		t.Errorf("%d records were made", n)
+	}
+	commit(t, s)
+}
+
+func hashes(t *testing.T, s state.Store) {
+	h := s.Hash("input", []byte("value"))
+	if h == "" || h != s.Hash("input", []byte("value")) {
+		t.Errorf("the same hash twice gave %q and %q", h, s.Hash("input", []byte("value")))
+	}
+	for _, other := range []string{s.Hash("input", []byte("valuf")), s.Hash("inpu", []byte("tvalue")), s.Hash("", nil)} {
+		if other == h {
+			t.Errorf("a hash of something else is %q too", h)
+		}
+	}
+}
+
+func serial(t *testing.T, s state.Store) {
+	before := s.Info()
+	c := credential(address, 1)
+	commit(t, s, state.Change{Credential: &c})
+	after := s.Info()
+	if after.Serial <= before.Serial || after.Syncs <= before.Syncs || after.Lineage == "" || after.Lineage != before.Lineage || after.Records != 1 || after.Err != nil {
+		t.Errorf("Info went from %+v to %+v", before, after)
+	}
+}
+
+func endedContext(t *testing.T, s state.Store) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c := credential(address, 1)
+	wantError(t, "Commit", s.Commit(ctx, state.Change{Credential: &c}), context.Canceled)
+	_, _, err := s.Credential(t.Context(), address)
+	wantError(t, "Credential", err, state.ErrNotFound)
+}
+
+func closed(t *testing.T, s state.Store) {
+	c := credential(address, 1)
+	commit(t, s, state.Change{Credential: &c})
+	for range 2 {
+		if err := s.Close(); err != nil {
+			t.Fatalf("Close = %v", err)
+		}
+	}
+	c.Note = "late"
+	if err := s.Commit(t.Context(), state.Change{Credential: &c}); err == nil {
+		t.Error("Commit on a closed store = nil, want an error")
+	}
+	if _, _, err := s.Credential(t.Context(), address); err == nil || errors.Is(err, state.ErrNotFound) {
+		t.Errorf("Credential on a closed store = %v, want an error that does not say that nothing is there", err)
+	}
+	done := make(chan error, 1)
+	s.Later(func(err error) { done <- err }, state.Change{Credential: &c})
+	if err := <-done; err == nil {
+		t.Error("Later on a closed store ended with nil, want an error")
+	}
+}
+
+func reopened(t *testing.T, h Harness) {
+	s := h.Open(t)
+	c, k := credential(address, 3), sink("sink.file.a")
+	commit(t, s, state.Change{Credential: &c, Intent: intent(1)}, state.Change{Sink: &k}, state.Change{MetaKey: "k", Meta: []byte("v")})
+	name, err := s.PutBlob(t.Context(), []byte("content"))
+	if err != nil {
+		t.Fatalf("PutBlob = %v", err)
+	}
+	before, hash := s.Info(), s.Hash("l", []byte("b"))
+	s = h.Reopen(t, s)
+	t.Cleanup(func() { _ = s.Close() })
+	got, i := read(t, s, address)
+	diff(t, "the credential", c, got)
+	diff(t, "the intent", intent(1), i)
+	gotSink, err := s.Sink(t.Context(), "sink.file.a")
+	if err != nil {
+		t.Errorf("Sink = %v", err)
+	}
+	diff(t, "the sink", k, gotSink)
+	if b, err := s.Blob(t.Context(), name); err != nil || string(b) != "content" {
+		t.Errorf("Blob = %q, %v", b, err)
+	}
+	if b, err := s.Meta(t.Context(), "k"); err != nil || string(b) != "v" {
+		t.Errorf("Meta = %q, %v", b, err)
+	}
+	after := s.Info()
+	if after.Lineage != before.Lineage || after.Serial < before.Serial || after.Records != 2 || after.Intents != 1 || s.Hash("l", []byte("b")) != hash {
+		t.Errorf("Info went from %+v to %+v, the hash from %s to %s", before, after, hash, s.Hash("l", []byte("b")))
+	}
+}
+
+func laterAtClose(t *testing.T, h Harness) {
+	s := h.Open(t)
+	c := credential(address, 3)
+	s.Later(nil, state.Change{Credential: &c})
+	s = h.Reopen(t, s)
+	t.Cleanup(func() { _ = s.Close() })
+	got, _ := read(t, s, address)
+	diff(t, "the credential", c, got)
+}
