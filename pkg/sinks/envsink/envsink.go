@@ -1,0 +1,222 @@
+package envsink
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+
+	"tokend/pkg/atomicfile"
+	"tokend/pkg/secret"
+	"tokend/pkg/sinks"
+	"tokend/pkg/sinks/internal/hostfile"
+	"tokend/pkg/spec"
+)
+
+// Sink is the kind "env". It is safe for concurrent use.
+type Sink struct {
+	hostfile.Files
+	dir string
+}
+
+var _ sinks.Sink = (*Sink)(nil)
+
+// New makes the kind. Files are written by w; relative paths are relative to
+// dir, the directory of the configuration, and refused when it is empty.
+func New(w *atomicfile.Writer, dir string) *Sink {
+	return &Sink{Files: hostfile.New(w), dir: dir}
+}
+
+// Schema lists the arguments of the kind.
+func Schema() spec.Schema {
+	return spec.Schema{
+		Doc: "A file of environment variables.",
+		Attrs: append(hostfile.Attrs(),
+			spec.Attr{Name: "format", Type: cty.String, Oneof: formats(), Default: formatSystemd, Doc: "Who reads the file; values are quoted by this reader's rules."},
+			spec.Attr{Name: "vars", Type: cty.Map(cty.String), Deferred: true, Doc: "The variables and their values, null ones left out; with a template, what it may name as ${name}."},
+			spec.Attr{Name: "template", Type: cty.String, Doc: "A file of KEY=value lines in the same format, with ${name} for a value of vars and $${ for a literal ${; comments and order are kept."},
+		),
+	}
+}
+
+// Reads lists the files that rendering the arguments reads beside them, so that
+// they can be watched.
+func (s *Sink) Reads(args spec.Values) []string {
+	if !args.Has("template") {
+		return nil
+	}
+	path, err := hostfile.Path(args, "template", s.dir)
+	if err != nil {
+		return nil // Render says it
+	}
+	return []string{path}
+}
+
+// Render implements [sinks.Sink]. It reads the template, which is thereby
+// checked although the values are not known yet.
+func (s *Sink) Render(args spec.Values) (sinks.Desired, error) {
+	target, err := hostfile.ParseTarget(args, s.dir)
+	if err != nil {
+		return sinks.Desired{}, err
+	}
+	d, err := dialectOf(args)
+	if err != nil {
+		return sinks.Desired{}, hostfile.Wrong(target.Path, err)
+	}
+	vars, err := readVars(args)
+	if err != nil {
+		return sinks.Desired{}, hostfile.Wrong(target.Path, err)
+	}
+	var lines []line
+	if args.Has("template") {
+		lines, err = s.templateLines(args, target, d, vars)
+	} else {
+		lines, err = vars.lines(d)
+		if err != nil {
+			err = hostfile.Wrong(target.Path, err)
+		}
+	}
+	if err != nil {
+		return sinks.Desired{}, err
+	}
+	if !vars.known {
+		return target.Unknown()
+	}
+	text, err := write(lines, vars, d)
+	if err != nil {
+		return sinks.Desired{}, hostfile.Wrong(target.Path, err)
+	}
+	return target.Desired(text), nil
+}
+
+func (s *Sink) templateLines(args spec.Values, target hostfile.Target, d dialect, vars variables) ([]line, error) {
+	path, err := hostfile.Path(args, "template", s.dir)
+	if err != nil {
+		return nil, err
+	}
+	text, err := readTemplate(path)
+	if err != nil {
+		return nil, fmt.Errorf("rendering %s: %w", target.Path, err)
+	}
+	lines, err := parseTemplate(text, d)
+	if err == nil && vars.named {
+		err = vars.cover(lines)
+	}
+	if err != nil {
+		return nil, hostfile.Wrong(target.Path, fmt.Errorf("reading template %s: %w", path, err))
+	}
+	return lines, nil
+}
+
+// variables are the argument vars.
+type variables struct {
+	named  bool // the names are known
+	known  bool // so are all values
+	values map[string]secret.Text
+	null   map[string]bool
+}
+
+func readVars(args spec.Values) (variables, error) {
+	v := variables{named: true, known: true, values: map[string]secret.Text{}, null: map[string]bool{}}
+	x, _ := args.Cty("vars").Unmark()
+	switch {
+	case !x.IsKnown():
+		v.named, v.known = false, false
+		return v, nil
+	case x.IsNull():
+		return v, nil
+	case !x.Type().IsObjectType() && !x.Type().IsMapType():
+		return v, errors.New("reading vars: a map of strings is required")
+	}
+	for it := x.ElementIterator(); it.Next(); {
+		k, e := it.Element()
+		k, _ = k.Unmark()
+		if err := v.add(k.AsString(), e); err != nil {
+			return v, fmt.Errorf("reading vars: variable %q: %w", k.AsString(), err)
+		}
+	}
+	return v, nil
+}
+
+func (v *variables) add(name string, e cty.Value) error {
+	hidden := spec.IsSensitive(e)
+	e, _ = e.UnmarkDeep()
+	if !e.IsKnown() {
+		v.known = false
+		v.values[name] = secret.Text{}
+		return nil
+	}
+	s, err := convert.Convert(e, cty.String)
+	switch {
+	case err != nil:
+		return fmt.Errorf("a string is required, not %s", e.Type().FriendlyName())
+	case s.IsNull():
+		v.null[name] = true
+	case hidden && s.AsString() == "":
+		return errors.New("the value is empty; a variable without its token would only break what reads it")
+	default:
+		v.values[name] = secret.New(s.AsString())
+	}
+	return nil
+}
+
+// lines are one for each variable, in the order of their names.
+func (v variables) lines(d dialect) ([]line, error) {
+	var out []line
+	for name := range v.values {
+		if err := d.checkName(name); err != nil {
+			return nil, err
+		}
+		out = append(out, line{prefix: name + "=", name: name, value: []segment{{variable: name}}})
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })
+	if v.named && len(out) == 0 {
+		return nil, errors.New("there is no variable to write; give vars, and at least one that is not null")
+	}
+	return out, nil
+}
+
+// cover makes sure that a template names only what there is.
+func (v variables) cover(lines []line) error {
+	var errs []error
+	for _, l := range lines {
+		for _, s := range l.value {
+			_, ok := v.values[s.variable]
+			switch {
+			case s.variable == "" || ok:
+			case v.null[s.variable]:
+				errs = append(errs, fmt.Errorf("line %d: vars.%s is null, and %s needs it", l.number, s.variable, l.name))
+			default:
+				errs = append(errs, fmt.Errorf("line %d: vars has no %q, which %s needs; add it, or write $${ for a literal ${", l.number, s.variable, l.name))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// write puts the values in and quotes them.
+func write(lines []line, v variables, d dialect) (secret.Text, error) {
+	var out strings.Builder
+	for _, l := range lines {
+		if l.name == "" {
+			out.WriteString(l.verbatim + "\n")
+			continue
+		}
+		var value strings.Builder
+		for _, s := range l.value {
+			value.WriteString(s.literal)
+			if s.variable != "" {
+				value.WriteString(v.values[s.variable].Reveal())
+			}
+		}
+		quoted, err := d.write(l.name, value.String())
+		if err != nil {
+			return secret.Text{}, err
+		}
+		out.WriteString(l.prefix + quoted + "\n")
+	}
+	return secret.New(out.String()), nil
+}
