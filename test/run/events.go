@@ -108,10 +108,22 @@ func (p *pkg) event(e event) {
 	}
 	switch e.Action {
 	case "output":
-		t.output.WriteString(e.Output)
+		if !isMarker(e.Output) {
+			t.output.WriteString(e.Output)
+		}
 	case "pass", "fail", "skip":
 		t.end = e.Action
 	}
+}
+
+// isMarker reports whether a line only says that a test begins, waits or goes on.
+func isMarker(line string) bool {
+	for _, marker := range []string{"=== RUN ", "=== PAUSE ", "=== CONT ", "=== NAME "} {
+		if strings.HasPrefix(line, marker) {
+			return true
+		}
+	}
+	return false
 }
 
 // end counts what a package brought and says how it went.

@@ -160,6 +160,9 @@ func TestGoTest(t *testing.T) {
 			if diff := cmp.Diff(c.failed, failed); diff != "" {
 				t.Errorf("failures (-want +got):\n%s", diff)
 			}
+			if strings.Contains(out.String(), "=== RUN") {
+				t.Errorf("the output has markers:\n%s", out.String())
+			}
 			for _, part := range c.says {
 				if !strings.Contains(out.String(), part) {
 					t.Errorf("the output does not say %q:\n%s", part, out.String())
@@ -203,15 +206,17 @@ func TestReportNamesWhatWasMissing(t *testing.T) {
 	ta := &tally{}
 	ta.pass(7)
 	ta.skip("pkg TestA", "Vault server: not built")
+	ta.skip("pkg TestC", "Node: not built")
+	ta.skip("pkg TestD", "Vault server: not built")
 	ta.fail("pkg TestB", "want 1\ngot 2")
 	var out strings.Builder
 	ta.report(&out, []error{errors.New("Vault server: not built in /x")})
-	for _, part := range []string{"pkg TestA", "WENT WITHOUT", "!!   Vault server: not built in /x", "TOKEND_TEST_INSTALL=1", "pkg TestB", "got 2"} {
+	for _, part := range []string{"  Vault server: not built\n      pkg TestA\n      pkg TestD\n  Node: not built\n      pkg TestC\n", "WENT WITHOUT", "!!   Vault server: not built in /x", "TOKEND_TEST_INSTALL=1", "pkg TestB", "got 2"} {
 		if !strings.Contains(out.String(), part) {
 			t.Errorf("the report does not say %q:\n%s", part, out.String())
 		}
 	}
-	if got := ta.closing(); got != "7 passed, 1 failed, 1 skipped" {
+	if got := ta.closing(); got != "7 passed, 1 failed, 3 skipped" {
 		t.Errorf("closing line %q", got)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -33,14 +34,31 @@ func (t *tally) closing() string {
 	return line
 }
 
+// reasons are those for which tests were skipped, in the order of the first test of
+// each.
+func (t *tally) reasons() []string {
+	var reasons []string
+	for _, s := range t.skipped {
+		if !slices.Contains(reasons, s.said) {
+			reasons = append(reasons, s.said)
+		}
+	}
+	return reasons
+}
+
 // report lists what was skipped, which parts were missing and what failed. The
 // output of the failures was shown when they happened; here are their names, and
 // the output again where it is short.
 func (t *tally) report(out io.Writer, missing []error) {
 	if len(t.skipped) > 0 {
 		fmt.Fprintf(out, "\nSkipped:\n")
-		for _, s := range t.skipped {
-			fmt.Fprintf(out, "  %s\n      %s\n", s.name, s.said)
+		for _, reason := range t.reasons() {
+			fmt.Fprintf(out, "  %s\n", reason)
+			for _, s := range t.skipped {
+				if s.said == reason {
+					fmt.Fprintf(out, "      %s\n", s.name)
+				}
+			}
 		}
 	}
 	if len(missing) > 0 {
