@@ -107,7 +107,7 @@ func TestReadersGetValuesBack(t *testing.T) {
 					t.Fatalf("Render: %v", err)
 				}
 				if format == "shell" {
-					return // its reader is no model: TestShellsGetValuesBack
+					return // its reader is no model: TestRealShells
 				}
 				if diff := cmp.Diff(vars, read(content)); diff != "" {
 					t.Fatalf("the reader gets other values (-written +read):\n%s\nfile: %q", diff, content)
@@ -142,32 +142,6 @@ func dotenvCanHold(v string) bool {
 		}
 	}
 	return false
-}
-
-// TestShellsGetValuesBack reads with the shells of this machine what is written
-// for them, and what is written for systemd, which they read alike.
-func TestShellsGetValuesBack(t *testing.T) {
-	for _, shell := range shells(t) {
-		for _, format := range []string{"shell", "systemd"} {
-			t.Run(filepath.Base(shell)+" reads "+format, func(t *testing.T) {
-				s, path := newSink(t), filepath.Join(t.TempDir(), "x.env")
-				rapid.Check(t, func(rt *rapid.T) {
-					vars := drawVars(rt)
-					maps.DeleteFunc(vars, func(_, v string) bool { return format == "systemd" && !systemdAccepts("K", v) })
-					if len(vars) == 0 {
-						rt.Skip("all values were refused")
-					}
-					content, err := deliver(rt, s, envArgs(path, format, vars))
-					if err != nil {
-						rt.Fatalf("Render: %v", err)
-					}
-					if diff := cmp.Diff(vars, readShell(t, shell, path)); diff != "" {
-						rt.Fatalf("the shell gets other values (-written +read):\n%s\nfile: %q", diff, content)
-					}
-				})
-			})
-		}
-	}
 }
 
 // TestRefusedValues says for each value that cannot be written which variable it

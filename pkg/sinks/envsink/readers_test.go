@@ -1,10 +1,7 @@
 package envsink_test
 
 import (
-	"bytes"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -163,7 +160,9 @@ func readDotenv(content string) map[string]string {
 	content = regexp.MustCompile("\r\n?").ReplaceAllString(content, "\n")
 	out := map[string]string{}
 	for _, m := range dotenvLine.FindAllStringSubmatch(content, -1) {
-		v := strings.TrimFunc(m[2], func(r rune) bool { return strings.ContainsRune(" \t\n\v\f\r\u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff", r) || r >= 0x2000 && r <= 0x200a })
+		v := strings.TrimFunc(m[2], func(r rune) bool {
+			return strings.ContainsRune(" \t\n\v\f\r\u00a0\u1680\u2028\u2029\u202f\u205f\u3000\ufeff", r) || r >= 0x2000 && r <= 0x200a
+		})
 		double := strings.HasPrefix(v, `"`)
 		if n := len(v); n > 1 && strings.IndexByte("'\"`", v[0]) >= 0 && v[n-1] == v[0] {
 			v = v[1 : n-1]
@@ -187,31 +186,6 @@ func readDocker(content string) map[string]string {
 			continue
 		}
 		if k, v, ok := strings.Cut(l, "="); ok && !strings.ContainsAny(k, " \t") {
-			out[k] = v
-		}
-	}
-	return out
-}
-
-// readShell lets a real shell read a file, and tells what a process that the
-// shell starts is given. Nothing else is in the environment.
-func readShell(t testing.TB, shell, path string) map[string]string {
-	t.Helper()
-	env, err := exec.LookPath("env")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(shell, "-c", `set -a; . "$0"; exec "$1" -0`, path, env)
-	cmd.Env = []string{}
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	b, err := cmd.Output()
-	if err != nil || stderr.Len() > 0 {
-		t.Fatalf("%s: %v: %s", shell, err, stderr.String())
-	}
-	out := map[string]string{}
-	for _, kv := range strings.Split(strings.TrimSuffix(string(b), "\x00"), "\x00") {
-		if k, v, _ := strings.Cut(kv, "="); k != "PWD" && k != "SHLVL" && k != "_" && k != "OLDPWD" {
 			out[k] = v
 		}
 	}
@@ -247,21 +221,6 @@ func TestReaderModels(t *testing.T) {
 			}
 		})
 	}
-}
-
-// shells are those of this machine that read the shell format.
-func shells(t *testing.T) []string {
-	t.Helper()
-	var out []string
-	for _, s := range []string{"/bin/sh", "bash", "busybox", "dash", "zsh", "ksh"} {
-		if p, err := exec.LookPath(s); err == nil && filepath.Base(p) != "busybox" {
-			out = append(out, p)
-		}
-	}
-	if len(out) == 0 {
-		t.Skip("shell: none on this machine")
-	}
-	return out
 }
 
 func writeTemp(t testing.TB, dir, content string) string {
