@@ -15,6 +15,7 @@
 package parts
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -56,6 +57,10 @@ type Part struct {
 
 	// Root says that only root can run it.
 	Root bool
+
+	// Probe is a command that fails where the machine does not allow what the part
+	// needs, though all of it is installed.
+	Probe []string
 }
 
 // Vault is a Vault server built from its Go module.
@@ -91,6 +96,7 @@ func Systemd() Part {
 		Commands: []string{"systemd-nspawn", "nsenter", "unshare"},
 		Packages: []string{"systemd", "systemd-container", "util-linux"},
 		Root:     true,
+		Probe:    []string{"unshare", "--mount", "--propagation", "private", "mount", "-t", "tmpfs", "tokend-test", "/mnt"},
 	}
 }
 
@@ -160,6 +166,11 @@ func (p Part) Missing() error {
 	if missing := p.missingCommands(); len(missing) > 0 {
 		return fmt.Errorf("%s: %s not found in PATH (Debian: apt-get install %s)",
 			p.Name, strings.Join(missing, ", "), strings.Join(p.Packages, " "))
+	}
+	if len(p.Probe) > 0 {
+		if out, err := exec.Command(p.Probe[0], p.Probe[1:]...).CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: this machine does not allow %q: %w: %s", p.Name, p.Probe, err, bytes.TrimSpace(out))
+		}
 	}
 	if len(p.Files) == 0 {
 		return nil

@@ -138,6 +138,17 @@ func TestMissingSaysWhy(t *testing.T) {
 	}
 }
 
+func TestMissingWhereTheMachineDoesNotAllowIt(t *testing.T) {
+	p := parts.Part{Name: "Tool", Probe: []string{"sh", "-c", "echo not here; exit 1"}}
+	if err := p.Missing(); err == nil || !strings.HasPrefix(err.Error(), "Tool: ") || !strings.Contains(err.Error(), "not here") {
+		t.Errorf("got %v", err)
+	}
+	p.Probe = []string{"true"}
+	if err := p.Missing(); err != nil {
+		t.Error(err)
+	}
+}
+
 // Every part of the tree can say where it would be, whatever is on this machine.
 func TestEveryPartHasAFolder(t *testing.T) {
 	seen := map[string]bool{}
