@@ -66,7 +66,7 @@ func loginToken(ctx context.Context, e *endpoint, args spec.Values, now time.Tim
 func tokenFileSchema() spec.Schema {
 	return spec.Schema{
 		Doc:   "A token in a file that somebody else keeps fresh, such as Vault Agent's sink. It is read again when it changes.",
-		Attrs: []spec.Attr{{Name: "path", Type: cty.String, Required: true, Doc: "the file"}},
+		Attrs: []spec.Attr{{Name: "path", Type: cty.String, Required: true, Path: true, Doc: "the file"}},
 	}
 }
 

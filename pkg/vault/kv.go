@@ -17,13 +17,19 @@ type KVMeta struct {
 	Engine    int // 1 or 2
 	Version   int
 	Created   time.Time // with Version, it tells this secret from a later one at the same path
-	Deleted   time.Time // zero: it is not deleted
+	Deleted   time.Time // since when it is deleted; zero: it is not
 	Destroyed bool
 	Custom    map[string]string // custom metadata of the path, where it could be read
 }
 
 // Gone reports whether the version holds nothing any more.
 func (m KVMeta) Gone() bool { return m.Destroyed || !m.Deleted.IsZero() }
+
+// Same reports whether m and o are one version of one secret. Without versions
+// nobody can tell.
+func (m KVMeta) Same(o KVMeta) bool {
+	return m.Engine == 2 && o.Engine == 2 && m.Version > 0 && m.Version == o.Version && m.Created.Equal(o.Created)
+}
 
 // ReadKV reads a secret: its current version when version is 0. Numbers in data
 // are json.Number, nested values map[string]any and []any. A secret that is
@@ -125,9 +131,12 @@ func (c *Client) readV2(ctx context.Context, at location, version int) (map[stri
 		c.forgetMount(at.path)
 		return nil, meta, c.fail(at.op, ErrUnreadable, "the answer has no metadata: is the engine still KV version 2?")
 	}
-	meta = versionMeta(about)
+	meta = c.versionMeta(about)
 	meta.Custom = customMeta(about)
 	data, ok := answer.Data["data"].(map[string]any)
+	if ok {
+		meta.Deleted = time.Time{} // its time may have come by our clock and not by Vault's
+	}
 	switch {
 	case meta.Destroyed:
 		return nil, meta, c.fail(at.op, ErrNotFound, "version %d was destroyed", meta.Version)
@@ -163,25 +172,28 @@ func (c *Client) stat(ctx context.Context, at location) (KVMeta, error) {
 		c.forgetMount(at.path)
 		return KVMeta{Engine: 2}, c.fail(at.op, ErrNotFound, "there is no such secret")
 	}
-	return currentMeta(answer.Data), nil
+	return c.currentMeta(answer.Data), nil
 }
 
 // currentMeta reads an answer of the metadata endpoint. A path that has custom
 // metadata and no version yet has version 0.
-func currentMeta(data map[string]any) KVMeta {
+func (c *Client) currentMeta(data map[string]any) KVMeta {
 	current := integer(data["current_version"])
 	versions, _ := data["versions"].(map[string]any)
 	about, _ := versions[strconv.Itoa(current)].(map[string]any)
-	meta := versionMeta(about)
+	meta := c.versionMeta(about)
 	meta.Version, meta.Custom = current, customMeta(data)
 	return meta
 }
 
-// versionMeta reads one version's part of an answer.
-func versionMeta(about map[string]any) KVMeta {
+// versionMeta reads one version's part of an answer. A deletion in the future is
+// one that the mount or the path announces (delete_version_after).
+func (c *Client) versionMeta(about map[string]any) KVMeta {
 	m := KVMeta{Engine: 2, Version: integer(about["version"])}
 	m.Created = timestamp(about["created_time"])
-	m.Deleted = timestamp(about["deletion_time"])
+	if at := timestamp(about["deletion_time"]); !at.IsZero() && !at.After(c.entry.pool.now()) {
+		m.Deleted = at
+	}
 	m.Destroyed, _ = about["destroyed"].(bool)
 	return m
 }
@@ -221,7 +233,7 @@ func timestamp(v any) time.Time {
 // policyHint says which line of a policy is missing, where that is the reason.
 func (c *Client) policyHint(err error, capability, path string) error {
 	if e, ok := asError(err); ok && e.Class == ErrDenied && !e.Login && e.Hint == "" {
-		e.Hint = fmt.Sprintf("the token's policies need %q on %q", capability, path)
+		e.Hint = fmt.Sprintf("the token's policies need \"%s\" on %q", capability, path)
 	}
 	return err
 }

@@ -13,17 +13,20 @@ import (
 
 // KVWrite is what a caller of [Client.WriteKV] knows beforehand.
 type KVWrite struct {
-	// Last is the version that the caller wrote last, 0 for none. When another
-	// one is there, it is compared first and left as it is if it holds the same
-	// (a write whose answer was lost).
-	Last int
+	// Last is what the caller wrote last; zero for nothing, or unknown.
+	Last KVMeta
+	// Unchanged says that Last holds the same data as is to be written now.
+	Unchanged bool
 	// Custom is merged into the path's custom metadata, where policy allows.
 	Custom map[string]string
 }
 
 // WriteKV makes data the current version of a secret and returns that version's
-// metadata. In a version 2 engine it writes by check-and-set on the version that
-// is current now, deleted or not; when another writer was faster and wrote the
+// metadata. What holds the same data already is left as it is, such as a write
+// whose answer was lost.
+//
+// In a version 2 engine it writes by check-and-set on the version that is
+// current now, deleted or not; when another writer was faster and wrote the
 // same, that is a success, else [ErrCASMismatch]. A version 1 engine has no
 // check-and-set.
 func (c *Client) WriteKV(ctx context.Context, mountPath, path string, data map[string]any, w KVWrite) (KVMeta, error) {
@@ -32,8 +35,7 @@ func (c *Client) WriteKV(ctx context.Context, mountPath, path string, data map[s
 		return KVMeta{}, err
 	}
 	if !at.v2 {
-		_, err := c.put(ctx, at.op, at.api(""), data)
-		return KVMeta{Engine: 1}, c.policyHint(err, "create and update", at.api(""))
+		return c.writeV1(ctx, at, data)
 	}
 	now, err := c.stat(ctx, at)
 	known := true
@@ -42,14 +44,12 @@ func (c *Client) WriteKV(ctx context.Context, mountPath, path string, data map[s
 		now = KVMeta{Engine: 2}
 	case errors.Is(err, ErrDenied) && !errors.Is(err, ErrLogin):
 		// It may only write: the last version is the best guess there is.
-		now, known = KVMeta{Engine: 2, Version: w.Last}, false
+		now, known = KVMeta{Engine: 2, Version: w.Last.Version}, false
 	case err != nil:
 		return KVMeta{}, err
 	}
-	if known && now.Version != w.Last && !now.Gone() && now.Version > 0 {
-		if there, meta, err := c.readV2(ctx, at, 0); err == nil && same(there, data) {
-			return c.own(ctx, at, meta, w.Custom), nil
-		}
+	if known && c.holds(ctx, at, &now, data, w) {
+		return c.own(ctx, at, now, w.Custom), nil
 	}
 	meta, err := c.putVersion(ctx, at, data, now.Version)
 	if errors.Is(err, ErrCASMismatch) {
@@ -60,13 +60,42 @@ func (c *Client) WriteKV(ctx context.Context, mountPath, path string, data map[s
 		meta, err = found, nil
 	}
 	if err != nil {
-		return KVMeta{}, c.policyHint(err, "create and update", at.api("data"))
+		return KVMeta{}, c.policyHint(err, "create\" and \"update", at.api("data"))
 	}
 	if !known {
 		return meta, nil // what custom metadata there is cannot be seen, so it is not touched
 	}
 	meta.Custom = now.Custom
 	return c.own(ctx, at, meta, w.Custom), nil
+}
+
+// holds reports whether the current version holds data already. It reads the
+// data only where the caller's account does not say so.
+func (c *Client) holds(ctx context.Context, at location, now *KVMeta, data map[string]any, w KVWrite) bool {
+	if now.Version == 0 || now.Gone() {
+		return false
+	}
+	if now.Same(w.Last) {
+		return w.Unchanged
+	}
+	there, meta, err := c.readV2(ctx, at, 0)
+	if err != nil || !same(there, data) {
+		return false
+	}
+	*now = meta
+	return true
+}
+
+func (c *Client) writeV1(ctx context.Context, at location, data map[string]any) (KVMeta, error) {
+	if there, meta, err := c.readV1(ctx, at); err == nil && same(there, data) {
+		return meta, nil
+	} else if err != nil && !errors.Is(err, ErrNotFound) && (!errors.Is(err, ErrDenied) || errors.Is(err, ErrLogin)) {
+		return KVMeta{}, err
+	}
+	if _, err := c.put(ctx, at.op, at.api(""), data); err != nil {
+		return KVMeta{}, c.policyHint(err, "create\" and \"update", at.api(""))
+	}
+	return KVMeta{Engine: 1}, nil
 }
 
 // lost says what to do about a lost check-and-set.
@@ -91,7 +120,7 @@ func (c *Client) putVersion(ctx context.Context, at location, data map[string]an
 	if answer == nil {
 		return KVMeta{}, c.fail(at.op, ErrUnreadable, "the answer does not say which version was written")
 	}
-	meta := versionMeta(answer.Data)
+	meta := c.versionMeta(answer.Data)
 	if meta.Version == 0 {
 		c.forgetMount(at.path)
 		return KVMeta{}, c.fail(at.op, ErrUnreadable, "the answer does not say which version was written: is the engine still KV version 2?")
@@ -179,6 +208,20 @@ func (c *Client) DestroyKV(ctx context.Context, mountPath, path string) error {
 	return c.remove(ctx, at, at.api("metadata"))
 }
 
+// DestroyKVVersion makes one version of a secret unreadable for good, deleted or
+// not, and leaves the others. A version 1 engine has none.
+func (c *Client) DestroyKVVersion(ctx context.Context, mountPath, path string, version int) error {
+	at, err := c.locate(ctx, "destroying a version of", mountPath, path)
+	if err != nil {
+		return err
+	}
+	if !at.v2 {
+		return c.fail(at.op, ErrInvalid, "the engine is KV version 1, which keeps no versions")
+	}
+	_, err = c.put(ctx, at.op, at.api("destroy"), map[string]any{"versions": []int{version}})
+	return notFoundIsFine(c.policyHint(err, "update", at.api("destroy")))
+}
+
 func (c *Client) remove(ctx context.Context, at location, path string) error {
 	_, err := c.do(ctx, call{op: at.op, send: func(ctx context.Context, a *api.Client) (*api.Secret, error) {
 		return a.Logical().DeleteWithContext(ctx, path)
@@ -195,7 +238,34 @@ func notFoundIsFine(err error) error {
 
 // same compares two secrets by what Vault would store of them.
 func same(a, b map[string]any) bool {
-	x, errX := json.Marshal(a)
-	y, errY := json.Marshal(b)
+	x, errX := Canonical(a)
+	y, errY := Canonical(b)
 	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
+
+// Canonical is a secret's data as JSON that is equal for what Vault keeps as
+// equal: members sorted, and numbers as the 64-bit floats that a version 2
+// engine turns them into. It contains the secret.
+func Canonical(data map[string]any) ([]byte, error) { return json.Marshal(floats(data)) }
+
+func floats(v any) any {
+	switch x := v.(type) {
+	case json.Number:
+		if f, err := x.Float64(); err == nil {
+			return f
+		}
+	case map[string]any:
+		out := make(map[string]any, len(x))
+		for k, e := range x {
+			out[k] = floats(e)
+		}
+		return out
+	case []any:
+		out := make([]any, len(x))
+		for i, e := range x {
+			out[i] = floats(e)
+		}
+		return out
+	}
+	return v
 }

@@ -36,6 +36,7 @@ type Settings struct {
 // [AuthSchemas].
 func Schema() spec.Schema {
 	str := func(name, doc string) spec.Attr { return spec.Attr{Name: name, Type: cty.String, Doc: doc} }
+	file := func(name, doc string) spec.Attr { return spec.Attr{Name: name, Type: cty.String, Path: true, Doc: doc} }
 	address := str("address", "URL of the server, such as https://vault.example.com:8200")
 	address.Required = true
 	timeout := str("timeout", "how long one request may take")
@@ -45,10 +46,10 @@ func Schema() spec.Schema {
 		Attrs: []spec.Attr{
 			address,
 			str("namespace", "Vault Enterprise namespace"),
-			str("ca_file", "PEM file with the certificates that sign Vault's; default: the system's"),
-			str("ca_dir", "directory of such files"),
-			str("client_cert_file", "PEM certificate that is shown to Vault"),
-			str("client_key_file", "its private key"),
+			file("ca_file", "PEM file with the certificates that sign Vault's; default: the system's"),
+			file("ca_dir", "directory of such files"),
+			file("client_cert_file", "PEM certificate that is shown to Vault"),
+			file("client_key_file", "its private key"),
 			str("tls_server_name", "name expected in Vault's certificate, where it is not the host in address"),
 			timeout,
 		},
