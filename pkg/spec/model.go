@@ -206,8 +206,11 @@ type Attr struct {
 	// Path says that the string names a file: a relative one is relative to the
 	// configuration's directory, and the value comes out absolute.
 	Path bool
-	Default  string // as shown in documentation; the kind applies it itself
-	Doc      string
+	// Sensitive says that the value is a secret: it must come from where
+	// secrets are kept, and never stand in the configuration.
+	Sensitive bool
+	Default   string // as shown in documentation; the kind applies it itself
+	Doc       string
 }
 
 // NestedBlock is a block inside a block of this kind, at most once.

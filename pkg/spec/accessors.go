@@ -1,0 +1,106 @@
+package spec
+
+import (
+	"path/filepath"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// Dir returns the absolute path of the directory.
+func (c *Config) Dir() string { return c.dir }
+
+// Sources returns what was read: the directory's files by name, and by absolute
+// path the files that functions read. Given to [LoadFiles], they make the same
+// configuration again.
+func (c *Config) Sources() map[string][]byte {
+	out := make(map[string][]byte, len(c.sources))
+	for _, s := range c.sources {
+		out[s.name] = []byte(s.text)
+	}
+	for path, b := range c.reads.contents() {
+		out[path] = b
+	}
+	return out
+}
+
+// Files returns the sources as hcl's diagnostic writers want them.
+func (c *Config) Files() map[string]*hcl.File {
+	out := make(map[string]*hcl.File, len(c.sources))
+	for _, s := range c.sources {
+		out[s.name] = &hcl.File{Bytes: []byte(s.text)}
+	}
+	return out
+}
+
+// Reads lists the absolute paths of the other files that were read, by
+// functions and as variable files: they are to be watched too.
+func (c *Config) Reads() []string { return c.reads.list() }
+
+// Settings returns those of the tokend block, defaults filled in.
+func (c *Config) Settings() Settings { return c.settings }
+
+// Credentials lists the addresses of all credential instances, sorted.
+func (c *Config) Credentials() []Address { return c.addresses(kindCredential) }
+
+// Sinks lists the addresses of all sink instances, sorted.
+func (c *Config) Sinks() []Address { return c.addresses(kindSink) }
+
+// Hooks lists the addresses of all hooks, sorted.
+func (c *Config) Hooks() []Address { return c.addresses(kindHook) }
+
+// Secrets lists the addresses of all secret instances, sorted.
+func (c *Config) Secrets() []Address { return c.addresses(kindSecret) }
+
+// Vaults lists the addresses of all vaults, sorted.
+func (c *Config) Vaults() []Address { return c.addresses(kindVault) }
+
+// Providers lists the addresses of the provider blocks that are declared,
+// sorted. The default of each type exists beside them.
+func (c *Config) Providers() []Address { return sortedAddressKeys(c.providers) }
+
+func sortedAddressKeys[V any](m map[Address]V) []Address {
+	out := make([]Address, 0, len(m))
+	for a := range m {
+		out = append(out, a)
+	}
+	return sortAddresses(out)
+}
+
+func (c *Config) addresses(kind string) []Address {
+	var out []Address
+	list := c.resources[kind]
+	n := 0
+	for i := range list {
+		if list[i].insts == nil {
+			n++
+		} else {
+			n += list[i].insts.len()
+		}
+	}
+	out = make([]Address, 0, n)
+	for i := range list {
+		c.each(kind, &list[i], func(in *instance) { out = append(out, in.address()) })
+	}
+	return sortAddresses(out)
+}
+
+// ProviderType returns a provider type by name, or nil.
+func (c *Config) ProviderType(name string) *ProviderType { return c.types[name] }
+
+// ProviderTypes lists all provider types, sorted by name: the directory's own,
+// and the built-in ones that it does not shadow.
+func (c *Config) ProviderTypes() []*ProviderType {
+	out := make([]*ProviderType, 0, len(c.types))
+	for _, n := range sortedKeys(c.types) {
+		out = append(out, c.types[n])
+	}
+	return out
+}
+
+// relative is a path as messages say it: within the directory without it.
+func (c *Config) relative(path string) string {
+	if r, err := filepath.Rel(c.dir, path); err == nil && filepath.IsLocal(r) {
+		return r
+	}
+	return path
+}

@@ -1,0 +1,387 @@
+package spec
+
+import (
+	"path/filepath"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// selectArgs says which arguments of a block are evaluated.
+type selectArgs struct {
+	names   []string // nil: all
+	varying bool     // only those that differ between instances
+	check   bool     // everything that a person can get wrong is a diagnostic
+}
+
+func (s *selectArgs) wants(a *argument) bool {
+	return (s.names == nil || contains(s.names, a.name)) && (!s.varying || a.varies())
+}
+
+// isMeta reports whether an argument says how many instances there are; those
+// are evaluated by themselves.
+func isMeta(n string) bool { return n == "for_each" || n == "count" }
+
+// args evaluates the arguments of a block by its schema. Absent arguments are
+// absent in the result; an argument that is null is too.
+func (ev *evaluator) args(f *form, sc *Schema, in *instance, sel *selectArgs) (map[string]cty.Value, Diagnostics) {
+	out := make(map[string]cty.Value, len(f.args))
+	var diags Diagnostics
+	for i := range f.args {
+		a := &f.args[i]
+		if isMeta(a.name) && in != nil && expands(in.kind) {
+			continue
+		}
+		at := sc.attr(a.name)
+		if at == nil {
+			if sel.check && !sel.varying {
+				diags = append(diags, ev.c.unknownArg(f, a, sc))
+			}
+			continue
+		}
+		if a.expr == nil || !sel.wants(a) {
+			continue
+		}
+		v, more := ev.arg(a, at, in, sel.check)
+		diags = append(diags, more...)
+		if !more.HasErrors() && !isNull(v) {
+			out[a.name] = v
+		}
+	}
+	if sel.check && !sel.varying {
+		diags = append(diags, ev.missing(f, sc, out)...)
+	}
+	more := ev.nested(f, sc, in, sel, out)
+	return out, append(diags, more...)
+}
+
+func isNull(v cty.Value) bool {
+	u, _ := v.Unmark()
+	return u.IsKnown() && u.IsNull()
+}
+
+func (s *Schema) attr(n string) *Attr {
+	for i := range s.Attrs {
+		if s.Attrs[i].Name == n {
+			return &s.Attrs[i]
+		}
+	}
+	return nil
+}
+
+func (s *Schema) nested(n string) *NestedBlock {
+	for i := range s.Blocks {
+		if s.Blocks[i].Name == n {
+			return &s.Blocks[i]
+		}
+	}
+	return nil
+}
+
+// names lists all that may stand in a block, for suggestions.
+func (s *Schema) names() []string {
+	var out []string
+	for i := range s.Attrs {
+		out = append(out, s.Attrs[i].Name)
+	}
+	for i := range s.Blocks {
+		out = append(out, s.Blocks[i].Name)
+	}
+	return out
+}
+
+// missing reports required arguments that are not there.
+func (ev *evaluator) missing(f *form, sc *Schema, out map[string]cty.Value) Diagnostics {
+	var diags Diagnostics
+	for i := range sc.Attrs {
+		at := &sc.Attrs[i]
+		a := f.arg(at.Name)
+		if a == nil && at.Ref == kindVault {
+			v, d := ev.c.defaultVault(f, at.Required)
+			if d != nil {
+				diags = append(diags, d)
+			} else if v != "" {
+				out[at.Name] = cty.StringVal(string(v))
+			}
+			continue
+		}
+		if !at.Required {
+			continue
+		}
+		switch {
+		case a == nil:
+			diags = append(diags, problem(f.missing(), "Missing argument", "%s needs the argument %s%s.", f.title(), at.Name, what(at.Doc)))
+		case a.expr != nil && isLiteralNull(a.expr):
+			diags = append(diags, problem(a.rng(), "Missing argument", "%s needs the argument %s; it cannot be null.", f.title(), at.Name))
+		}
+	}
+	return diags
+}
+
+func isLiteralNull(e hclsyntax.Expression) bool {
+	v, ok := literal(e)
+	return ok && v.IsNull()
+}
+
+func what(doc string) string {
+	if doc == "" {
+		return ""
+	}
+	return " (" + doc + ")"
+}
+
+// arg evaluates one argument and brings it into the form that its schema says.
+func (ev *evaluator) arg(a *argument, at *Attr, in *instance, check bool) (cty.Value, Diagnostics) {
+	if check {
+		if diags := ev.c.checkRefs(ev, a, in); diags.HasErrors() {
+			return cty.DynamicVal, diags
+		}
+	}
+	if at.Ref != "" {
+		return ev.reference(a, at, in)
+	}
+	v, diags := ev.eval(a.expr, a.refs, in)
+	if diags.HasErrors() {
+		return cty.DynamicVal, diags
+	}
+	if at.Type != cty.DynamicPseudoType && at.Type != cty.NilType {
+		converted, err := convert.Convert(v, at.Type)
+		if err != nil {
+			d := problem(a.rng(), "Wrong type", "%s must be %s: %s.", a.name, typeWords(at.Type), err)
+			if at.Sensitive {
+				hideSource(d)
+			}
+			return cty.DynamicVal, append(diags, d)
+		}
+		v = converted
+	}
+	if check && at.Sensitive {
+		if d := ev.c.checkSecret(a, v); d != nil {
+			return v, append(diags, d)
+		}
+	}
+	if !at.Deferred {
+		if d := shown(a, v); d != nil {
+			return cty.DynamicVal, append(diags, d)
+		}
+	}
+	return ev.constrain(a, at, v, diags)
+}
+
+// shown checks a value that must be known, and may be shown.
+func shown(a *argument, v cty.Value) *hcl.Diagnostic {
+	if v.ContainsMarked() && IsSensitive(v) {
+		return problem(a.rng(), "Sensitive value where it is shown", "%s is shown in plans and logs, so that it cannot come from a sensitive value.", a.name)
+	}
+	if !v.IsWhollyKnown() {
+		return problem(a.rng(), "Value is not known", "%s must be known when the directory is read; it depends on a secret or a token.", a.name)
+	}
+	return nil
+}
+
+// constrain applies the rules of one argument beyond its type.
+func (ev *evaluator) constrain(a *argument, at *Attr, v cty.Value, diags Diagnostics) (cty.Value, Diagnostics) {
+	if len(at.Oneof) == 0 && !at.Duration && !at.Path {
+		return v, diags
+	}
+	u, marks := v.Unmark()
+	if !u.IsKnown() || u.IsNull() || u.Type() != cty.String {
+		return v, diags
+	}
+	s := u.AsString()
+	switch {
+	case len(at.Oneof) > 0 && !contains(at.Oneof, s):
+		if len(marks) > 0 {
+			return v, append(diags, problem(a.rng(), "Invalid value", "%s must be one of %s.", a.name, quoted(at.Oneof)))
+		}
+		return v, append(diags, problem(a.rng(), "Invalid value", "%s must be one of %s.%s", a.name, quoted(at.Oneof), suggest(s, at.Oneof)))
+	case at.Duration:
+		if d, err := time.ParseDuration(s); err != nil || d < 0 {
+			return v, append(diags, problem(a.rng(), "Invalid duration", `%s must be a duration such as "30s", "5m" or "1h30m".`, a.name))
+		}
+	case at.Path:
+		return cty.StringVal(ev.c.abs(s)).WithMarks(marks), diags
+	}
+	return v, diags
+}
+
+// abs makes a path absolute: a relative one is relative to the directory.
+func (c *Config) abs(path string) string {
+	if path == "" {
+		return ""
+	}
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(c.dir, path)
+}
+
+// reference evaluates an argument that names a block.
+func (ev *evaluator) reference(a *argument, at *Attr, in *instance) (cty.Value, Diagnostics) {
+	if at.Type != cty.NilType && at.Type.IsCollectionType() {
+		list, diags := ev.references(a.expr, a.refs, at.Ref, in)
+		if diags.HasErrors() {
+			return cty.DynamicVal, diags
+		}
+		if len(list) == 0 {
+			return cty.ListValEmpty(cty.String), diags
+		}
+		vals := make([]cty.Value, len(list))
+		for i, r := range list {
+			vals[i] = cty.StringVal(string(r))
+		}
+		return cty.ListVal(vals), diags
+	}
+	if isLiteralNull(a.expr) {
+		return cty.NullVal(cty.String), nil
+	}
+	ref, d := ev.refAddress(a.expr, at.Ref, in)
+	if d != nil {
+		return cty.DynamicVal, Diagnostics{d}
+	}
+	return cty.StringVal(string(ref)), nil
+}
+
+// references reads a list of references to blocks of a kind.
+func (ev *evaluator) references(e hclsyntax.Expression, refs []ref, kind string, in *instance) ([]Address, Diagnostics) {
+	if list, ok := unwrap(e).(*hclsyntax.TupleConsExpr); ok {
+		var out []Address
+		var diags Diagnostics
+		for _, item := range list.Exprs {
+			a, d := ev.refAddress(item, kind, in)
+			if d != nil {
+				diags = append(diags, d)
+				continue
+			}
+			out = append(out, a)
+		}
+		return out, diags
+	}
+	v, diags := ev.eval(e, refs, in)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	u, _ := v.Unmark()
+	if u.IsKnown() && u.IsNull() {
+		return nil, nil
+	}
+	if !u.IsKnown() || !u.CanIterateElements() {
+		return nil, append(diags, notReference(e, kind, true))
+	}
+	var out []Address
+	for it := u.ElementIterator(); it.Next(); {
+		_, x := it.Element()
+		a, ok := asReference(x, kind)
+		if !ok {
+			return nil, append(diags, notReference(e, kind, true))
+		}
+		out = append(out, a)
+	}
+	return out, diags
+}
+
+// refAddress reads one reference to a block of a kind. In JSON it may be
+// written as a plain string too.
+func (ev *evaluator) refAddress(e hclsyntax.Expression, kind string, in *instance) (Address, *hcl.Diagnostic) {
+	inner := unwrap(e)
+	if s, ok := literal(inner); ok {
+		return ev.quotedAddress(s, inner.Range(), kind)
+	}
+	refs := collectRefs(inner, nil)
+	if isPlainRef(inner) && len(refs) > 0 && addressParts(refs[0].root()) > 0 {
+		t, d := ev.target(&refs[0], in)
+		if d != nil {
+			return "", d
+		}
+		if t.p.kind != kind {
+			return "", notReference(e, kind, false)
+		}
+		if len(t.rest) > 0 {
+			return "", problem(refs[0].rng, "Reference to an attribute", "Here the %s itself is named: %s, without what follows it.", kind, t.p.address())
+		}
+		if t.whole && t.res != nil && t.res.insts != nil {
+			return "", problem(refs[0].rng, "Instance key missing", "%s has several instances; say which one.", t.p.address())
+		}
+		return t.p.address(), nil
+	}
+	v, diags := ev.eval(inner, refs, in)
+	if diags.HasErrors() {
+		return "", diags[0]
+	}
+	a, ok := asReference(v, kind)
+	if !ok {
+		return "", notReference(e, kind, false)
+	}
+	return a, nil
+}
+
+// isPlainRef reports whether e is a traversal, or an index of one.
+func isPlainRef(e hclsyntax.Expression) bool {
+	switch x := e.(type) {
+	case *hclsyntax.ScopeTraversalExpr:
+		return true
+	case *hclsyntax.IndexExpr:
+		return isPlainRef(x.Collection)
+	case *hclsyntax.RelativeTraversalExpr:
+		return isPlainRef(x.Source)
+	}
+	return false
+}
+
+func (ev *evaluator) quotedAddress(s cty.Value, at hcl.Range, kind string) (Address, *hcl.Diagnostic) {
+	bad := problem(at, "Reference required", "Here a %s is named, without quotes: %s.", kind, exampleRef(kind))
+	if s.IsNull() || s.Type() != cty.String {
+		return "", bad
+	}
+	if !ev.c.isJSON(at.Filename) {
+		if p, err := parseAddress(s.AsString()); err == nil && p.kind == kind {
+			return "", problem(at, "Quoted reference", "A reference is written without quotes: %s.", p.address())
+		}
+		return "", bad
+	}
+	trav, diags := hclsyntax.ParseTraversalAbs([]byte(s.AsString()), at.Filename, at.Start)
+	if diags.HasErrors() || trav.RootName() != kind {
+		return "", problem(at, "Reference required", `Here a %s is named: "%s".`, kind, exampleRef(kind))
+	}
+	t, d := ev.target(&ref{trav: trav, rng: at}, nil)
+	if d != nil {
+		return "", d
+	}
+	if len(t.rest) > 0 {
+		return "", problem(at, "Reference to an attribute", "Here the %s itself is named: %s.", kind, t.p.address())
+	}
+	return t.p.address(), nil
+}
+
+func exampleRef(kind string) string {
+	if addressParts(kind) == 1 {
+		return kind + ".NAME"
+	}
+	if kind == kindProvider {
+		return "provider.TYPE.ALIAS"
+	}
+	return kind + ".TYPE.NAME"
+}
+
+func notReference(e hclsyntax.Expression, kind string, list bool) *hcl.Diagnostic {
+	if list {
+		return problem(e.Range(), "References required", "Here a list of %ss is given: [%s].", kind, exampleRef(kind))
+	}
+	return problem(e.Range(), "Reference required", "Here a %s is named: %s.", kind, exampleRef(kind))
+}
+
+// asReference reads a value that an expression made of references.
+func asReference(v cty.Value, kind string) (Address, bool) {
+	v, _ = v.Unmark()
+	if v.Type() != referenceType || !v.IsKnown() || v.IsNull() {
+		return "", false
+	}
+	a, ok := v.EncapsulatedValue().(*Address)
+	if !ok || a.Kind() != kind {
+		return "", false
+	}
+	return *a, true
+}

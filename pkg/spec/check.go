@@ -1,0 +1,276 @@
+package spec
+
+import (
+	"sync"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// checker checks blocks; each worker has one, so that they share nothing but
+// the Config, which does not change any more.
+type checker struct {
+	l      *loader
+	diags  Diagnostics
+	claims []claim
+}
+
+// claim says where a sink writes.
+type claim struct {
+	what string
+	kind string
+	res  *resource
+	addr Address
+	at   hcl.Range
+}
+
+func (k *checker) report(diags ...*hcl.Diagnostic) { k.diags = append(k.diags, diags...) }
+
+// checkers is how many goroutines check blocks.
+const checkers = 2
+
+// batch is how many blocks a checker takes at a time: neighbours in a file.
+const batch = 64
+
+// checkBlocks evaluates every block with unknown secrets and tokens.
+func (l *loader) checkBlocks() {
+	type job struct {
+		kind string
+		list []resource
+	}
+	jobs := make(chan job)
+	all := make([]*checker, checkers)
+	var wg sync.WaitGroup
+	for i := range all {
+		k := &checker{l: l}
+		all[i] = k
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for j := range jobs {
+				for i := range j.list {
+					k.block(j.kind, &j.list[i])
+				}
+			}
+		}()
+	}
+	for _, kind := range []string{kindVault, kindSecret, kindHook, kindCredential, kindSink} {
+		list := l.c.resources[kind]
+		for len(list) > 0 {
+			n := min(batch, len(list))
+			jobs <- job{kind, list[:n]}
+			list = list[n:]
+		}
+	}
+	close(jobs)
+	wg.Wait()
+	var claims []claim
+	for _, k := range all {
+		l.report(k.diags...)
+		claims = append(claims, k.claims...)
+	}
+	l.checkClaims(claims)
+}
+
+func (k *checker) block(kind string, res *resource) {
+	if k.l.bad[res] {
+		return
+	}
+	if kind == kindCredential {
+		k.credential(res)
+		return
+	}
+	p := k.l.c.blockPlan(kind, res)
+	k.report(p.diags...)
+	if p.schema == nil {
+		return
+	}
+	k.instances(kind, res, func(in *instance, first bool) {
+		ev := k.l.c.evaluator(Scope{})
+		m, diags := ev.args(p.form, p.schema, in, &selectArgs{check: true, varying: !first})
+		k.report(diags...)
+		switch kind {
+		case kindSink:
+			k.claim(p, res, in, m)
+		case kindVault:
+			k.vault(p, m)
+		}
+	})
+}
+
+// instances calls f for each instance; for a block that has none, once with a
+// made-up one, so that its mistakes are found all the same.
+func (k *checker) instances(kind string, res *resource, f func(in *instance, first bool)) {
+	if res.insts != nil && res.insts.len() == 0 {
+		typ, label := res.names()
+		set := &instances{kind: res.insts.kind, keys: []string{"key"}, n: 1, vals: []cty.Value{cty.DynamicVal}}
+		if of := res.insts.of; of != nil {
+			set.vals = nil
+		}
+		f(&instance{kind: kind, typ: typ, label: label, key: set.key(0), set: set}, true)
+		return
+	}
+	first := true
+	k.l.c.each(kind, res, func(in *instance) {
+		f(in, first)
+		first = false
+	})
+}
+
+func (k *checker) vault(p *blockPlan, m map[string]cty.Value) {
+	if _, ok := m[authBlock]; ok {
+		return
+	}
+	for _, b := range p.form.blocks {
+		if b.typ == authBlock || b.typ == "dynamic" {
+			return
+		}
+	}
+	k.report(problem(p.form.header(), "Missing block auth", `%s needs a block that says how to log in: auth "approle" { … }, or one of %s.`,
+		p.form.title(), quoted(sortedKeys(k.l.c.auths))))
+}
+
+// credential checks a credential block and its instances.
+func (k *checker) credential(res *resource) {
+	c := k.l.c
+	p := c.credentialPlan(res)
+	k.report(p.diags...)
+	if p.schema == nil {
+		return
+	}
+	section1 := func(in *instance, m map[string]cty.Value) section {
+		return section{l: &loader{c: c}, f: p.form, v: NewValues(m), in: in}
+	}
+	varyingInputs := false
+	for i := range p.form.args {
+		varyingInputs = varyingInputs || p.form.args[i].varies()
+	}
+	k.instances(kindCredential, res, func(in *instance, first bool) {
+		if !first && !p.varies && !varyingInputs {
+			return
+		}
+		ev := c.evaluator(Scope{})
+		m, diags := ev.args(p.form, p.schema, in, &selectArgs{check: true, varying: !first})
+		k.report(diags...)
+		if !first && !p.varies || diags.HasErrors() {
+			return
+		}
+		if !first {
+			m, _ = ev.args(p.form, p.schema, in, &selectArgs{names: c.staticNames(p)})
+		}
+		s := section1(in, m)
+		cr := c.readCredential(p, s)
+		k.report(s.l.diags...)
+		k.grantNeeds(p, &cr)
+	})
+}
+
+// grantNeeds checks common arguments that only some grants can do with.
+func (k *checker) grantNeeds(p *credentialPlan, cr *Credential) {
+	if p.grant.Static {
+		for _, n := range []string{"scopes", "redirect_uri", "default_lifetime", "expose_refresh_token"} {
+			if a := p.form.arg(n); a != nil && p.grant.input(n) == nil {
+				k.report(problem(a.nameRange, "Argument without effect", "The grant %s of %s is static: nothing is obtained, so that %s has no meaning. Leave it out.", p.grant.Name, p.typ.Name, n))
+			}
+		}
+	}
+}
+
+func (g *GrantType) input(n string) *Field {
+	for i := range g.Inputs {
+		if g.Inputs[i].Name == n {
+			return &g.Inputs[i]
+		}
+	}
+	return nil
+}
+
+// claim notes where a sink instance writes.
+func (k *checker) claim(p *blockPlan, res *resource, in *instance, m map[string]cty.Value) {
+	unique := p.schema.Unique
+	if len(unique) == 0 {
+		return
+	}
+	what := ""
+	path := false
+	for _, n := range unique {
+		v, ok := m[n]
+		if !ok {
+			a := p.form.arg(n)
+			if a == nil || a.expr == nil || a.varies() {
+				continue
+			}
+			ev := k.l.c.evaluator(Scope{})
+			got, diags := ev.arg(a, p.schema.attr(n), in, false)
+			if diags.HasErrors() {
+				return
+			}
+			v = got
+		}
+		u, _ := v.Unmark()
+		if !u.IsKnown() || u.IsNull() || u.Type() != cty.String {
+			return
+		}
+		what += u.AsString() + "\x00"
+		path = path || p.schema.attr(n) != nil && p.schema.attr(n).Path
+	}
+	kind := in.typ
+	if path {
+		kind = "" // a path of one kind collides with that of another
+	}
+	k.claims = append(k.claims, claim{what: what, kind: kind, res: res, addr: in.address(), at: rangeIn(p.form, unique[len(unique)-1])})
+}
+
+// checkClaims reports sinks that write to one place.
+func (l *loader) checkClaims(claims []claim) {
+	type place struct{ kind, what string }
+	first := make(map[place]int, len(claims))
+	for i := range claims {
+		at := place{claims[i].kind, claims[i].what}
+		j, taken := first[at]
+		if !taken {
+			first[at] = i
+			continue
+		}
+		a, b := &claims[j], &claims[i]
+		if b.at.Filename < a.at.Filename || b.at.Filename == a.at.Filename && b.at.Start.Byte < a.at.Start.Byte || a.at == b.at && b.addr < a.addr {
+			a, b = b, a
+		}
+		d := problem(b.at, "Two sinks with one path", "%s writes where %s writes already (%s:%d). Give each sink a place of its own.",
+			b.addr, a.addr, a.at.Filename, a.at.Start.Line)
+		if a.res == b.res {
+			d.Detail = string(b.addr) + " writes where " + string(a.addr) + " writes already. Let the path depend on each.key."
+		}
+		l.report(d)
+	}
+}
+
+// defaultVault is the only vault that is declared.
+func (c *Config) defaultVault(f *form, required bool) (Address, *hcl.Diagnostic) {
+	list := c.resources[kindVault]
+	if len(list) == 1 {
+		_, label := list[0].names()
+		return name(kindVault, "", label, instKey{}), nil
+	}
+	if !required {
+		return "", nil
+	}
+	if len(list) == 0 {
+		return "", problem(f.header(), "No vault declared", `%s needs a Vault server. Declare one with vault "NAME" { address = …, auth … }.`, f.title())
+	}
+	return "", problem(f.header(), "Missing argument", "Several vaults are declared, so that %s must say which: vault = vault.NAME.%s", f.title(),
+		didYouMean("", c.blockNames(kindVault, "")))
+}
+
+func (c *Config) unknownKind(kind, typ string, at hcl.Range) *hcl.Diagnostic {
+	switch {
+	case kind == kindSink && (typ == "directory" || typ == "systemd_credential" || typ == "kubernetes_secret"):
+		return problem(at, "Reserved kind of sink", "Sinks of kind %q are reserved for a later version.", typ)
+	}
+	return problem(at, "Unknown kind of "+kind, "There is no kind of %s named %q.%s", kind, typ, didYouMean(typ, sortedKeys(c.kinds[kind])))
+}
+
+func (c *Config) isJSON(fileName string) bool {
+	s := c.source(fileName, false)
+	return s != nil && s.json
+}

@@ -1,0 +1,473 @@
+package spec
+
+import (
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// credentialPlan is what is worked out once for a credential block and holds
+// for each of its instances.
+type credentialPlan struct {
+	form    *form
+	typ     *ProviderType
+	grant   *GrantType
+	schema  *Schema
+	base    atomic.Pointer[Credential] // complete but for Addr and Uses, unless varies
+	varies  bool                       // an argument that is not an input depends on the instance
+	inputs  []Input
+	uses    []Address // of references that are the same for every instance
+	useRefs []ref     // those that are not
+	diags   Diagnostics
+}
+
+// credentialPlan parses and analyses a credential block.
+func (c *Config) credentialPlan(res *resource) *credentialPlan {
+	if p, ok := c.plans.get(res).(*credentialPlan); ok {
+		return p
+	}
+	p := c.planCredential(res)
+	c.plans.put(res, p)
+	return p
+}
+
+func (c *Config) planCredential(res *resource) *credentialPlan {
+	p := &credentialPlan{}
+	p.form, p.diags = newForm(res.src, int(res.row))
+	typ := p.form.labels[0]
+	p.typ = c.types[typ]
+	if p.typ == nil {
+		b := res.block()
+		p.diags = append(p.diags, unknownType(typ, res.src.rangeOf(b, b.labels[0]), c))
+		return p
+	}
+	ev := c.evaluator(Scope{})
+	grant, d := c.grantOf(ev, p, res)
+	if d != nil {
+		p.diags = append(p.diags, d)
+		return p
+	}
+	p.grant = grant
+	p.schema = c.grantSchemas[grant]
+	for i := range grant.Inputs {
+		p.inputs = append(p.inputs, c.planInput(p.form, &grant.Inputs[i]))
+	}
+	c.planUses(ev, p, res)
+	static := c.staticNames(p)
+	for i := range p.form.args {
+		a := &p.form.args[i]
+		p.varies = p.varies || contains(static, a.name) && a.varies()
+	}
+	for _, b := range p.form.blocks {
+		p.varies = p.varies || b.anyVaries()
+	}
+	return p
+}
+
+func (f *form) anyVaries() bool {
+	for i := range f.args {
+		if f.args[i].varies() {
+			return true
+		}
+	}
+	for _, b := range f.blocks {
+		if b.anyVaries() {
+			return true
+		}
+	}
+	return false
+}
+
+// grantOf finds the grant that a credential says, or the only one of its type.
+func (c *Config) grantOf(ev *evaluator, p *credentialPlan, res *resource) (*GrantType, *hcl.Diagnostic) {
+	names := make([]string, 0, len(p.typ.Grants))
+	for _, g := range p.typ.Grants {
+		names = append(names, g.Name)
+	}
+	a := p.form.arg("grant")
+	if a == nil || a.expr != nil && isLiteralNull(a.expr) {
+		if len(p.typ.Grants) == 1 {
+			return p.typ.Grants[0], nil
+		}
+		return nil, problem(p.form.header(), "Missing argument", "%s needs the argument grant: one of %s.", p.form.title(), quoted(names))
+	}
+	if a.expr == nil {
+		return nil, problem(a.nameRange, "Invalid grant", "grant must be one of %s.", quoted(names))
+	}
+	if a.varies() {
+		return nil, problem(a.rng(), "Grant differs between instances", "All instances of a block have the same grant. Write a block for each grant.")
+	}
+	if diags := c.checkRefs(ev, a, nil); diags.HasErrors() {
+		return nil, diags[0]
+	}
+	v, diags := ev.eval(a.expr, a.refs, nil)
+	if diags.HasErrors() {
+		return nil, diags[0]
+	}
+	u, _ := v.Unmark()
+	if !u.IsKnown() || u.IsNull() || u.Type() != cty.String || IsSensitive(v) {
+		return nil, problem(a.rng(), "Invalid grant", "grant must be one of %s.", quoted(names))
+	}
+	for _, g := range p.typ.Grants {
+		if g.Name == u.AsString() {
+			return g, nil
+		}
+	}
+	return nil, problem(a.rng(), "Unknown grant", "The provider type %s has no grant %q.%s", p.typ.Name, u.AsString(), didYouMean(u.AsString(), names))
+}
+
+// planInput describes one input as far as all instances have it in common.
+func (c *Config) planInput(f *form, field *Field) Input {
+	in := Input{Name: field.Name, Sensitive: field.Sensitive, OnChange: field.OnChange}
+	fromCredential := false
+	if a := f.arg(field.Name); a != nil && a.expr != nil && !isLiteralNull(a.expr) {
+		in.Given = true
+		set := c.setOf(f)
+		for _, r := range c.deepRefs(a.refs) {
+			kind := r.root()
+			if kind == "each" && r.attr(1) == "value" && set != nil {
+				kind = set.sourceKind(c)
+			}
+			in.Deferred = in.Deferred || kind == kindSecret || kind == kindCredential
+			fromCredential = fromCredential || kind == kindCredential
+		}
+	}
+	if in.OnChange == "" {
+		in.OnChange = OnChangeReplace
+		if field.Sensitive || fromCredential {
+			in.OnChange = OnChangeNextUse
+		}
+	}
+	return in
+}
+
+// setOf returns the instances of the block that a form was made of.
+func (c *Config) setOf(f *form) *instances {
+	if len(f.labels) != 2 {
+		return nil
+	}
+	if res := c.find(f.typ, f.labels[0], f.labels[1]); res != nil {
+		return res.insts
+	}
+	return nil
+}
+
+// sourceKind says what each.value comes from: "credential" before "secret"
+// before nothing.
+func (s *instances) sourceKind(c *Config) string {
+	if s.of != nil {
+		return s.of.kind
+	}
+	kind := ""
+	if s.expr != nil {
+		for _, r := range c.deepRefs(s.refs) {
+			switch r.root() {
+			case kindCredential:
+				return kindCredential
+			case kindSecret:
+				kind = kindSecret
+			}
+		}
+	}
+	return kind
+}
+
+// planUses works out which secrets and credentials the inputs name.
+func (c *Config) planUses(ev *evaluator, p *credentialPlan, res *resource) {
+	for i := range p.grant.Inputs {
+		if a := p.form.arg(p.grant.Inputs[i].Name); a != nil {
+			c.splitUses(ev, a, &p.uses, &p.useRefs)
+		}
+	}
+	p.uses = sortAddresses(p.uses)
+}
+
+// splitUses sorts an argument's references into addresses that all instances
+// have in common and references that must be resolved for each.
+func (c *Config) splitUses(ev *evaluator, a *argument, uses *[]Address, refs *[]ref) {
+	for _, r := range c.deepRefs(a.refs) {
+		switch r.root() {
+		case "each":
+			if r.attr(1) == "value" {
+				*refs = append(*refs, r)
+			}
+		case kindSecret, kindCredential:
+			if varying(r.indexRefs) {
+				*refs = append(*refs, r)
+				continue
+			}
+			*uses = append(*uses, ev.addresses(&r, nil)...)
+		}
+	}
+}
+
+func varying(refs []ref) bool {
+	for i := range refs {
+		switch refs[i].root() {
+		case "each", "count":
+			return true
+		}
+	}
+	return false
+}
+
+// addresses lists the instances that a reference names.
+func (ev *evaluator) addresses(r *ref, in *instance) []Address {
+	if r.root() == "each" {
+		return ev.eachAddresses(in)
+	}
+	t, d := ev.target(r, in)
+	if d != nil || t.res == nil {
+		return nil
+	}
+	if !t.whole || t.res.insts == nil {
+		return []Address{t.p.address()}
+	}
+	out := make([]Address, 0, t.res.insts.len())
+	for i := range t.res.insts.len() {
+		out = append(out, name(t.p.kind, t.p.typ, t.p.label, t.res.insts.key(i)))
+	}
+	return out
+}
+
+// eachAddresses lists what each.value stands for, or is made of.
+func (ev *evaluator) eachAddresses(in *instance) []Address {
+	if in == nil || in.set == nil {
+		return nil
+	}
+	if of := in.set.of; of != nil {
+		if of.kind == kindSecret || of.kind == kindCredential {
+			return []Address{of.address(in.index)}
+		}
+		return nil
+	}
+	var out []Address
+	for _, r := range ev.c.deepRefs(in.set.itemRefs(in.key.str)) {
+		if r.root() == kindSecret || r.root() == kindCredential {
+			out = append(out, ev.addresses(&r, nil)...)
+		}
+	}
+	return out
+}
+
+// staticNames are the arguments of a credential that are not inputs.
+func (c *Config) staticNames(p *credentialPlan) []string {
+	var out []string
+	sc := CredentialSchema()
+	for _, a := range sc.Attrs {
+		if !isMeta(a.Name) {
+			out = append(out, a.Name)
+		}
+	}
+	for _, b := range sc.Blocks {
+		out = append(out, b.Name)
+	}
+	return out
+}
+
+// Credential returns the static part of a credential instance. It is worked
+// out on demand and not kept.
+func (c *Config) Credential(a Address) (*Credential, error) {
+	p, in, plan, err := c.credentialAt(a)
+	if err != nil {
+		return nil, err
+	}
+	ev := c.evaluator(Scope{})
+	var cr Credential
+	if base := plan.base.Load(); base != nil {
+		cr = *base
+	} else {
+		m, diags := ev.args(plan.form, plan.schema, in, &selectArgs{names: c.staticNames(plan)})
+		if err := ev.failure(a, diags); err != nil {
+			return nil, err
+		}
+		cr = c.readCredential(plan, section{f: plan.form, v: NewValues(m), in: in})
+		if !plan.varies {
+			kept := cr
+			plan.base.Store(&kept)
+		}
+	}
+	cr.Addr = p.address()
+	cr.Uses = plan.uses
+	if len(plan.useRefs) > 0 {
+		uses := append([]Address(nil), plan.uses...)
+		for i := range plan.useRefs {
+			uses = append(uses, ev.addresses(&plan.useRefs[i], in)...)
+		}
+		cr.Uses = sortAddresses(uses)
+	}
+	return &cr, nil
+}
+
+// Inputs evaluates inputs of a credential instance (nil names: all), the type's
+// defaults applied, marked where the type says that they are sensitive. What
+// the scope cannot give is an [UnreadableError]; what cannot be evaluated with
+// the values it gave, or does not fit the input's type, an [EvalError].
+func (c *Config) Inputs(a Address, names []string, s Scope) (Values, error) {
+	_, in, plan, err := c.credentialAt(a)
+	if err != nil {
+		return Values{}, err
+	}
+	ev := c.evaluator(s)
+	out := make(map[string]cty.Value, len(plan.grant.Inputs))
+	got := make(map[string]cty.Value, len(plan.grant.Inputs))
+	for i := range plan.grant.Inputs {
+		field := &plan.grant.Inputs[i]
+		if names != nil && !contains(names, field.Name) {
+			continue
+		}
+		if arg := plan.form.arg(field.Name); arg != nil && arg.expr != nil {
+			v, diags := ev.arg(arg, plan.schema.attr(field.Name), in, false)
+			if err := ev.failure(a, diags); err != nil {
+				return Values{}, err
+			}
+			if !isNull(v) {
+				got[field.Name] = v
+			} else if field.Default == nil {
+				return Values{}, ev.failure(a, Diagnostics{problem(arg.rng(), "Missing argument", "%s is null, and the type requires it.", field.Name)})
+			}
+		}
+		out[field.Name] = field.valueOf(got)
+	}
+	return NewValues(out), nil
+}
+
+// credentialAt finds a credential instance and the plan of its block.
+func (c *Config) credentialAt(a Address) (parsed, *instance, *credentialPlan, error) {
+	p, err := parseAddress(string(a))
+	if err != nil || p.kind != kindCredential {
+		return p, nil, nil, &UnknownAddressError{Addr: a}
+	}
+	res := c.find(p.kind, p.typ, p.label)
+	if res == nil {
+		return p, nil, nil, &UnknownAddressError{Addr: a}
+	}
+	in, err := c.instanceOf(p, res)
+	if err != nil {
+		return p, nil, nil, err
+	}
+	plan := c.credentialPlan(res)
+	if plan.grant == nil {
+		return p, nil, nil, &EvalError{Addr: a, Diags: plan.diags}
+	}
+	return p, in, plan, nil
+}
+
+// readCredential reads the static arguments of one instance.
+func (c *Config) readCredential(plan *credentialPlan, v section) Credential {
+	cr := Credential{
+		Type: plan.typ, Grant: plan.grant, Inputs: plan.inputs,
+		Provider:  Address(v.text("provider")),
+		Refresh:   c.settings.Refresh,
+		Retry:     c.settings.Retry,
+		Lifecycle: Lifecycle{OnRemove: OnRemoveRevoke, Overlap: 30 * time.Second, MaxOverlap: time.Hour},
+	}
+	if cr.Provider == "" {
+		cr.Provider = name(kindProvider, plan.typ.Name, defaultAlias, instKey{})
+	} else if !strings.HasPrefix(string(cr.Provider), kindProvider+"."+plan.typ.Name+".") {
+		v.wrong("provider", "%s is of another type; a credential of %s needs a provider of %s.", cr.Provider, plan.typ.Name, plan.typ.Name)
+	}
+	if v.has("scopes") {
+		cr.Scopes, _ = v.v.Strings("scopes")
+	}
+	c.readRedirect(&cr, plan, v)
+	v.duration("default_lifetime", &cr.DefaultLifetime, time.Second)
+	v.bool("expose_refresh_token", &cr.ExposeRefreshToken)
+	v.refresh(&cr.Refresh)
+	v.retry(&cr.Retry)
+	if lc, ok := v.block("lifecycle"); ok {
+		if s := lc.text("on_remove"); s != "" {
+			cr.Lifecycle.OnRemove = s
+		}
+		lc.bool("prevent_destroy", &cr.Lifecycle.PreventDestroy)
+		lc.bool("revoke_on_shutdown", &cr.Lifecycle.RevokeOnShutdown)
+		lc.duration("overlap", &cr.Lifecycle.Overlap, 0)
+		lc.duration("max_overlap", &cr.Lifecycle.MaxOverlap, 0)
+		if cr.Lifecycle.MaxOverlap < cr.Lifecycle.Overlap {
+			lc.wrong("max_overlap", "max_overlap must be at least overlap (%s).", cr.Lifecycle.Overlap)
+		}
+	}
+	if vf, ok := v.block("verify"); ok {
+		cr.Verify = &Verify{Path: vf.text("path"), Every: 5 * time.Minute}
+		vf.duration("every", &cr.Verify.Every, time.Second)
+		if !strings.HasPrefix(cr.Verify.Path, "/") {
+			vf.wrong("path", `path must begin with a slash: it is a path of the provider's own origin.`)
+		}
+	}
+	return cr
+}
+
+// defaultCallback is where redirects go without a public_url.
+const defaultCallback = "http://127.0.0.1:8250/callback"
+
+func (c *Config) readRedirect(cr *Credential, plan *credentialPlan, v section) {
+	a := plan.form.arg("redirect_uri")
+	switch {
+	case v.has("redirect_uri"):
+		cr.RedirectURI = v.text("redirect_uri")
+		if !strings.Contains(cr.RedirectURI, ":") || strings.Contains(cr.RedirectURI, "#") {
+			v.wrong("redirect_uri", "redirect_uri must be an absolute URI without a fragment.")
+		}
+	case a != nil:
+		cr.RedirectURIOmitted = true
+	case c.settings.PublicURL != "":
+		cr.RedirectURI = c.settings.PublicURL + "/callback"
+	default:
+		cr.RedirectURI = defaultCallback
+	}
+}
+
+// credentialAttrs lists the attributes of a credential; open: its type's
+// outputs are not all known by name.
+func (c *Config) credentialAttrs(a Address) ([]string, bool) {
+	p, err := parseAddress(string(a))
+	if err != nil {
+		return nil, false
+	}
+	res := c.find(p.kind, p.typ, p.label)
+	if res == nil {
+		return nil, false
+	}
+	plan := c.attrPlans.get(res)
+	if s, ok := plan.(*attrPlan); ok {
+		return s.names, s.open
+	}
+	s := c.planAttrs(res)
+	c.attrPlans.put(res, s)
+	return s.names, s.open
+}
+
+// attrPlan is which attributes a credential block has.
+type attrPlan struct {
+	names []string
+	open  bool
+}
+
+func (c *Config) planAttrs(res *resource) *attrPlan {
+	f, _ := newForm(res.src, int(res.row))
+	p := &credentialPlan{form: f, typ: c.types[f.labels[0]]}
+	s := &attrPlan{names: baseAttrs[:len(baseAttrs):len(baseAttrs)]}
+	if p.typ == nil {
+		s.open = true
+		return s
+	}
+	ev := c.evaluator(Scope{})
+	if g, d := c.grantOf(ev, p, res); d == nil {
+		s.names = append(s.names, c.grantOutputs[g].names...)
+		s.open = c.grantOutputs[g].open
+	} else {
+		s.open = true
+	}
+	if a := f.arg("expose_refresh_token"); a != nil && a.expr != nil {
+		if v, diags := ev.eval(a.expr, a.refs, nil); !diags.HasErrors() {
+			v, _ = v.Unmark()
+			if v.IsKnown() && !v.IsNull() && v.Type() == cty.Bool && v.True() {
+				s.names = append(s.names, "refresh_token")
+			}
+		}
+	}
+	return s
+}

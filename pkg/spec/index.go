@@ -1,0 +1,272 @@
+package spec
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// resource is one declared block that has an address. There may be hundreds of
+// thousands: names are read from the source when they are needed.
+type resource struct {
+	src   *source
+	insts *instances // nil: neither for_each nor count
+	row   uint32
+}
+
+func (r *resource) block() *blockRow  { return &r.src.blocks[r.row] }
+func (r *resource) header() hcl.Range { return r.src.header(r.block()) }
+
+// names returns the type and the name of the block as its address has them.
+func (r *resource) names() (typ, label string) {
+	b := r.block()
+	if b.nlabels == 1 {
+		return "", r.src.label(b, 0)
+	}
+	return r.src.label(b, 0), r.src.label(b, 1)
+}
+
+func (r *resource) less(typ, label string) bool {
+	t, l := r.names()
+	return t < typ || t == typ && l < label
+}
+
+// blockLabels says how many labels each top-level block has.
+func blockLabels(typ string) (int, bool) {
+	switch typ {
+	case "tokend", "locals", "moved", "removed", "import":
+		return 0, true
+	case "variable", "provider_type", "provider", kindVault:
+		return 1, true
+	case kindSecret, kindCredential, kindSink, kindHook:
+		return 2, true
+	}
+	return 0, false
+}
+
+// topBlocks are the types of block that may stand in a file.
+var topBlocks = [...]string{"tokend", "variable", "locals", "provider_type", "provider", kindVault, kindSecret,
+	kindCredential, kindSink, kindHook, "moved", "removed", "import"}
+
+// place is where a block stands.
+type place struct {
+	src *source
+	row int
+}
+
+func (p place) header() hcl.Range { return p.src.header(&p.src.blocks[p.row]) }
+
+// index sorts the blocks of all sources by what they declare.
+func (l *loader) index() {
+	c := l.c
+	for _, s := range c.sources {
+		for i := 0; i < len(s.blocks); i = int(s.blocks[i].next) {
+			l.indexBlock(s, i)
+		}
+	}
+	for _, kind := range []string{kindCredential, kindSink, kindSecret, kindVault, kindHook} {
+		list := c.resources[kind]
+		sort.SliceStable(list, func(i, j int) bool {
+			typ, label := list[j].names()
+			return list[i].less(typ, label)
+		})
+		c.resources[kind] = l.withoutDuplicates(kind, list)
+	}
+}
+
+func (l *loader) indexBlock(s *source, i int) {
+	b := &s.blocks[i]
+	typ := s.ident(b.typ)
+	n, known := blockLabels(typ)
+	if !known {
+		l.report(unknownBlock(typ, s.rangeOf(b, b.typ)))
+		return
+	}
+	labels := make([]string, min(int(b.nlabels), len(b.labels)))
+	ranges := make([]hcl.Range, len(labels))
+	bad := int(b.nlabels) != n
+	for k := range labels {
+		labels[k] = s.label(b, k)
+		bad = bad || !isIdent(labels[k])
+	}
+	if bad {
+		for k := range labels {
+			ranges[k] = s.rangeOf(b, b.labels[k])
+		}
+		if d := checkLabels(typ, labels, ranges, s.header(b)); d != nil {
+			l.report(d)
+			return
+		}
+	}
+	at := place{s, i}
+	switch typ {
+	case "tokend":
+		l.tokend = append(l.tokend, at)
+	case "variable":
+		l.variables = append(l.variables, at)
+	case "locals":
+		l.localBlocks = append(l.localBlocks, at)
+	case "provider":
+		l.providers = append(l.providers, at)
+	case "moved", "removed", "import":
+		l.changes = append(l.changes, at)
+	default:
+		l.c.resources[typ] = append(l.c.resources[typ], resource{src: s, row: uint32(i)})
+	}
+}
+
+// withoutDuplicates reports and drops blocks that declare an address again.
+func (l *loader) withoutDuplicates(kind string, list []resource) []resource {
+	out := list[:0]
+	for i := range list {
+		if n := len(out); n > 0 {
+			t1, l1 := out[n-1].names()
+			t2, l2 := list[i].names()
+			if t1 == t2 && l1 == l2 {
+				l.report(duplicate(string(name(kind, t1, l1, instKey{})), out[n-1].header(), list[i].header()))
+				continue
+			}
+		}
+		out = append(out, list[i])
+	}
+	return out
+}
+
+func duplicate(what string, first, second hcl.Range) *hcl.Diagnostic {
+	return problem(second, "Duplicate "+what,
+		"%s is declared at %s:%d already. Each address may be declared once in a directory; rename one of the two, or remove it.",
+		what, first.Filename, first.Start.Line)
+}
+
+// find returns the block that declares an address, or nil.
+func (c *Config) find(kind, typ, label string) *resource {
+	list := c.resources[kind]
+	i := sort.Search(len(list), func(i int) bool { return !list[i].less(typ, label) })
+	if i == len(list) {
+		return nil
+	}
+	if t, l := list[i].names(); t != typ || l != label {
+		return nil
+	}
+	return &list[i]
+}
+
+// maxCandidates bounds how many names a suggestion is looked for among.
+const maxCandidates = 2000
+
+// blockNames lists declared names of a kind: those of a type, or with typ ""
+// all, as TYPE.NAME.
+func (c *Config) blockNames(kind, typ string) []string {
+	var out []string
+	for i := range c.resources[kind] {
+		t, l := c.resources[kind][i].names()
+		switch {
+		case len(out) >= maxCandidates:
+			return out
+		case t == typ:
+			out = append(out, l)
+		case typ == "":
+			out = append(out, t+"."+l)
+		}
+	}
+	return out
+}
+
+// lookup finds what an address names, or says that it is not declared.
+func (c *Config) lookup(p parsed, at hcl.Range) (*resource, *hcl.Diagnostic) {
+	if p.kind == kindProvider {
+		return nil, c.checkProvider(p, at)
+	}
+	if res := c.find(p.kind, p.typ, p.label); res != nil {
+		return res, nil
+	}
+	what := string(p.block())
+	known := c.blockNames(p.kind, p.typ)
+	suggestion := ""
+	if n := nearest(p.label, known); n != "" {
+		suggestion = fmt.Sprintf(" Did you mean %s?", name(p.kind, p.typ, n, instKey{}))
+	} else if p.typ != "" {
+		if n := nearest(p.typ+"."+p.label, c.blockNames(p.kind, "")); n != "" {
+			suggestion = fmt.Sprintf(" Did you mean %s.%s?", p.kind, n)
+		}
+	}
+	block := fmt.Sprintf("%s %q", p.kind, p.label)
+	if p.typ != "" {
+		block = fmt.Sprintf("%s %q %q", p.kind, p.typ, p.label)
+	}
+	return nil, problem(at, "Reference to undeclared "+p.kind, "No block declares %s.%s Declare it with %s { … }, or mend the reference.",
+		what, suggestion, block)
+}
+
+// checkLabels checks the number of a block's labels and that they are names.
+func checkLabels(typ string, labels []string, ranges []hcl.Range, header hcl.Range) *hcl.Diagnostic {
+	want, _ := blockLabels(typ)
+	if len(labels) != want {
+		form := typ + strings.Repeat(` "NAME"`, want) + " { … }"
+		if want == 2 {
+			form = typ + ` "TYPE" "NAME" { … }`
+		}
+		return problem(header, fmt.Sprintf("Wrong number of labels of %s", typ), "This block has %d, and is written %s.", len(labels), form)
+	}
+	for i, l := range labels {
+		if isName(l) {
+			continue
+		}
+		at := header
+		if i < len(ranges) {
+			at = ranges[i]
+		}
+		return problem(at, "Invalid name", "A name begins with a letter or underscore and goes on with letters, digits, underscores and dashes.")
+	}
+	return nil
+}
+
+// isName reports whether s can be a name in an address.
+func isName(s string) bool {
+	if isIdent(s) {
+		return true
+	}
+	if s == "" || !utf8.ValidString(s) {
+		return false
+	}
+	for i, r := range s {
+		switch {
+		case unicode.IsLetter(r) || r == '_':
+		case i > 0 && (unicode.IsDigit(r) || r == '-'):
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+func strayArgument(n string, at hcl.Range) *hcl.Diagnostic {
+	return hideSource(problem(at, "Argument outside a block", "%s stands at the top of the file, where only blocks may stand. Put it into a block, for instance locals { … }.", n))
+}
+
+func unknownBlock(typ string, at hcl.Range) *hcl.Diagnostic {
+	switch typ {
+	case "access", "alert":
+		return problem(at, "Reserved block type", "Blocks of type %q are reserved for a later version.", typ)
+	}
+	suggestion := ""
+	switch typ {
+	case "resource", "data":
+		suggestion = ` Did you mean "credential"?`
+	case "terraform":
+		suggestion = ` Did you mean "tokend"?`
+	default:
+		suggestion = didYouMean(typ, topBlocks[:])
+	}
+	return problem(at, "Unknown block type", "There are no blocks of type %q.%s", typ, suggestion)
+}
+
+// sentence begins s with a capital letter.
+func sentence(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(r)) + s[n:]
+}

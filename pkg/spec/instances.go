@@ -1,0 +1,313 @@
+package spec
+
+import (
+	"sort"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// instances are those of one block with for_each or count. An instance costs
+// its key; values are kept once, those of a set or of another block not at all.
+type instances struct {
+	kind keyKind
+	keys []string // of for_each, sorted
+	n    int      // of count
+	vals []cty.Value
+	of   *instancesOf
+	// expr is for_each itself where its values name secrets or tokens and must
+	// be evaluated again each time.
+	expr hclsyntax.Expression
+	refs []ref
+}
+
+// instancesOf says that instances are one for each instance of another block.
+type instancesOf struct {
+	kind, typ, label string
+	set              *instances
+}
+
+func (o *instancesOf) address(i int) Address { return name(o.kind, o.typ, o.label, o.set.key(i)) }
+
+func (s *instances) len() int {
+	if s.kind == numKey {
+		return s.n
+	}
+	return len(s.keys)
+}
+
+func (s *instances) key(i int) instKey {
+	if s.kind == numKey {
+		return instKey{kind: numKey, num: i}
+	}
+	return instKey{kind: strKey, str: s.keys[i]}
+}
+
+// indexOf returns the position of a key, or -1.
+func (s *instances) indexOf(k instKey) int {
+	switch {
+	case k.kind != s.kind:
+		return -1
+	case k.kind == numKey:
+		if k.num < s.n {
+			return k.num
+		}
+		return -1
+	}
+	i := sort.SearchStrings(s.keys, k.str)
+	if i < len(s.keys) && s.keys[i] == k.str {
+		return i
+	}
+	return -1
+}
+
+// itemRefs lists the references of the element of for_each that a key names, or
+// of all of it where the text does not tell them apart.
+func (s *instances) itemRefs(key string) []ref {
+	if s.expr == nil {
+		return nil
+	}
+	if obj, ok := unwrap(s.expr).(*hclsyntax.ObjectConsExpr); ok {
+		for _, item := range obj.Items {
+			if k, ok := objectKey(item.KeyExpr); ok && k == key {
+				return collectRefs(item.ValueExpr, nil)
+			}
+		}
+	}
+	return s.refs
+}
+
+// maxCount bounds count, so that a slip of a digit does not fill the memory.
+const maxCount = 1_000_000
+
+// instanceOf returns the instance that an address names.
+func (c *Config) instanceOf(p parsed, res *resource) (*instance, error) {
+	in := &instance{kind: p.kind, typ: p.typ, label: p.label, key: p.key, set: res.insts}
+	if res.insts == nil {
+		if p.key.kind != noKey {
+			return nil, &UnknownAddressError{Addr: p.address()}
+		}
+		return in, nil
+	}
+	in.index = res.insts.indexOf(p.key)
+	if in.index < 0 {
+		return nil, &UnknownAddressError{Addr: p.address()}
+	}
+	return in, nil
+}
+
+// each calls f for every instance of a block.
+func (c *Config) each(kind string, res *resource, f func(*instance)) {
+	typ, label := res.names()
+	if res.insts == nil {
+		f(&instance{kind: kind, typ: typ, label: label})
+		return
+	}
+	for i := range res.insts.len() {
+		f(&instance{kind: kind, typ: typ, label: label, key: res.insts.key(i), set: res.insts, index: i})
+	}
+}
+
+// checkKey checks that a reference names an instance that there is.
+func (c *Config) checkKey(t *target, r *ref) *hcl.Diagnostic {
+	set, what := t.res.insts, string(t.p.block())
+	switch {
+	case set == nil && t.p.key.kind != noKey:
+		return problem(r.rng, "Block without instances", "%s has neither for_each nor count, so there is nothing to index. Leave the index out.", what)
+	case set == nil:
+		return nil
+	case t.p.key.kind == noKey:
+		if n := stepName(t.rest, 0); n != "" && !isIndex(t.rest[0]) {
+			example := `["KEY"]`
+			if set.kind == numKey {
+				example = "[0]"
+			} else if len(set.keys) > 0 {
+				example = `["` + quoteKey(set.keys[0]) + `"]`
+			}
+			return problem(r.rng, "Instance key missing", "%s has several instances; say which one: %s%s.%s, or [each.key].", what, what, example, n)
+		}
+		t.whole = true
+		return nil
+	case set.indexOf(t.p.key) < 0:
+		hint := ""
+		if t.p.key.kind == strKey && set.kind == strKey {
+			keys := set.keys
+			if len(keys) > maxCandidates {
+				keys = keys[:maxCandidates]
+			}
+			hint = didYouMean(t.p.key.str, keys)
+		}
+		return problem(r.rng, "No such instance", "%s has no instance %s.%s", what, t.p.key.suffix(), hint)
+	}
+	return nil
+}
+
+func isIndex(s hcl.Traverser) bool { _, ok := s.(hcl.TraverseIndex); return ok }
+
+// expand finds the instances of a block, and before it those of the blocks
+// that its for_each names.
+func (l *loader) expand(kind string, res *resource) {
+	if !hasMeta(res) || l.expanded[res] {
+		return
+	}
+	l.expanded[res] = true
+	if l.bad[res] { // in a cycle
+		res.insts = &instances{kind: strKey}
+		return
+	}
+	f, _ := newForm(res.src, int(res.row))
+	forEach, count := f.arg("for_each"), f.arg("count")
+	switch {
+	case forEach != nil && count != nil:
+		l.report(problem(count.nameRange, "for_each and count together", "A block has either for_each or count. Use for_each where instances have names of their own."))
+		res.insts = &instances{kind: strKey}
+	case forEach != nil:
+		res.insts = l.forEach(kind, res, forEach)
+	case count != nil:
+		res.insts = l.count(count)
+	}
+}
+
+// hasMeta reports whether a block has for_each or count, without parsing it.
+func hasMeta(res *resource) bool {
+	b := res.block()
+	for _, r := range res.src.attrs[b.attrs:b.attrsEnd] {
+		switch res.src.ident(r.name) {
+		case "for_each", "count":
+			return true
+		}
+	}
+	return false
+}
+
+// forEach evaluates for_each; what is wrong with it leaves no instances.
+func (l *loader) forEach(kind string, res *resource, a *argument) *instances {
+	none := &instances{kind: strKey}
+	if a.expr == nil || !l.checkRefs(a, nil) {
+		l.bad[res] = true
+		return none
+	}
+	if set, ok := l.forEachOf(res, a); ok {
+		return set
+	}
+	v, diags := l.ev.eval(a.expr, a.refs, nil)
+	if diags.HasErrors() {
+		l.bad[res] = true
+		l.report(diags...)
+		return none
+	}
+	set, d := forEachValue(v, a)
+	if d != nil {
+		l.bad[res] = true
+		l.report(d)
+		return none
+	}
+	return set
+}
+
+// forEachOf handles `for_each = credential.coinify.trader`: one for each
+// instance of that block.
+func (l *loader) forEachOf(res *resource, a *argument) (*instances, bool) {
+	t, ok := unwrap(a.expr).(*hclsyntax.ScopeTraversalExpr)
+	if !ok || len(t.Traversal) != 3 || !expands(t.Traversal.RootName()) {
+		return nil, false
+	}
+	p, _, err := parseTraversal(t.Traversal)
+	if err != nil {
+		return nil, false
+	}
+	of := l.c.find(p.kind, p.typ, p.label)
+	if of == nil {
+		return nil, false
+	}
+	l.expand(p.kind, of)
+	if of.insts == nil || of.insts.kind != strKey {
+		l.bad[res] = true
+		l.report(problem(a.rng(), "Block without instances", "%s has no for_each, so there are no instances to go through. Leave for_each out and refer to it directly.", p.block()))
+		return &instances{kind: strKey}, true
+	}
+	if l.bad[of] {
+		l.bad[res] = true
+	}
+	return &instances{kind: strKey, keys: of.insts.keys, of: &instancesOf{kind: p.kind, typ: p.typ, label: p.label, set: of.insts}}, true
+}
+
+// forEachValue reads the value of for_each.
+func forEachValue(v cty.Value, a *argument) (*instances, *hcl.Diagnostic) {
+	u, marks := v.Unmark()
+	switch {
+	case hasKey(marks, sensitiveMark{}):
+		return nil, problem(a.rng(), "Sensitive for_each", "The keys of for_each are part of addresses, which are shown everywhere, so that they cannot come from a sensitive value. Go through a set of names, and look the secret up by each.key.")
+	case !u.IsKnown():
+		return nil, problem(a.rng(), "for_each is not known", "for_each depends on a secret or a token. Its keys must be known when the directory is read; values may name secrets.")
+	case u.IsNull():
+		return nil, problem(a.rng(), "for_each is null", "for_each must be a map or a set of strings; an empty one declares no instances.")
+	}
+	t := u.Type()
+	switch {
+	case t.IsMapType() || t.IsObjectType():
+		return mapInstances(u, a), nil
+	case t.IsSetType():
+		return setInstances(u, a)
+	case t.IsTupleType() || t.IsListType():
+		return nil, problem(a.rng(), "for_each of a list", "for_each must be a map or a set of strings. Write toset(…) around a list of names.")
+	}
+	return nil, problem(a.rng(), "Invalid for_each", "for_each must be a map or a set of strings, not %s.", t.FriendlyName())
+}
+
+func hasKey(marks cty.ValueMarks, k any) bool { _, ok := marks[k]; return ok }
+
+func mapInstances(u cty.Value, a *argument) *instances {
+	set := &instances{kind: strKey, keys: make([]string, 0, u.LengthInt()), vals: make([]cty.Value, 0, u.LengthInt())}
+	known := true
+	for it := u.ElementIterator(); it.Next(); { // in the order of keys
+		k, v := it.Element()
+		set.keys = append(set.keys, k.AsString())
+		set.vals = append(set.vals, v)
+		known = known && v.IsWhollyKnown()
+	}
+	if !known {
+		set.vals = nil
+		set.expr, set.refs = a.expr, a.refs
+	}
+	return set
+}
+
+func setInstances(u cty.Value, a *argument) (*instances, *hcl.Diagnostic) {
+	set := &instances{kind: strKey, keys: make([]string, 0, u.LengthInt())}
+	for it := u.ElementIterator(); it.Next(); {
+		_, v := it.Element()
+		if !v.IsKnown() || v.IsNull() || v.Type() != cty.String {
+			return nil, problem(a.rng(), "Invalid for_each", "The set of a for_each must have strings only, none of them null.")
+		}
+		set.keys = append(set.keys, v.AsString())
+	}
+	sort.Strings(set.keys)
+	return set, nil
+}
+
+// count evaluates count.
+func (l *loader) count(a *argument) *instances {
+	none := &instances{kind: numKey}
+	if a.expr == nil || !l.checkRefs(a, nil) {
+		return none
+	}
+	v, diags := l.ev.eval(a.expr, a.refs, nil)
+	if diags.HasErrors() {
+		l.report(diags...)
+		return none
+	}
+	u, marks := v.Unmark()
+	if hasKey(marks, sensitiveMark{}) {
+		l.report(problem(a.rng(), "Sensitive count", "The number of instances is shown everywhere, so that it cannot come from a sensitive value."))
+		return none
+	}
+	if u, ok := asNumber(u); ok {
+		if n, ok := numberOf(u); ok && n >= 0 && n <= maxCount {
+			return &instances{kind: numKey, n: n}
+		}
+	}
+	l.report(problem(a.rng(), "Invalid count", "count must be a whole number from 0 to %d that is known when the directory is read.", maxCount))
+	return none
+}

@@ -1,0 +1,399 @@
+package spec
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+// Config is one loaded directory: what it declares, and the means to evaluate
+// it. Immutable and safe for concurrent use.
+type Config struct {
+	dir       string
+	sources   []*source
+	catalog   []*source
+	reads     *readLog
+	fns       map[string]function.Function
+	settings  Settings
+	roots     map[string]cty.Value // var, path, host
+	vars      map[string]*variable
+	locals    map[string]*local
+	types     map[string]*ProviderType
+	providers map[Address]*providerDecl
+	resources map[string][]resource // by kind, sorted by address
+	moved     []Moved
+	removed   []Removed
+	imports   []importDecl
+
+	kinds        map[string]map[string]*Schema // sink, secret, hook: by kind
+	auths        map[string]*Schema
+	vaultSchema  *Schema
+	typeSchemas  map[string]*Schema
+	grantSchemas map[*GrantType]*Schema
+	grantOutputs map[*GrantType]outputNames
+
+	plans     *planCache
+	attrPlans *planCache
+}
+
+// plansKept is how many blocks are kept parsed.
+const plansKept = 512
+
+// loader is a Config being made.
+type loader struct {
+	c     *Config
+	o     Options
+	ev    *evaluator // without secrets and tokens
+	reads *readLog
+	fixed func(path string) ([]byte, bool) // files that are given from memory
+	diags Diagnostics
+
+	tokend, variables, localBlocks, providers, changes []place
+
+	expanded map[*resource]bool
+	bad      map[*resource]bool // whose instances cannot be told, or which are in a cycle
+}
+
+func (l *loader) report(diags ...*hcl.Diagnostic) { l.diags = append(l.diags, diags...) }
+
+// Load reads the directory dir. It returns the configuration, with warnings
+// perhaps, or nil and everything that is wrong with it.
+func Load(dir string, o Options) (*Config, Diagnostics) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, Diagnostics{unreadable(dir, err)}
+	}
+	files, diags := readDir(abs)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return load(abs, files, nil, o)
+}
+
+// LoadFiles is [Load] with the files given: by name those of the directory, by
+// absolute path those that functions read and variable files. Files that are
+// not given are read from the disk.
+func LoadFiles(dir string, files map[string][]byte, o Options) (*Config, Diagnostics) {
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, Diagnostics{unreadable(dir, err)}
+	}
+	var own []File
+	given := map[string][]byte{}
+	for n, b := range files {
+		switch {
+		case filepath.IsAbs(n):
+			given[filepath.Clean(n)] = b
+		case isConfigFile(n):
+			own = append(own, File{Name: n, Bytes: b})
+		}
+	}
+	sort.Slice(own, func(i, j int) bool { return own[i].Name < own[j].Name })
+	return load(abs, own, given, o)
+}
+
+// File is one file of a directory.
+type File struct {
+	Name  string
+	Bytes []byte
+}
+
+func unreadable(dir string, err error) *hcl.Diagnostic {
+	d := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unreadable configuration",
+		Detail: fmt.Sprintf("Reading the directory %s: %s.", dir, osReason(err))}
+	if errors.Is(err, fs.ErrNotExist) {
+		return hinted(d, "give the directory of the configuration with --config DIR")
+	}
+	return d
+}
+
+// osReason is an error of the operating system without the path, which the
+// message says already.
+func osReason(err error) string {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err.Error()
+	}
+	return err.Error()
+}
+
+// isConfigFile reports whether a file of this name belongs to a configuration:
+// *.hcl and *.hcl.json, but for hidden files and editors' leftovers.
+func isConfigFile(n string) bool {
+	return (strings.HasSuffix(n, ".hcl") || strings.HasSuffix(n, ".hcl.json")) &&
+		!strings.HasPrefix(n, ".") && !strings.HasPrefix(n, "#") && !strings.ContainsRune(n, '/')
+}
+
+// readDir reads the files of a directory.
+func readDir(dir string) ([]File, Diagnostics) {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, Diagnostics{unreadable(dir, err)}
+	}
+	var files []File
+	var diags Diagnostics
+	for _, e := range entries {
+		if !isConfigFile(e.Name()) || e.IsDir() {
+			continue
+		}
+		b, err := readFile(filepath.Join(dir, e.Name()))
+		if err != nil {
+			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unreadable file",
+				Detail: fmt.Sprintf("Reading %s: %s.", filepath.Join(dir, e.Name()), osReason(err))})
+			continue
+		}
+		files = append(files, File{Name: e.Name(), Bytes: b})
+	}
+	return files, diags
+}
+
+// readFile reads a file, but no more of it than one may have.
+func readFile(path string) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	info, err := f.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("it is not a regular file")
+	}
+	if info.Size() > maxFileSize {
+		return make([]byte, maxFileSize+1), nil
+	}
+	return os.ReadFile(path)
+}
+
+// load makes a Config of files. The order is: what a file says alone, names,
+// settings and values, then cycles, instances, and every block evaluated.
+func load(dir string, files []File, given map[string][]byte, o Options) (*Config, Diagnostics) {
+	l := newLoader(dir, given, o)
+	l.readCatalog()
+	l.readSources(files)
+	l.index()
+	l.loadVariables()
+	l.loadTypes()
+	l.declareLocals()
+	l.loadProviders()
+	l.cycles()
+	l.settleLocals()
+	l.loadSettings()
+	l.expandAll()
+	l.checkProviders()
+	l.checkBlocks()
+	l.loadChanges()
+	diags := finish(l.diags)
+	if diags.HasErrors() {
+		return nil, diags
+	}
+	return l.c, diags
+}
+
+func newLoader(dir string, given map[string][]byte, o Options) *loader {
+	c := &Config{
+		dir: dir, reads: &readLog{given: given},
+		vars: map[string]*variable{}, locals: map[string]*local{}, types: map[string]*ProviderType{},
+		providers: map[Address]*providerDecl{}, resources: map[string][]resource{},
+		kinds:       map[string]map[string]*Schema{},
+		auths:       map[string]*Schema{},
+		typeSchemas: map[string]*Schema{}, grantSchemas: map[*GrantType]*Schema{}, grantOutputs: map[*GrantType]outputNames{},
+		plans: newPlanCache(plansKept), attrPlans: newPlanCache(plansKept),
+		roots: map[string]cty.Value{
+			"path": cty.ObjectVal(map[string]cty.Value{"config": cty.StringVal(dir)}),
+			"host": cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(o.HostName)}),
+			"var":  cty.EmptyObjectVal,
+		},
+	}
+	l := &loader{c: c, o: o, reads: c.reads, expanded: map[*resource]bool{}, bad: map[*resource]bool{}}
+	l.fixed = func(path string) ([]byte, bool) {
+		abs, err := filepath.Abs(path)
+		if err != nil {
+			return nil, false
+		}
+		return c.reads.content(abs)
+	}
+	c.fns = functions(dir, c.reads)
+	c.vaultSchema = vaultSchema(o.Vault)
+	for kind, schemas := range map[string]map[string]Schema{kindSink: o.Sinks, kindSecret: o.Secrets, kindHook: o.Hooks} {
+		more := metaAttrs()
+		switch kind {
+		case kindSink:
+			more = sinkAttrs()
+		case kindHook:
+			more = nil
+		}
+		c.kinds[kind] = map[string]*Schema{}
+		for n, sc := range schemas {
+			c.kinds[kind][n] = withAttrs(sc, more)
+		}
+	}
+	for n, sc := range o.Auths {
+		c.auths[n] = withAttrs(sc, nil)
+	}
+	l.ev = c.evaluator(Scope{})
+	l.ev.expand, l.ev.settle = l.expand, l.settle
+	return l
+}
+
+// vaultSchema is the schema of vault blocks with their auth block.
+func vaultSchema(sc Schema) *Schema {
+	out := withAttrs(sc, nil)
+	out.Blocks = append([]NestedBlock(nil), sc.Blocks...)
+	if out.nested(authBlock) == nil {
+		out.Blocks = append(out.Blocks, NestedBlock{Name: authBlock, Labels: []string{"type"}, Schema: Schema{Doc: "how to log in"}})
+	}
+	return out
+}
+
+// readCatalog reads the built-in provider types.
+func (l *loader) readCatalog() {
+	if l.o.Catalog == nil {
+		return
+	}
+	names, err := fs.Glob(l.o.Catalog, "*.hcl")
+	if err != nil {
+		return
+	}
+	low := &lowering{builtin: true, fns: l.c.fns}
+	for _, n := range names {
+		b, err := fs.ReadFile(l.o.Catalog, n)
+		if err != nil {
+			l.report(fileError(n, "Unreadable catalogue", fmt.Sprintf("Reading the built-in provider type %s: %s.", n, osReason(err))))
+			continue
+		}
+		l.c.catalog = append(l.c.catalog, l.reuse("catalog/"+n, b, true, low))
+	}
+	for _, s := range l.c.catalog {
+		l.report(s.diags...)
+	}
+}
+
+// readSources reads the directory's own files, two at a time.
+func (l *loader) readSources(files []File) {
+	low := &lowering{fns: l.c.fns, shapes: l.shapes()}
+	l.c.sources = make([]*source, len(files))
+	work := make(chan int)
+	done := make(chan struct{})
+	const parsers = 2
+	for range parsers {
+		go func() {
+			for i := range work {
+				l.c.sources[i] = l.reuse(files[i].Name, files[i].Bytes, false, low)
+			}
+			done <- struct{}{}
+		}()
+	}
+	for i := range files {
+		work <- i
+	}
+	close(work)
+	for range parsers {
+		<-done
+	}
+	for _, s := range l.c.sources {
+		l.report(s.diags...)
+	}
+}
+
+// reuse returns the lowered file: of the previous configuration where its bytes
+// are the same.
+func (l *loader) reuse(n string, b []byte, builtin bool, low *lowering) *source {
+	if prev := l.o.Previous; prev != nil && prev.dir == l.c.dir {
+		if s := prev.source(n, builtin); s != nil && s.same(b) {
+			return s
+		}
+	}
+	return newSource(n, b, low)
+}
+
+func (c *Config) source(n string, builtin bool) *source {
+	list := c.sources
+	if builtin {
+		list = c.catalog
+	}
+	i := sort.Search(len(list), func(i int) bool { return list[i].name >= n })
+	if i < len(list) && list[i].name == n {
+		return list[i]
+	}
+	return nil
+}
+
+// shapes says which members of JSON objects are blocks.
+func (l *loader) shapes() map[string]shape {
+	out := map[string]shape{}
+	for _, t := range topBlocks {
+		n, _ := blockLabels(t)
+		out[t] = shape{labels: n}
+	}
+	settings, credential, provider := SettingsSchema(), CredentialSchema(), ProviderSchema()
+	out["tokend"] = shapeOf(&settings, 0)
+	out["variable"] = shape{labels: 1, blocks: map[string]shape{"validation": {}}}
+	out["provider"] = shapeOf(&provider, 1)
+	out[kindCredential] = shapeOf(&credential, 2)
+	out[kindVault] = shapeOf(l.c.vaultSchema, 1)
+	for _, kind := range []string{kindSink, kindSecret, kindHook} {
+		all := &Schema{}
+		for _, n := range sortedKeys(l.c.kinds[kind]) {
+			for _, b := range l.c.kinds[kind][n].Blocks {
+				if all.nested(b.Name) == nil {
+					all.Blocks = append(all.Blocks, b)
+				}
+			}
+		}
+		out[kind] = shapeOf(all, 2)
+	}
+	return out
+}
+
+func shapeOf(sc *Schema, labels int) shape {
+	s := shape{labels: labels, blocks: map[string]shape{}}
+	content := shape{blocks: map[string]shape{}}
+	for i := range sc.Blocks {
+		b := &sc.Blocks[i]
+		inner := shapeOf(&b.Schema, len(b.Labels))
+		s.blocks[b.Name] = inner
+		for n, x := range inner.blocks {
+			content.blocks[n] = x
+		}
+	}
+	if len(sc.Blocks) > 0 {
+		s.blocks["dynamic"] = shape{labels: 1, blocks: map[string]shape{"content": content}}
+	}
+	return s
+}
+
+// settleLocals evaluates all locals.
+func (l *loader) settleLocals() {
+	for _, n := range sortedKeys(l.c.locals) {
+		l.settle(l.c.locals[n])
+	}
+}
+
+// checkRefs reports what is wrong with an argument's references.
+func (l *loader) checkRefs(a *argument, in *instance) bool {
+	diags := l.c.checkRefs(l.ev, a, in)
+	l.report(diags...)
+	return !diags.HasErrors()
+}
+
+// expandAll finds the instances of all blocks.
+func (l *loader) expandAll() {
+	for _, kind := range []string{kindSecret, kindCredential, kindSink} {
+		list := l.c.resources[kind]
+		for i := range list {
+			l.expand(kind, &list[i])
+		}
+	}
+	l.ev.expand, l.ev.settle = nil, nil
+}

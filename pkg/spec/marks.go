@@ -1,0 +1,80 @@
+package spec
+
+import (
+	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
+)
+
+// sourcedMark is on sensitive values that come from where secrets are kept: a
+// secret, a credential, a variable that was given from outside. It tells them
+// from literals inside sensitive(), and never leaves this package.
+type sourcedMark struct{}
+
+// sourced marks v as sensitive and as coming from where secrets are kept.
+func sourced(v cty.Value) cty.Value {
+	return v.WithMarks(cty.NewValueMarks(sensitiveMark{}, sourcedMark{}))
+}
+
+// hasMark reports whether v or anything in it has the mark.
+func hasMark(v cty.Value, mark any) bool {
+	if !v.ContainsMarked() {
+		return false
+	}
+	if v.HasMark(mark) {
+		return true
+	}
+	_, pvm := v.UnmarkDeepWithPaths()
+	for _, m := range pvm {
+		if _, ok := m.Marks[mark]; ok {
+			return true
+		}
+	}
+	return false
+}
+
+// publish takes the marks that are this package's own from a value that leaves it.
+func publish(v cty.Value) cty.Value {
+	if !v.ContainsMarked() {
+		return v
+	}
+	if v.IsMarked() && v.Type().IsPrimitiveType() {
+		u, marks := v.Unmark()
+		if _, ok := marks[sensitiveMark{}]; ok {
+			return Sensitive(u)
+		}
+		return u
+	}
+	u, pvm := v.UnmarkDeepWithPaths()
+	kept := pvm[:0]
+	for _, m := range pvm {
+		if _, ok := m.Marks[sensitiveMark{}]; ok {
+			kept = append(kept, cty.PathValueMarks{Path: m.Path, Marks: cty.NewValueMarks(sensitiveMark{})})
+		}
+	}
+	return u.MarkWithPaths(kept)
+}
+
+// safeDetails are the summaries of those diagnostics of hcl whose detail never
+// has a value in it, only names from the text and types.
+func safeDetail(summary string) bool {
+	switch summary {
+	case "Unsupported attribute", "Invalid index", "Attempt to index null value", "Attempt to get attribute from null value",
+		"Call to unknown function", "Not enough function arguments", "Too many function arguments", "Missing map element",
+		"Invalid operand", "Incorrect condition type", "Null condition", "Invalid template interpolation value",
+		"Inconsistent conditional result types", "Iteration over null value", "Iteration over non-iterable value",
+		"Unknown variable", "Operation failed":
+		return true
+	}
+	return false
+}
+
+// withoutValues makes the diagnostics of one evaluation fit to be shown. Where
+// a sensitive value took part, a detail that could quote one is replaced.
+func withoutValues(diags hcl.Diagnostics, sensitive bool) Diagnostics {
+	for _, d := range tidy(diags) {
+		if sensitive && !safeDetail(d.Summary) {
+			d.Detail = "The reason is not shown, because a sensitive value takes part in this expression."
+		}
+	}
+	return diags
+}

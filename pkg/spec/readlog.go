@@ -1,0 +1,73 @@
+package spec
+
+import (
+	"crypto/sha256"
+	"maps"
+	"sort"
+	"sync"
+)
+
+// readLog remembers which files a configuration read beside its own, and what
+// was in them, so that one configuration sees one content for as long as it
+// lives, and the same again when it is loaded from memory.
+type readLog struct {
+	mu    sync.Mutex
+	given map[string][]byte // contents that stand for files of the disk
+	paths map[string]bool
+	sums  map[string]string
+	kept  map[string][]byte
+}
+
+// add records that the file at the absolute path was read.
+func (r *readLog) add(path string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.paths == nil {
+		r.paths = map[string]bool{}
+	}
+	r.paths[path] = true
+}
+
+// keep records what was read.
+func (r *readLog) keep(path string, content []byte) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sums == nil {
+		r.sums = map[string]string{}
+		r.kept = map[string][]byte{}
+	}
+	sum := sha256.Sum256(content)
+	r.sums[path] = string(sum[:])
+	r.kept[path] = content
+}
+
+// content returns what stands for the file at the absolute path, if anything.
+func (r *readLog) content(path string) ([]byte, bool) {
+	b, ok := r.given[path]
+	return b, ok
+}
+
+// sum is a hash of what was read at a path, "" where nothing was.
+func (r *readLog) sum(path string) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.sums[path]
+}
+
+// contents returns all that was read, by path.
+func (r *readLog) contents() map[string][]byte {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return maps.Clone(r.kept)
+}
+
+func (r *readLog) list() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := make([]string, 0, len(r.paths))
+	for p := range r.paths {
+		out = append(out, p)
+	}
+	sort.Strings(out)
+	return out
+}

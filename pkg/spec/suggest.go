@@ -1,0 +1,38 @@
+package spec
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+
+	"github.com/agext/levenshtein"
+)
+
+// nearest returns the known name that given was probably meant to be, or "".
+func nearest(given string, known []string) string {
+	best, bestDist := "", 4
+	for _, k := range known {
+		if strings.EqualFold(strings.ReplaceAll(k, "-", "_"), strings.ReplaceAll(given, "-", "_")) {
+			return k
+		}
+		limit := min(3, max(1, len(given)/3))
+		if d := levenshtein.Distance(given, k, nil); d <= limit && d < bestDist {
+			best, bestDist = k, d
+		}
+	}
+	return best
+}
+
+// didYouMean is " Did you mean …?" or, when few names are known, the list of
+// them; "" where neither helps.
+func didYouMean(given string, known []string) string {
+	if n := nearest(given, known); n != "" {
+		return fmt.Sprintf(" Did you mean %q?", n)
+	}
+	if len(known) == 0 || len(known) > 12 {
+		return ""
+	}
+	list := append([]string(nil), known...)
+	sort.Strings(list)
+	return fmt.Sprintf(" There is: %s.", strings.Join(list, ", "))
+}

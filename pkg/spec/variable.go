@@ -1,0 +1,422 @@
+package spec
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strings"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/ext/typeexpr"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	hcljson "github.com/hashicorp/hcl/v2/json"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/convert"
+)
+
+// EnvPrefix is what the names of environment variables begin with that give
+// variables their values.
+const EnvPrefix = "TOKEND_VAR_"
+
+// variable is one declared variable with its value.
+type variable struct {
+	name      string
+	form      *form
+	typ       cty.Type
+	typed     bool // the block says a type
+	defaults  *typeexpr.Defaults
+	sensitive bool
+	nullable  bool
+	fallback  *argument // its default
+	value     cty.Value // marked where sensitive
+	fromText  bool      // the value is the default that stands in the configuration
+	broken    bool
+}
+
+var variableArgs = []string{"type", "default", "sensitive", "description", "nullable"}
+
+// given is a value from outside: raw text, or a value that a file gave.
+type given struct {
+	text  *string
+	value cty.Value
+	from  string // for messages: "--var", "TOKEND_VAR_x", the file's name
+	rng   *hcl.Range
+}
+
+// loadVariables declares variables and gives them their values.
+func (l *loader) loadVariables() {
+	for _, at := range l.variables {
+		v := l.declareVariable(at)
+		if first, dup := l.c.vars[v.name]; dup {
+			l.report(duplicate("variable "+v.name, first.form.header(), v.form.header()))
+			continue
+		}
+		l.c.vars[v.name] = v
+	}
+	values := l.givenValues()
+	object := map[string]cty.Value{}
+	for _, n := range sortedKeys(l.c.vars) {
+		v := l.c.vars[n]
+		g, ok := values[n]
+		if ok {
+			l.setVariable(v, g)
+		} else {
+			l.defaultVariable(v)
+		}
+		object[n] = v.value
+	}
+	l.c.roots["var"] = cty.ObjectVal(object)
+	for _, n := range sortedKeys(l.c.vars) {
+		l.validate(l.c.vars[n])
+	}
+}
+
+// declareVariable reads a variable block but for its value.
+func (l *loader) declareVariable(at place) *variable {
+	f, diags := newForm(at.src, at.row)
+	v := &variable{name: f.labels[0], form: f, typ: cty.DynamicPseudoType, nullable: true, value: cty.DynamicVal}
+	for i := range f.args {
+		a := &f.args[i]
+		switch a.name {
+		case "type":
+			l.variableType(v, a)
+		case "default":
+			v.fallback = a
+		case "sensitive":
+			v.sensitive = l.constantBool(a)
+		case "nullable":
+			v.nullable = l.constantBool(a)
+		case "description":
+			l.constantString(a)
+		default:
+			l.report(unknownArgument(a, "variable", append([]string{"validation"}, variableArgs...)))
+		}
+	}
+	for _, b := range f.blocks {
+		if b.typ != "validation" {
+			l.report(unknownNested(b, "variable", []string{"validation"}))
+		}
+	}
+	if v.sensitive {
+		for _, d := range diags {
+			hideSource(d)
+		}
+	}
+	l.report(diags...)
+	return v
+}
+
+func (l *loader) variableType(v *variable, a *argument) {
+	if a.expr == nil {
+		return
+	}
+	e := unwrap(a.expr)
+	if s, ok := literal(e); ok && s.Type() == cty.String && !s.IsNull() {
+		// JSON has no other way of writing a type than in a string.
+		parsed, diags := hclsyntax.ParseExpression([]byte(s.AsString()), a.rng().Filename, a.rng().Start)
+		if diags.HasErrors() {
+			l.report(problem(a.rng(), "Invalid type", "A type is string, number, bool, any, list(…), set(…), map(…), object({…}) or tuple([…])."))
+			return
+		}
+		e = parsed
+	}
+	t, defaults, diags := typeexpr.TypeConstraintWithDefaults(e)
+	if diags.HasErrors() {
+		for _, d := range tidy(diags) {
+			d.Summary = "Invalid type"
+			l.report(d)
+		}
+		return
+	}
+	v.typ, v.defaults, v.typed = t, defaults, true
+}
+
+func (l *loader) constantBool(a *argument) bool {
+	v, ok := cty.NilVal, false
+	if a.expr != nil {
+		v, ok = literal(a.expr)
+	}
+	if !ok || v.IsNull() || v.Type() != cty.Bool {
+		l.report(problem(a.rng(), "Constant required", "%s must be true or false, written as such.", a.name))
+		return false
+	}
+	return v.True()
+}
+
+func (l *loader) constantString(a *argument) string {
+	v, ok := cty.NilVal, false
+	if a.expr != nil {
+		v, ok = literal(a.expr)
+	}
+	if !ok || v.IsNull() || v.Type() != cty.String {
+		l.report(problem(a.rng(), "Constant required", "%s must be a string without interpolation.", a.name))
+		return ""
+	}
+	return v.AsString()
+}
+
+// setVariable takes a value from outside.
+func (l *loader) setVariable(v *variable, g given) {
+	val, err := g.value, error(nil)
+	if g.text != nil {
+		val, err = parseGiven(*g.text, v)
+	}
+	if err == nil {
+		val, err = v.convert(val)
+	}
+	if err == nil && val.IsNull() {
+		if !v.nullable {
+			err = fmt.Errorf("null is not allowed")
+		} else if v.fallback != nil {
+			l.defaultVariable(v)
+			return
+		}
+	}
+	if err != nil {
+		at := v.form.header()
+		if g.rng != nil {
+			at = *g.rng
+		}
+		l.report(hideSource(problem(at, "Invalid value of variable", "The value of var.%s that %s gives does not fit its type %s: %s.",
+			v.name, g.from, typeexpr.TypeString(v.typ), err)))
+		v.broken = true
+		return
+	}
+	v.value = val
+	if v.sensitive {
+		v.value = sourced(val)
+	}
+}
+
+// parseGiven reads raw text by the variable's type, as Terraform does: a
+// primitive is the text itself, everything else is an expression.
+func parseGiven(text string, v *variable) (cty.Value, error) {
+	if !v.typed || v.typ.IsPrimitiveType() {
+		return cty.StringVal(text), nil
+	}
+	if d := checkTemplate([]byte(text), "", hcl.InitialPos); d != nil {
+		return cty.NilVal, fmt.Errorf("it is nested too deep")
+	}
+	e, diags := hclsyntax.ParseExpression([]byte(text), "", hcl.InitialPos)
+	if diags.HasErrors() {
+		return cty.NilVal, fmt.Errorf("it cannot be read as an expression (strings need their quotes inside a list or map)")
+	}
+	val, diags := safeValue(e, nil)
+	if diags.HasErrors() {
+		return cty.NilVal, fmt.Errorf("it must be a constant, without references and functions")
+	}
+	return val, nil
+}
+
+func (v *variable) convert(val cty.Value) (cty.Value, error) {
+	if v.defaults != nil {
+		val = v.defaults.Apply(val)
+	}
+	return convert.Convert(val, v.typ)
+}
+
+// defaultVariable takes the default that stands in the block.
+func (l *loader) defaultVariable(v *variable) {
+	a := v.fallback
+	if a == nil {
+		l.report(hinted(problem(v.form.header(), "Variable without a value", "var.%s has no default, and nothing gives it a value.", v.name),
+			"give it with --var %s=…, --var-file FILE or the environment variable %s%s", v.name, EnvPrefix, v.name))
+		v.broken = true
+		return
+	}
+	if a.expr == nil {
+		v.broken = true
+		return
+	}
+	hide := func(d *hcl.Diagnostic) *hcl.Diagnostic {
+		if v.sensitive {
+			hideSource(d)
+		}
+		return d
+	}
+	if len(a.refs) > 0 {
+		v.broken = true
+		l.report(hide(problem(a.rng(), "Reference in a default", "The default of a variable must be a constant. Use locals for what depends on something else.")))
+		return
+	}
+	val, diags := safeValue(a.expr, &hcl.EvalContext{Functions: l.c.fns})
+	if diags.HasErrors() {
+		v.broken = true
+		for _, d := range withoutValues(diags, v.sensitive) {
+			l.report(hide(d))
+		}
+		return
+	}
+	val, err := v.convert(val)
+	if err != nil {
+		v.broken = true
+		l.report(hide(problem(a.rng(), "Invalid default", "The default does not fit the variable's type %s: %s.", typeexpr.TypeString(v.typ), err)))
+		return
+	}
+	if val.IsNull() && !v.nullable {
+		v.broken = true
+		l.report(hide(problem(a.rng(), "Invalid default", "The variable says nullable = false, so its default cannot be null.")))
+		return
+	}
+	v.value, v.fromText = val, true
+	if v.sensitive {
+		v.value = Sensitive(val)
+	}
+}
+
+// validate evaluates a variable's validation blocks.
+func (l *loader) validate(v *variable) {
+	for _, b := range v.form.blocks {
+		if b.typ != "validation" {
+			continue
+		}
+		cond, msg := b.arg("condition"), b.arg("error_message")
+		for i := range b.args {
+			if n := b.args[i].name; n != "condition" && n != "error_message" {
+				l.report(unknownArgument(&b.args[i], "validation", []string{"condition", "error_message"}))
+			}
+		}
+		if cond == nil || msg == nil {
+			l.report(problem(b.header(), "Incomplete validation", "A validation block needs a condition and an error_message."))
+			continue
+		}
+		if cond.expr == nil || msg.expr == nil || v.broken {
+			continue
+		}
+		l.validateOne(v, cond, msg)
+	}
+}
+
+func (l *loader) validateOne(v *variable, cond, msg *argument) {
+	if !l.onlyVariables(cond) || !l.onlyVariables(msg) {
+		return
+	}
+	ok, diags := l.ev.eval(cond.expr, cond.refs, nil)
+	if diags.HasErrors() {
+		l.report(diags...)
+		return
+	}
+	ok, _ = ok.UnmarkDeep()
+	b, err := convert.Convert(ok, cty.Bool)
+	if err != nil || b.IsNull() || !b.IsKnown() {
+		l.report(problem(cond.rng(), "Invalid condition", "The condition of a validation must give true or false."))
+		return
+	}
+	if b.True() {
+		return
+	}
+	text := "The value is not allowed."
+	m, diags := l.ev.eval(msg.expr, msg.refs, nil)
+	if !diags.HasErrors() && !IsSensitive(m) {
+		if s, err := convert.Convert(publish(m), cty.String); err == nil && !s.IsNull() && s.IsKnown() {
+			text = s.AsString()
+		}
+	}
+	d := problem(v.form.header(), "Invalid value of variable", "var.%s: %s", v.name, text)
+	l.report(hinted(d, "the rule stands at %s:%d", cond.rng().Filename, cond.rng().Start.Line))
+}
+
+// onlyVariables checks that a validation refers to variables only.
+func (l *loader) onlyVariables(a *argument) bool {
+	for i := range a.refs {
+		r := &a.refs[i]
+		if r.root() != "var" && r.root() != "path" && r.root() != "host" {
+			l.report(problem(r.rng, "Invalid reference in a validation", "A validation may refer to variables only."))
+			return false
+		}
+	}
+	return l.checkRefs(a, nil)
+}
+
+// givenValues collects the values from outside, the last one winning.
+func (l *loader) givenValues() map[string]given {
+	out := map[string]given{}
+	for _, e := range l.o.Environ {
+		n, text, ok := strings.Cut(e, "=")
+		if n, isVar := strings.CutPrefix(n, EnvPrefix); ok && isVar {
+			if _, declared := l.c.vars[n]; declared {
+				out[n] = given{text: &text, from: EnvPrefix + n}
+			}
+		}
+	}
+	for _, file := range l.o.VarFiles {
+		l.varFile(file, out)
+	}
+	for _, n := range sortedKeys(l.o.Vars) {
+		text := l.o.Vars[n]
+		if _, declared := l.c.vars[n]; !declared {
+			l.report(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Value for an undeclared variable",
+				Detail: fmt.Sprintf("--var gives a value to %q, but no variable block declares it.%s", n, didYouMean(n, sortedKeys(l.c.vars)))})
+			continue
+		}
+		out[n] = given{text: &text, from: "--var"}
+	}
+	return out
+}
+
+// varFile reads one file of values. Its lines are never shown: values of
+// sensitive variables stand there in clear.
+func (l *loader) varFile(file string, out map[string]given) {
+	content, ok := l.fixed(file)
+	if !ok {
+		var err error
+		if content, err = os.ReadFile(file); err != nil {
+			l.report(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unreadable variable file",
+				Detail: fmt.Sprintf("Reading the file of --var-file: %s.", err)})
+			return
+		}
+	}
+	if abs, err := filepath.Abs(file); err == nil {
+		l.reads.add(abs)
+		l.reads.keep(abs, content)
+	}
+	if len(content) > maxFileSize {
+		l.report(fileError(file, "File too large", "A variable file may have at most 4 MiB."))
+		return
+	}
+	isJSON := strings.HasSuffix(file, ".json")
+	if d := checkNesting(content, file, isJSON); d != nil {
+		l.report(hideSource(d))
+		return
+	}
+	var f *hcl.File
+	var diags hcl.Diagnostics
+	if isJSON {
+		f, diags = hcljson.Parse(trimJSON(content), file)
+	} else {
+		f, diags = hclsyntax.ParseConfig(content, file, hcl.InitialPos)
+	}
+	for _, d := range tidy(diags) {
+		l.report(hideSource(d))
+	}
+	if f == nil || f.Body == nil || diags.HasErrors() {
+		return
+	}
+	attrs, diags := f.Body.JustAttributes()
+	for _, d := range tidy(diags) {
+		l.report(hideSource(d))
+	}
+	names := make([]string, 0, len(attrs))
+	for n := range attrs {
+		names = append(names, n)
+	}
+	sort.Strings(names)
+	for _, n := range names {
+		a := attrs[n]
+		rng := a.Range
+		if _, declared := l.c.vars[n]; !declared {
+			d := hideSource(problem(a.NameRange, "Value for an undeclared variable", "No variable block declares %q.%s", n, didYouMean(n, sortedKeys(l.c.vars))))
+			d.Severity = hcl.DiagWarning
+			l.report(d)
+			continue
+		}
+		val, diags := a.Expr.Value(nil)
+		if diags.HasErrors() {
+			l.report(hideSource(problem(rng, "Invalid value of variable", "The value of var.%s must be a constant, without references and functions.", n)))
+			l.c.vars[n].broken = true
+			continue
+		}
+		out[n] = given{value: val, from: filepath.Base(file), rng: &rng}
+	}
+}
