@@ -3,6 +3,7 @@ package rules_test
 import (
 	"go/ast"
 	"slices"
+	"strings"
 )
 
 // revealers are the packages that may take the text out of a secret, because it
@@ -55,7 +56,7 @@ func noInit(tr *tree) []string {
 // noSleep: a test that sleeps is slow or flaky, and mostly both. In a bubble of
 // testing/synctest a sleep takes no time and is how a test lets time go by; a bubble
 // is what is passed to synctest.Test, or to a function of the same package that
-// calls it.
+// calls it. A benchmark may sleep where it plays a slow peer.
 func noSleep(tr *tree) []string {
 	bubbles := bubbleMakers(tr)
 	var violations []string
@@ -67,17 +68,22 @@ func noSleep(tr *tree) []string {
 		if name == "" {
 			continue
 		}
-		var inBubble []*ast.CallExpr
+		var harmless []*ast.CallExpr
 		if bubble := f.local("testing/synctest", "synctest"); bubble != "" {
 			for _, call := range calls(f.ast, bubble, "Test") {
-				inBubble = append(inBubble, calls(call, name, "Sleep")...)
+				harmless = append(harmless, calls(call, name, "Sleep")...)
 			}
 		}
 		for _, call := range localCalls(f.ast, bubbles[f.dir]) {
-			inBubble = append(inBubble, calls(call, name, "Sleep")...)
+			harmless = append(harmless, calls(call, name, "Sleep")...)
+		}
+		for _, d := range f.ast.Decls {
+			if fn, ok := d.(*ast.FuncDecl); ok && f.test && strings.HasPrefix(fn.Name.Name, "Benchmark") {
+				harmless = append(harmless, calls(fn, name, "Sleep")...)
+			}
 		}
 		for _, call := range calls(f.ast, name, "Sleep") {
-			if !slices.Contains(inBubble, call) {
+			if !slices.Contains(harmless, call) {
 				violations = append(violations, tr.at(call, "a test sleeps; wait in a synctest bubble, on a channel, or by polling with a deadline"))
 			}
 		}
