@@ -110,6 +110,7 @@ func (o *owners) group(name string) (int, error) {
 	}
 	g, err := user.LookupGroup(name)
 	if id, ok := number(name); ok && err != nil {
+		o.groups[name] = id
 		return id, nil
 	}
 	if err != nil {
