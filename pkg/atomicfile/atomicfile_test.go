@@ -147,8 +147,8 @@ func TestSecondName(t *testing.T) {
 
 // TestUmask gives the mode that was asked for whatever the process masks.
 func TestUmask(t *testing.T) {
-	defer unix.Umask(unix.Umask(0o277))
 	dir := t.TempDir()
+	defer unix.Umask(unix.Umask(0o277))
 	if err := os.Chmod(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
