@@ -69,7 +69,7 @@ func decodeCredential(b []byte) (Credential, error) {
 }
 
 // grantMin is the least that a grant takes: a byte for each of its fields.
-const grantMin = 22
+const grantMin = 23
 
 func appendGrant(b []byte, g *Grant) []byte {
 	b = binary.AppendUvarint(b, g.Generation)
@@ -88,7 +88,7 @@ func appendGrant(b []byte, g *Grant) []byte {
 	b = appendTime(b, g.ObtainedAt)
 	b = appendTime(b, g.ExpiresAt)
 	b = appendTime(b, g.RefreshUntil)
-	b = append(b, byte(g.Rotation))
+	b = append(b, byte(g.Rotation), byte(g.RefreshState))
 	b = appendString(b, g.RedirectURI)
 	b = appendStrings(b, g.Origins)
 	b = appendMap(b, g.InputHashes)
@@ -124,6 +124,7 @@ func (r *reader) grant(g *Grant) {
 	g.ExpiresAt = r.time()
 	g.RefreshUntil = r.time()
 	g.Rotation = Rotation(r.byte())
+	g.RefreshState = RefreshState(r.byte())
 	g.RedirectURI = r.str()
 	g.Origins = r.strs()
 	g.InputHashes = r.strMap()
@@ -248,6 +249,10 @@ func appendSink(b []byte, s *Sink) []byte {
 	}
 	b = appendTime(b, s.WrittenAt)
 	b = appendStrings(b, s.Notify)
+	b = binary.AppendUvarint(b, uint64(len(s.Leaving)))
+	for _, place := range s.Leaving {
+		b = appendBytes(b, place)
+	}
 	b = appendFailure(b, s.Failure)
 	b = appendRemoving(b, s.Removing)
 	return appendString(b, s.Snapshot)
@@ -268,6 +273,12 @@ func decodeSink(b []byte) (Sink, error) {
 	}
 	s.WrittenAt = r.time()
 	s.Notify = r.strs()
+	if n := r.count(1); n > 0 {
+		s.Leaving = make([][]byte, n)
+		for i := range s.Leaving {
+			s.Leaving[i] = r.bytes()
+		}
+	}
 	s.Failure = r.failure()
 	s.Removing = r.removing()
 	s.Snapshot = r.str()

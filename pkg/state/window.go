@@ -7,10 +7,10 @@ import "time"
 //
 // It closes as soon as everybody who is expected is in: calls under way (open
 // intents of this process, each of which ends in a commit) and the callers of
-// the last batch, who tend to come back. Else it stays open for about as long
-// as it takes groupSize requests to come at their present rate, within the two
-// limits: waiting longer for a slow provider's replies costs each of them
-// little and saves most of the syncs.
+// the last batch, who tend to come back. Else batches follow each other at the
+// distance in which groupSize requests come at their present rate; but the
+// first of a batch waits min at least and max at most. Waiting longer for a slow
+// provider's replies costs each of them little and saves most of the syncs.
 type window struct {
 	min, max, later time.Duration
 
@@ -26,7 +26,7 @@ type window struct {
 }
 
 const (
-	groupSize  = 64
+	groupSize  = 96 // two commits of two syncs each: 0.04 syncs for a refresh
 	maxChanges = 1000 // a bbolt transaction of many more is slower than two
 	rateMemory = time.Second
 )
@@ -63,14 +63,22 @@ func (w *window) due(now time.Time, calls int) time.Time {
 	case calls <= w.ending && w.waiting >= w.siblings:
 		return now
 	}
-	return w.first.Add(w.length(now))
+	return w.end(now)
 }
 
-func (w *window) length(now time.Time) time.Duration {
+func (w *window) end(now time.Time) time.Time {
+	soonest := w.first.Add(w.min)
 	if w.rate*w.max.Seconds() < 2 || now.Sub(w.last) > rateMemory {
-		return w.min // hardly anybody will come: do not keep this one waiting
+		return soonest // hardly anybody will come: do not keep this one waiting
 	}
-	return min(max(time.Duration(groupSize/w.rate*float64(time.Second)), w.min), w.max)
+	end := w.last.Add(time.Duration(groupSize / w.rate * float64(time.Second)))
+	if latest := w.first.Add(w.max); end.After(latest) {
+		return latest
+	}
+	if end.Before(soonest) {
+		return soonest
+	}
+	return end
 }
 
 // take begins the next window: the requests of batch leave the queue, and what

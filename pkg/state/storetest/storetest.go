@@ -88,7 +88,7 @@ func credential(address string, generation uint64) state.Credential {
 		Grant: &state.Grant{Generation: generation, Endpoint: "blob", Provider: "provider.coinify.default", Type: "coinify", GrantType: "password",
 			AccessToken: secret.New(fmt.Sprintf("access-%d", generation)), RefreshToken: secret.New(fmt.Sprintf("refresh-%d", generation)), TokenType: "Bearer",
 			HeaderName: "Authorization", Header: secret.New("Bearer x"), Scopes: []string{"trade", "read"}, Outputs: []byte("{}"), GrantedAt: epoch, ObtainedAt: epoch,
-			ExpiresAt: epoch.Add(2 * time.Hour), Rotation: state.RotationRotated, Origins: []string{"https://api.example.com:443"},
+			ExpiresAt: epoch.Add(2 * time.Hour), Rotation: state.RotationRotated, RefreshState: 1, Origins: []string{"https://api.example.com:443"},
 			InputHashes: map[string]string{"email": "h1", "password": "h2"}, Inputs: []byte{0, 1, 2}},
 		Retiring: []state.Grant{{Generation: 1, AccessToken: secret.New("old"), Retired: &state.Retired{Since: epoch, Cause: "refresh", Attempts: 2}}},
 		Failure:  &state.Failure{Op: "refresh", Class: "transient", Message: "502", Count: 3, FirstAt: epoch, LastAt: epoch, NextAt: epoch},
@@ -101,7 +101,7 @@ func credential(address string, generation uint64) state.Credential {
 
 func sink(address string) state.Sink {
 	return state.Sink{Head: state.Head{Address: address, Kind: state.KindSink, Flags: state.FlagHookPending}, SinkKind: "file", Written: []byte("sha256"),
-		Delivered: map[string]uint64{"credential.a.b": 7}, WrittenAt: epoch, Notify: []string{"hook.exec.nginx"},
+		Delivered: map[string]uint64{"credential.a.b": 7}, WrittenAt: epoch, Leaving: [][]byte{[]byte("former place")}, Notify: []string{"hook.exec.nginx"},
 		Failure: &state.Failure{Op: "write", Class: "transient"}, Removing: &state.Removing{Reason: "gone"}, Snapshot: "snap"}
 }
 
