@@ -113,7 +113,7 @@ func (ev *evaluator) missing(f *form, sc *Schema, out map[string]cty.Value) Diag
 		}
 		switch {
 		case a == nil:
-			diags = append(diags, problem(f.missing(), "Missing argument", "%s needs the argument %s%s.", f.title(), at.Name, what(at.Doc)))
+			diags = append(diags, absence(problem(f.missing(), "Missing argument", "%s needs the argument %s%s.", f.title(), at.Name, what(at.Doc)), ""))
 		case a.expr != nil && isLiteralNull(a.expr):
 			diags = append(diags, problem(a.rng(), "Missing argument", "%s needs the argument %s; it cannot be null.", f.title(), at.Name))
 		}
@@ -150,7 +150,7 @@ func (ev *evaluator) arg(a *argument, at *Attr, in *instance, check bool) (cty.V
 	if at.Type != cty.DynamicPseudoType && at.Type != cty.NilType {
 		converted, err := convert.Convert(v, at.Type)
 		if err != nil {
-			d := problem(a.rng(), "Wrong type", "%s must be %s: %s.", a.name, typeWords(at.Type), err)
+			d := problem(a.rng(), "Wrong type", "%s must be %s%s.", a.name, typeWords(at.Type), whyNot(v, at.Type, err))
 			if at.Sensitive {
 				hideSource(d)
 			}
@@ -169,6 +169,29 @@ func (ev *evaluator) arg(a *argument, at *Attr, in *instance, check bool) (cty.V
 		}
 	}
 	return ev.constrain(a, at, v, diags)
+}
+
+// whyNot says what a value is in place of what it must be. Errors of conversion
+// speak of types and never of values.
+func whyNot(v cty.Value, want cty.Type, err error) string {
+	got, _ := v.Unmark()
+	switch t := got.Type(); {
+	case t == cty.DynamicPseudoType:
+		return ""
+	case want.IsPrimitiveType() && t.IsPrimitiveType():
+		return "" // a string that is no number
+	case t.IsTupleType() || t.IsListType() || t.IsSetType():
+		if want.IsPrimitiveType() || want.IsMapType() || want.IsObjectType() {
+			return ", not a list"
+		}
+	case t.IsObjectType() || t.IsMapType():
+		if want.IsPrimitiveType() || want.IsListType() || want.IsSetType() {
+			return ", not a map"
+		}
+	case t.IsPrimitiveType():
+		return ", not " + typeWords(t)
+	}
+	return ": " + err.Error()
 }
 
 // shown checks a value that must be known, and may be shown.

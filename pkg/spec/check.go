@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/hashicorp/hcl/v2"
@@ -126,8 +127,8 @@ func (k *checker) vault(p *blockPlan, m map[string]cty.Value) {
 			return
 		}
 	}
-	k.report(problem(p.form.header(), "Missing block auth", `%s needs a block that says how to log in: auth "approle" { … }, or one of %s.`,
-		p.form.title(), quoted(sortedKeys(k.l.c.auths))))
+	k.report(absence(problem(p.form.header(), "Missing block auth", `%s needs a block that says how to log in: auth "approle" { … }, or one of %s.`,
+		p.form.title(), quoted(sortedKeys(k.l.c.auths))), ""))
 }
 
 // credential checks a credential block and its instances.
@@ -197,8 +198,12 @@ func (k *checker) claim(p *blockPlan, res *resource, in *instance, m map[string]
 		v, ok := m[n]
 		if !ok {
 			a := p.form.arg(n)
-			if a == nil || a.expr == nil || a.varies() {
+			if a == nil {
+				what += "\x00"
 				continue
+			}
+			if a.expr == nil || a.varies() {
+				return // it could not be evaluated, which is reported
 			}
 			ev := k.l.c.evaluator(Scope{})
 			got, diags := ev.arg(a, p.schema.attr(n), in, false)
@@ -239,7 +244,11 @@ func (l *loader) checkClaims(claims []claim) {
 		d := problem(b.at, "Two sinks with one path", "%s writes where %s writes already (%s:%d). Give each sink a place of its own.",
 			b.addr, a.addr, a.at.Filename, a.at.Start.Line)
 		if a.res == b.res {
-			d.Detail = string(b.addr) + " writes where " + string(a.addr) + " writes already. Let the path depend on each.key."
+			key := "each.key"
+			if a.res.insts.kind == numKey {
+				key = "count.index"
+			}
+			d.Detail = fmt.Sprintf("%s writes where %s writes already. Let the path depend on %s.", b.addr, a.addr, key)
 		}
 		l.report(d)
 	}
@@ -256,7 +265,7 @@ func (c *Config) defaultVault(f *form, required bool) (Address, *hcl.Diagnostic)
 		return "", nil
 	}
 	if len(list) == 0 {
-		return "", problem(f.header(), "No vault declared", `%s needs a Vault server. Declare one with vault "NAME" { address = …, auth … }.`, f.title())
+		return "", absence(problem(f.header(), "No vault declared", `%s needs a Vault server. Declare one with vault "NAME" { address = …, auth … }.`, f.title()), "vault")
 	}
 	return "", problem(f.header(), "Missing argument", "Several vaults are declared, so that %s must say which: vault = vault.NAME.%s", f.title(),
 		didYouMean("", c.blockNames(kindVault, "")))

@@ -45,7 +45,7 @@ func (c *Config) checkRef(ev *evaluator, r *ref, in *instance) *hcl.Diagnostic {
 				map[string]string{"path": "the directory of the configuration", "host": "the host's name"}[root])
 		}
 	case "each", "count":
-		return checkEach(r, in)
+		return c.checkEach(r, in)
 	default:
 		if addressParts(root) == 0 {
 			return unknownRoot(r)
@@ -59,8 +59,8 @@ func (c *Config) unknownName(r *ref, what, n string, known []string, declare str
 	if n == "" {
 		return problem(r.rng, "Invalid reference", "%s must be followed by a name: %s.NAME.", r.root(), r.root())
 	}
-	return problem(r.rng, "Reference to undeclared "+what, "No block declares %s.%s.%s Declare it with %s, or mend the reference.",
-		r.root(), n, suggest(n, known), declare)
+	return absence(problem(r.rng, "Reference to undeclared "+what, "No block declares %s.%s.%s Declare it with %s, or mend the reference.",
+		r.root(), n, suggest(n, known), declare), n)
 }
 
 func unknownRoot(r *ref) *hcl.Diagnostic {
@@ -80,7 +80,7 @@ func unknownRoot(r *ref) *hcl.Diagnostic {
 	return problem(r.rng, "Unknown reference", "Nothing is named %q. References begin with %s.", root, strings.Join(rootNames, ", "))
 }
 
-func checkEach(r *ref, in *instance) *hcl.Diagnostic {
+func (c *Config) checkEach(r *ref, in *instance) *hcl.Diagnostic {
 	root, second := r.root(), r.attr(1)
 	if in == nil || in.set == nil {
 		need := "for_each"
@@ -98,8 +98,18 @@ func checkEach(r *ref, in *instance) *hcl.Diagnostic {
 		return problem(r.rng, "Unknown attribute", "There is count.index and nothing else.")
 	case root == "each" && second != "key" && second != "value":
 		return problem(r.rng, "Unknown attribute", "There is each.key and each.value and nothing else.")
+	case second == "value" && in.set.of != nil && len(r.trav) > 2 && in.index < in.set.of.set.len():
+		return c.checkEachValue(r, in)
 	}
 	return nil
+}
+
+// checkEachValue checks each.value.ATTRIBUTE where each.value stands for an
+// instance of another block.
+func (c *Config) checkEachValue(r *ref, in *instance) *hcl.Diagnostic {
+	of := in.set.of
+	t := &target{p: parsed{kind: of.kind, typ: of.typ, label: of.label, key: of.set.key(in.index)}, rest: r.trav[2:]}
+	return c.checkAttr(t, r)
 }
 
 // checkTarget checks a reference to something with an address.

@@ -92,7 +92,7 @@ func (c *Config) grantOf(ev *evaluator, p *credentialPlan, res *resource) (*Gran
 		if len(p.typ.Grants) == 1 {
 			return p.typ.Grants[0], nil
 		}
-		return nil, problem(p.form.header(), "Missing argument", "%s needs the argument grant: one of %s.", p.form.title(), quoted(names))
+		return nil, absence(problem(p.form.header(), "Missing argument", "%s needs the argument grant: one of %s.", p.form.title(), quoted(names)), "")
 	}
 	if a.expr == nil {
 		return nil, problem(a.nameRange, "Invalid grant", "grant must be one of %s.", quoted(names))

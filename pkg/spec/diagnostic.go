@@ -16,6 +16,20 @@ type NoSource struct{ Hint string }
 // its own.
 type Hinted struct{ Hint string }
 
+// absent is the Extra, until [finish], of a diagnostic that says that something
+// is not declared. Where a file does not parse, what it declares may be in the
+// part that was lost.
+type absent struct {
+	name string // of what is missed; empty: an argument of this very block
+	hint string
+}
+
+// absence marks d as saying that name is not declared.
+func absence(d *hcl.Diagnostic, name string) *hcl.Diagnostic {
+	d.Extra = absent{name: name, hint: Hint(d)}
+	return d
+}
+
 // ShowSource reports whether d's source lines may be shown. Diagnostics of this
 // package never carry an Expression or an EvalContext, from which hcl's own
 // text writer would print values.
@@ -31,6 +45,8 @@ func Hint(d *hcl.Diagnostic) string {
 		return x.Hint
 	case Hinted:
 		return x.Hint
+	case absent:
+		return x.hint
 	}
 	return ""
 }
@@ -76,7 +92,7 @@ func tidy(diags Diagnostics) Diagnostics {
 			d = &c
 		}
 		switch d.Extra.(type) {
-		case NoSource, Hinted, nil:
+		case NoSource, Hinted, absent, nil:
 		default:
 			c := *d
 			c.Extra = nil
@@ -126,10 +142,11 @@ func looksSecret(text string) bool {
 	return false
 }
 
-// finish puts diagnostics in the order of the text, drops repetitions, and
-// hides the lines of those that touch a line where a literal secret stands.
-func finish(diags Diagnostics) Diagnostics {
-	diags = tidy(diags)
+// finish puts diagnostics in the order of the text, drops repetitions and what
+// only follows from a file that does not parse, and hides the lines of those
+// that touch a line where a literal secret stands.
+func finish(diags Diagnostics, broken []*source) Diagnostics {
+	diags = withoutFollowers(tidy(diags), broken)
 	type lines struct {
 		file     string
 		from, to int
@@ -169,6 +186,71 @@ func finish(diags Diagnostics) Diagnostics {
 			seen[key] = true
 			out = append(out, d)
 		}
+	}
+	return out
+}
+
+// withoutFollowers drops diagnostics about what may stand in the lost part of a
+// file that does not parse.
+func withoutFollowers(diags Diagnostics, broken []*source) Diagnostics {
+	out := diags[:0]
+	for _, d := range diags {
+		a, ok := d.Extra.(absent)
+		if !ok {
+			out = append(out, d)
+			continue
+		}
+		lost := false
+		for _, s := range broken {
+			if a.name == "" {
+				lost = lost || d.Subject != nil && d.Subject.Filename == s.name
+			} else {
+				lost = lost || mentions(s.text, a.name)
+			}
+		}
+		if lost {
+			continue
+		}
+		d.Extra = nil
+		if a.hint != "" {
+			d.Extra = Hinted{Hint: a.hint}
+		}
+		out = append(out, d)
+	}
+	return out
+}
+
+// mentions reports whether text may declare name: as a label, or as a local.
+func mentions(text, name string) bool {
+	if strings.Contains(text, `"`+name+`"`) {
+		return true
+	}
+	for rest := text; ; {
+		i := strings.Index(rest, name)
+		if i < 0 {
+			return false
+		}
+		begins := i == 0 || strings.IndexByte(" \t\n{", rest[i-1]) >= 0
+		rest = rest[i+len(name):]
+		if after := strings.TrimLeft(rest, " \t"); begins && strings.HasPrefix(after, "=") {
+			return true
+		}
+	}
+}
+
+// firstOfRun drops syntax errors that begin where the one before them ended:
+// an open string makes several.
+func firstOfRun(diags hcl.Diagnostics) hcl.Diagnostics {
+	out := diags[:0]
+	var last *hcl.Range
+	for _, d := range diags {
+		if last != nil && d.Subject != nil && d.Subject.Filename == last.Filename && d.Subject.Start.Line <= last.End.Line {
+			r := hcl.RangeOver(*last, *d.Subject)
+			last = &r
+			continue
+		}
+		last = d.Subject
+		out = append(out, d)
 	}
 	return out
 }

@@ -383,7 +383,7 @@ func (ev *evaluator) failure(a Address, diags Diagnostics) error {
 		return ev.err
 	}
 	if diags.HasErrors() {
-		return &EvalError{Addr: a, Diags: finish(diags)}
+		return &EvalError{Addr: a, Diags: finish(diags, nil)}
 	}
 	return nil
 }

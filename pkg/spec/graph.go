@@ -264,6 +264,6 @@ func (g *graph) reportCycle(members []*node) {
 		s := path[i]
 		lines = append(lines, fmt.Sprintf("%s refers to %s (%s:%d)", s.from.name, s.via.to.name, s.via.at.Filename, s.via.at.Start.Line))
 	}
-	d := problem(path[len(path)-1].via.at, "Cycle of references", "%s.", sentence(strings.Join(lines, ", ")))
+	d := problem(path[len(path)-1].via.at, "Cycle of references", "%s.", strings.Join(lines, ", "))
 	g.l.report(hinted(d, "take one of these references out"))
 }

@@ -198,8 +198,8 @@ func (c *Config) lookup(p parsed, at hcl.Range) (*resource, *hcl.Diagnostic) {
 	if p.typ != "" {
 		block = fmt.Sprintf("%s %q %q", p.kind, p.typ, p.label)
 	}
-	return nil, problem(at, "Reference to undeclared "+p.kind, "No block declares %s.%s Declare it with %s { … }, or mend the reference.",
-		what, suggestion, block)
+	return nil, absence(problem(at, "Reference to undeclared "+p.kind, "No block declares %s.%s Declare it with %s { … }, or mend the reference.",
+		what, suggestion, block), p.label)
 }
 
 // checkLabels checks the number of a block's labels and that they are names.

@@ -193,7 +193,13 @@ func load(dir string, files []File, given map[string][]byte, o Options) (*Config
 	l.checkProviders()
 	l.checkBlocks()
 	l.loadChanges()
-	diags := finish(l.diags)
+	var broken []*source
+	for _, s := range l.c.sources {
+		if s.broken {
+			broken = append(broken, s)
+		}
+	}
+	diags := finish(l.diags, broken)
 	if diags.HasErrors() {
 		return nil, diags
 	}

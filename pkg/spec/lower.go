@@ -41,7 +41,8 @@ func (l *lowering) lower(s *source) {
 		return
 	}
 	f, diags := hclsyntax.ParseConfig(src, s.name, hcl.InitialPos)
-	s.diags = append(s.diags, syntaxDiags(s, diags)...)
+	s.broken = diags.HasErrors()
+	s.diags = append(s.diags, firstOfRun(syntaxDiags(s, diags))...)
 	body, ok := f.Body.(*hclsyntax.Body)
 	if !ok {
 		return
@@ -84,8 +85,8 @@ func (l *lowering) block(s *source, b *hclsyntax.Block) {
 		row.labels[i] = spanOf(b.LabelRanges[i])
 	}
 	for _, a := range sortedAttrs(b.Body) {
-		if _, broken := a.Expr.(*hclsyntax.ExprSyntaxError); broken {
-			continue // the parser has reported it
+		if s.broken && !parses(s, a.Expr) {
+			continue // which the parser has reported
 		}
 		s.attrs = append(s.attrs, attrRow{name: spanOf(a.NameRange), expr: spanOf(a.Expr.Range())})
 	}
@@ -96,6 +97,16 @@ func (l *lowering) block(s *source, b *hclsyntax.Block) {
 		l.block(s, nested)
 	}
 	s.blocks[at].next = uint32(len(s.blocks))
+}
+
+// parses reports whether an expression of a broken file is whole.
+func parses(s *source, e hclsyntax.Expression) bool {
+	if _, broken := e.(*hclsyntax.ExprSyntaxError); broken {
+		return false
+	}
+	r := e.Range()
+	_, diags := hclsyntax.ParseExpression([]byte(s.text[r.Start.Byte:r.End.Byte]), s.name, r.Start)
+	return !diags.HasErrors()
 }
 
 // sortedAttrs lists a body's arguments in the order of the text.
@@ -113,6 +124,7 @@ func spanOf(r hcl.Range) span { return span{uint32(r.Start.Byte), uint32(r.End.B
 // lowerJSON does for JSON what lower does for the native syntax.
 func (l *lowering) lowerJSON(s *source, src []byte) {
 	f, diags := hcljson.Parse(src, s.name)
+	s.broken = diags.HasErrors()
 	s.diags = append(s.diags, syntaxDiags(s, diags)...)
 	if f == nil || f.Body == nil {
 		return

@@ -127,8 +127,8 @@ func (l *loader) loadProviders() {
 }
 
 func unknownType(typ string, at hcl.Range, c *Config) *hcl.Diagnostic {
-	return hinted(problem(at, "Unknown provider type", "There is no provider type %q.%s", typ, didYouMean(typ, sortedKeys(c.types))),
-		"`tokend provider list` shows the built-in types; a provider_type block adds one")
+	return absence(hinted(problem(at, "Unknown provider type", "There is no provider type %q.%s", typ, didYouMean(typ, sortedKeys(c.types))),
+		"`tokend provider list` shows the built-in types; a provider_type block adds one"), typ)
 }
 
 // checkProvider says whether a provider address can be used: the default of
@@ -146,8 +146,8 @@ func (c *Config) checkProvider(p parsed, at hcl.Range) *hcl.Diagnostic {
 			known = append(known, d.alias)
 		}
 	}
-	return problem(at, "Reference to undeclared provider", "No block declares %s.%s Declare it with provider %q { alias = %q … }.",
-		p.address(), didYouMean(p.label, known), p.typ, p.label)
+	return absence(problem(at, "Reference to undeclared provider", "No block declares %s.%s Declare it with provider %q { alias = %q … }.",
+		p.address(), didYouMean(p.label, known), p.typ, p.label), p.label)
 }
 
 // providerArgs evaluates a provider block.

@@ -51,6 +51,11 @@ func (c *Config) whyNotSecret(a *argument, v cty.Value) string {
 	case calls["sensitive"]:
 		return "sensitive() hides a value that stands in the configuration from messages only; everyone who reads the directory reads it."
 	}
+	for i := range a.refs {
+		if lo := c.locals[a.refs[i].attr(1)]; a.refs[i].root() == "local" && lo != nil && lo.static {
+			return "the value of local." + lo.name + " stands in the configuration, where everyone who reads the directory reads it."
+		}
+	}
 	if _, ok := literal(e); ok {
 		return "it must not stand in the configuration as text, where everyone who reads the directory reads it."
 	}

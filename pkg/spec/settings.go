@@ -145,13 +145,13 @@ func (s section) block(n string) (section, bool) {
 	}
 	inner := section{l: s.l, f: s.f, v: v}
 	for _, b := range s.f.blocks {
-		if b.typ == n || b.typ == "dynamic" && len(b.labels) == 1 && b.labels[0] == n {
+		if b.typ == n {
 			inner.f = b
-			for _, c := range b.blocks {
-				if b.typ == "dynamic" && c.typ == "content" {
-					inner.f = c
-				}
-			}
+			break
+		}
+		if b.typ == "dynamic" && len(b.labels) == 1 && b.labels[0] == n && len(b.blocks) > 0 {
+			inner.f = b.blocks[0]
+			break
 		}
 	}
 	return inner, true

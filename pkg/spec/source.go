@@ -36,6 +36,7 @@ type source struct {
 	name    string
 	text    string
 	json    bool
+	broken  bool // it does not parse
 	builtin bool
 	blocks  []blockRow
 	attrs   []attrRow

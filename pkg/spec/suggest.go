@@ -15,12 +15,29 @@ func nearest(given string, known []string) string {
 		if strings.EqualFold(strings.ReplaceAll(k, "-", "_"), strings.ReplaceAll(given, "-", "_")) {
 			return k
 		}
-		limit := min(3, max(1, len(given)/3))
-		if d := levenshtein.Distance(given, k, nil); d <= limit && d < bestDist {
+		limit := min(3, (len(given)+2)/3)
+		d := levenshtein.Distance(given, k, nil)
+		if d == 2 && swapped(given, k) {
+			d = 1
+		}
+		if d <= limit && d < bestDist {
 			best, bestDist = k, d
 		}
 	}
 	return best
+}
+
+// swapped reports whether two neighbouring letters were typed in the wrong order.
+func swapped(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := 0; i+1 < len(a); i++ {
+		if a[i] != b[i] {
+			return a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
+		}
+	}
+	return false
 }
 
 // didYouMean is " Did you mean …?" or, when few names are known, the list of

@@ -220,8 +220,8 @@ func (v *variable) convert(val cty.Value) (cty.Value, error) {
 func (l *loader) defaultVariable(v *variable) {
 	a := v.fallback
 	if a == nil {
-		l.report(hinted(problem(v.form.header(), "Variable without a value", "var.%s has no default, and nothing gives it a value.", v.name),
-			"give it with --var %s=…, --var-file FILE or the environment variable %s%s", v.name, EnvPrefix, v.name))
+		l.report(absence(hinted(problem(v.form.header(), "Variable without a value", "var.%s has no default, and nothing gives it a value.", v.name),
+			"give it with --var %s=…, --var-file FILE or the environment variable %s%s", v.name, EnvPrefix, v.name), ""))
 		v.broken = true
 		return
 	}

@@ -1,0 +1,59 @@
+# moved, removed and import.
+secret "file" "pw" { path = "pw" }
+credential "apirone" "now" {
+  grant    = "login"
+  login    = "x"
+  password = secret.file.pw.value
+}
+credential "apirone" "many" {
+  for_each = toset(["a"])
+  grant    = "login"
+  login    = "x"
+  password = secret.file.pw.value
+}
+moved {
+  from = credential.apirone.before
+  to   = credential.apirone.now
+}
+moved { # ERROR: Duplicate move of credential.apirone.before
+  from = credential.apirone.before # the same again
+  to   = credential.apirone.many["a"]
+}
+moved {
+  from = credential.apirone.now # ERROR: Moved block is still declared
+  to   = credential.apirone.many["a"]
+}
+moved {
+  from = credential.apirone.b["x"]
+  to   = credential.apirone.many # ERROR: Ends of moved differ # HINT: An instance moves to an instance
+}
+moved {
+  from = credential.coinify.old
+  to   = credential.apirone.now # ERROR: Ends of moved differ
+}
+moved {
+  from = sink.file.old
+  to   = credential.apirone.now # ERROR: Ends of moved differ
+}
+moved {
+  from = "credential.apirone.old" # ERROR: Address required
+  to   = hook.exec.x # ERROR: Address required
+}
+moved { # ERROR: Missing argument # HINT: needs to
+  from = credential.apirone.zzz
+  too  = credential.apirone.now # ERROR: Unknown argument
+}
+removed {
+  from = credential.apirone.now # ERROR: Removed block is still declared
+}
+removed {
+  from = credential.apirone.gone
+}
+import {
+  to            = credential.apirone.many # ERROR: Instance key missing
+  refresh_token = secret.file.pw.value
+}
+import {
+  to            = credential.apirone.nobody # ERROR: Reference to undeclared credential
+  refresh_token = secret.file.pw.value
+}
