@@ -153,7 +153,7 @@ func (i *Info) match(d *dir, name string, st *unix.Stat_t, known []Fingerprint) 
 }
 
 // read returns a file's content, of which size bytes are expected: one more is
-// read, so that a file that grew in the meantime does not look equal.
+// asked for, so that a file that grew in the meantime does not look equal.
 func (d *dir) read(name string, size int64) ([]byte, error) {
 	fd, err := openat(d.fd, name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_NOCTTY, 0)
 	if err != nil {
@@ -162,7 +162,7 @@ func (d *dir) read(name string, size int64) ([]byte, error) {
 	defer unix.Close(fd)
 	buf := make([]byte, size+1)
 	n := 0
-	for n < len(buf) {
+	for n < len(buf) && (n == 0 || int64(n) != size) {
 		var m int
 		err := again(func() (err error) { m, err = unix.Read(fd, buf[n:]); return err })
 		if err != nil {

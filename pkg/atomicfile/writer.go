@@ -1,6 +1,7 @@
 package atomicfile
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -136,7 +137,7 @@ func (f *file) holds(st *unix.Stat_t) bool {
 		return false
 	}
 	got, err := f.dir.read(f.name, st.Size)
-	return err == nil && sha256.Sum256(got) == f.sum
+	return err == nil && bytes.Equal(got, f.content)
 }
 
 // furnished reports whether mode and owner are right.

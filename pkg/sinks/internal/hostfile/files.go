@@ -60,13 +60,23 @@ func (f Files) Check(ctx context.Context, d sinks.Desired, last []byte) (string,
 	if err != nil {
 		return "", err
 	}
-	known := []atomicfile.Fingerprint{atomicfile.Sum([]byte(want.content.Reveal()))}
+	sum := atomicfile.Sum([]byte(want.content.Reveal()))
+	info, err := f.writer.Inspect(want.Path, sum)
+	if err == nil && info.Match == 0 {
+		return join(f.metadata(info, want.Attr)), nil
+	}
+	return f.difference(want, sum, last)
+}
+
+// difference looks again, with what was last written: it tells our earlier
+// content from somebody else's, and recognises a file that may not be read.
+func (f Files) difference(want desired, sum atomicfile.Fingerprint, last []byte) (string, error) {
+	known := []atomicfile.Fingerprint{sum}
 	before, fp, err := open(last)
 	written := err == nil && before.Path == want.Path
-	if written {
-		if fp.SHA256 == known[0].SHA256 {
-			known[0] = fp // with its inode, for a file that may not be read
-		}
+	if written && fp.SHA256 == sum.SHA256 {
+		known[0] = fp
+	} else if written {
 		known = append(known, fp)
 	}
 	info, err := f.writer.Inspect(want.Path, known...)
@@ -83,8 +93,8 @@ func (f Files) Check(ctx context.Context, d sinks.Desired, last []byte) (string,
 	return join(append(content(info.Match, written), f.metadata(info, want.Attr)...)), nil
 }
 
-// content says how the content differs: known[0] is the desired one, known[1]
-// the last that was written.
+// content says how the content differs from the desired one (match 0), knowing
+// the last that was written (match 1).
 func content(match int, written bool) []string {
 	switch {
 	case match == 0:
