@@ -57,7 +57,10 @@ type batch struct {
 	slots   map[string]*slot
 	named   map[string]map[string][]byte // bucket -> key -> value (nil: delete)
 	applied int                          // requests that change something
-	more    struct{ records, intents int64 }
+	more    struct {
+		records, intents int64
+		tally            uint64
+	}
 }
 
 func newBatch(tx *bbolt.Tx, s *sealer, damage damages) *batch {
@@ -238,7 +241,7 @@ func (b *batch) delete(s *slot) {
 }
 
 // flush brings the changes into the transaction.
-func (b *batch) flush(serial uint64) error {
+func (b *batch) flush() error {
 	slots := make([]*slot, 0, len(b.slots))
 	for _, s := range b.slots {
 		slots = append(slots, s)
@@ -265,12 +268,12 @@ func (b *batch) flush(serial uint64) error {
 	}
 	for name, values := range b.named {
 		for key, value := range values {
-			if err := set(b.tx.Bucket([]byte(name)), []byte(key), value); err != nil {
+			if err := b.set(name, []byte(key), value); err != nil {
 				return fmt.Errorf("writing %q: %w", key, err)
 			}
 		}
 	}
-	return b.house.Put([]byte(houseSerial), binary.BigEndian.AppendUint64(nil, serial))
+	return nil
 }
 
 func (b *batch) flushSlot(s *slot) error {
@@ -288,9 +291,9 @@ func (b *batch) flushSlot(s *slot) error {
 	switch {
 	case err != nil:
 	case s.intentPut:
-		err = b.intents.Put(key, s.sealedIntent)
+		err = b.set(bucketIntents, key, s.sealedIntent)
 	case s.intentDel:
-		err = b.intents.Delete(key)
+		err = b.set(bucketIntents, key, nil)
 	}
 	return err
 }
@@ -305,11 +308,32 @@ func (b *batch) flushIndex(s *slot) error {
 	return nil
 }
 
-func set(b *bbolt.Bucket, key, value []byte) error {
-	if value == nil {
-		return b.Delete(key)
+// set writes or deletes (nil) a value, and keeps the tally of keys.
+func (b *batch) set(bucket string, key, value []byte) error {
+	in := b.bucket(bucket)
+	if bucket != bucketHouse {
+		if was := in.Get(key) != nil; was && value == nil {
+			b.more.tally -= tallyOf(bucket, key)
+		} else if !was && value != nil {
+			b.more.tally += tallyOf(bucket, key)
+		}
 	}
-	return b.Put(key, value)
+	if value == nil {
+		return in.Delete(key)
+	}
+	return in.Put(key, value)
+}
+
+func (b *batch) bucket(name string) *bbolt.Bucket {
+	switch name {
+	case bucketIntents:
+		return b.intents
+	case bucketValues:
+		return b.values
+	case bucketBlobs:
+		return b.blobs
+	}
+	return b.house
 }
 
 // String names the kind of a record.

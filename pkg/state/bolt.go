@@ -85,6 +85,7 @@ type Bolt struct {
 
 	// What the writer's goroutine alone changes.
 	ackedTx   uint64 // the last transaction that was reported durable
+	tally     uint64 // see status
 	allocated int64  // blocks of the file are set aside up to here
 	short     error  // why no more can be set aside; nil when it can
 	failure   error  // why the file is not trusted; nil when it is
@@ -155,7 +156,25 @@ func (s *Bolt) Close() error {
 	if !s.writer.close() {
 		return nil
 	}
+	s.seam()
 	return s.shut()
+}
+
+// seam makes a last commit that changes nothing, so that both of the file's
+// headers lead to all that was committed: damage to one of them then costs
+// nothing.
+func (s *Bolt) seam() {
+	if s.failure != nil || s.info.syncs.Load() == 0 {
+		return
+	}
+	err := guard(func() error {
+		return s.db.Update(func(tx *bbolt.Tx) error {
+			return tx.Bucket([]byte(bucketHouse)).Put([]byte(houseStatus), s.sealer.sealStatus(s.lineage, status{s.info.serial.Load(), s.tally}))
+		})
+	})
+	if err != nil {
+		s.opts.Logger.Warn("the state could not be written once more on closing; nothing is missing in it", "path", s.path, "err", err)
+	}
 }
 
 func (s *Bolt) shut() error {

@@ -183,14 +183,19 @@ func (s *Bolt) transact(tx *bbolt.Tx, requests []*request) error {
 		return tx.Rollback()
 	}
 	serial, txid := s.info.serial.Load()+1, uint64(tx.ID())
-	if err := b.flush(serial); err != nil {
+	err := b.flush()
+	tally := s.tally + b.more.tally
+	if err == nil {
+		err = b.house.Put([]byte(houseStatus), s.sealer.sealStatus(s.lineage, status{serial, tally}))
+	}
+	if err != nil {
 		_ = tx.Rollback()
 		return fmt.Errorf("writing the state: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
 		return s.fail(err)
 	}
-	s.ackedTx = txid
+	s.ackedTx, s.tally = txid, tally
 	s.info.serial.Store(serial)
 	s.info.syncs.Add(2) // bbolt syncs the pages, then the header
 	s.info.records.Add(b.more.records)

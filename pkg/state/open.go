@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"hash/maphash"
 	"os"
 	"path/filepath"
@@ -19,7 +20,7 @@ import (
 const (
 	houseSchema  = "schema"
 	houseLineage = "lineage"
-	houseSerial  = "serial"
+	houseStatus  = "status"   // sealed, with the lineage; see status
 	houseKey     = "key.1"    // the data key, wrapped by the key source
 	houseHashKey = "hash_key" // sealed under the data key
 )
@@ -79,7 +80,7 @@ func create(ctx context.Context, path string, key KeySource) (err error) {
 		}{
 			{houseSchema, binary.BigEndian.AppendUint32(nil, Schema)},
 			{houseLineage, []byte(hex.EncodeToString(lineage))},
-			{houseSerial, binary.BigEndian.AppendUint64(nil, 0)},
+			{houseStatus, s.sealStatus(hex.EncodeToString(lineage), status{})},
 			{houseKey, wrapped},
 			{houseHashKey, s.seal(sealHashKey, houseHashKey, hashKey)},
 		} {
@@ -134,7 +135,7 @@ func (s *Bolt) openFile() (err error) {
 	s.file, s.ackedTx, s.allocated = f, metas[0].txid, 0
 	s.info.records.Store(int64(sums.records))
 	s.info.intents.Store(int64(sums.intents))
-	s.mismatch = sums.differ()
+	s.mismatch, s.tally = sums.differ(), sums.tally
 	return nil
 }
 
@@ -220,6 +221,7 @@ type indexSums struct {
 	index, record    uint64
 	indexed, records int
 	intents          int
+	tally            uint64
 }
 
 func (s *indexSums) visitor() func(bucket string, key, value []byte) error {
@@ -240,12 +242,48 @@ func (s *indexSums) visitor() func(bucket string, key, value []byte) error {
 			s.records++
 		case bucketIntents:
 			s.intents++
+			s.tally += tallyOf(bucket, key)
+		case bucketValues, bucketBlobs:
+			s.tally += tallyOf(bucket, key)
 		}
 		return nil
 	}
 }
 
 func (s *indexSums) differ() bool { return s.index != s.record || s.indexed != s.records }
+
+// A status is what every commit writes of the state as a whole. It is sealed.
+type status struct {
+	serial uint64
+	tally  uint64 // over the keys of intents, values and blobs
+}
+
+func (s *sealer) sealStatus(lineage string, v status) []byte {
+	b := binary.BigEndian.AppendUint64(nil, v.serial)
+	return s.seal(sealStatus, lineage, binary.BigEndian.AppendUint64(b, v.tally))
+}
+
+func (s *sealer) openStatus(lineage string, sealed []byte) (status, error) {
+	b, err := s.unseal(sealStatus, lineage, sealed)
+	if err != nil {
+		return status{}, err
+	}
+	if len(b) != 16 {
+		return status{}, errShort
+	}
+	return status{binary.BigEndian.Uint64(b), binary.BigEndian.Uint64(b[8:])}, nil
+}
+
+// tallyOf is a key's share of its state's tally. A seal shows that a value is
+// not the one of its key; only a sum over all keys shows that one is gone, and a
+// lost intent must not look like none.
+func tallyOf(bucket string, key []byte) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(bucket))
+	_, _ = h.Write([]byte{0})
+	_, _ = h.Write(key)
+	return h.Sum64()
+}
 
 // damages says of addresses why their records cannot be used. It is replaced as
 // a whole, never changed.

@@ -6,7 +6,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"go.etcd.io/bbolt"
@@ -59,7 +61,7 @@ func (s *Bolt) Heads(ctx context.Context, f func(Head) error) error {
 		return err
 	}
 	var damaged []error
-	known := *s.damage.Load()
+	known := maps.Clone(*s.damage.Load())
 	n := 0
 	err := s.view(func(tx *bbolt.Tx) error {
 		intents := tx.Bucket([]byte(bucketIntents)).Cursor()
@@ -74,10 +76,10 @@ func (s *Bolt) Heads(ctx context.Context, f func(Head) error) error {
 			h, err := s.sealer.openHead(value)
 			if err != nil {
 				damaged = append(damaged, damagedRecord(addressOf(id, value), err))
+				delete(known, addressOf(id, value))
 				return nil
 			}
-			if why := known[h.Address]; why != nil {
-				damaged = append(damaged, damagedRecord(h.Address, why))
+			if known[h.Address] != nil {
 				return nil
 			}
 			h.Intent = bytes.Equal(open, id)
@@ -87,6 +89,9 @@ func (s *Bolt) Heads(ctx context.Context, f func(Head) error) error {
 	s.Trim()
 	if err != nil {
 		return err
+	}
+	for _, address := range slices.Sorted(maps.Keys(known)) {
+		damaged = append(damaged, damagedRecord(address, known[address]))
 	}
 	return errors.Join(damaged...)
 }

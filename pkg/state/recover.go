@@ -103,8 +103,8 @@ func (s *Bolt) readHousehold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if len(house[houseSchema]) != 4 || len(house[houseLineage]) == 0 || len(house[houseSerial]) != 8 {
-		return fmt.Errorf("%w: its schema, lineage or serial is missing; %s", ErrDamaged, restoreHint)
+	if len(house[houseSchema]) != 4 || len(house[houseLineage]) == 0 || len(house[houseStatus]) == 0 {
+		return fmt.Errorf("%w: its schema, lineage or status is missing; %s", ErrDamaged, restoreHint)
 	}
 	if err := s.migrate(int(binary.BigEndian.Uint32(house[houseSchema])), migrations()); err != nil {
 		return err
@@ -113,12 +113,19 @@ func (s *Bolt) readHousehold(ctx context.Context) error {
 		return err
 	}
 	s.schema, s.lineage = Schema, string(house[houseLineage])
-	s.info.serial.Store(binary.BigEndian.Uint64(house[houseSerial]))
 	if s.sealer == nil {
 		if err := s.unwrap(ctx, house[houseKey], house[houseHashKey]); err != nil {
 			return err
 		}
 	}
+	st, err := s.sealer.openStatus(s.lineage, house[houseStatus])
+	switch {
+	case err != nil:
+		return fmt.Errorf("%w: its lineage or status: %w; %s", ErrDamaged, err, restoreHint)
+	case st.tally != s.tally:
+		return fmt.Errorf("%w: an open intent, a named value or a blob is missing or has another name than it was given; %s", ErrDamaged, restoreHint)
+	}
+	s.info.serial.Store(st.serial)
 	return s.nameDamage()
 }
 

@@ -41,6 +41,7 @@ const (
 	sealMeta    = 'M'
 	sealBlob    = 'B'
 	sealHashKey = 'H'
+	sealStatus  = 'S'
 )
 
 // A sealer seals and unseals under one data key. It is safe for concurrent use.

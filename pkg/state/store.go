@@ -3,6 +3,8 @@ package state
 import (
 	"context"
 	"errors"
+
+	"tokend/pkg/secret"
 )
 
 // What a caller may ask of an error.
@@ -99,3 +101,6 @@ type Info struct {
 	Syncs   uint64 // disk syncs since opened
 	Err     error  // why it takes no writes now, nil when it does
 }
+
+// HashText is s.Hash of a secret, which is not revealed to the caller.
+func HashText(s Store, label string, t secret.Text) string { return s.Hash(label, []byte(t.Reveal())) }

@@ -26,7 +26,7 @@ type window struct {
 }
 
 const (
-	groupSize  = 96 // two commits of two syncs each: 0.04 syncs for a refresh
+	groupSize  = 96   // two commits of two syncs each: 0.04 syncs for a refresh
 	maxChanges = 1000 // a bbolt transaction of many more is slower than two
 	rateMemory = time.Second
 )
