@@ -1,0 +1,461 @@
+package watch_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tokend/pkg/watch"
+)
+
+// patience is how long a test waits for what should come at once.
+const patience = 20 * time.Second
+
+// quiet is the group's under test, held the fence's.
+const quiet, held = 5 * time.Millisecond, 60 * time.Millisecond
+
+// observer receives a watcher's ticks. Beside the group under test there is a
+// fence: a file whose tick, being held back longer, proves that nothing else
+// came before.
+type observer struct {
+	t     *testing.T
+	w     *watch.Watcher
+	fence string
+	n     int
+}
+
+func observe(t *testing.T, groups ...watch.Group) *observer {
+	t.Helper()
+	w := watch.New(watch.Options{Rescan: time.Hour})
+	t.Cleanup(w.Close)
+	o := &observer{t: t, w: w, fence: filepath.Join(t.TempDir(), "fence")}
+	w.Set(append(groups, watch.Group{Name: "fence", Paths: []string{o.fence}, Quiet: held})...)
+	if why := w.Degraded(); why != "" {
+		t.Fatalf("watch: the machine gives no events: %s", why)
+	}
+	return o
+}
+
+func files(paths ...string) watch.Group {
+	return watch.Group{Name: "sinks", Paths: paths, Quiet: quiet}
+}
+
+func config(paths ...string) watch.Group {
+	return watch.Group{Name: "config", Paths: paths, Quiet: quiet, IgnoreChmod: true}
+}
+
+// want waits for the paths and for what may follow on their heels.
+func (o *observer) want(what string, paths ...string) {
+	o.t.Helper()
+	o.awaits(what, paths...)
+	o.drain()
+}
+
+// awaits waits until all paths were named in ticks of one of the groups.
+func (o *observer) awaits(what string, paths ...string) {
+	o.t.Helper()
+	missing := slices.Clone(paths)
+	deadline := time.After(patience)
+	for len(missing) > 0 {
+		select {
+		case tick := <-o.w.C():
+			if tick.At.IsZero() {
+				o.t.Errorf("%s: a tick without a time: %v", what, tick)
+			}
+			missing = slices.DeleteFunc(missing, func(p string) bool { return tick.Paths == nil || slices.Contains(tick.Paths, p) })
+		case <-deadline:
+			o.t.Fatalf("%s: no tick for %q within %s", what, missing, patience)
+		}
+	}
+}
+
+// none proves that nothing ticks.
+func (o *observer) none(what string) {
+	o.t.Helper()
+	if got := o.drain(); len(got) > 0 {
+		o.t.Errorf("%s: ticks %v came, want none", what, got)
+	}
+}
+
+// drain receives what comes before the fence.
+func (o *observer) drain() (got []watch.Tick) {
+	o.t.Helper()
+	o.n++
+	put(o.t, o.fence, fmt.Sprint(o.n))
+	deadline := time.After(patience)
+	for {
+		select {
+		case tick := <-o.w.C():
+			if tick.Group == "fence" {
+				return got
+			}
+			got = append(got, tick)
+		case <-deadline:
+			o.t.Fatalf("the fence did not tick within %s", patience)
+		}
+	}
+}
+
+func put(t *testing.T, path, content string) {
+	t.Helper()
+	check(t, os.WriteFile(path, []byte(content), 0o600))
+}
+
+// replace writes as editors and tokend do: a new file renamed over the old one.
+func replace(t *testing.T, path, content string) {
+	t.Helper()
+	tmp := filepath.Join(filepath.Dir(path), ".tmp-"+filepath.Base(path))
+	put(t, tmp, content)
+	check(t, os.Rename(tmp, path))
+}
+
+func mkdir(t *testing.T, parts ...string) string {
+	t.Helper()
+	dir := filepath.Join(parts...)
+	check(t, os.MkdirAll(dir, 0o755))
+	return dir
+}
+
+// relink points a link elsewhere at once, as ln -sfn does not.
+func relink(t *testing.T, target, link string) {
+	t.Helper()
+	tmp := link + ".new"
+	check(t, os.Symlink(target, tmp))
+	check(t, os.Rename(tmp, link))
+}
+
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFileIsSeenWhateverIsDoneToIt(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path, other := filepath.Join(dir, "a.token"), filepath.Join(dir, "b.token")
+	put(t, path, "1")
+	o := observe(t, files(path))
+	put(t, path, "2")
+	o.want("written", path)
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+	check(t, err)
+	_, err = f.WriteString("more")
+	check(t, err)
+	o.want("appended to while it stays open", path)
+	check(t, f.Close())
+	check(t, os.Chmod(path, 0o644))
+	o.want("chmod", path)
+	check(t, os.Chtimes(path, time.Unix(1, 0), time.Unix(1, 0)))
+	o.want("touched", path)
+	check(t, os.Truncate(path, 0))
+	o.want("truncated", path)
+	replace(t, path, "3")
+	o.want("renamed over", path)
+	replace(t, path, "4")
+	o.want("renamed over again", path)
+	check(t, os.Remove(path))
+	o.want("deleted", path)
+	put(t, path, "5")
+	o.want("created", path)
+	check(t, os.Rename(path, other))
+	o.want("moved away", path)
+	check(t, os.Rename(other, path))
+	o.want("moved back", path)
+	if os.Geteuid() == 0 {
+		check(t, os.Chown(path, 65534, 65534))
+		o.want("chown", path)
+	}
+	o.none("nothing more")
+	put(t, other, "x")
+	o.none("a file beside it, that nobody asked for")
+}
+
+func TestChmodIsIgnoredOnRequest(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a.hcl")
+	put(t, path, "1")
+	o := observe(t, config(dir), files(path))
+	check(t, os.Chmod(path, 0o640))
+	if got := o.drain(); len(got) != 1 || got[0].Group != "sinks" {
+		t.Errorf("a chmod gave %v, want one tick of sinks", got)
+	}
+}
+
+func TestDirectoryIsSeenWhateverHappensDirectlyInIt(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "main.hcl")
+	o := observe(t, config(dir))
+	put(t, path, "1")
+	o.want("a file is created", dir)
+	put(t, path, "2")
+	o.want("written", dir)
+	// vim with backupcopy=no: the old file is moved aside, a new one is written, the old one deleted.
+	check(t, os.Rename(path, path+"~"))
+	put(t, path, "3")
+	check(t, os.Remove(path+"~"))
+	o.want("saved by vim", dir)
+	replace(t, path, "4")
+	o.want("renamed over", dir)
+	check(t, os.Remove(path))
+	o.want("deleted", dir)
+	sub := mkdir(t, dir, "sub")
+	o.want("a directory is made", dir)
+	put(t, filepath.Join(sub, "x.hcl"), "5")
+	o.none("a file in a directory of the directory")
+	check(t, os.Chmod(sub, 0o700))
+	o.none("a directory's mode")
+}
+
+func TestDirectoryMayComeAndGo(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	dir := filepath.Join(root, "etc", "tokend", "conf")
+	file := filepath.Join(dir, "main.hcl")
+	token := filepath.Join(root, "run", "x", "token")
+	o := observe(t, config(dir), files(token))
+	mkdir(t, root, "etc")
+	o.drain()
+	mkdir(t, dir)
+	o.want("made after the watch", dir)
+	put(t, file, "1")
+	o.want("a file in the new directory", dir)
+	mkdir(t, filepath.Dir(token))
+	put(t, token, "1")
+	o.want("a file in directories that were made with it", token)
+
+	check(t, os.RemoveAll(dir))
+	o.want("removed", dir)
+	mkdir(t, dir)
+	o.want("made again", dir)
+	put(t, file, "2")
+	o.want("a file in the directory made again", dir)
+	for i := range 20 { // the inode may be the same one, and the path always is
+		check(t, os.RemoveAll(dir))
+		mkdir(t, dir)
+		put(t, file, fmt.Sprint(i))
+		o.want("exchanged at once", dir)
+		put(t, file, "again")
+		o.want("a file in the exchanged directory", dir)
+	}
+}
+
+func TestDirectoryMayBeExchangedByRename(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	dir := mkdir(t, root, "checkout", "etc", "conf")
+	file := filepath.Join(dir, "main.hcl")
+	put(t, file, "old")
+	o := observe(t, config(dir), files(file))
+	swap := func(n int, path string) {
+		fresh, aside := path+fmt.Sprint(".new", n), path+fmt.Sprint(".old", n)
+		rel, err := filepath.Rel(path, dir)
+		check(t, err)
+		mkdir(t, fresh, rel)
+		put(t, filepath.Join(fresh, rel, "main.hcl"), "new")
+		check(t, os.Rename(path, aside))
+		check(t, os.Rename(fresh, path))
+	}
+	for n := range 3 {
+		for _, path := range []string{dir, filepath.Dir(dir), filepath.Join(root, "checkout")} {
+			swap(n, path)
+			o.want("exchanged: "+path, dir, file)
+			put(t, file, "changed")
+			o.want("a file in the exchanged directory", dir, file)
+		}
+	}
+	// What was moved aside is none of ours any more.
+	put(t, filepath.Join(root, "checkout.old2", "etc", "conf", "main.hcl"), "x")
+	o.none("a file in the directory that was moved aside")
+}
+
+func TestDirectoryMovedToAnotherPathOfTheSet(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	a, b := mkdir(t, root, "a"), filepath.Join(root, "b")
+	o := observe(t, config(a, b))
+	for range 20 {
+		check(t, os.Rename(a, b))
+		o.want("moved", a, b)
+		put(t, filepath.Join(b, "x.hcl"), "1")
+		o.want("a file where it went", b)
+		a, b = b, a
+	}
+}
+
+// Directories that move while they are being watched must not slip through: of
+// each way of doing so here are many tries.
+func TestDirectoriesThatMoveWhileTheyAreArmed(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	o := observe(t)
+	for i := range 40 {
+		file := filepath.Join(root, fmt.Sprint("deep", i), "a", "b", "c", "main.hcl")
+		made := make(chan error)
+		go func() { made <- os.MkdirAll(filepath.Dir(file), 0o755) }()
+		o.w.Set(files(file))
+		check(t, <-made)
+		o.drain()
+		put(t, file, "1")
+		o.awaits("written where directories came into being", file)
+	}
+	a, b := mkdir(t, root, "x", "a"), filepath.Join(root, "x", "b")
+	o.w.Set(config(a, b))
+	for i := range 40 {
+		for range i%7 + 1 {
+			check(t, os.Rename(a, b))
+			a, b = b, a
+		}
+		o.want("moved to and fro", a, b)
+		put(t, filepath.Join(a, "x.hcl"), fmt.Sprint(i))
+		o.awaits("written where it came to rest", a)
+	}
+}
+
+func TestFileAndDirectoryMayTakeEachOthersPlace(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	path := filepath.Join(root, "x")
+	put(t, path, "1")
+	o := observe(t, config(path))
+	check(t, os.Remove(path))
+	mkdir(t, path)
+	o.want("a directory in the file's place", path)
+	put(t, filepath.Join(path, "a"), "1")
+	o.want("a file in it", path)
+	check(t, os.RemoveAll(path))
+	put(t, path, "2")
+	o.want("a file in the directory's place", path)
+	put(t, path, "3")
+	o.want("written", path)
+}
+
+func TestSetIsIncremental(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	a, b, c := filepath.Join(dir, "a"), filepath.Join(dir, "b"), filepath.Join(dir, "sub", "c")
+	o := observe(t, files(a, b), config(dir))
+	o.w.Set(files(b, c))
+	put(t, a, "1")
+	if got := o.drain(); len(got) != 1 || got[0].Group != "config" {
+		t.Errorf("after a left the set of sinks, writing it gave %v; want config's tick alone", got)
+	}
+	mkdir(t, dir, "sub")
+	put(t, b, "1")
+	put(t, c, "1")
+	o.want("the old path and the new", b, c, dir)
+	o.w.Set(config())
+	put(t, a, "2")
+	o.none("a group without paths")
+
+	o.w.Add("sinks", a)
+	put(t, a, "3")
+	put(t, b, "3")
+	o.want("added beside", a, b)
+	o.w.Remove("sinks", a, c)
+	put(t, a, "4")
+	put(t, c, "4")
+	o.none("removed")
+	put(t, b, "4")
+	o.want("left", b)
+	o.w.Add("nobody", a)
+	put(t, a, "5")
+	o.none("a group that was never set")
+}
+
+func TestRelativeAndUncleanPathsAreMadeAbsolute(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	o := observe(t, files("a", dir+"//x/../b/"))
+	put(t, "a", "1")
+	put(t, "b", "1")
+	wd, err := os.Getwd()
+	check(t, err)
+	o.want("by their absolute names", filepath.Join(wd, "a"), filepath.Join(dir, "b"))
+}
+
+func TestTicksNobodyReceivesAreMerged(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var paths []string
+	for i := range 50 {
+		paths = append(paths, filepath.Join(dir, fmt.Sprintf("f%02d", i)))
+	}
+	o := observe(t, watch.Group{Name: "sinks", Paths: paths, Quiet: time.Millisecond, MaxDelay: time.Millisecond})
+	for _, p := range paths {
+		put(t, p, "1")
+		o.w.Set(watch.Group{Name: "fence", Paths: []string{o.fence}, Quiet: held}) // the loop has come round
+	}
+	got := o.drain()
+	var named []string
+	for _, tick := range got {
+		if !slices.IsSorted(tick.Paths) {
+			t.Errorf("a tick's paths are not sorted: %q", tick.Paths)
+		}
+		named = append(named, tick.Paths...)
+	}
+	slices.Sort(named)
+	if d := cmp.Diff(paths, slices.Compact(named)); d != "" {
+		t.Errorf("named paths (-want +got):\n%s", d)
+	}
+	if len(got) > 10 {
+		t.Errorf("%d ticks waited for the receiver, want them merged", len(got))
+	}
+}
+
+func TestCloseEndsEverything(t *testing.T) {
+	t.Parallel()
+	w := watch.New(watch.Options{})
+	w.Set(files(filepath.Join(t.TempDir(), "a")))
+	w.Close()
+	w.Close()
+	if _, open := <-w.C(); open {
+		t.Error("a tick came after Close")
+	}
+	w.Set(files("/x"))
+	w.Add("sinks", "/y")
+}
+
+func TestUnreadableDirectoryIsPolled(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() == 0 {
+		runAs(t, "unreadable", nil)
+		return
+	}
+	unreadable(t.TempDir(), func(format string, args ...any) { t.Fatalf(format, args...) })
+}
+
+// unreadable is run by an ordinary user.
+func unreadable(dir string, fail func(string, ...any)) {
+	path := filepath.Join(dir, "token")
+	if err := os.WriteFile(path, []byte("1"), 0o600); err != nil {
+		fail("%v", err)
+	}
+	if err := os.Chmod(dir, 0o311); err != nil {
+		fail("%v", err)
+	}
+	defer func() { _ = os.Chmod(dir, 0o755) }()
+	w := watch.New(watch.Options{Poll: 20 * time.Millisecond})
+	defer w.Close()
+	w.Set(files(path))
+	if why := w.Degraded(); !strings.Contains(why, dir) || !strings.Contains(why, "may not be read") {
+		fail("Degraded() = %q, want the directory and that it may not be read", why)
+	}
+	if err := os.WriteFile(path, []byte("22"), 0o600); err != nil {
+		fail("%v", err)
+	}
+	select {
+	case <-w.C():
+	case <-time.After(patience):
+		fail("no tick within %s", patience)
+	}
+}
