@@ -162,7 +162,9 @@ func (e *endpoint) once(ctx context.Context, op string, hide []secret.Text, f fu
 	if err == nil {
 		return answer, nil
 	}
-	fault := faultOf(err)
+	fault := faultOf(err, func(text string) string {
+		return secret.Scrub(text, append(e.settings.secrets(), hide...)...)
+	})
 	if fault.class == ErrThrottled && retryAfter == 0 {
 		retryAfter = time.Second
 	}
@@ -171,7 +173,7 @@ func (e *endpoint) once(ctx context.Context, op string, hide []secret.Text, f fu
 	}
 	return nil, &Error{
 		Op: op, Vault: e.name, Address: e.settings.Address, Class: fault.class, Status: fault.status,
-		Message: secret.Scrub(fault.message, append(e.settings.secrets(), hide...)...), Hint: fault.hint, RetryAfter: retryAfter, cause: fault.cause,
+		Message: fault.message, Hint: fault.hint, RetryAfter: retryAfter, cause: fault.cause,
 	}
 }
 

@@ -94,13 +94,14 @@ type fault struct {
 	cause   error
 }
 
-// faultOf reads an error of Vault's library. op names the call for the hint of
-// a plain refusal.
-func faultOf(err error) fault {
+// faultOf reads an error of Vault's library. Foreign text goes through scrub as
+// it came, before anything is made of it: a secret that was cut, or of which the
+// line breaks were taken out, is not recognised any more.
+func faultOf(err error, scrub func(string) string) fault {
 	var answered *api.ResponseError
 	switch {
 	case errors.As(err, &answered):
-		return answeredFault(answered)
+		return answeredFault(answered, scrub)
 	case errors.Is(err, context.Canceled):
 		return fault{class: ErrUnreachable, message: "the call was cancelled", cause: context.Canceled}
 	case errors.Is(err, context.DeadlineExceeded):
@@ -109,14 +110,14 @@ func faultOf(err error) fault {
 	if f, ok := unreadableFault(err); ok {
 		return f
 	}
-	return networkFault(err)
+	return networkFault(err, scrub)
 }
 
 // answeredFault classifies an HTTP status and Vault's words, as
 // https://developer.hashicorp.com/vault/api-docs#http-status-codes has them.
-func answeredFault(e *api.ResponseError) fault {
-	said := plain(e.Errors)
-	lower := strings.ToLower(said)
+func answeredFault(e *api.ResponseError, scrub func(string) string) fault {
+	said := plain(scrub(strings.Join(e.Errors, "; ")))
+	lower := strings.ToLower(strings.Join(e.Errors, "; "))
 	has := func(s string) bool { return strings.Contains(lower, s) }
 	f := fault{class: ErrUnreadable, status: e.StatusCode, message: said}
 	if e.RawError { // foreign text: it is looked at, and not shown
@@ -134,9 +135,8 @@ func answeredFault(e *api.ResponseError) fault {
 		f.class = ErrCASMismatch
 	case has("upgrading from non-versioned"):
 		f.class, f.hint = ErrUnreachable, "the mount has just become KV version 2 and will be there in a moment"
-	case has("invalid role or secret id"), has("invalid secret id"), has("invalid role id"), has("role_id"), has("secret_id"):
-		f.class = ErrDenied
-	case e.StatusCode == 403:
+	case e.StatusCode == 403,
+		e.StatusCode == 400 && (has("invalid role or secret id") || has("invalid secret id") || has("invalid role id")):
 		f.class = ErrDenied
 	case e.StatusCode == 404:
 		f.class = ErrNotFound
@@ -176,7 +176,7 @@ func unreadableFault(err error) (fault, bool) {
 
 // networkFault is for everything below HTTP. Its text comes from the standard
 // library and names hosts, files and certificates, no headers or bodies.
-func networkFault(err error) fault {
+func networkFault(err error, scrub func(string) string) fault {
 	var (
 		wrapped   *url.Error
 		authority x509.UnknownAuthorityError
@@ -188,7 +188,7 @@ func networkFault(err error) fault {
 	if errors.As(err, &wrapped) {
 		cause = wrapped.Err
 	}
-	f := fault{class: ErrUnreachable, message: oneLine(cause.Error())}
+	f := fault{class: ErrUnreachable, message: oneLine(scrub(cause.Error()))}
 	switch {
 	case errors.As(err, &authority):
 		f.hint = "set ca_file to the certificate of the authority that signed Vault's"
@@ -204,9 +204,9 @@ func networkFault(err error) fault {
 
 var multierror = regexp.MustCompile(`\d+ errors? occurred:`)
 
-// plain joins Vault's error texts into one line.
-func plain(texts []string) string {
-	s := multierror.ReplaceAllString(strings.Join(texts, "; "), "")
+// plain puts Vault's error text into one line.
+func plain(text string) string {
+	s := multierror.ReplaceAllString(text, "")
 	parts := strings.FieldsFunc(s, func(r rune) bool { return r == '\n' || r == '\t' })
 	for i, p := range parts {
 		parts[i] = strings.TrimPrefix(strings.TrimSpace(p), "* ")

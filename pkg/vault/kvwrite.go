@@ -9,6 +9,8 @@ import (
 	"maps"
 
 	"github.com/hashicorp/vault/api"
+
+	"tokend/pkg/secret"
 )
 
 // KVWrite is what a caller of [Client.WriteKV] knows beforehand.
@@ -92,7 +94,7 @@ func (c *Client) writeV1(ctx context.Context, at location, data map[string]any) 
 	} else if err != nil && !errors.Is(err, ErrNotFound) && (!errors.Is(err, ErrDenied) || errors.Is(err, ErrLogin)) {
 		return KVMeta{}, err
 	}
-	if _, err := c.put(ctx, at.op, at.api(""), data); err != nil {
+	if _, err := c.put(ctx, at.op, at.api(""), data, leaves(data)); err != nil {
 		return KVMeta{}, c.policyHint(err, "create\" and \"update", at.api(""))
 	}
 	return KVMeta{Engine: 1}, nil
@@ -106,14 +108,14 @@ func (c *Client) lost(err error, known bool) error {
 	return err
 }
 
-func (c *Client) put(ctx context.Context, op, path string, body map[string]any) (*api.Secret, error) {
-	return c.do(ctx, call{op: op, hide: leaves(body), send: func(ctx context.Context, a *api.Client) (*api.Secret, error) {
+func (c *Client) put(ctx context.Context, op, path string, body map[string]any, hide []secret.Text) (*api.Secret, error) {
+	return c.do(ctx, call{op: op, hide: hide, send: func(ctx context.Context, a *api.Client) (*api.Secret, error) {
 		return a.Logical().WriteWithContext(ctx, path, body)
 	}})
 }
 
 func (c *Client) putVersion(ctx context.Context, at location, data map[string]any, cas int) (KVMeta, error) {
-	answer, err := c.put(ctx, at.op, at.api("data"), map[string]any{"data": data, "options": map[string]any{"cas": cas}})
+	answer, err := c.put(ctx, at.op, at.api("data"), map[string]any{"data": data, "options": map[string]any{"cas": cas}}, leaves(data))
 	if err != nil {
 		return KVMeta{}, err
 	}
@@ -149,7 +151,7 @@ func (c *Client) own(ctx context.Context, at location, meta KVMeta, custom map[s
 		merged[k] = v
 	}
 	// Only custom_metadata is sent: max_versions and its kin stay as they are.
-	_, err := c.put(ctx, at.op, at.api("metadata"), map[string]any{"custom_metadata": merged})
+	_, err := c.put(ctx, at.op, at.api("metadata"), map[string]any{"custom_metadata": merged}, nil)
 	if err != nil {
 		c.entry.log(slog.LevelDebug, "custom metadata was not written", "error", err.Error())
 	}
@@ -183,7 +185,7 @@ func (c *Client) DeleteKV(ctx context.Context, mountPath, path string, version i
 	if !at.v2 {
 		return c.remove(ctx, at, at.api(""))
 	}
-	_, err = c.put(ctx, at.op, at.api("delete"), map[string]any{"versions": []int{version}})
+	_, err = c.put(ctx, at.op, at.api("delete"), map[string]any{"versions": []int{version}}, nil)
 	if errors.Is(err, ErrDenied) && !errors.Is(err, ErrLogin) {
 		// Policies often allow only this, which deletes whatever is current.
 		now, statErr := c.stat(ctx, at)
@@ -218,7 +220,7 @@ func (c *Client) DestroyKVVersion(ctx context.Context, mountPath, path string, v
 	if !at.v2 {
 		return c.fail(at.op, ErrInvalid, "the engine is KV version 1, which keeps no versions")
 	}
-	_, err = c.put(ctx, at.op, at.api("destroy"), map[string]any{"versions": []int{version}})
+	_, err = c.put(ctx, at.op, at.api("destroy"), map[string]any{"versions": []int{version}}, nil)
 	return notFoundIsFine(c.policyHint(err, "update", at.api("destroy")))
 }
 
