@@ -29,6 +29,7 @@ type ProviderType struct {
 	HeaderName      hcl.Expression // nil: "Authorization"
 	Header          hcl.Expression // nil: "Bearer ${token.access_token}", the bare token where HeaderName says otherwise
 	DefaultLifetime hcl.Expression // nil: none; may read config.*
+	Discovery       hcl.Expression // nil: none; the issuer whose metadata (RFC 8414, OpenID) is `discovered` in requests
 }
 
 // What `session` may say.
@@ -44,7 +45,8 @@ type Field struct {
 	Type        cty.Type
 	Default     *cty.Value // nil: required; a null value: optional
 	Sensitive   bool
-	OnChange    string // as written; empty: the default of language.md
+	OnChange    string   // as written; empty: the default of language.md
+	OneOf       []string // when not empty, the strings that the value may be
 	Description string
 }
 

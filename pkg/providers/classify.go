@@ -1,0 +1,387 @@
+package providers
+
+import (
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"tokend/pkg/secret"
+	"tokend/pkg/spec"
+)
+
+// errorProgram is a type's own judgement of replies.
+type errorProgram struct{ permanent, transient, login, code, message node }
+
+func (c *compiler) errors(r *spec.Errors) *errorProgram {
+	if r == nil {
+		return &errorProgram{}
+	}
+	return &errorProgram{
+		permanent: c.expr(r.Permanent), transient: c.expr(r.Transient), login: c.expr(r.Login), code: c.expr(r.Code), message: c.expr(r.Message),
+	}
+}
+
+// judge says what a reply means as a whole: nil when it is to be read, else an
+// *Error. A type's own conditions go first, then the status, then what the body
+// says.
+func (e *Endpoint) judge(f *frame, r *Reply) error {
+	out := &Error{Op: f.call.Op, Status: r.Status, URL: r.URL, Reached: true}
+	if class, ok := e.ownClass(f); ok {
+		out.Class = class
+	} else if !e.statusClass(f, r, out) {
+		return nil
+	}
+	e.explain(f, r, out)
+	return out
+}
+
+// ownClass asks the type's error block. A condition that cannot be evaluated
+// over this reply does not hold.
+func (e *Endpoint) ownClass(f *frame) (Class, bool) {
+	for _, rule := range []struct {
+		n     node
+		class Class
+	}{{e.errors.login, ClassLogin}, {e.errors.permanent, ClassPermanent}, {e.errors.transient, ClassTransient}} {
+		if rule.n == nil {
+			continue
+		}
+		if v, err := rule.n(f); err == nil {
+			if b, err := v.bool(); err == nil && b {
+				return rule.class, true
+			}
+		}
+	}
+	return "", false
+}
+
+// statusClass judges by status and by the error's code (RFC 6749 section 5.2);
+// false means that the reply is a success.
+func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
+	op := f.call.Op
+	switch s := r.Status; {
+	case s >= 200 && s < 300:
+		code, failed := bodyError(f.body)
+		if !failed {
+			return false
+		}
+		out.Code, out.Class = code, classOfCode(op, code)
+		return true
+	case s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
+		out.Class, out.RetryAfter = ClassThrottled, retryAfter(r)
+	case s == http.StatusRequestTimeout || s == http.StatusTooEarly:
+		out.Class = ClassTransient
+	case s >= 500:
+		out.Class = ClassUnknown
+		out.Hint = "whether the provider carried it out is not known"
+	case s < 400:
+		out.Class = ClassPermanent
+		out.Message = "the server redirects, and a redirect of a token call is not followed"
+		out.Hint = "check base_url"
+		if u, err := parseRequestURL(r.Header.Get("Location")); err == nil {
+			out.Message += "; it points to " + originOf(u)
+		}
+	case s == http.StatusForbidden && op == OpVerify:
+		return false // the token was recognized; it only lacks the right to this path
+	case s == http.StatusGone && op == OpRevoke:
+		out.Class = ClassGone
+	default:
+		code, _ := bodyError(f.body)
+		out.Code, out.Class = code, classOfCode(op, code)
+		if s == http.StatusNotFound || s == http.StatusMethodNotAllowed {
+			out.Hint = "check base_url, and the path of the request"
+		}
+	}
+	return true
+}
+
+// bodyError finds an `error` member that says something, and its code.
+func bodyError(body jsonValue) (code string, failed bool) {
+	m := body.member("error")
+	switch {
+	case m.isNull(), m == "false", m == "0", m == `""`:
+		return "", false
+	case m.isObject():
+		for _, name := range []string{"code", "type", "status"} {
+			if c := m.member(name); c.isString() || c.isNumber() {
+				return codeText(c.text()), true
+			}
+		}
+		return "", true
+	case m.isString():
+		return codeText(m.text()), true
+	}
+	return "", true
+}
+
+// codeText is s when it looks like a code and not like a sentence or a secret.
+func codeText(s string) string {
+	if len(s) == 0 || len(s) > 48 {
+		return ""
+	}
+	for _, c := range s {
+		if !(c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '_' || c == '-' || c == '.') {
+			return ""
+		}
+	}
+	return s
+}
+
+// classOfCode is what an OAuth 2.0 error code means. An error without a known
+// code is a refusal.
+func classOfCode(op Op, code string) Class {
+	switch code {
+	case "temporarily_unavailable", "authorization_pending":
+		return ClassTransient
+	case "slow_down":
+		return ClassThrottled
+	case "server_error":
+		return ClassUnknown
+	case "login_required", "interaction_required", "consent_required", "account_selection_required":
+		return ClassLogin
+	case "invalid_grant", "invalid_token", "token_not_found":
+		if op == OpRevoke {
+			return ClassGone
+		}
+	}
+	return ClassPermanent
+}
+
+// retryAfter reads both forms of the header, from now on; at most a day.
+func retryAfter(r *Reply) time.Duration {
+	h := strings.TrimSpace(r.Header.Get("Retry-After"))
+	var d time.Duration
+	if secs, err := strconv.ParseInt(h, 10, 32); err == nil {
+		d = time.Duration(secs) * time.Second
+	} else if at, err := http.ParseTime(h); err == nil {
+		from := r.At
+		if date, err := http.ParseTime(r.Header.Get("Date")); err == nil {
+			from = date // both by the server's clock
+		}
+		d = at.Sub(from)
+	}
+	return min(max(d, 0), 24*time.Hour)
+}
+
+// explain fills in code, message and hint.
+func (e *Endpoint) explain(f *frame, r *Reply, out *Error) {
+	hide := e.replySecrets(f, r)
+	if n := e.errors.code; n != nil {
+		if v, err := n(f); err == nil && v.kind <= kindBool {
+			if c := codeText(v.text); c != "" {
+				out.Code = c
+			}
+		}
+	} else if out.Code == "" {
+		out.Code, _ = bodyError(f.body)
+	}
+	if out.Code != "" && secret.Scrub(out.Code, hide...) != out.Code {
+		out.Code = ""
+	}
+	said := ""
+	if n := e.errors.message; n != nil {
+		if v, err := n(f); err == nil && v.kind == kindString {
+			said = v.text
+		}
+	}
+	if said == "" {
+		said = bodyMessage(f.body)
+	}
+	said = clean(secret.Scrub(said, hide...), 200)
+	switch {
+	case out.Message != "" && said != "":
+		out.Message += ": " + said
+	case said != "":
+		out.Message = said
+	case out.Message == "" && out.Code == "":
+		out.Message = describeBody(r)
+	}
+	if out.Hint == "" {
+		out.Hint = hintFor(out)
+	}
+}
+
+// bodyMessage is what a reply says in words, where replies say it.
+func bodyMessage(body jsonValue) string {
+	for _, name := range []string{"error_description", "message", "error_message", "detail", "title"} {
+		if m := body.member(name); m.isString() {
+			return m.text()
+		}
+	}
+	switch m := body.member("error"); {
+	case m.isString() && codeText(m.text()) == "":
+		return m.text()
+	case m.isObject():
+		for _, name := range []string{"message", "description", "detail"} {
+			if s := m.member(name); s.isString() {
+				return s.text()
+			}
+		}
+	}
+	return ""
+}
+
+// describeBody says what a body is that says nothing itself.
+func describeBody(r *Reply) string {
+	text := strings.TrimSpace(r.Body.Reveal())
+	switch {
+	case r.TooLarge:
+		return fmt.Sprintf("the reply is larger than %d MiB", MaxReply>>20)
+	case text == "":
+		return "the reply is empty"
+	case isHTML(r, text):
+		return "the reply is a web page (HTML)"
+	}
+	return strings.ToLower(http.StatusText(r.Status))
+}
+
+func isHTML(r *Reply, text string) bool {
+	start := strings.ToLower(text[:min(len(text), 64)])
+	return strings.HasPrefix(r.Header.Get("Content-Type"), "text/html") || strings.HasPrefix(start, "<!doctype") || strings.HasPrefix(start, "<html")
+}
+
+func hintFor(e *Error) string {
+	switch e.Code {
+	case "invalid_client", "unauthorized_client":
+		return "check client_id and client_secret, and how the client has to authenticate"
+	case "invalid_scope":
+		return "check scopes"
+	case "unsupported_grant_type":
+		return "the provider does not offer this grant: choose another one"
+	case "invalid_grant":
+		if e.Op == OpGrant {
+			return "check the inputs that the provider did not accept, then: tokend retry"
+		}
+	}
+	if e.Class == ClassPermanent && e.Op == OpGrant {
+		return "mend the inputs, then: tokend retry"
+	}
+	return ""
+}
+
+// replySecrets are all that a message of the provider must not show: what we
+// sent, and what the reply itself holds besides.
+func (e *Endpoint) replySecrets(f *frame, r *Reply) []secret.Text {
+	hide := e.knownSecrets(f.call)
+	for _, s := range r.sent {
+		hide = append(hide, secret.New(s))
+	}
+	if r.sent == nil {
+		// A reply that was recorded: values derived from secrets (a Basic header)
+		// are known to the request alone, so it is made again for their sake.
+		if again, err := e.Prepare(*f.call); err == nil {
+			hide = append(hide, again.secrets()...)
+		}
+	}
+	collectSecrets(f.body, "", 0, &hide)
+	return hide
+}
+
+var secretName = regexp.MustCompile(`(?i)token|secret|passw|key|assertion|jwt|auth|credential|session|^code$`)
+
+// collectSecrets finds the strings of a reply that look by their names as if
+// they were secret.
+func collectSecrets(v jsonValue, name string, depth int, out *[]secret.Text) {
+	if depth > 8 || len(*out) > 200 {
+		return
+	}
+	switch {
+	case v.isString():
+		if secretName.MatchString(name) {
+			*out = append(*out, secret.New(v.text()))
+		}
+	case v.isObject():
+		v.each(func(key string, m jsonValue) bool {
+			collectSecrets(m, key, depth+1, out)
+			return true
+		})
+	case v != "" && v[0] == '[':
+		for i := 0; i < 50; i++ {
+			el := v.element(i)
+			if el == "" {
+				return
+			}
+			collectSecrets(el, name, depth+1, out)
+		}
+	}
+}
+
+// opaque is a run of characters that no sentence has: a token that nobody told
+// us about.
+var opaque = regexp.MustCompile(`[A-Za-z0-9_\-+/=.~]{40,}`)
+
+// clean makes foreign text fit for one line: no control characters, no markup
+// of terminals, no long opaque run, at most limit characters.
+func clean(s string, limit int) string {
+	s = strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, " "))
+	s = opaque.ReplaceAllString(s, secret.Redacted)
+	s = strings.Join(strings.Fields(s), " ")
+	if r := []rune(s); len(r) > limit {
+		s = string(r[:limit]) + "…"
+	}
+	return s
+}
+
+// unreadable says which part of a reply cannot be read, and why.
+func (e *Endpoint) unreadable(f *frame, r *Reply, part string, err error) *Error {
+	out := &Error{Op: f.call.Op, Class: ClassUnreadable, Reached: r != nil,
+		Message: fmt.Sprintf("reading %s: %s", part, clean(secret.Scrub(err.Error(), e.knownSecrets(f.call)...), 300)),
+		Hint:    fmt.Sprintf("compare the reply with the response block of provider type %s; after it is mended: tokend retry", e.typ.Name)}
+	if r != nil {
+		out.Status, out.URL = r.Status, r.URL
+	}
+	return out
+}
+
+// notJSON is a success whose body cannot be read at all.
+func (e *Endpoint) notJSON(f *frame, r *Reply) *Error {
+	out := e.unreadable(f, r, "the reply", textError(describeSuccess(r)))
+	if isHTML(r, strings.TrimSpace(r.Body.Reveal())) || strings.TrimSpace(r.Body.Reveal()) == "" {
+		out.Hint = "check base_url: something else than the API may have answered; then: tokend retry"
+	}
+	return out
+}
+
+func describeSuccess(r *Reply) string {
+	if d := describeBody(r); d != strings.ToLower(http.StatusText(r.Status)) {
+		return d
+	}
+	return "it is not JSON, or was cut off"
+}
+
+// noToken is a success without a token in it.
+func (e *Endpoint) noToken(f *frame, r *Reply, p *responseProgram) *Error {
+	msg := "there is none"
+	if r == nil {
+		msg = "the redirect has none"
+	} else if names := memberNames(f.body); len(names) > 0 {
+		msg += "; the reply has " + strings.Join(names, ", ")
+	}
+	return e.unreadable(f, r, p.accessToken.String(), textError(msg))
+}
+
+// memberNames lists the names of a reply's members, which help to find a
+// misspelt one. What does not look like a name is not shown.
+func memberNames(body jsonValue) []string {
+	var out []string
+	body.each(func(key string, _ jsonValue) bool {
+		if len(key) <= 24 && codeText(key) != "" {
+			out = append(out, key)
+		}
+		return len(out) < 10
+	})
+	return out
+}
+
+// textError is an error that is its text.
+type textError string
+
+func (t textError) Error() string { return string(t) }

@@ -1,0 +1,228 @@
+package providers
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptrace"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"tokend/pkg/secret"
+)
+
+// MaxReply is how much of a reply's body is read. A token's reply has a few
+// hundred bytes.
+const MaxReply = 1 << 20
+
+// Reply is a reply whose end has been seen, or of which MaxReply bytes have.
+type Reply struct {
+	Status   int
+	Header   http.Header // Date among it
+	Body     secret.Text
+	TooLarge bool      // there was more than MaxReply; Body has the beginning
+	At       time.Time // when the head of the reply was there
+	URL      string    // scheme, host and path that the request went to
+	sent     []string  // sensitive texts of the request, derived ones too; not kept with a recorded reply
+}
+
+// flight follows one request on its way, to know whether a byte of it may have
+// been written, and to let a reply come in that was already asked for.
+type flight struct {
+	state  atomic.Int32 // 0: waiting for a connection, 1: has one, 2: given up before
+	conn   atomic.Pointer[countedConn]
+	opaque atomic.Bool // the connection cannot be watched
+	before int64
+}
+
+func (f *flight) gotConn(info httptrace.GotConnInfo) {
+	f.state.CompareAndSwap(0, 1)
+	c := countedUnder(info.Conn)
+	if c == nil {
+		f.opaque.Store(true)
+		return
+	}
+	f.before = c.written.Load()
+	f.conn.Store(c)
+}
+
+// reached reports whether a byte may have been written. On a connection that
+// several requests share (HTTP/2) another one's byte counts too.
+func (f *flight) reached() bool {
+	if f.opaque.Load() {
+		return true
+	}
+	c := f.conn.Load()
+	return c != nil && c.written.Load() > f.before
+}
+
+// Send sends the request exactly once: no redirect is followed, and nothing is
+// sent again by the transport. A cancelled ctx stops it only before it has a
+// connection; after that the reply is read to its end, within the endpoint's
+// timeout, because the server may already have acted. The error is an *Error.
+//
+// One exception follows from HTTP/2 itself: a request without a body that the
+// server says it did not process (RFC 9113 section 8.7) may be sent on a new
+// connection.
+func (e *Endpoint) Send(ctx context.Context, r *Request) (*Reply, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, e.sendError(r, nil, err)
+	}
+	inner, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.timeout)
+	defer cancel()
+	f := &flight{}
+	stop := context.AfterFunc(ctx, func() {
+		if f.state.CompareAndSwap(0, 2) {
+			cancel()
+		}
+	})
+	defer stop()
+	inner = httptrace.WithClientTrace(inner, &httptrace.ClientTrace{GotConn: f.gotConn})
+	resp, err := e.transportFor(r).RoundTrip(r.http(inner))
+	if err != nil {
+		if cause := ctx.Err(); cause != nil && f.state.Load() == 2 {
+			err = cause
+		}
+		return nil, e.sendError(r, f, err)
+	}
+	at := e.options.Now()
+	body, tooLarge, err := readBody(resp)
+	reply := &Reply{Status: resp.StatusCode, Header: resp.Header, Body: secret.New(string(body)), TooLarge: tooLarge, At: at, URL: r.address(), sent: r.hidden}
+	if err != nil && reply.Status != http.StatusTooManyRequests && reply.Status != http.StatusServiceUnavailable {
+		return nil, e.sendError(r, f, err)
+	}
+	return reply, nil
+}
+
+// transportFor chooses the transport. The pooled one sends a request again that
+// it takes for idempotent when it has no body, and finds out so late that the
+// connection was dead; such a one gets a connection of its own.
+func (e *Endpoint) transportFor(r *Request) *http.Transport {
+	if !r.hasBody && r.Method != http.MethodPost && r.Method != http.MethodPut && r.Method != http.MethodPatch && r.Method != http.MethodDelete {
+		return e.unpooled
+	}
+	if _, ok := r.header["Idempotency-Key"]; ok && !r.hasBody {
+		return e.unpooled
+	}
+	if _, ok := r.header["X-Idempotency-Key"]; ok && !r.hasBody {
+		return e.unpooled
+	}
+	return e.transport
+}
+
+// http makes the request of net/http. It has no GetBody, so that nothing can
+// rewind the body and send it again.
+func (r *Request) http(ctx context.Context) *http.Request {
+	h := &http.Request{
+		Method: r.Method, URL: r.url, Host: r.url.Host, Header: r.header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}
+	if r.hasBody {
+		h.Body, h.ContentLength = io.NopCloser(bytes.NewReader(r.body)), int64(len(r.body))
+	}
+	return h.WithContext(ctx)
+}
+
+// readBody reads to the end, or to the limit; then the rest is not asked for.
+func readBody(resp *http.Response) (_ []byte, tooLarge bool, err error) {
+	defer func() { _ = resp.Body.Close() }()
+	if resp.ContentLength > MaxReply {
+		b, err := io.ReadAll(io.LimitReader(resp.Body, MaxReply))
+		return b, true, err
+	}
+	size := int64(1024)
+	if resp.ContentLength >= 0 {
+		size = resp.ContentLength + bytes.MinRead // room to see the end without growing
+	}
+	buf := bytes.NewBuffer(make([]byte, 0, size))
+	_, err = buf.ReadFrom(io.LimitReader(resp.Body, MaxReply+1))
+	if buf.Len() > MaxReply {
+		return buf.Bytes()[:MaxReply], true, nil
+	}
+	return buf.Bytes(), false, err
+}
+
+// sendError classifies what went wrong on the way. Once a byte may have been
+// written the outcome is unknown; before, nothing has happened.
+func (e *Endpoint) sendError(r *Request, f *flight, err error) *Error {
+	out := &Error{Op: r.call.Op, URL: r.address(), Reached: f != nil && f.reached()}
+	if out.Reached {
+		out.Class = ClassUnknown
+		out.Message, out.Err = afterWriting(err, e.timeout)
+		out.Hint = "whether the provider carried it out is not known"
+		return out
+	}
+	out.Class = ClassTransient
+	out.Message, out.Hint, out.Err = beforeWriting(err, e.timeout, r)
+	out.Message = clean(secret.Scrub(out.Message, append(r.secrets(), e.clientSecrets()...)...), 300)
+	return out
+}
+
+// afterWriting says why no whole reply came. The transport's own words are not
+// used: they quote what the server sent.
+func afterWriting(err error, timeout time.Duration) (string, error) {
+	var netErr net.Error
+	switch {
+	case errors.Is(err, context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout():
+		return fmt.Sprintf("no complete reply within %v", timeout), context.DeadlineExceeded
+	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
+		return "the connection was closed before the reply was complete", io.ErrUnexpectedEOF
+	case errors.Is(err, syscall.ECONNRESET):
+		return "the connection was reset before the reply was complete", syscall.ECONNRESET
+	case errors.Is(err, syscall.EPIPE):
+		return "the connection was closed while the request was being written", syscall.EPIPE
+	}
+	return "the connection failed before a reply was complete, or what came is not HTTP", nil
+}
+
+// beforeWriting says why the request could not be sent.
+func beforeWriting(err error, timeout time.Duration, r *Request) (message, hint string, cause error) {
+	var dns *net.DNSError
+	var unknownCA x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var invalid x509.CertificateInvalidError
+	var record tls.RecordHeaderError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "it was stopped before anything was sent", "", context.Canceled
+	case errors.As(err, &dns):
+		return fmt.Sprintf("looking up %s: %s", dns.Name, dns.Err), "check the name in base_url, and this host's DNS", err
+	case errors.As(err, &unknownCA):
+		return "the server's certificate is signed by an unknown authority", "if that is right, name its CA with http { ca_file = … } on the provider", err
+	case errors.As(err, &host):
+		return "the server's certificate is not for " + r.url.Hostname(), "check the name in base_url", err
+	case errors.As(err, &invalid):
+		return "the server's certificate is not valid (expired, or this host's clock is wrong)", "", err
+	case errors.As(err, &record):
+		return "the server does not speak TLS at this address", "check the scheme and the port of base_url", err
+	case errors.Is(err, context.DeadlineExceeded):
+		return fmt.Sprintf("no connection within %v", timeout), "", context.DeadlineExceeded
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "the connection was refused", "check that the server runs, and the port of base_url", err
+	}
+	return "connecting: " + err.Error(), "", err
+}
+
+// clientSecrets are what the client itself carries: a proxy's password.
+func (e *Endpoint) clientSecrets() []secret.Text {
+	u, err := parseProxy(e.provider.HTTP.Proxy)
+	if err != nil || u == nil {
+		return nil
+	}
+	if p, ok := u.Password(); ok {
+		return []secret.Text{secret.New(p)}
+	}
+	return nil
+}
+
+// knownSecrets are all that a failed call's text must not show.
+func (e *Endpoint) knownSecrets(c *Call) []secret.Text {
+	return append(c.secrets(e.provider.Config), e.clientSecrets()...)
+}

@@ -1,0 +1,288 @@
+package spec
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/bmatcuk/doublestar/v4"
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+// maxFunctionFile bounds what a function reads: a configuration that names a
+// disk image is a mistake, not a wish.
+const maxFunctionFile = 4 << 20
+
+// files reads files for the functions of one configuration, each once.
+type files struct {
+	dir       string
+	reads     *readLog
+	mu        sync.Mutex
+	contents  map[string]fileContent
+	templates map[string]hclsyntax.Expression
+}
+
+type fileContent struct {
+	bytes []byte
+	err   error
+}
+
+func newFiles(dir string, reads *readLog) *files {
+	return &files{dir: dir, reads: reads, contents: map[string]fileContent{}, templates: map[string]hclsyntax.Expression{}}
+}
+
+// abs resolves a path of the configuration.
+func (f *files) abs(path string) string {
+	if filepath.IsAbs(path) {
+		return filepath.Clean(path)
+	}
+	return filepath.Join(f.dir, path)
+}
+
+func (f *files) log(path string) {
+	if f.reads != nil {
+		f.reads.add(path)
+	}
+}
+
+// read returns the content of a regular file; the file is logged even when it
+// cannot be read, so that its appearing is noticed.
+func (f *files) read(path string) ([]byte, error) {
+	abs := f.abs(path)
+	f.log(abs)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c, ok := f.contents[abs]; ok {
+		return c.bytes, c.err
+	}
+	b, err := readRegular(abs)
+	f.contents[abs] = fileContent{b, err}
+	return b, err
+}
+
+func readRegular(abs string) ([]byte, error) {
+	// A FIFO would block the open for ever, so the kind is asked first.
+	info, err := os.Stat(abs)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", abs, reason(err))
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fmt.Errorf("reading %s: it is not a regular file", abs)
+	}
+	h, err := os.Open(abs)
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", abs, reason(err))
+	}
+	defer func() { _ = h.Close() }()
+	b, err := io.ReadAll(io.LimitReader(h, maxFunctionFile+1))
+	if err != nil {
+		return nil, fmt.Errorf("reading %s: %w", abs, reason(err))
+	}
+	if len(b) > maxFunctionFile {
+		return nil, fmt.Errorf("reading %s: it is larger than %d MiB", abs, maxFunctionFile>>20)
+	}
+	return b, nil
+}
+
+// reason is the error without the path that os put around it.
+func reason(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return p.Err
+	}
+	return err
+}
+
+func (f *files) text(path string) (string, error) {
+	b, err := f.read(path)
+	if err != nil {
+		return "", err
+	}
+	if !utf8.Valid(b) {
+		return "", fmt.Errorf("reading %s: it is not UTF-8 text", f.abs(path))
+	}
+	return string(b), nil
+}
+
+func fileFunctions(f *files) []functionEntry {
+	return []functionEntry{
+		{"abspath", groupFile, "a path made absolute, relative to the directory of the configuration", pathFunc(f.abs)},
+		{"basename", groupFile, "the last part of a path", pathFunc(filepath.Base)},
+		{"dirname", groupFile, "a path without its last part", pathFunc(filepath.Dir)},
+		{"file", groupFile, "the text of a file (not sensitive: a secret is read by a secret block)", f.contentFunc(cty.String, func(path string) (cty.Value, error) {
+			s, err := f.text(path)
+			return cty.StringVal(s), err
+		})},
+		{"filebase64", groupFile, "the content of a file as base64", f.contentFunc(cty.String, func(path string) (cty.Value, error) {
+			b, err := f.read(path)
+			return cty.StringVal(base64.StdEncoding.EncodeToString(b)), err
+		})},
+		{"fileexists", groupFile, "whether there is a regular file", f.contentFunc(cty.Bool, f.exists)},
+		{"fileset", groupFile, "the files below a directory whose paths match a pattern", f.filesetFunc()},
+	}
+}
+
+func pathFunc(apply func(string) string) function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "path", Type: cty.String}},
+		Type:   function.StaticReturnType(cty.String),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			return cty.StringVal(apply(args[0].AsString())), nil
+		},
+	})
+}
+
+func (f *files) contentFunc(t cty.Type, get func(path string) (cty.Value, error)) function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "path", Type: cty.String}},
+		Type:   function.StaticReturnType(t),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			v, err := get(args[0].AsString())
+			if err != nil {
+				return cty.NilVal, function.NewArgError(0, err)
+			}
+			return v, nil
+		},
+	})
+}
+
+func (f *files) exists(path string) (cty.Value, error) {
+	abs := f.abs(path)
+	f.log(abs)
+	info, err := os.Stat(abs)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return cty.False, nil
+	case err != nil:
+		return cty.NilVal, fmt.Errorf("looking for %s: %w", abs, reason(err))
+	case !info.Mode().IsRegular():
+		return cty.NilVal, fmt.Errorf("looking for %s: it is not a regular file", abs)
+	}
+	return cty.True, nil
+}
+
+// filesetFunc lists regular files below a directory by a doublestar pattern.
+// Every directory that it looked into is logged, because a file that appears
+// there changes the result.
+func (f *files) filesetFunc() function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "path", Type: cty.String}, {Name: "pattern", Type: cty.String}},
+		Type:   function.StaticReturnType(cty.Set(cty.String)),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			root, pattern := f.abs(args[0].AsString()), filepath.ToSlash(args[1].AsString())
+			if !doublestar.ValidatePattern(pattern) || strings.HasPrefix(pattern, "/") {
+				return cty.NilVal, function.NewArgErrorf(1, "the pattern %q is not valid", pattern)
+			}
+			f.log(root)
+			var found []cty.Value
+			err := doublestar.GlobWalk(os.DirFS(root), pattern, func(path string, d fs.DirEntry) error {
+				full := filepath.Join(root, path)
+				f.log(filepath.Dir(full))
+				info, err := os.Stat(full) // a link to a file is a file
+				if err == nil && info.Mode().IsRegular() {
+					found = append(found, cty.StringVal(filepath.ToSlash(path)))
+				}
+				return nil
+			})
+			if err != nil {
+				return cty.NilVal, function.NewArgErrorf(1, "the pattern %q: %v", pattern, reason(err))
+			}
+			if len(found) == 0 {
+				return cty.SetValEmpty(cty.String), nil
+			}
+			return cty.SetVal(found), nil
+		},
+	})
+}
+
+// templateFile renders a file as a template; what it gives has the marks of the
+// values that were put in, and none of its own.
+func (f *files) templateFile(callable map[string]function.Function) function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{
+			{Name: "path", Type: cty.String},
+			{Name: "vars", Type: cty.DynamicPseudoType, AllowUnknown: true, AllowMarked: true, AllowDynamicType: true},
+		},
+		Type: function.StaticReturnType(cty.DynamicPseudoType),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			expr, err := f.template(args[0].AsString())
+			if err != nil {
+				return cty.NilVal, function.NewArgError(0, err)
+			}
+			vars, marks := args[1].Unmark()
+			if !vars.IsKnown() {
+				return cty.DynamicVal.WithMarks(marks), nil
+			}
+			if !vars.Type().IsObjectType() && !vars.Type().IsMapType() {
+				return cty.NilVal, function.NewArgErrorf(1, "a map of the template's values is required")
+			}
+			v, err := render(expr, vars.AsValueMap(), callable)
+			if err != nil {
+				return cty.NilVal, err
+			}
+			return v.WithMarks(marks), nil
+		},
+	})
+}
+
+func (f *files) template(path string) (hclsyntax.Expression, error) {
+	src, err := f.text(path)
+	if err != nil {
+		return nil, err
+	}
+	abs := f.abs(path)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if e, ok := f.templates[abs]; ok {
+		return e, nil
+	}
+	e, diags := hclsyntax.ParseTemplate([]byte(src), abs, hcl.InitialPos)
+	if diags.HasErrors() {
+		return nil, firstError(diags)
+	}
+	f.templates[abs] = e
+	return e, nil
+}
+
+func render(expr hclsyntax.Expression, vars map[string]cty.Value, callable map[string]function.Function) (cty.Value, error) {
+	for name := range vars {
+		if !hclsyntax.ValidIdentifier(name) {
+			return cty.NilVal, function.NewArgErrorf(1, "%q cannot be the name of a template's value: letters, digits, _ and - are allowed, a letter first", name)
+		}
+	}
+	for _, t := range expr.Variables() {
+		if _, ok := vars[t.RootName()]; !ok {
+			at := t.SourceRange()
+			return cty.NilVal, function.NewArgErrorf(1, "there is no value %q, which the template names at %s:%d", t.RootName(), at.Filename, at.Start.Line)
+		}
+	}
+	v, diags := expr.Value(&hcl.EvalContext{Variables: vars, Functions: callable})
+	if diags.HasErrors() {
+		return cty.NilVal, firstError(diags)
+	}
+	return v, nil
+}
+
+// firstError is a template's first mistake with its place.
+func firstError(diags hcl.Diagnostics) error {
+	for _, d := range diags {
+		if d.Severity != hcl.DiagError {
+			continue
+		}
+		if d.Subject != nil {
+			return fmt.Errorf("%s:%d,%d: %s; %s", d.Subject.Filename, d.Subject.Start.Line, d.Subject.Start.Column, d.Summary, d.Detail)
+		}
+		return fmt.Errorf("%s; %s", d.Summary, d.Detail)
+	}
+	return diags
+}
