@@ -1,0 +1,230 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// workCredential looks at one credential, decides, and performs the one step.
+func (w *worker) workCredential(ctx context.Context, j job) result {
+	ob, err := w.observe(ctx, j)
+	if err != nil {
+		return j.failing(w.now(), unready(err))
+	}
+	step := Decide(ob.in)
+	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step)}
+	r.fill(&ob.in.Record, j.stored)
+	if step.Destructive() && !j.allowed {
+		r.unjudged = true
+		return r
+	}
+	if step.Calls() {
+		if name, limits := ob.laneOf(step); name != j.lane.name {
+			r.relane, r.laneName, r.limits, r.again = true, name, limits, true
+			return r
+		}
+	}
+	p := performer{w: w, ctx: ctx, j: j, ob: &ob, step: step, r: &r}
+	w.say(j, step)
+	p.perform()
+	return r
+}
+
+// unready is an error that keeps a credential from being looked at, in words.
+func unready(err error) error {
+	var un *spec.UnreadableError
+	if errors.As(err, &un) && errors.Is(err, errNoToken) {
+		return fmt.Errorf("waits for the token of %s", un.Addr.Short())
+	}
+	return err
+}
+
+// fill says what the record knows.
+func (r *result) fill(rec *state.Credential, stored bool) {
+	r.record, r.stored = true, stored
+	r.gen, r.retires = rec.Head.Generation, len(rec.Retiring) > 0
+	if rec.Grant != nil {
+		r.expires = rec.Grant.ExpiresAt
+	}
+}
+
+// laneOf is the lane of a step that asks a provider.
+func (ob *observed) laneOf(s Step) (string, *spec.RateLimit) {
+	switch s.Action {
+	case ActRevoke, ActRevive:
+		return ob.in.Record.Retiring[s.Retiring].Provider, nil
+	}
+	if ob.ep != nil {
+		return string(ob.in.Want.Provider), &ob.ep.limits
+	}
+	if g := ob.in.Record.Grant; g != nil {
+		return g.Provider, nil
+	}
+	return localLane, nil
+}
+
+func (w *worker) say(j job, s Step) {
+	switch s.Action {
+	case ActNone, ActWait, ActNote, ActRecord:
+		return
+	}
+	w.log.Debug("step", "address", j.addr, "action", string(s.Action), "reason", s.Reason)
+}
+
+// performer carries one step out, in the durable order: the intent, the call,
+// what it brought; and only then is anybody else told.
+type performer struct {
+	w    *worker
+	ctx  context.Context
+	j    job
+	ob   *observed
+	step Step
+	r    *result
+}
+
+func (p *performer) perform() {
+	switch p.step.Action {
+	case ActObtain, ActReplace, ActExchange:
+		p.obtain()
+	case ActRefresh, ActReplay:
+		p.refresh()
+	case ActStatic:
+		p.static()
+	case ActReread:
+		p.reread()
+	case ActSettle:
+		p.settle()
+	case ActRetire:
+		p.retire()
+	case ActNote:
+		p.note()
+	case ActRevoke:
+		p.revoke()
+	case ActRevive:
+		p.revive()
+	case ActRelease:
+		p.release()
+	case ActDrop:
+		p.drop()
+	case ActAct:
+		p.act()
+	default:
+		p.rest()
+	}
+}
+
+// rest ends a look at which nothing was to be done: what the decision changed
+// in memory (settings that are remembered, when to look next) is written if it
+// is not recorded yet.
+func (p *performer) rest() {
+	rec := &p.ob.in.Record
+	p.answer()
+	if !p.j.stored && rec.Grant == nil && rec.Failure == nil {
+		return
+	}
+	stale := p.ob.in.Declared && rec.Head.Digest != p.ob.digest && len(p.ob.in.WantsNew) == 0 && p.ob.in.Origins == "" && p.j.guarded == ""
+	if !stale && !p.rescheduled() {
+		return
+	}
+	if stale {
+		rec.Head.Digest = p.ob.digest
+		rec.Removing = nil
+	}
+	p.save("its settings")
+}
+
+func (p *performer) rescheduled() bool {
+	return p.j.stored && p.step.Action == ActNone && !p.step.Next.Equal(p.ob.in.Record.Head.Due)
+}
+
+// save commits the record as it stands now, with its head brought in line.
+func (p *performer) save(what string, more ...state.Change) bool {
+	rec := &p.ob.in.Record
+	p.head(rec)
+	changes := append([]state.Change{{Credential: rec}}, more...)
+	if err := p.w.commit(p.ctx, p.j.addr, what, changes...); err != nil {
+		p.conflict(err)
+		return false
+	}
+	p.r.fill(rec, true)
+	return true
+}
+
+// conflict: another writer changed the record since it was read; look again.
+func (p *performer) conflict(err error) {
+	p.w.log.Warn("a record changed while it was being worked on; it is looked at again", "address", p.j.addr, "error", err)
+	p.r.again = true
+}
+
+// head brings a record's head in line with the record.
+func (p *performer) head(rec *state.Credential) {
+	f := state.Flags(0)
+	if len(rec.Retiring) > 0 {
+		f |= state.FlagRetiring
+	}
+	if rec.Head.Flags&state.FlagTainted != 0 {
+		f |= state.FlagTainted
+	}
+	if rec.Failure != nil && rec.Failure.Stopped {
+		f |= state.FlagStopped
+	}
+	if rec.Lifecycle.PreventDestroy {
+		f |= state.FlagPreventDestroy
+	}
+	if rec.Raw != nil {
+		f |= state.FlagRaw
+	}
+	if rec.Lifecycle.OnRemove == spec.OnRemoveForget {
+		f |= state.FlagForgetOnRemove
+	}
+	rec.Head.Flags = f
+	rec.Head.ExpiresAt = time.Time{}
+	rec.Head.Due = time.Time{}
+	if rec.Grant == nil {
+		return
+	}
+	rec.Head.ExpiresAt = rec.Grant.ExpiresAt
+	if len(rec.Retiring) == 0 && rec.Failure == nil && rec.Raw == nil {
+		in := p.ob.in
+		in.Record = *rec
+		rec.Head.Due = in.due()
+	}
+}
+
+// answer tells who ordered it that it is done.
+func (p *performer) answer() {
+	if p.j.order != nil {
+		p.j.order.finish(p.orderError())
+		p.r.order = p.j.order
+	}
+}
+
+// orderError is why an order could not be carried out, when the decision found
+// that there is nothing to do for it.
+func (p *performer) orderError() error {
+	s := p.step
+	switch p.j.order.order.Kind {
+	case OrderRefresh, OrderLogin:
+		if s.Action == ActNone || s.Action == ActWait {
+			return fmt.Errorf("%s of %s cannot be done: %s", p.j.order.order.Kind, spec.Address(p.j.addr).Short(), s.Reason)
+		}
+	case OrderTaint:
+		return fmt.Errorf("%s has no token to replace", spec.Address(p.j.addr).Short())
+	case OrderRevoke:
+		return fmt.Errorf("there is nothing to revoke of %s", spec.Address(p.j.addr).Short())
+	}
+	return nil
+}
+
+// fail tells who ordered it why it failed.
+func (p *performer) fail(err error) {
+	if p.j.order != nil {
+		p.j.order.finish(err)
+		p.r.order = p.j.order
+	}
+}

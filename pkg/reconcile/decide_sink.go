@@ -1,0 +1,137 @@
+package reconcile
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"tokend/pkg/state"
+)
+
+// SinkInput is everything that one decision about a sink looks at.
+type SinkInput struct {
+	Now     time.Time
+	Address string
+
+	Declared bool
+	Missing  []string // credentials that it names and that have no token yet
+	Newer    []string // credentials whose token is newer than the one recorded as delivered there
+	Changed  bool     // what the configuration says of it changed since it was last written
+	Drift    string   // how the place differs from what it shall hold, in words; "" for not at all
+	Moved    bool     // it shall be at another place than where it was last written
+	Claimed  bool     // another declared sink has the place now
+	Checked  bool     // Drift was measured in this look
+
+	Record state.Sink
+	Stored bool // there is a record
+
+	Guarded string
+	Quiet   time.Time
+	Order   Order
+}
+
+// DecideSink says what to do now with one sink.
+func DecideSink(in SinkInput) Step {
+	s := decideSink(&in)
+	s.Address = in.Address
+	return s
+}
+
+func decideSink(in *SinkInput) Step {
+	for _, rule := range []func(*SinkInput) (Step, bool){
+		removeSink, // nothing below concerns an undeclared one
+		waitForTokens,
+		sinkBackedOff,
+		writeSink,
+		cleanSink, // only once the new place holds the value
+		recordSink,
+	} {
+		if s, ok := rule(in); ok {
+			return s
+		}
+	}
+	return Step{Action: ActNone, State: Ready, Reason: "it holds what it shall hold"}
+}
+
+func removeSink(in *SinkInput) (Step, bool) {
+	if in.Declared {
+		return Step{}, false
+	}
+	switch {
+	case !in.Stored:
+		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared and was never written"}, true
+	case in.Guarded != "":
+		return Step{Action: ActWait, State: Held, Reason: in.Guarded, Why: in.Guarded, Mend: "tokend approve"}, true
+	case in.Now.Before(in.Quiet):
+		return Step{Action: ActWait, State: Removing, Next: in.Quiet, Why: "it is no longer declared",
+			Reason: "it is no longer declared; the removal waits until the configuration has been quiet for a while"}, true
+	case in.Claimed && len(in.Record.Leaving) == 0:
+		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared, and another sink has its place now"}, true
+	}
+	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && in.Order.Kind != OrderRetry {
+		return Step{Action: ActWait, State: Removing, Next: f.NextAt, Reason: "cannot clean: " + f.Message, Why: "cannot clean: " + f.Message,
+			Mend: "tokend retry " + in.Address}, true
+	}
+	return Step{Action: ActRemove, State: Removing, Reason: "it is no longer declared", Why: "it is no longer declared"}, true
+}
+
+func waitForTokens(in *SinkInput) (Step, bool) {
+	if len(in.Missing) == 0 {
+		return Step{}, false
+	}
+	short := make([]string, len(in.Missing))
+	for i, m := range in.Missing {
+		short[i] = strings.TrimPrefix(m, "credential.")
+	}
+	return Step{Action: ActWait, State: Waiting, Reason: "waits for " + list(short), Why: "waits for the token of " + list(short)}, true
+}
+
+func sinkBackedOff(in *SinkInput) (Step, bool) {
+	f := in.Record.Failure
+	if f == nil || f.Once || in.Changed || in.Order.Kind == OrderRetry || !in.Now.Before(f.NextAt) {
+		return Step{}, false
+	}
+	return Step{Action: ActWait, State: Failing, Next: f.NextAt, Reason: "its last write failed", Why: f.Message, Mend: "tokend retry " + in.Address}, true
+}
+
+func writeSink(in *SinkInput) (Step, bool) {
+	if in.Drift == "" {
+		return Step{}, false
+	}
+	s := Step{Action: ActWrite, State: Pending}
+	switch {
+	case !in.Stored || in.Record.Written == nil:
+		s.Reason = "it was never written"
+	case in.Moved:
+		s.Reason = "its place changed"
+	case len(in.Newer) > 0:
+		s.Reason = "a newer token is there"
+	case in.Changed:
+		s.Reason = "what it shall hold changed"
+	default:
+		s.Action, s.Reason = ActRepair, in.Drift
+	}
+	return s, true
+}
+
+func cleanSink(in *SinkInput) (Step, bool) {
+	if len(in.Record.Leaving) == 0 {
+		return Step{}, false
+	}
+	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && in.Order.Kind != OrderRetry {
+		return Step{Action: ActNone, State: Failing, Next: f.NextAt, Why: "cannot clean its earlier place: " + f.Message, Mend: "tokend retry " + in.Address}, true
+	}
+	return Step{Action: ActClean, State: Pending, Reason: "its place changed: the earlier one is cleaned"}, true
+}
+
+func recordSink(in *SinkInput) (Step, bool) {
+	if !in.Checked || (in.Stored && in.Record.Written != nil && len(in.Newer) == 0 && !in.Changed && in.Record.Failure == nil) {
+		return Step{}, false
+	}
+	return Step{Action: ActRecord, State: Ready, Reason: "its place holds the right value already"}, true
+}
+
+// String is a step in one line, for logs and tests.
+func (s Step) String() string {
+	return fmt.Sprintf("%s %s (%s)", s.Action, s.Address, s.Reason)
+}

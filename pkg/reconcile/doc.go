@@ -1,0 +1,35 @@
+// Package reconcile is the heart of tokend: it compares what the configuration
+// declares with what the state records and the sinks hold, and does what is
+// missing, one step of one address at a time.
+//
+// Most readers want [New], [Loop.Run] and [Loop.Set]. A token's way through the
+// package is a straight line through few files: queue.go yields the address
+// that is due; observe.go gathers what is known of it; decide.go says what to
+// do (a pure function: one ordered table of rules with reasons in words, which
+// plan, apply, the daemon and status share); grant.go, refresh.go and retire.go
+// carry the step out in the durable order; sink.go delivers; hook.go tells the
+// consumers; and loop.go queues the address again.
+//
+// # The durable order
+//
+// Nothing that can spend or create a token is sent before an intent is on
+// disk; nobody is told of a token before it is on disk; nothing is revoked
+// before every sink has let go of it. A reply that never came leaves the intent
+// open, in a crash and in a living process alike, and the next look decides
+// what that means by the rules at the top of the table.
+//
+// # What the guard holds
+//
+// A step that would give something up because the configuration changed is
+// performed only when the guard has let it: [Loop.Set] finds all such steps of
+// a change before any of them can happen and lets all of them go ahead, or
+// none. A destructive decision that the guard has not seen is judged first.
+// What is held back lives on by the configuration before.
+//
+// # Concurrency
+//
+// One goroutine owns the queue and the items. Workers, as many as their lanes
+// let through, do the work of one address at a time and hand back results;
+// nothing else touches a credential, so nothing overtakes. Whoever asks the
+// loop something (status, an order) does so through its goroutine.
+package reconcile

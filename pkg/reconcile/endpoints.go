@@ -1,0 +1,133 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// endpoints keeps compiled providers: those of the configuration by what it
+// says of them, and those that issued a grant by the blob that the grant names.
+// An endpoint that is in both is one.
+type endpoints struct {
+	providers Providers
+	store     state.Store
+
+	mu         sync.Mutex
+	byProvider map[providerKey]*openEndpoint
+	byBlob     map[string]*openEndpoint
+}
+
+// providerKey tells a provider block from one of the same address that another
+// configuration says differently.
+type providerKey struct {
+	addr   spec.Address
+	digest [16]byte
+}
+
+// openEndpoint is one, opened once.
+type openEndpoint struct {
+	once   sync.Once
+	ep     Endpoint
+	limits spec.RateLimit
+	err    error
+
+	named sync.Mutex
+	blob  string // where the state keeps it; "" until a call is about to be made
+}
+
+// configured is the endpoint of a provider block.
+func (e *endpoints) configured(ctx context.Context, cfg *spec.Config, addr spec.Address, s spec.Scope) (*openEndpoint, error) {
+	digest, _ := cfg.Digest(addr)
+	k := providerKey{addr, digest}
+	e.mu.Lock()
+	o, ok := e.byProvider[k]
+	if !ok {
+		o = &openEndpoint{}
+		e.byProvider[k] = o
+	}
+	e.mu.Unlock()
+	o.once.Do(func() { o.err = e.open(ctx, o, cfg, addr, s) })
+	if o.err != nil {
+		// An error may lie in a secret that is readable later.
+		e.mu.Lock()
+		if e.byProvider[k] == o {
+			delete(e.byProvider, k)
+		}
+		e.mu.Unlock()
+		return nil, o.err
+	}
+	return o, nil
+}
+
+func (e *endpoints) open(ctx context.Context, o *openEndpoint, cfg *spec.Config, addr spec.Address, s spec.Scope) error {
+	p, err := cfg.Provider(addr, s)
+	if err != nil {
+		return err
+	}
+	if o.ep, err = e.providers.Open(p); err != nil {
+		return fmt.Errorf("opening %s: %w", addr, err)
+	}
+	o.limits = p.RateLimit
+	return nil
+}
+
+// name is the blob that keeps an endpoint, written at the first call that needs
+// it: looking and planning write nothing.
+func (e *endpoints) name(ctx context.Context, o *openEndpoint) (string, error) {
+	o.named.Lock()
+	defer o.named.Unlock()
+	if o.blob != "" {
+		return o.blob, nil
+	}
+	b, err := o.ep.Encode()
+	if err != nil {
+		return "", fmt.Errorf("encoding a provider: %w", err)
+	}
+	name, err := e.store.PutBlob(ctx, b)
+	if err != nil {
+		return "", fmt.Errorf("recording a provider: %w", err)
+	}
+	o.blob = name
+	return name, nil
+}
+
+// recorded is the endpoint that issued a grant.
+func (e *endpoints) recorded(ctx context.Context, blob string) (*openEndpoint, error) {
+	e.mu.Lock()
+	o, ok := e.byBlob[blob]
+	if !ok {
+		o = &openEndpoint{blob: blob}
+		e.byBlob[blob] = o
+	}
+	e.mu.Unlock()
+	o.once.Do(func() {
+		if o.ep != nil {
+			return
+		}
+		var b []byte
+		if b, o.err = e.store.Blob(ctx, blob); o.err == nil {
+			o.ep, o.err = e.providers.Restore(b)
+		}
+	})
+	if o.err != nil || o.ep == nil {
+		e.mu.Lock()
+		if e.byBlob[blob] == o {
+			delete(e.byBlob, blob)
+		}
+		e.mu.Unlock()
+		return nil, fmt.Errorf("reading back the provider that issued a grant: %w", o.err)
+	}
+	return o, nil
+}
+
+// forget drops what the configuration opened, after a secret that a provider
+// block may name has changed.
+func (e *endpoints) forget() {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	clear(e.byProvider)
+}

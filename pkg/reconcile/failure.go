@@ -1,0 +1,47 @@
+package reconcile
+
+import (
+	"time"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// outcome is a failed call, classified, as the record keeps it.
+type outcome struct {
+	op         string
+	class      string
+	message    string // scrubbed
+	hint       string
+	reached    bool // may have reached the server
+	stops      bool // trying again without a change is pointless
+	login      bool // only a person can go on
+	retryAfter time.Duration
+	lockout    bool // the call counts against an account
+	inputs     map[string]string
+}
+
+// nextFailure is the record of a failure that follows prev (nil: the first in a
+// row). expired says that the token held has expired, which caps the wait.
+func nextFailure(prev *state.Failure, o outcome, now time.Time, p spec.RetryPolicy, spread float64, expired bool) *state.Failure {
+	f := &state.Failure{Op: o.op, Class: o.class, Message: o.message, Hint: o.hint, Count: 1, FirstAt: now, LastAt: now, InputHash: o.inputs}
+	if prev != nil && prev.Op == o.op {
+		f.Count, f.FirstAt, f.Reached = prev.Count+1, prev.FirstAt, prev.Reached
+	}
+	if o.reached {
+		f.Reached++
+	}
+	f.Stopped = o.stops
+	wait := backoff(p, f.Count, spread)
+	if expired {
+		wait = min(wait, expiredBackoff)
+	}
+	// A refusal that the provider asks to be left alone for, and an account
+	// that more tries would lock, go before any haste.
+	wait = max(wait, o.retryAfter)
+	if o.lockout && f.Reached >= lockoutCount {
+		wait = max(wait, lockoutWait)
+	}
+	f.NextAt = now.Add(wait)
+	return f
+}

@@ -1,0 +1,347 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/secret"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// call is one request that can spend or create something, with all that the
+// durable order needs to know of it.
+type call struct {
+	op     string
+	ep     *openEndpoint
+	c      providers.Call
+	intent state.Intent
+	spends secret.Text // the refresh token or code
+	blob   string      // where the state keeps ep
+}
+
+// LoginCode is what a completed login brings: the flow's values, for the code
+// exchange.
+type LoginCode struct {
+	Flow providers.Flow
+}
+
+// obtain runs the grant, or exchanges a login's code.
+func (p *performer) obtain() {
+	in := &p.ob.in
+	want := in.Want
+	values, err := p.j.cfg.Inputs(spec.Address(p.j.addr), nil, p.ob.scope)
+	if err != nil {
+		p.unreadable(err)
+		return
+	}
+	c := call{op: opGrant, ep: p.ob.ep, c: providers.Call{
+		Op: providers.OpGrant, Grant: want.Grant.Name, Inputs: values, Scopes: want.Scopes, DefaultLifetime: want.DefaultLifetime, Now: p.w.now(),
+	}}
+	if p.step.Action == ActExchange {
+		c.op, c.c.Op, c.c.Flow = opExchange, providers.OpExchange, p.j.order.login.Flow
+		c.spends = c.c.Flow.Code
+	}
+	c.intent.Generation = in.Record.Head.Generation + 1
+	reply, err := p.send(&c)
+	if err != nil {
+		p.refused(&c, err)
+		return
+	}
+	p.read(&c, reply, func(t providers.Token) { p.granted(&c, t) })
+}
+
+// send journals the intent, makes the call once, and hands back the reply. A
+// call that was never begun comes back as errNotBegun.
+func (p *performer) send(c *call) (*providers.Reply, error) {
+	if p.w.isStopped() {
+		return nil, errNotBegun
+	}
+	var err error
+	if c.blob, err = p.w.endpoints.name(p.ctx, c.ep); err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotBegun, err)
+	}
+	traits := c.ep.ep.Traits(c.c.Grant)
+	if c.op == opExchange && traits.Implicit {
+		return nil, nil // the redirect brought the token itself
+	}
+	if traits.Discovers {
+		// Reading an issuer's metadata spends nothing and needs no intent.
+		if err := c.ep.ep.Discover(p.ctx, c.c.Grant, c.c.Inputs, c.c.Origins); err != nil {
+			return nil, err
+		}
+	}
+	req, err := c.ep.ep.Prepare(c.c)
+	if err != nil {
+		return nil, err
+	}
+	if !p.admitted() {
+		return nil, errNotBegun
+	}
+	boot, up := uptime()
+	c.intent.Op, c.intent.At, c.intent.Boot, c.intent.Monotonic = c.op, p.w.now(), boot, up
+	c.intent.Endpoint, c.intent.GrantType = c.blob, c.c.Grant
+	if !c.spends.Empty() {
+		c.intent.TokenHash = state.HashText(p.w.store, "spent", c.spends)
+	}
+	if p.ob.in.Intent != nil {
+		c.intent.Attempt = p.ob.in.Intent.Attempt
+	}
+	c.intent.Attempt++
+	// Nothing is spent that could not be recorded: an intent that the disk does
+	// not take fails here, before the call.
+	if err := p.w.store.Commit(p.ctx, state.Change{Intent: &c.intent, IntentFor: p.j.addr}); err != nil {
+		return nil, fmt.Errorf("%w: journalling the intent: %w", errNotBegun, err)
+	}
+	p.ob.in.Intent = &c.intent
+	began := p.w.now()
+	reply, err := p.inFlight(func() (*providers.Reply, error) { return c.ep.ep.Send(context.WithoutCancel(p.ctx), req) })
+	p.observe(c, err, p.w.now().Sub(began))
+	return reply, err
+}
+
+// inFlight makes a call as one of its lane's requests in flight. Only the call
+// itself holds a slot: waiting for a commit to reach the disk costs no
+// concurrency.
+func (p *performer) inFlight(call func() (*providers.Reply, error)) (*providers.Reply, error) {
+	if p.j.calls != nil {
+		p.j.calls <- struct{}{}
+		defer func() { <-p.j.calls }()
+	}
+	return call()
+}
+
+// errNotBegun: the call was not made; nothing was spent.
+var errNotBegun = errors.New("not begun")
+
+// admitted waits for the provider's rate limit, if that is short, or says when
+// to come back.
+func (p *performer) admitted() bool {
+	b := p.j.bucket
+	if b == nil {
+		return true
+	}
+	now := p.w.now()
+	r := b.ReserveN(now, 1)
+	d := r.DelayFrom(now)
+	if d > waitForBucket {
+		r.CancelAt(now)
+		p.r.next = now.Add(d)
+		return false
+	}
+	select {
+	case <-time.After(d):
+		return true
+	case <-p.w.stopped:
+		return false
+	}
+}
+
+// waitForBucket is how long a worker waits for a provider's rate limit itself;
+// longer waits go back to the queue.
+const waitForBucket = time.Second
+
+func (p *performer) observe(c *call, err error, took time.Duration) {
+	if p.w.o.Observe == nil {
+		return
+	}
+	class := "ok"
+	var pe *providers.Error
+	if errors.As(err, &pe) {
+		class = string(pe.Class)
+	}
+	p.w.o.Observe(Event{Address: p.j.addr, Type: p.providerType(), Op: c.op, Class: class, Took: took})
+}
+
+func (p *performer) providerType() string {
+	if w := p.ob.in.Want; w != nil {
+		return w.Type.Name
+	}
+	if g := p.ob.in.Record.Grant; g != nil {
+		return g.Type
+	}
+	if r := p.ob.in.Record.Retiring; len(r) > 0 {
+		return r[0].Type
+	}
+	return ""
+}
+
+// read interprets a reply; one that cannot be read is kept, since it may have
+// spent a token.
+func (p *performer) read(c *call, reply *providers.Reply, then func(providers.Token)) {
+	t, err := c.ep.ep.Read(c.c, reply)
+	if err == nil {
+		then(t)
+		return
+	}
+	var pe *providers.Error
+	if !errors.As(err, &pe) || pe.Class != providers.ClassUnreadable {
+		p.refused(c, err)
+		return
+	}
+	p.keepRaw(c, reply, err)
+}
+
+// keepRaw records a reply that could not be read, so that nothing that it
+// spent is lost.
+func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
+	rec := &p.ob.in.Record
+	sealed, err := c.c.Inputs.Seal(nil)
+	if err != nil {
+		p.w.log.Error("sealing the inputs of a reply that could not be read", "address", p.j.addr, "error", err)
+	}
+	rec.Raw = &state.Raw{
+		Op: c.op, Endpoint: c.blob, GrantType: c.c.Grant, At: p.w.now(), Status: reply.Status, Header: reply.Header, Body: reply.Body,
+		Inputs: sealed, Redirect: c.c.Flow.RedirectURI, Message: cause.Error(),
+	}
+	if rec.Grant != nil && c.op == opRefresh {
+		rec.Raw.Generation = rec.Grant.Generation
+		rec.Grant.RefreshState = state.RefreshIndeterminate
+	}
+	p.w.log.Error("a provider's reply could not be read; it is kept", "address", p.j.addr, "type", p.providerType(), "op", c.op, "error", cause)
+	if p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true}) {
+		p.r.standing = &Standing{State: Unread, Why: cause.Error(), Next: "the reply is kept", Mend: "tokend retry " + shellAddress(p.j.addr)}
+		p.r.next = time.Time{}
+	}
+	p.fail(cause)
+}
+
+// granted records a new grant; the one in force before is retired.
+func (p *performer) granted(c *call, t providers.Token) {
+	in := &p.ob.in
+	rec, want := &in.Record, in.Want
+	g := newGrant(t, p.w.now())
+	g.Generation = rec.Head.Generation + 1
+	g.Endpoint, g.Provider, g.Type, g.GrantType = c.blob, string(want.Provider), want.Type.Name, want.Grant.Name
+	g.RedirectURI = c.c.Flow.RedirectURI
+	if g.Scopes == nil {
+		g.Scopes = want.Scopes
+	}
+	if err := p.seal(&g, c); err != nil {
+		p.w.log.Error("sealing what a refresh will need", "address", p.j.addr, "error", err)
+	}
+	if life := c.ep.ep.Traits(want.Grant.Name).RefreshTokenLifetime; life > 0 && t.RefreshUntil.IsZero() && !g.RefreshToken.Empty() {
+		g.RefreshUntil = p.w.now().Add(life)
+	}
+	if rec.Grant != nil {
+		rec.Retiring = append(rec.Retiring, p.retiring(*rec.Grant, p.step.Cause))
+	}
+	if in.Intent != nil && in.Intent.Attempt > 1 {
+		p.w.log.Debug("a grant succeeded after tries", "address", p.j.addr, "attempt", in.Intent.Attempt)
+	}
+	rec.Grant, rec.Failure, rec.Raw, rec.Removing = &g, nil, nil, nil
+	rec.LastGrant, rec.Replays = p.w.now(), 0
+	rec.Head.Generation = g.Generation
+	rec.Head.Digest = p.ob.digest
+	rec.Head.Flags &^= state.FlagTainted
+	rec.Note = p.step.Reason
+	began := p.step.Destructive()
+	p.delivered(c, "obtained")
+	if began {
+		p.r.began = begun{Revocations: 1}
+	}
+}
+
+// delivered commits a new generation; only then is anybody told of it.
+func (p *performer) delivered(c *call, what string) {
+	rec := &p.ob.in.Record
+	if !p.save("a token that was "+what, state.Change{IntentFor: p.j.addr, ClearIntent: true}) {
+		return
+	}
+	p.w.log.Info(what, "address", p.j.addr, "type", p.providerType(), "generation", rec.Head.Generation, "expires_at", rec.Grant.ExpiresAt, "reason", p.step.Reason)
+	p.r.standing = nil
+	p.r.next = rec.Head.Due
+	p.r.again = len(rec.Retiring) > 0
+	p.answer()
+}
+
+func newGrant(t providers.Token, now time.Time) state.Grant {
+	g := state.Grant{
+		AccessToken: t.AccessToken, TokenType: t.TokenType, RefreshToken: t.RefreshToken, HeaderName: t.HeaderName, Header: t.Header,
+		Scopes: t.Scopes, GrantedAt: now, ObtainedAt: now, ExpiresAt: t.ExpiresAt, RefreshUntil: t.RefreshUntil,
+	}
+	g.Outputs, _ = t.Outputs.Seal(nil)
+	return g
+}
+
+// seal adds to a grant what its refresh and its revocation name, what its
+// inputs were (as keyed hashes), and the addresses that it is bound to.
+func (p *performer) seal(g *state.Grant, c *call) error {
+	want := p.ob.in.Want
+	names := append(append([]string(nil), c.ep.ep.Needs(providers.OpRefresh, want.Grant.Name)...), c.ep.ep.Needs(providers.OpRevoke, want.Grant.Name)...)
+	given := []string{}
+	for _, in := range want.Inputs {
+		if in.Given {
+			given = append(given, in.Name)
+		}
+	}
+	var err error
+	if g.InputHashes, err = p.w.hashValues(want, given, c.c.Inputs); err != nil {
+		return err
+	}
+	if g.Origins, err = c.ep.ep.Origins(want.Grant.Name, c.c.Inputs); err != nil {
+		return err
+	}
+	sort.Strings(g.Origins)
+	g.Inputs, err = c.c.Inputs.Seal(append(names, []string{}...))
+	return err
+}
+
+// retiring is a grant that is given up.
+func (p *performer) retiring(g state.Grant, cause string) state.Grant {
+	g.Retired = &state.Retired{Since: p.w.now(), Cause: cause}
+	return g
+}
+
+// static takes a static grant's outputs over: there is nothing to obtain.
+func (p *performer) static() {
+	in := &p.ob.in
+	values, err := p.j.cfg.Inputs(spec.Address(p.j.addr), nil, p.ob.scope)
+	if err != nil {
+		p.unreadable(err)
+		return
+	}
+	c := call{op: opGrant, ep: p.ob.ep, c: providers.Call{Op: providers.OpGrant, Grant: in.Want.Grant.Name, Inputs: values, Scopes: in.Want.Scopes, Now: p.w.now()}}
+	t, err := c.ep.ep.Static(c.c)
+	if err == nil {
+		c.blob, err = p.w.endpoints.name(p.ctx, c.ep)
+	}
+	if err != nil {
+		p.refused(&c, err)
+		return
+	}
+	in.Record.Grant = nil // what was held is the key itself; there is nothing to revoke
+	p.granted(&c, t)
+}
+
+// unreadable: an input could not be read, so nothing was tried. The secret may
+// be readable a moment later, and its source's events wake the credential.
+func (p *performer) unreadable(err error) {
+	err = unready(err)
+	in := &p.ob.in
+	f := nextFailure(in.Record.Failure, outcome{op: opGrant, class: "input", message: err.Error()}, p.w.now(), p.retry(), in.Spread, p.expired())
+	in.Record.Failure = f
+	p.r.next = f.NextAt
+	p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "tried again", Mend: "tokend retry " + shellAddress(p.j.addr)}
+	p.w.log.Warn("an input could not be read", "address", p.j.addr, "error", err)
+	p.save("an input that could not be read")
+	p.fail(err)
+}
+
+func (p *performer) retry() spec.RetryPolicy {
+	if w := p.ob.in.Want; w != nil {
+		return w.Retry
+	}
+	return spec.RetryPolicy{Initial: time.Second, Max: 5 * time.Minute}
+}
+
+// expired says whether the token held has expired, so that a sink holds one
+// that no longer works.
+func (p *performer) expired() bool {
+	g := p.ob.in.Record.Grant
+	return g != nil && !g.ExpiresAt.IsZero() && !p.w.now().Before(g.ExpiresAt)
+}

@@ -1,0 +1,187 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"sort"
+	"time"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// declareHooks makes an item of every hook, and takes up what a sink's record
+// says has not run yet. A hook that is gone is forgotten once nothing waits
+// for it.
+func (l *Loop) declareHooks(cfg *spec.Config) {
+	for _, a := range cfg.Hooks() {
+		it := l.item(string(a), kindHook)
+		it.gone, it.cfg = false, nil
+		it.lane = l.q.lane("hook:" + string(a))
+	}
+	for a, it := range l.items {
+		if it.kind != kindHook {
+			continue
+		}
+		if _, ok := cfg.Digest(spec.Address(a)); !ok && len(it.ext().pending) == 0 && it.phase != running {
+			l.q.remove(it)
+			delete(l.items, a)
+		}
+	}
+}
+
+// notify has a hook run soon because a sink changed. More changes within its
+// debounce are one run.
+func (l *Loop) notify(hook, sink string) {
+	it := l.item(hook, kindHook)
+	it.lane = l.q.lane("hook:" + hook)
+	x := it.ext()
+	if x.pending == nil {
+		x.pending = map[string]bool{}
+	}
+	x.pending[sink] = true
+	if it.cfg == nil {
+		if _, ok := l.digestOf(hook); !ok {
+			it.cfg = l.lastOf(sink)
+			it.gone = true
+		}
+	}
+	if it.phase == running {
+		it.again = true
+		return
+	}
+	if it.phase == idle {
+		l.q.at(it, l.o.Now().Add(l.debounce(it)))
+	}
+}
+
+func (l *Loop) digestOf(addr string) ([16]byte, bool) {
+	if l.cfg == nil {
+		return [16]byte{}, false
+	}
+	return l.cfg.Digest(spec.Address(addr))
+}
+
+// lastOf is the configuration that last declared an item.
+func (l *Loop) lastOf(addr string) *spec.Config {
+	if it, ok := l.items[addr]; ok {
+		return it.cfg
+	}
+	return nil
+}
+
+func (l *Loop) debounce(it *item) time.Duration {
+	cfg := l.configOf(it)
+	if cfg == nil {
+		cfg = it.cfg
+	}
+	if cfg == nil || l.o.HookDebounce == nil {
+		return 0
+	}
+	b, err := cfg.Hook(spec.Address(it.addr), spec.Scope{})
+	if err != nil {
+		return 0
+	}
+	return l.o.HookDebounce(b.Args)
+}
+
+// takeHook takes over which sinks' changes a hook has answered.
+func (l *Loop) takeHook(it *item, r result) {
+	if it.x == nil {
+		return
+	}
+	it.x.failures = r.failures
+	for _, s := range r.ran {
+		delete(it.x.pending, s)
+	}
+	if len(it.x.pending) == 0 {
+		it.again = false
+	} else if !r.failed {
+		it.again = true
+	}
+}
+
+const (
+	hookRetryInitial = time.Second
+	hookRetryMax     = 5 * time.Minute
+)
+
+// workHook runs one hook for the sinks that changed. At least once: what it
+// has answered is written down only after it succeeded, and a start takes up
+// what was not.
+func (w *worker) workHook(ctx context.Context, j job) result {
+	r := result{item: j.item, lane: j.lane}
+	if len(j.pending) == 0 {
+		j.order.finish(nil)
+		r.order = j.order
+		return r
+	}
+	sort.Strings(j.pending)
+	err := w.runHook(ctx, j)
+	r.order = j.order
+	j.order.finish(err)
+	if err != nil {
+		r.failed = true
+		n := j.failures + 1
+		wait := backoff(spec.RetryPolicy{Initial: hookRetryInitial, Max: hookRetryMax}, n, fraction(j.addr, w.o.Host, fmt.Sprint(n)))
+		r.failures = n
+		r.next = w.now().Add(wait)
+		r.standing = &Standing{State: Failing, Why: err.Error(), Next: "run again at " + r.next.UTC().Format(time.RFC3339), Mend: "tokend retry " + j.addr}
+		w.log.Warn("a hook failed", "address", j.addr, "error", err, "again_at", r.next)
+		return r
+	}
+	w.log.Info("hook", "address", j.addr, "sinks", list(j.pending))
+	r.ran = j.pending
+	w.answered(ctx, j)
+	return r
+}
+
+func (w *worker) runHook(ctx context.Context, j job) error {
+	cfg := j.cfg
+	if cfg == nil {
+		cfg = j.last
+	}
+	if cfg == nil {
+		return nil // declared nowhere any more: there is nothing to run
+	}
+	b, err := cfg.Hook(spec.Address(j.addr), w.scope(ctx, cfg))
+	if err != nil {
+		return err
+	}
+	kind, ok := w.o.Hooks[b.Kind]
+	if !ok {
+		return fmt.Errorf("there is no kind of hook %q", b.Kind)
+	}
+	changed := make([]spec.Address, len(j.pending))
+	for i, s := range j.pending {
+		changed[i] = spec.Address(s)
+	}
+	return kind.Run(ctx, b.Args, changed)
+}
+
+// answered takes the hook off the list of what each sink's record says has not
+// run yet. A sink that changed again meanwhile keeps it, by its version.
+func (w *worker) answered(ctx context.Context, j job) {
+	for _, s := range j.pending {
+		rec, err := w.store.Sink(ctx, s)
+		if err != nil {
+			continue
+		}
+		rec.Notify = without1(rec.Notify, j.addr)
+		rec.Head.Flags &^= state.FlagHookPending
+		if len(rec.Notify) > 0 {
+			rec.Head.Flags |= state.FlagHookPending
+		}
+		w.store.Later(nil, state.Change{Sink: &rec})
+	}
+}
+
+func without1(list []string, s string) []string {
+	out := make([]string, 0, len(list))
+	for _, x := range list {
+		if x != s {
+			out = append(out, x)
+		}
+	}
+	return out
+}

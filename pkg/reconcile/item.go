@@ -1,0 +1,109 @@
+package reconcile
+
+import (
+	"time"
+
+	"tokend/pkg/spec"
+)
+
+// itemKind tells the things that the queue holds apart.
+type itemKind uint8
+
+const (
+	kindCredential itemKind = iota
+	kindSink
+	kindHook
+)
+
+// phase is where an item is.
+type phase uint8
+
+const (
+	idle    phase = iota // nothing to do before an event
+	timed                // in the queue's heap, due at a time
+	ready                // in its lane, to be worked on as soon as there is room
+	running              // a worker has it; one at a time
+)
+
+// item is one address in memory: what scheduling and the index need, and no
+// secret. A hundred thousand credentials and as many sinks are held at once,
+// so what few items have sits in extra.
+type item struct {
+	addr  string
+	cfg   *spec.Config // the configuration that declares it (for a held change: that declared it); nil: none does
+	lane  *lane
+	users []*item // the sinks and credentials that name it
+	uses  []*item // the credentials that it names
+	holds []uint64
+	x     *extra
+	place string // of a sink: where it is
+	path  string // of a sink: the file that is watched; "" for none
+
+	due     int64 // unix nanoseconds; 0: none
+	urgency int64 // order within a lane: soonest expiry first
+	gen     uint64
+	expires int64 // unix nanoseconds; 0: none
+	pos     int32 // place in the heap or lane that it is in
+	kind    itemKind
+	phase   phase
+	again   bool  // something happened while it was running
+	stored  bool  // the state has a record of it
+	gone    bool  // not declared by the configuration in force
+	retires bool  // has old grants that wait for sinks
+	looked  bool  // was worked on since the start
+	first   bool  // belongs to the first pass and was not worked on yet
+	counted uint8 // the state under which it is counted; 0: not counted
+}
+
+// extra is what few items have at a time.
+type extra struct {
+	standing *Standing // nil: ready
+	orders   []*waiter
+	pending  map[string]bool // of a hook: the sinks that changed
+	failures int             // of a hook: in a row
+	guarded  string          // the guard's reason, "" when nothing is held
+	allowed  bool            // the guard has let its destructive step go ahead
+	quiet    time.Time       // when its removal may act
+}
+
+func (it *item) ext() *extra {
+	if it.x == nil {
+		it.x = &extra{}
+	}
+	return it.x
+}
+
+// Standing is how an address does, in words, when it is not simply ready.
+type Standing struct {
+	State State
+	Since time.Time
+	Why   string
+	Next  string // what happens next
+	Mend  string // the one command that mends it
+}
+
+// waiter is an order and who waits for it.
+type waiter struct {
+	order Order
+	login *LoginCode
+	done  chan error // buffered; receives exactly one result
+}
+
+func (w *waiter) finish(err error) {
+	if w != nil {
+		select {
+		case w.done <- err:
+		default:
+		}
+	}
+}
+
+// holdsOf is the generation of credential c that sink it holds.
+func (it *item) holdsOf(c *item) uint64 {
+	for i, u := range it.uses {
+		if u == c && i < len(it.holds) {
+			return it.holds[i]
+		}
+	}
+	return 0
+}

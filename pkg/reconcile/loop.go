@@ -1,0 +1,562 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"tokend/pkg/hooks"
+	"tokend/pkg/sinks"
+	"tokend/pkg/sources"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// Options of a Loop. All fields but Logger and Now are required.
+type Options struct {
+	Store     state.Store
+	Providers Providers
+	Sources   map[string]sources.Source
+	Sinks     map[string]sinks.Sink
+	Hooks     map[string]hooks.Hook
+	// HookDebounce is how long a hook waits for more sinks to change.
+	HookDebounce func(args spec.Values) time.Duration
+	// LoadSnapshot reads a configuration back from what Snapshot wrote.
+	LoadSnapshot func([]byte) (*spec.Config, error)
+	// Snapshot packs what a configuration was read from.
+	Snapshot func(*spec.Config) ([]byte, error)
+	Host     string // spreads schedules over hosts
+	Logger   *slog.Logger
+	Now      func() time.Time
+	// Observe, when set, is told of every finished call; for metrics.
+	Observe func(Event)
+	// PathsChanged, when set, is told of files that are to be watched from now
+	// on, and of those that are not any more. It must not block.
+	PathsChanged func(add, remove []string)
+	// Paused keeps the loop from doing anything until Resume, so that a plan
+	// can be shown first.
+	Paused bool
+}
+
+// Event is one finished piece of work, for metrics.
+type Event struct {
+	Address string
+	Type    string
+	Op      string
+	Class   string // "ok" or a class of failure
+	Took    time.Duration
+}
+
+// ErrClosed is returned to whoever asks a loop that has ended.
+var ErrClosed = errors.New("the reconcile loop has ended")
+
+// Loop reconciles. One goroutine (Run's) owns the queue and the items; workers
+// do the work of one address at a time and hand their results back.
+type Loop struct {
+	o   Options
+	w   *worker
+	log *slog.Logger
+
+	calls   chan func()
+	results chan result
+	ended   chan struct{}
+	setting sync.Mutex // one Set, Approve or judgement at a time
+
+	// Owned by Run's goroutine.
+	items     map[string]*item
+	q         *queue
+	cfg       *spec.Config
+	held      *HeldChange
+	guard     guardLog
+	changed   time.Time // when the configuration in force was set
+	rejudging bool
+	stopping  bool
+	paused    bool
+	byPath    map[string]watched
+	byPlace   map[string]*item
+	tally     [len(states)]int
+	firstLeft int // items of the first pass that were not worked on yet
+	running   int
+
+	config   atomic.Pointer[spec.Config] // cfg, for readers outside
+	progress atomic.Int64                // unix nanoseconds of the last turn, for the watchdog
+	wg       sync.WaitGroup
+}
+
+// New makes a loop over a store and takes over what the store knows. Run has
+// to be called for anything to happen.
+func New(ctx context.Context, o Options) (*Loop, error) {
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	l := &Loop{
+		o: o, log: o.Logger, items: map[string]*item{}, q: newQueue(),
+		byPath: map[string]watched{}, byPlace: map[string]*item{},
+		calls: make(chan func()), results: make(chan result, 1024), ended: make(chan struct{}),
+	}
+	l.w, l.paused = newWorker(o, &l.config), o.Paused
+	if err := l.restore(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// restore reads the heads of all records. Until a configuration is set nothing
+// is declared and nothing happens.
+func (l *Loop) restore(ctx context.Context) error {
+	b, err := l.o.Store.Meta(ctx, metaGuardLog)
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return fmt.Errorf("reading the guard's log: %w", err)
+	}
+	if l.guard, err = readGuardLog(b); err != nil {
+		return err
+	}
+	return l.o.Store.Heads(ctx, func(h state.Head) error {
+		kind := kindCredential
+		if h.Kind == state.KindSink {
+			kind = kindSink
+		}
+		it := l.item(h.Address, kind)
+		it.stored, it.gone = true, true
+		it.takeHead(h)
+		return nil
+	})
+}
+
+func (it *item) takeHead(h state.Head) {
+	it.gen = h.Generation
+	it.expires = nanos(h.ExpiresAt)
+	it.due = nanos(h.Due)
+	it.retires = h.Flags&state.FlagRetiring != 0
+}
+
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromNanos(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n)
+}
+
+func (l *Loop) item(addr string, kind itemKind) *item {
+	it, ok := l.items[addr]
+	if !ok {
+		it = &item{addr: addr, kind: kind, lane: l.q.lane(localLane)}
+		l.items[addr] = it
+	}
+	return it
+}
+
+// Run works until ctx ends, then lets what is under way come to its end, and
+// returns once nothing runs any more. It is called once.
+func (l *Loop) Run(ctx context.Context) error {
+	defer close(l.ended)
+	work, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	timer := time.NewTimer(maxSleep)
+	defer timer.Stop()
+	done := ctx.Done()
+	for {
+		l.progress.Store(l.o.Now().UnixNano())
+		if l.stopping && l.running == 0 {
+			return nil
+		}
+		sleep := maxSleep
+		if !l.stopping && !l.paused {
+			sleep = l.q.advance(l.o.Now())
+			l.dispatch(work)
+		}
+		timer.Reset(max(sleep, 0))
+		select {
+		case f := <-l.calls:
+			f()
+		case r := <-l.results:
+			l.finish(r)
+			l.drain()
+		case <-timer.C:
+		case <-done:
+			done = nil
+			l.stopping = true
+			l.w.stop()
+			l.log.Info("stopping: letting work under way come to its end", "running", l.running)
+		}
+	}
+}
+
+// Resume lets a loop that was made paused begin.
+func (l *Loop) Resume(ctx context.Context) error { return l.do(ctx, func() { l.paused = false }) }
+
+// drain takes the results that are there without waiting for more.
+func (l *Loop) drain() {
+	for {
+		select {
+		case r := <-l.results:
+			l.finish(r)
+		default:
+			return
+		}
+	}
+}
+
+// dispatch starts workers for what is ready.
+func (l *Loop) dispatch(ctx context.Context) {
+	for it := l.q.next(); it != nil; it = l.q.next() {
+		j := l.job(it)
+		l.running++
+		l.wg.Add(1)
+		go func() {
+			defer l.wg.Done()
+			l.results <- l.guarded(ctx, j)
+		}()
+	}
+}
+
+// guarded works on one job and turns a panic into a failure of that job alone.
+func (l *Loop) guarded(ctx context.Context, j job) (r result) {
+	defer func() {
+		if p := recover(); p != nil {
+			// The panic's value may hold anything, so only its type is told.
+			l.log.Error("working on an address panicked; it is put aside for a while", "address", j.addr, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
+			r = result{item: j.item, lane: j.lane, next: j.now.Add(5 * time.Minute),
+				standing: &Standing{State: Failing, Why: "a defect in tokend: see the log", Mend: "tokend retry " + shellAddress(j.addr)}}
+			j.order.finish(errors.New("a defect in tokend stopped this: see the log"))
+		}
+	}()
+	return l.w.work(ctx, j)
+}
+
+// do runs f in Run's goroutine and waits for it.
+func (l *Loop) do(ctx context.Context, f func()) error {
+	done := make(chan struct{})
+	select {
+	case l.calls <- func() { f(); close(done) }:
+		<-done
+		return nil
+	case <-l.ended:
+		return ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// job is what a worker is told of one address: a copy, since the item belongs
+// to the loop.
+type job struct {
+	item *item
+	lane *lane
+	addr string
+	kind itemKind
+	now  time.Time
+
+	cfg      *spec.Config // that declares it; nil when none does
+	last     *spec.Config // that declared it last, when it is gone
+	stored   bool
+	guarded  string
+	allowed  bool
+	quiet    time.Time
+	order    *waiter
+	holding  []string // sinks that hold an older token (of a gone one: any)
+	waiting  bool     // sinks exist whose holdings are not known yet
+	claimed  bool
+	holds    map[string]uint64
+	uses     []string
+	pending  []string      // of a hook
+	failures int           // of a hook, in a row
+	first    bool          // first look since the start
+	calls    chan struct{} // the lane's requests in flight
+	bucket   *rate.Limiter // the lane's rate limit; nil: none
+	readOnly bool          // a plan: nothing may be changed
+}
+
+func (l *Loop) job(it *item) job {
+	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, bucket: it.lane.bucket}
+	j.cfg = l.configOf(it)
+	if it.gone {
+		j.last = it.cfg
+	}
+	if it.x != nil {
+		j.guarded, j.allowed, j.quiet = it.x.guarded, it.x.allowed, it.x.quiet
+		if len(it.x.orders) > 0 {
+			j.order = it.x.orders[0]
+		}
+		for s := range it.x.pending {
+			j.pending = append(j.pending, s)
+		}
+		j.failures = it.x.failures
+		if it.gone && it.kind == kindSink {
+			j.claimed = l.claimed(it)
+		}
+	}
+	switch it.kind {
+	case kindCredential:
+		if it.retires || it.gone {
+			j.holding, j.waiting = holding(it)
+		}
+	case kindSink:
+		j.holds = map[string]uint64{}
+		for i, u := range it.uses {
+			j.uses = append(j.uses, u.addr)
+			if i < len(it.holds) {
+				j.holds[u.addr] = it.holds[i]
+			}
+		}
+	}
+	return j
+}
+
+// configOf is the configuration that declares an item, or nil. What the guard
+// holds lives on as the configuration before declared it.
+func (l *Loop) configOf(it *item) *spec.Config {
+	switch {
+	case it.x != nil && it.x.guarded != "" && it.cfg != nil:
+		return it.cfg
+	case it.gone:
+		return nil
+	}
+	return l.cfg
+}
+
+// holding lists the sinks that hold an older token of a credential than the
+// one in force (any token of it, when it is gone), and says whether there are
+// sinks of which that is not known yet.
+func holding(c *item) (names []string, unknown bool) {
+	for _, s := range c.users {
+		if s.kind != kindSink {
+			continue
+		}
+		h := s.holdsOf(c)
+		switch {
+		case !s.looked && s.stored:
+			unknown = true
+		case h > 0 && (c.gone || h < c.gen):
+			names = append(names, s.addr)
+		}
+	}
+	return names, unknown
+}
+
+// claimed says whether a declared sink has the place of a gone one.
+func (l *Loop) claimed(gone *item) bool {
+	it, ok := l.byPlace[gone.place]
+	return ok && gone.place != "" && it != gone && !it.gone
+}
+
+// result is what a worker found and did.
+type result struct {
+	item *item
+	lane *lane // that it was taken from
+
+	next     time.Time
+	standing *Standing
+	record   bool // credential or sink: gen, expires, retires, stored below are set
+	stored   bool
+	gen      uint64
+	expires  time.Time
+	retires  bool
+	drop     bool // nothing is left of it
+	relane   bool // it belongs into the lane of this name
+	laneName string
+	holds    map[string]uint64 // of a sink: what its place holds now; nil: unchanged
+	place    string
+	path     string   // the file to watch
+	stamp    stamp    // of that file, as it was left
+	hooks    []string // to be run, since the sink changed
+	ran      []string // of a hook: the sinks whose change it has answered
+	failed   bool     // of a hook
+	failures int      // of a hook, in a row
+	again    bool     // look at once: one step of several is done
+	order    *waiter  // that was carried out (or refused)
+	unjudged bool     // a destructive step that the guard has not seen
+	began    begun    // destructive steps that were begun
+	limits   *spec.RateLimit
+}
+
+// finish takes a worker's result over.
+func (l *Loop) finish(r result) {
+	it := r.item
+	l.running--
+	l.q.finished(it, r.lane)
+	it.looked = true
+	if it.first && !r.relane {
+		it.first = false
+		l.firstLeft--
+	}
+	defer func() {
+		if _, ok := l.items[it.addr]; ok {
+			l.recount(it)
+		}
+	}()
+	if r.relane {
+		it.lane = l.q.lane(r.laneName)
+		if r.limits != nil {
+			it.lane.setLimit(*r.limits)
+		}
+	}
+	newer := r.record && r.gen > it.gen
+	if r.record {
+		it.gen, it.expires, it.retires, it.stored = r.gen, nanos(r.expires), r.retires, r.stored
+	}
+	l.stand(it, r.standing)
+	l.takeOrder(it, r.order)
+	l.takeSink(it, r)
+	if it.kind == kindHook {
+		l.takeHook(it, r)
+	}
+	if newer {
+		l.wakeUsers(it)
+	}
+	if r.began != (begun{}) {
+		l.began(r.began)
+	}
+	switch {
+	case r.drop && it.gone:
+		l.forget(it)
+		it.counted = l.uncount(it)
+		return
+	case r.unjudged:
+		l.rejudge()
+		return
+	case r.again || it.again || (it.x != nil && len(it.x.orders) > 0):
+		it.again = false
+		l.q.now(it)
+		return
+	}
+	l.q.at(it, r.next)
+}
+
+// stand takes over how an address does.
+func (l *Loop) stand(it *item, s *Standing) {
+	if s == nil || s.State == Ready {
+		if it.x != nil {
+			it.x.standing = nil
+		}
+		return
+	}
+	x := it.ext()
+	s.Since = l.o.Now()
+	if old := x.standing; old != nil && old.State == s.State {
+		s.Since = old.Since
+	}
+	x.standing = s
+}
+
+func (l *Loop) takeOrder(it *item, done *waiter) {
+	if done == nil || it.x == nil {
+		return
+	}
+	for i, w := range it.x.orders {
+		if w == done {
+			it.x.orders = append(it.x.orders[:i:i], it.x.orders[i+1:]...)
+			return
+		}
+	}
+}
+
+// takeSink takes over what a sink's place holds now and whom that concerns.
+func (l *Loop) takeSink(it *item, r result) {
+	if it.kind != kindSink {
+		return
+	}
+	l.place(it, r)
+	if r.holds != nil || r.drop {
+		l.hold(it, r.holds)
+	}
+	for _, h := range r.hooks {
+		l.notify(h, it.addr)
+	}
+}
+
+// hold records what a sink's place holds, drops what it neither names nor
+// holds any more, and wakes the credentials that wait for it.
+func (l *Loop) hold(it *item, holds map[string]uint64) {
+	named := map[string]bool{}
+	if cfg := l.configOf(it); cfg != nil {
+		if s, err := cfg.Sink(spec.Address(it.addr)); err == nil {
+			for _, u := range s.Uses {
+				named[string(u)] = true
+			}
+		}
+	}
+	var uses []*item
+	var gens []uint64
+	for _, u := range it.uses {
+		if named[u.addr] || holds[u.addr] > 0 {
+			uses, gens = append(uses, u), append(gens, holds[u.addr])
+		} else {
+			u.users = without(u.users, it)
+		}
+		if u.retires || u.gone {
+			l.wake(u)
+		}
+	}
+	it.uses, it.holds = uses, gens
+}
+
+func without(list []*item, it *item) []*item {
+	for i, x := range list {
+		if x == it {
+			return append(list[:i:i], list[i+1:]...)
+		}
+	}
+	return list
+}
+
+// wakeUsers has everything looked at that names a credential whose token
+// changed: that, and nothing else.
+func (l *Loop) wakeUsers(c *item) {
+	for _, u := range c.users {
+		l.wake(u)
+	}
+}
+
+// wake has an item looked at now.
+func (l *Loop) wake(it *item) {
+	if it.phase == running {
+		it.again = true
+		return
+	}
+	l.q.now(it)
+}
+
+// forget removes an item of which nothing is left.
+func (l *Loop) forget(it *item) {
+	l.q.remove(it)
+	for _, u := range it.uses {
+		u.users = without(u.users, it)
+		if u.gone || u.retires {
+			l.wake(u)
+		}
+	}
+	if it.x != nil {
+		for _, w := range it.x.orders {
+			w.finish(nil)
+		}
+	}
+	if it.first {
+		l.firstLeft--
+	}
+	l.unplace(it)
+	delete(l.items, it.addr)
+}
+
+// Progress is when the loop last took a turn; a watchdog is fed by it.
+func (l *Loop) Progress() time.Time { return fromNanos(l.progress.Load()) }
+
+// Config is the configuration in force; nil before the first Set.
+func (l *Loop) Config() *spec.Config { return l.config.Load() }

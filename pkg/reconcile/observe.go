@@ -1,0 +1,273 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// observed is what one look at a credential found.
+type observed struct {
+	in     Input
+	scope  spec.Scope
+	digest [16]byte
+	// ep is the endpoint that the configuration wants it from; nil when it is
+	// not declared.
+	ep *openEndpoint
+	// held is the endpoint that issued the token in force.
+	held *openEndpoint
+	// hashes are those of the inputs that the configuration gives and that are
+	// known without reading a secret.
+	hashes map[string]string
+}
+
+// observe gathers what deciding about a credential needs: its record, what the
+// configuration says, what its sinks hold. It changes nothing.
+func (w *worker) observe(ctx context.Context, j job) (observed, error) {
+	ob := observed{in: Input{
+		Now: j.now, Address: j.addr, Spread: fraction(j.addr, w.o.Host),
+		Guarded: j.guarded, Quiet: j.quiet, Holding: j.holding, Unknown: j.waiting,
+	}}
+	in := &ob.in
+	if j.order != nil {
+		in.Order = j.order.order
+	}
+	rec, intent, err := w.store.Credential(ctx, j.addr)
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return ob, fmt.Errorf("reading the record of %s: %w", j.addr, err)
+	}
+	rec.Head.Address, rec.Head.Kind = j.addr, state.KindCredential
+	in.Record, in.Intent = rec, intent
+	if j.cfg != nil {
+		if err := w.observeWanted(ctx, j, &ob); err != nil {
+			return ob, err
+		}
+	}
+	if err := w.observeHeld(ctx, &ob); err != nil {
+		return ob, err
+	}
+	if in.Intent != nil {
+		in.SinceIntent, in.SinceIntentOK = elapsed(in.Intent)
+	}
+	return ob, nil
+}
+
+// observeWanted adds what the configuration says of it.
+func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
+	in := &ob.in
+	addr := spec.Address(j.addr)
+	want, err := j.cfg.Credential(addr)
+	if err != nil {
+		return err
+	}
+	in.Declared, in.Want = true, want
+	ob.scope = w.scope(ctx, j.cfg)
+	ob.digest, _ = j.cfg.Digest(addr)
+	if ob.ep, err = w.endpoints.configured(ctx, j.cfg, want.Provider, ob.scope); err != nil {
+		return err
+	}
+	in.Traits = traitsOf(ob.ep.ep, want.Grant.Name)
+	in.Record.Lifecycle = lifecycleOf(want.Lifecycle)
+	if f := in.Record.Failure; f != nil && len(f.InputHash) > 0 {
+		in.Fresh = w.inputsChanged(j, ob, f.InputHash)
+	}
+	g := in.Record.Grant
+	if g == nil || (in.Record.Head.Digest == ob.digest && !in.Traits.Static) {
+		return nil
+	}
+	if ob.hashes, err = w.hashInputs(j, ob, in.Traits.Static); err != nil {
+		return err
+	}
+	in.WantsNew = changedInputs(g, want, ob.hashes, in.Traits.Static)
+	return w.observeOrigins(j, ob, g)
+}
+
+// observeOrigins notices that the wanted grant would be asked from another
+// address than the one that issued the token in force.
+func (w *worker) observeOrigins(j job, ob *observed, g *state.Grant) error {
+	if len(g.Origins) == 0 {
+		return nil
+	}
+	want := ob.in.Want
+	inputs, err := j.cfg.Inputs(spec.Address(j.addr), known(want), spec.Scope{})
+	if err != nil {
+		return err
+	}
+	origins, err := ob.ep.ep.Origins(want.Grant.Name, inputs)
+	if err != nil {
+		return fmt.Errorf("reading the addresses that %s asks: %w", j.addr, err)
+	}
+	sort.Strings(origins)
+	if !slices.Equal(origins, g.Origins) {
+		ob.in.Origins = fmt.Sprintf("its API's address changed from %s to %s", strings.Join(g.Origins, ", "), strings.Join(origins, ", "))
+	}
+	return nil
+}
+
+// known are the inputs whose value needs neither a secret nor another
+// credential.
+func known(c *spec.Credential) []string {
+	names := []string{}
+	for _, in := range c.Inputs {
+		if !in.Deferred {
+			names = append(names, in.Name)
+		}
+	}
+	return names
+}
+
+// observeHeld adds what is known of the endpoints that issued what is held.
+func (w *worker) observeHeld(ctx context.Context, ob *observed) error {
+	in := &ob.in
+	if g := in.Record.Grant; g != nil {
+		held, err := w.endpointOf(ctx, ob, g)
+		if err != nil {
+			return err
+		}
+		ob.held, in.Held = held, traitsOf(held.ep, g.GrantType)
+	}
+	for i := range in.Record.Retiring {
+		g := &in.Record.Retiring[i]
+		held, err := w.endpointOf(ctx, ob, g)
+		if err != nil {
+			return err
+		}
+		in.RetiredTraits = append(in.RetiredTraits, traitsOf(held.ep, g.GrantType))
+	}
+	return nil
+}
+
+// endpointOf is the endpoint to ask about a grant: the configured one while it
+// asks the same addresses (so that a mended provider type applies), else the
+// one that issued it, which the state keeps.
+func (w *worker) endpointOf(ctx context.Context, ob *observed, g *state.Grant) (*openEndpoint, error) {
+	if ob.ep != nil && ob.in.Want != nil && ob.in.Want.Type.Name == g.Type && ob.in.Origins == "" && ob.in.Want.Grant.Name == g.GrantType {
+		return ob.ep, nil
+	}
+	return w.endpoints.recorded(ctx, g.Endpoint)
+}
+
+func traitsOf(ep Endpoint, grant string) Traits {
+	t := ep.Traits(grant)
+	return Traits{
+		Interactive: t.Interactive, Static: t.Static, Lockout: t.Lockout, HasRefresh: t.HasRefresh, HasRevoke: t.HasRevoke,
+		RevokeOn: t.RevokeOn, RevokeNeeds: t.RevokeNeeds, RevokeNamesAccess: t.RevokeNamesAccess, Rotates: t.Rotates, ReplayWindow: t.ReplayWindow,
+		InvalidatesAccessToken: t.InvalidatesAccessToken, Session: t.Session,
+	}
+}
+
+func lifecycleOf(l spec.Lifecycle) state.Lifecycle {
+	return state.Lifecycle{OnRemove: l.OnRemove, PreventDestroy: l.PreventDestroy, Overlap: l.Overlap, MaxOverlap: l.MaxOverlap, RevokeOnShutdown: l.RevokeOnShutdown}
+}
+
+// hashInputs hashes what the configuration gives, keyed by the state: with
+// secrets only when all is set, since they have to be read.
+func (w *worker) hashInputs(j job, ob *observed, all bool) (map[string]string, error) {
+	want := ob.in.Want
+	names := []string{}
+	scope := spec.Scope{}
+	for _, in := range want.Inputs {
+		if in.Given && (all || !in.Deferred) {
+			names = append(names, in.Name)
+		}
+	}
+	if all {
+		scope = ob.scope
+	}
+	values, err := j.cfg.Inputs(spec.Address(j.addr), names, scope)
+	if err != nil {
+		return nil, err
+	}
+	return w.hashValues(want, names, values)
+}
+
+func (w *worker) hashValues(want *spec.Credential, names []string, values spec.Values) (map[string]string, error) {
+	out := make(map[string]string, len(names)+2)
+	for _, n := range names {
+		b, err := values.Canonical(n)
+		if err != nil {
+			return nil, err
+		}
+		out[n] = w.store.Hash("input:"+n, b)
+	}
+	if want.Scopes != nil {
+		out["scopes"] = w.store.Hash("input:scopes", []byte(strings.Join(want.Scopes, "\x00")))
+	}
+	return out, nil
+}
+
+// changedInputs names what a grant was obtained with and the configuration
+// says differently now, of that which calls for a new grant.
+func changedInputs(g *state.Grant, want *spec.Credential, hashes map[string]string, static bool) []string {
+	if g.GrantType != want.Grant.Name {
+		return []string{"grant"}
+	}
+	var names []string
+	for _, in := range want.Inputs {
+		if !static && (in.Deferred || in.OnChange != spec.OnChangeReplace) {
+			continue
+		}
+		if hashes[in.Name] != g.InputHashes[in.Name] {
+			names = append(names, in.Name)
+		}
+	}
+	if hashes["scopes"] != g.InputHashes["scopes"] {
+		names = append(names, "scopes")
+	}
+	return names
+}
+
+// inputsChanged says whether inputs that a provider refused are other ones
+// now. An input that cannot be read is no change.
+func (w *worker) inputsChanged(j job, ob *observed, refused map[string]string) bool {
+	names := []string{}
+	for _, in := range ob.in.Want.Inputs {
+		if in.Given {
+			names = append(names, in.Name)
+		}
+	}
+	values, err := j.cfg.Inputs(spec.Address(j.addr), names, ob.scope)
+	if err != nil {
+		return false
+	}
+	now, err := w.hashValues(ob.in.Want, names, values)
+	if err != nil {
+		return false
+	}
+	for n, h := range now {
+		if refused[n] != h {
+			return true
+		}
+	}
+	return len(now) != len(refused)
+}
+
+// tokenOf is a grant as an endpoint reads it.
+func tokenOf(g *state.Grant) (providers.Token, error) {
+	out, err := spec.OpenValues(g.Outputs)
+	if err != nil {
+		return providers.Token{}, err
+	}
+	return providers.Token{
+		AccessToken: g.AccessToken, RefreshToken: g.RefreshToken, TokenType: g.TokenType, HeaderName: g.HeaderName, Header: g.Header,
+		Scopes: g.Scopes, ExpiresAt: g.ExpiresAt, RefreshUntil: g.RefreshUntil, Outputs: out,
+	}, nil
+}
+
+// elapsed is the time since an intent was journalled by the clock that runs
+// since the boot, which nobody can step; ok is false after a reboot.
+func elapsed(i *state.Intent) (time.Duration, bool) {
+	boot, up := uptime()
+	if boot == "" || boot != i.Boot {
+		return 0, false
+	}
+	return up - i.Monotonic, true
+}

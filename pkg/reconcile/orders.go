@@ -1,0 +1,250 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/agext/levenshtein"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// NotFoundError: there is no such address.
+type NotFoundError struct {
+	Address string
+	Near    string // a known address that is close; "" for none
+}
+
+func (e *NotFoundError) Error() string {
+	if e.Near != "" {
+		return fmt.Sprintf("there is no %s; did you mean %s?", e.Address, spec.Address(e.Near).Short())
+	}
+	return "there is no " + e.Address
+}
+
+// Do gives an order and waits until it was carried out or refused.
+func (l *Loop) Do(ctx context.Context, addr string, o Order) error {
+	return l.order(ctx, addr, &waiter{order: o, done: make(chan error, 1)})
+}
+
+// Login hands a completed login over and waits for its exchange.
+func (l *Loop) Login(ctx context.Context, addr string, code LoginCode) error {
+	return l.order(ctx, addr, &waiter{order: Order{Kind: OrderLogin}, login: &code, done: make(chan error, 1)})
+}
+
+func (l *Loop) order(ctx context.Context, addr string, w *waiter) error {
+	var missing error
+	err := l.do(ctx, func() {
+		it, ok := l.items[addr]
+		if !ok {
+			missing = &NotFoundError{Address: addr, Near: l.near(addr)}
+			return
+		}
+		if l.stopping {
+			missing = errStopping
+			return
+		}
+		it.ext().orders = append(it.x.orders, w)
+		l.wake(it)
+	})
+	if err != nil || missing != nil {
+		return errors.Join(err, missing)
+	}
+	select {
+	case err := <-w.done:
+		return err
+	case <-ctx.Done():
+		_ = l.do(context.WithoutCancel(ctx), func() {
+			if it, ok := l.items[addr]; ok {
+				l.takeOrder(it, w)
+			}
+		})
+		return ctx.Err()
+	case <-l.ended:
+		return ErrClosed
+	}
+}
+
+// near is the known address that is closest to one that is not known.
+func (l *Loop) near(addr string) string {
+	const far = 6
+	best, at := "", far
+	for a := range l.items {
+		if len(l.items) > 10000 {
+			break
+		}
+		if d := levenshtein.Distance(a, addr, nil); d < at {
+			best, at = a, d
+		}
+	}
+	return best
+}
+
+// Attributes gives what a credential's token is, refreshing it once first when
+// less than minValid is left of it.
+func (l *Loop) Attributes(ctx context.Context, addr string, minValid time.Duration) (spec.Attributes, error) {
+	at, err := l.w.attributes(ctx, spec.Address(addr))
+	short := err == nil && !at.ExpiresAt.IsZero() && at.ExpiresAt.Sub(l.o.Now()) < minValid
+	if err == nil && !short {
+		return at, nil
+	}
+	if err != nil && !errors.Is(err, errNoToken) {
+		return at, err
+	}
+	if derr := l.Do(ctx, addr, Order{Kind: OrderRefresh}); derr != nil {
+		if short && l.o.Now().Before(at.ExpiresAt) {
+			return at, fmt.Errorf("less than %s is left of the token of %s and refreshing it failed: %w", minValid, spec.Address(addr).Short(), derr)
+		}
+		return at, derr
+	}
+	return l.w.attributes(ctx, spec.Address(addr))
+}
+
+// LoginCall is what a login of a credential begins with: its endpoint, its
+// grant, its inputs.
+func (l *Loop) LoginCall(ctx context.Context, addr string) (Endpoint, providers.Call, *spec.Credential, error) {
+	cfg := l.config.Load()
+	if cfg == nil {
+		return nil, providers.Call{}, nil, errors.New("no configuration is in force")
+	}
+	want, err := cfg.Credential(spec.Address(addr))
+	if err != nil {
+		return nil, providers.Call{}, nil, err
+	}
+	scope := l.w.scope(ctx, cfg)
+	ep, err := l.w.endpoints.configured(ctx, cfg, want.Provider, scope)
+	if err != nil {
+		return nil, providers.Call{}, nil, err
+	}
+	inputs, err := cfg.Inputs(spec.Address(addr), nil, scope)
+	if err != nil {
+		return nil, providers.Call{}, nil, err
+	}
+	c := providers.Call{Op: providers.OpExchange, Grant: want.Grant.Name, Inputs: inputs, Scopes: want.Scopes, DefaultLifetime: want.DefaultLifetime, Now: l.o.Now()}
+	if !want.RedirectURIOmitted {
+		c.Flow.RedirectURI = want.RedirectURI
+	}
+	return ep.ep, c, want, nil
+}
+
+// Touched says that files changed which secrets are read from, or that sinks
+// wrote: what depends on them is looked at. Paths that nothing depends on are
+// ignored; nil means that anything may have changed.
+func (l *Loop) Touched(ctx context.Context, sinkPaths []string, secretsChanged bool) error {
+	if secretsChanged {
+		l.w.secrets.forget()
+		l.w.endpoints.forget()
+	}
+	known := make([]watched, len(sinkPaths))
+	err := l.do(ctx, func() {
+		if secretsChanged {
+			l.wakeSecretUsers()
+		}
+		for i, p := range sinkPaths {
+			known[i] = l.byPath[p]
+		}
+	})
+	if err != nil {
+		return err
+	}
+	var changed []*item
+	for i, p := range sinkPaths {
+		// What we wrote ourselves is as we left it.
+		if k := known[i]; k.it != nil && stampOf(p) != k.stamp {
+			changed = append(changed, k.it)
+		}
+	}
+	if len(changed) == 0 {
+		return nil
+	}
+	return l.do(ctx, func() {
+		for _, it := range changed {
+			if l.items[it.addr] == it {
+				l.wake(it)
+			}
+		}
+	})
+}
+
+// wakeSecretUsers has everything looked at that names a secret.
+func (l *Loop) wakeSecretUsers() {
+	if l.cfg == nil {
+		return
+	}
+	for _, it := range l.items {
+		if it.gone || it.kind == kindHook {
+			continue
+		}
+		if l.namesSecret(it) {
+			l.wake(it)
+		}
+	}
+}
+
+func (l *Loop) namesSecret(it *item) bool {
+	var uses []spec.Address
+	if it.kind == kindSink {
+		if s, err := l.cfg.Sink(spec.Address(it.addr)); err == nil {
+			uses = s.Uses
+		}
+	} else if c, err := l.cfg.Credential(spec.Address(it.addr)); err == nil {
+		uses = c.Uses
+	}
+	for _, u := range uses {
+		if u.Kind() == "secret" {
+			return true
+		}
+	}
+	return false
+}
+
+// SinkPaths are the files to watch for what somebody else does to them.
+func (l *Loop) SinkPaths(ctx context.Context) ([]string, error) {
+	var paths []string
+	err := l.do(ctx, func() {
+		for p := range l.byPath {
+			paths = append(paths, p)
+		}
+	})
+	return paths, err
+}
+
+// SecretPaths are the files that secrets of the configuration are read from.
+func (l *Loop) SecretPaths(cfg *spec.Config) []string {
+	var paths []string
+	for _, a := range cfg.Secrets() {
+		b, err := cfg.Secret(a, spec.Scope{})
+		if err != nil {
+			continue
+		}
+		if k, ok := l.o.Sources[b.Kind]; ok && b.Args.Known() {
+			paths = append(paths, k.Paths(b.Args)...)
+		}
+	}
+	return paths
+}
+
+// Forget deletes a record without revoking anything: `tokend state rm`.
+func (l *Loop) Forget(ctx context.Context, addr string) error {
+	var missing error
+	err := l.do(ctx, func() {
+		it, ok := l.items[addr]
+		switch {
+		case !ok || !it.stored:
+			missing = &NotFoundError{Address: addr, Near: l.near(addr)}
+		case it.phase == running:
+			missing = fmt.Errorf("%s is being worked on: try again", addr)
+		default:
+			missing = l.o.Store.Commit(ctx, state.Change{Delete: addr})
+			if missing == nil {
+				it.stored, it.gen, it.expires, it.retires = false, 0, 0, false
+				l.wake(it)
+			}
+		}
+	})
+	return errors.Join(err, missing)
+}

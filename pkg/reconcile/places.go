@@ -1,0 +1,98 @@
+package reconcile
+
+import (
+	"golang.org/x/sys/unix"
+)
+
+// stamp tells a file from the same file after somebody touched it: every
+// change of content, mode or owner changes the inode's change time, and a
+// replacement the inode. It lets the events of our own writes go by without a
+// second look.
+type stamp struct {
+	ino   uint64
+	ctime int64
+}
+
+// stampOf reads a file's stamp; the zero stamp when there is no such file.
+func stampOf(path string) stamp {
+	var st unix.Stat_t
+	if path == "" || unix.Lstat(path, &st) != nil {
+		return stamp{}
+	}
+	return stamp{ino: st.Ino, ctime: st.Ctim.Nano()}
+}
+
+// watched is a file that a sink wrote.
+type watched struct {
+	it    *item
+	stamp stamp
+}
+
+// place takes over where a sink is.
+func (l *Loop) place(it *item, r result) {
+	if r.place != "" && r.place != it.place {
+		if l.byPlace[it.place] == it {
+			delete(l.byPlace, it.place)
+		}
+		it.place = r.place
+	}
+	if it.place != "" && (!it.gone || l.byPlace[it.place] == nil) {
+		l.byPlace[it.place] = it
+	}
+	if r.path == "" {
+		return
+	}
+	if it.path != r.path {
+		l.unwatch(it)
+		it.path = r.path
+		if l.o.PathsChanged != nil {
+			l.o.PathsChanged([]string{it.path}, nil)
+		}
+	}
+	l.byPath[it.path] = watched{it: it, stamp: r.stamp}
+}
+
+func (l *Loop) unwatch(it *item) {
+	if it.path == "" || l.byPath[it.path].it != it {
+		return
+	}
+	delete(l.byPath, it.path)
+	if l.o.PathsChanged != nil {
+		l.o.PathsChanged(nil, []string{it.path})
+	}
+}
+
+func (l *Loop) unplace(it *item) {
+	l.unwatch(it)
+	if l.byPlace[it.place] == it {
+		delete(l.byPlace, it.place)
+	}
+}
+
+// states are all, in the order in which they are counted; index 0 is for what
+// is not counted.
+var states = [...]State{"", Ready, Pending, Waiting, Failing, Stopped, NeedsLogin, Indeterminate, Unread, Held, Removing}
+
+// recount keeps the counts by state up to date, so that saying how everything
+// does costs nothing for each address.
+func (l *Loop) recount(it *item) {
+	is := uint8(0)
+	s := l.stateOf(it)
+	if it.kind != kindHook || s != Ready {
+		for i, x := range states {
+			if x == s {
+				is = uint8(i)
+			}
+		}
+	}
+	if is != it.counted {
+		l.uncount(it)
+		l.tally[is]++
+		it.counted = is
+	}
+}
+
+func (l *Loop) uncount(it *item) uint8 {
+	l.tally[it.counted]--
+	return 0
+}

@@ -1,0 +1,213 @@
+package reconcile
+
+import (
+	"container/heap"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"tokend/pkg/spec"
+)
+
+// queue says what is to be worked on next. Items wait in one heap for their
+// time; when it has come they go to the lane of what they ask (a provider, a
+// Vault, the local files), where the most urgent goes first and a bounded
+// number is worked on at once. So a provider that stalls holds up its own lane
+// and nothing else, and there is one timer for everything.
+//
+// Rate limits and the bound on requests in flight belong to the lane too:
+// providers and sinks try once and know nothing of either.
+//
+// Only the loop's goroutine touches a queue.
+type queue struct {
+	timed itemHeap
+	lanes map[string]*lane
+	order []*lane // for a deterministic round
+}
+
+// lane is one thing that many items ask.
+type lane struct {
+	name    string
+	limit   int // items in progress
+	running int
+	waiting itemHeap
+	calls   chan struct{} // requests in flight: one slot each
+	bucket  *rate.Limiter // nil: no limit
+	setting spec.RateLimit
+}
+
+const (
+	localLane = ""
+	// localLimit bounds work on local files; it is disk and CPU, so little
+	// more than the cores can use.
+	localLimit = 16
+	// progressPerCall is how many items of a lane are in progress for each
+	// request in flight: those beyond wait for commits to reach the disk, which
+	// must cost no concurrency.
+	progressPerCall = 2
+	// defaultCalls is the number of requests in flight where nothing is said.
+	defaultCalls = 32
+)
+
+func newQueue() *queue { return &queue{lanes: map[string]*lane{}} }
+
+// lane returns the lane of a name, made at its first use.
+func (q *queue) lane(name string) *lane {
+	l, ok := q.lanes[name]
+	if !ok {
+		l = &lane{name: name, limit: localLimit}
+		if name != localLane {
+			l.setLimit(spec.RateLimit{})
+		}
+		q.lanes[name] = l
+		q.order = append(q.order, l)
+	}
+	return l
+}
+
+// setLimit changes what a lane lets through. Calls under way keep their slots
+// in the old bound.
+func (l *lane) setLimit(r spec.RateLimit) {
+	if r.Concurrency <= 0 {
+		r.Concurrency = defaultCalls
+	}
+	if l.calls != nil && l.setting == r {
+		return
+	}
+	l.setting = r
+	l.limit = progressPerCall * r.Concurrency
+	l.calls = make(chan struct{}, r.Concurrency)
+	l.bucket = nil
+	if r.Requests > 0 && r.Per > 0 {
+		every := rate.Limit(float64(r.Requests) / r.Per.Seconds())
+		// A burst of one spreads the requests evenly, so that no window of the
+		// given length ever sees more than the limit.
+		l.bucket = rate.NewLimiter(every, 1)
+	}
+}
+
+// at schedules an item that is not running; a zero time takes it out.
+func (q *queue) at(it *item, t time.Time) {
+	q.remove(it)
+	if t.IsZero() {
+		it.due = 0
+		return
+	}
+	it.due = t.UnixNano()
+	it.phase = timed
+	heap.Push(&q.timed, it)
+}
+
+// now makes an item that is not running ready.
+func (q *queue) now(it *item) {
+	if it.phase == ready {
+		return
+	}
+	q.remove(it)
+	it.phase = ready
+	if it.expires != 0 {
+		it.urgency = it.expires
+	} else {
+		it.urgency = it.due
+	}
+	heap.Push(&it.lane.waiting, it)
+}
+
+// move puts an item into another lane.
+func (q *queue) move(it *item, l *lane) {
+	if it.lane == l {
+		return
+	}
+	if it.phase == ready {
+		heap.Remove(&it.lane.waiting, int(it.pos))
+		it.lane = l
+		heap.Push(&l.waiting, it)
+		return
+	}
+	it.lane = l
+}
+
+func (q *queue) remove(it *item) {
+	switch it.phase {
+	case timed:
+		heap.Remove(&q.timed, int(it.pos))
+	case ready:
+		heap.Remove(&it.lane.waiting, int(it.pos))
+	}
+	if it.phase != running {
+		it.phase = idle
+	}
+}
+
+// advance makes everything ready that is due, and returns how long nothing
+// more will be; never longer than maxSleep.
+func (q *queue) advance(now time.Time) time.Duration {
+	for len(q.timed.items) > 0 && q.timed.items[0].due <= now.UnixNano() {
+		q.now(q.timed.items[0])
+	}
+	if len(q.timed.items) == 0 {
+		return maxSleep
+	}
+	return min(maxSleep, time.Duration(q.timed.items[0].due-now.UnixNano()))
+}
+
+// next takes the most urgent item of some lane that has room, or nil.
+func (q *queue) next() *item {
+	for _, l := range q.order {
+		if l.running < l.limit && len(l.waiting.items) > 0 {
+			it := heap.Pop(&l.waiting).(*item)
+			it.phase = running
+			l.running++
+			return it
+		}
+	}
+	return nil
+}
+
+// finished says that a worker is done with the item, which was taken from l.
+func (q *queue) finished(it *item, l *lane) {
+	l.running--
+	it.phase = idle
+}
+
+// depth is the number of items ready or running.
+func (q *queue) depth() int {
+	n := 0
+	for _, l := range q.order {
+		n += l.running + len(l.waiting.items)
+	}
+	return n
+}
+
+// itemHeap is a heap by due time, or by urgency within a lane (an item's due is
+// then past).
+type itemHeap struct{ items []*item }
+
+func (h *itemHeap) Len() int { return len(h.items) }
+
+func (h *itemHeap) Less(i, j int) bool {
+	a, b := h.items[i], h.items[j]
+	if a.phase == ready {
+		return a.urgency < b.urgency
+	}
+	return a.due < b.due
+}
+
+func (h *itemHeap) Swap(i, j int) {
+	h.items[i], h.items[j] = h.items[j], h.items[i]
+	h.items[i].pos, h.items[j].pos = int32(i), int32(j)
+}
+
+func (h *itemHeap) Push(x any) {
+	it := x.(*item)
+	it.pos = int32(len(h.items))
+	h.items = append(h.items, it)
+}
+
+func (h *itemHeap) Pop() any {
+	last := len(h.items) - 1
+	it := h.items[last]
+	h.items[last] = nil
+	h.items = h.items[:last]
+	return it
+}

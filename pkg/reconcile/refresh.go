@@ -1,0 +1,305 @@
+package reconcile
+
+import (
+	"errors"
+	"slices"
+	"time"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// refresh spends the refresh token of the grant in force, or repeats a refresh
+// whose reply was lost inside the type's replay window.
+func (p *performer) refresh() {
+	g := p.ob.in.Record.Grant
+	c, err := p.refreshCall(g, p.ob.held)
+	if err != nil {
+		p.unreadable(err)
+		return
+	}
+	c.intent.Replay = p.step.Action == ActReplay
+	c.intent.LastTry = g.RefreshState == state.RefreshIndeterminate
+	reply, err := p.send(c)
+	if err != nil {
+		p.refused(c, err)
+		return
+	}
+	p.read(c, reply, func(t providers.Token) { p.refreshed(c, t) })
+}
+
+// refreshCall builds the refresh of a grant: with the inputs that the
+// configuration gives now where they can be read, else with those that were
+// sealed when the grant was issued.
+func (p *performer) refreshCall(g *state.Grant, ep *openEndpoint) (*call, error) {
+	token, err := tokenOf(g)
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := p.grantInputs(g, ep, providers.OpRefresh)
+	if err != nil {
+		return nil, err
+	}
+	c := &call{op: opRefresh, ep: ep, spends: g.RefreshToken, c: providers.Call{
+		Op: providers.OpRefresh, Grant: g.GrantType, Inputs: inputs, Token: token, Scopes: g.Scopes, Origins: g.Origins,
+		Flow: providers.Flow{RedirectURI: g.RedirectURI}, Now: p.w.now(),
+	}}
+	if w := p.ob.in.Want; w != nil {
+		c.c.DefaultLifetime = w.DefaultLifetime
+	}
+	c.intent.Generation = g.Generation
+	return c, nil
+}
+
+// grantInputs are the inputs that a call about a grant names.
+func (p *performer) grantInputs(g *state.Grant, ep *openEndpoint, op providers.Op) (spec.Values, error) {
+	sealed, err := spec.OpenValues(g.Inputs)
+	if err != nil {
+		return spec.Values{}, err
+	}
+	names := ep.ep.Needs(op, g.GrantType)
+	if p.j.cfg == nil || ep != p.ob.ep || len(names) == 0 {
+		return sealed, nil
+	}
+	for _, n := range names {
+		// Only what may change under a grant is read anew: an input whose change
+		// makes a new grant necessary belongs to the old one until then.
+		if !p.followsConfig(n) {
+			continue
+		}
+		v, err := p.j.cfg.Inputs(spec.Address(p.j.addr), []string{n}, p.ob.scope)
+		if err == nil {
+			sealed = sealed.With(n, v.Cty(n))
+		} else if !sealed.Has(n) {
+			return sealed, err
+		}
+	}
+	return sealed, nil
+}
+
+func (p *performer) followsConfig(name string) bool {
+	for _, in := range p.ob.in.Want.Inputs {
+		if in.Name == name {
+			return in.OnChange == spec.OnChangeNextUse
+		}
+	}
+	return false
+}
+
+// refreshed records the generation that a refresh brought.
+func (p *performer) refreshed(c *call, t providers.Token) {
+	rec := &p.ob.in.Record
+	old := *rec.Grant
+	g := nextGrant(old, t, p.w.now())
+	g.Endpoint = c.blob
+	if sealed, err := c.c.Inputs.Seal(nil); err == nil {
+		g.Inputs = sealed
+	}
+	life := c.ep.ep.Traits(g.GrantType).RefreshTokenLifetime
+	if !t.RefreshToken.Empty() && t.RefreshUntil.IsZero() {
+		g.RefreshUntil = time.Time{}
+		if life > 0 {
+			g.RefreshUntil = p.w.now().Add(life)
+		}
+	}
+	g.Generation = rec.Head.Generation + 1
+	held := p.ob.in.Held
+	if held.HasRevoke && slices.Contains(held.RevokeOn, causeRefresh) && !held.InvalidatesAccessToken {
+		r := p.retiring(old, causeRefresh)
+		r.Retired.OnlyAccess = old.RefreshToken.Equal(g.RefreshToken)
+		rec.Retiring = append(rec.Retiring, r)
+	}
+	rec.Grant, rec.Failure, rec.Replays = &g, nil, 0
+	if c.intent.Replay {
+		rec.Note = "a refresh whose reply was lost was repeated"
+	} else {
+		rec.Note = p.step.Reason
+	}
+	rec.Head.Generation = g.Generation
+	p.delivered(c, "refreshed")
+}
+
+// nextGrant is a grant after a refresh: what the reply does not say stays as
+// it was (RFC 6749 section 6).
+func nextGrant(old state.Grant, t providers.Token, now time.Time) state.Grant {
+	g := old
+	g.AccessToken, g.TokenType, g.HeaderName, g.Header = t.AccessToken, t.TokenType, t.HeaderName, t.Header
+	g.ObtainedAt, g.ExpiresAt = now, t.ExpiresAt
+	g.RefreshState = state.RefreshUsable
+	if t.RefreshToken.Empty() || t.RefreshToken.Equal(old.RefreshToken) {
+		g.Rotation = state.RotationKept
+	} else {
+		g.RefreshToken, g.RefreshUntil, g.Rotation = t.RefreshToken, t.RefreshUntil, state.RotationRotated
+	}
+	if t.Scopes != nil {
+		g.Scopes = t.Scopes
+	}
+	if names := t.Outputs.Names(); len(names) > 0 {
+		if sealed, err := t.Outputs.Seal(nil); err == nil {
+			g.Outputs = sealed
+		}
+	}
+	return g
+}
+
+// settle writes down what an open intent turned out to mean.
+func (p *performer) settle() {
+	in := &p.ob.in
+	rec := &in.Record
+	now := p.w.now()
+	o := outcome{op: in.Intent.Op, class: string(providers.ClassUnknown), message: p.step.Reason, reached: true, lockout: in.Traits.Lockout && in.Intent.Op == opGrant}
+	switch in.Intent.Op {
+	case opGrant:
+		rec.Orphans++
+	case opRefresh:
+		if g := rec.Grant; g != nil && singleUse(in.Held, g) {
+			rec.Orphans++
+			switch {
+			case in.Intent.LastTry:
+				g.RefreshState = state.RefreshRefused
+			default:
+				g.RefreshState = state.RefreshIndeterminate
+			}
+		}
+	case opExchange:
+		o.class, o.login = classLogin, true
+	case opAction:
+		o.stops = false
+	}
+	if rec.Failure == nil || rec.Failure.Op != o.op || !rec.Failure.LastAt.After(in.Intent.At) {
+		rec.Failure = nextFailure(rec.Failure, o, now, p.retry(), in.Spread, p.expired())
+	}
+	p.w.log.Warn("the outcome of a call is unknown", "address", p.j.addr, "type", p.providerType(), "op", in.Intent.Op, "meaning", p.step.Reason)
+	p.r.again = p.save("what a lost reply means", state.Change{IntentFor: p.j.addr, ClearIntent: true})
+}
+
+// refused records a call that failed, by its class.
+func (p *performer) refused(c *call, err error) {
+	if errors.Is(err, errNotBegun) {
+		p.notBegun(err)
+		return
+	}
+	in := &p.ob.in
+	rec := &in.Record
+	var pe *providers.Error
+	if !errors.As(err, &pe) {
+		pe = &providers.Error{Class: providers.ClassConfig, Message: err.Error()}
+	}
+	o := p.outcome(c, pe)
+	if pe.Class == providers.ClassUnknown {
+		p.unknown(c, o)
+		return
+	}
+	if c.op == opRefresh && rec.Grant != nil && (o.stops || o.login) {
+		// The refresh token was refused: it is of no more use. A new grant, or a
+		// person, is the way on; the access token stays in force meanwhile.
+		rec.Grant.RefreshState = state.RefreshRefused
+		o.stops = false
+	}
+	rec.Failure = nextFailure(rec.Failure, o, p.w.now(), p.retry(), in.Spread, p.expired())
+	if c.op == opRefresh && rec.Grant != nil && rec.Grant.RefreshState == state.RefreshRefused && !p.ob.in.Traits.Interactive {
+		rec.Failure = nil // what follows at once is a grant, which has failures of its own
+		p.r.again = true
+	}
+	p.w.log.Warn("a call failed", "address", p.j.addr, "type", p.providerType(), "op", c.op, "class", o.class, "error", err, "again_at", failureNext(rec.Failure))
+	if p.save("a failure", state.Change{IntentFor: p.j.addr, ClearIntent: true}) && rec.Failure != nil {
+		p.r.next = rec.Failure.NextAt
+		if rec.Failure.Stopped {
+			p.r.next = in.stoppedNext()
+		}
+		p.r.standing = p.standFailed(rec.Failure)
+	}
+	p.fail(err)
+}
+
+func failureNext(f *state.Failure) time.Time {
+	if f == nil {
+		return time.Time{}
+	}
+	return f.NextAt
+}
+
+// stoppedNext: what is held still has to be looked after when its grant has
+// been stopped.
+func (in *Input) stoppedNext() time.Time {
+	if in.Record.Grant == nil {
+		return time.Time{}
+	}
+	return in.due()
+}
+
+func (p *performer) standFailed(f *state.Failure) *Standing {
+	s := &Standing{State: Failing, Why: f.Message, Next: "tried again at " + f.NextAt.UTC().Format(time.RFC3339), Mend: mendFailure(&p.ob.in, f)}
+	switch {
+	case f.Class == classLogin:
+		s.State, s.Next, s.Mend = NeedsLogin, "a person has to log in", p.ob.in.mend("login")
+	case f.Stopped:
+		s.State, s.Next = Stopped, "nothing, until its inputs change or a person says so"
+	}
+	return s
+}
+
+func (p *performer) outcome(c *call, pe *providers.Error) outcome {
+	o := outcome{op: c.op, class: string(pe.Class), message: pe.Error(), hint: pe.Hint, reached: pe.Reached, retryAfter: pe.RetryAfter}
+	switch pe.Class {
+	case providers.ClassPermanent, providers.ClassConfig, providers.ClassGone:
+		o.stops = true
+	case providers.ClassLogin:
+		o.login, o.class = true, classLogin
+	}
+	if c.op == opExchange {
+		o.login, o.class, o.stops = true, classLogin, false
+	}
+	if c.op == opGrant {
+		o.lockout = p.ob.in.Traits.Lockout
+		o.inputs = p.refusedInputs(c)
+	}
+	return o
+}
+
+// refusedInputs are keyed hashes of what was sent, so that a changed input is
+// noticed.
+func (p *performer) refusedInputs(c *call) map[string]string {
+	given := []string{}
+	for _, in := range p.ob.in.Want.Inputs {
+		if in.Given {
+			given = append(given, in.Name)
+		}
+	}
+	h, err := p.w.hashValues(p.ob.in.Want, given, c.c.Inputs)
+	if err != nil {
+		return nil
+	}
+	return h
+}
+
+// unknown leaves the intent open: what became of the call is decided at the
+// next look, by the same rules as after a crash.
+func (p *performer) unknown(c *call, o outcome) {
+	rec := &p.ob.in.Record
+	p.w.log.Warn("the outcome of a call is unknown: no complete reply came", "address", p.j.addr, "type", p.providerType(), "op", c.op, "error", o.message)
+	rec.Failure = nextFailure(rec.Failure, o, p.w.now(), p.retry(), p.ob.in.Spread, p.expired())
+	p.r.again = p.save("an unknown outcome")
+	p.r.next = rec.Failure.NextAt
+	if c.op == opExchange {
+		p.fail(errors.New(o.message))
+	}
+}
+
+// notBegun: nothing was sent. tokend stops, the rate limit says later, or the
+// disk takes nothing.
+func (p *performer) notBegun(err error) {
+	p.r.order = nil
+	switch {
+	case p.w.isStopped():
+		p.fail(errStopping)
+	case !p.r.next.IsZero() && p.r.next.After(p.w.now()):
+		// The rate limit: the order, if any, stays with the address.
+	default:
+		p.w.log.Error("nothing is spent while the state cannot be written", "address", p.j.addr, "error", err)
+		p.r.next = p.w.now().Add(2 * time.Second)
+		p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "tried again", Mend: "make room for the state, or mend its disk"}
+		p.fail(err)
+	}
+}

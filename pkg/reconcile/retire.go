@@ -1,0 +1,332 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/secret"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// retire stops using the grant in force: it waits, among the retired ones, for
+// its revocation.
+func (p *performer) retire() {
+	rec := &p.ob.in.Record
+	if p.step.Destructive() {
+		p.r.began = begun{Revocations: 1}
+	}
+	rec.Retiring = append(rec.Retiring, p.retiring(*rec.Grant, p.step.Cause))
+	rec.Grant, rec.Failure = nil, nil
+	p.r.again = p.save("a grant that is given up")
+	// An ordered revocation goes on with the next step: who ordered it waits.
+}
+
+// note writes progress down.
+func (p *performer) note() {
+	rec := &p.ob.in.Record
+	switch p.step.Cause {
+	case causeRemove:
+		rec.Removing = &state.Removing{Since: p.w.now(), Reason: p.step.Reason}
+	case causeTaint:
+		rec.Head.Flags |= state.FlagTainted
+	default:
+		for i := range rec.Retiring {
+			if r := rec.Retiring[i].Retired; r.DeliveredAt.IsZero() {
+				r.DeliveredAt = p.w.now()
+			}
+		}
+	}
+	p.r.again = p.save("progress")
+	if p.step.Cause == causeTaint {
+		p.answer()
+	}
+}
+
+// revoke asks the provider to revoke a retired grant.
+func (p *performer) revoke() {
+	rec := &p.ob.in.Record
+	g := &rec.Retiring[p.step.Retiring]
+	ep, err := p.w.endpointOf(p.ctx, p.ob, g)
+	if err != nil {
+		p.revokeFailed(g, err.Error(), 0)
+		return
+	}
+	c, err := p.revokeCall(g, ep)
+	if err != nil {
+		p.revokeFailed(g, err.Error(), 0)
+		return
+	}
+	_, err = p.sendAndRead(c)
+	var pe *providers.Error
+	switch {
+	case errors.Is(err, providers.ErrNoEndpoint):
+		p.step.Reason = "its API gives no address for revocations; the old token is forgotten"
+		p.release()
+	case err == nil, errors.As(err, &pe) && pe.Class == providers.ClassGone:
+		p.revoked(g)
+	case errors.Is(err, errNotBegun):
+		p.notBegun(err)
+	case pe != nil:
+		p.revokeFailed(g, pe.Error(), pe.RetryAfter)
+	default:
+		p.revokeFailed(g, err.Error(), 0)
+	}
+}
+
+// sendAndRead makes a call and judges its reply.
+func (p *performer) sendAndRead(c *call) (providers.Token, error) {
+	reply, err := p.send(c)
+	if err != nil {
+		return providers.Token{}, err
+	}
+	return c.ep.ep.Read(c.c, reply)
+}
+
+func (p *performer) revokeCall(g *state.Grant, ep *openEndpoint) (*call, error) {
+	token, err := tokenOf(g)
+	if err != nil {
+		return nil, err
+	}
+	inputs, err := spec.OpenValues(g.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	if cur := p.ob.in.Record.Grant; cur != nil && cur.RefreshToken.Equal(g.RefreshToken) {
+		token.RefreshToken = secret.Text{} // the token in force is never named: the old access token alone is
+	}
+	c := &call{op: opRevoke, ep: ep, c: providers.Call{
+		Op: providers.OpRevoke, Grant: g.GrantType, Inputs: inputs, Token: token, Scopes: g.Scopes, Origins: g.Origins,
+		Flow: providers.Flow{RedirectURI: g.RedirectURI}, Now: p.w.now(),
+	}}
+	c.intent.Generation = g.Generation
+	return c, nil
+}
+
+func (p *performer) revoked(g *state.Grant) {
+	rec := &p.ob.in.Record
+	p.w.log.Info("revoked", "address", p.j.addr, "type", g.Type, "generation", g.Generation, "reason", p.step.Reason)
+	rec.Note = "revoked generation " + fmt.Sprint(g.Generation) + ": " + p.step.Reason
+	p.forgetRetired(state.Change{IntentFor: p.j.addr, ClearIntent: true})
+}
+
+// forgetRetired takes the retired grant out of the record.
+func (p *performer) forgetRetired(more ...state.Change) {
+	rec := &p.ob.in.Record
+	i := p.step.Retiring
+	rec.Retiring = slices.Delete(rec.Retiring, i, i+1)
+	p.r.again = p.save("a revocation", more...)
+	if p.j.order != nil && p.j.order.order.Kind == OrderRevoke && len(rec.Retiring) == 0 {
+		p.j.order.finish(nil)
+		p.r.order = p.j.order
+	}
+}
+
+func (p *performer) revokeFailed(g *state.Grant, message string, after time.Duration) {
+	now := p.w.now()
+	r := g.Retired
+	r.Attempts++
+	r.Message = message
+	r.NextAt = now.Add(max(after, backoff(p.retry(), r.Attempts, fraction(p.j.addr, "revoke", fmt.Sprint(r.Attempts)))))
+	p.w.log.Warn("a revocation failed; it is tried again", "address", p.j.addr, "type", g.Type, "generation", g.Generation, "attempt", r.Attempts, "error", message, "again_at", r.NextAt)
+	p.save("a failed revocation", state.Change{IntentFor: p.j.addr, ClearIntent: true})
+	p.r.next = r.NextAt
+	if at := p.ob.in.Record.Head.Due; !at.IsZero() && at.Before(p.r.next) {
+		p.r.next = at
+	}
+	p.r.standing = &Standing{State: Failing, Why: "revoking the old token failed: " + message, Next: "tried again at " + r.NextAt.UTC().Format(time.RFC3339),
+		Mend: p.ob.in.mend("revoke --forget")}
+	if p.j.cfg == nil {
+		p.r.standing.State = Removing
+	}
+	p.fail(fmt.Errorf("revoking: %s", message))
+}
+
+// revive refreshes a retired grant whose revocation needs a living access
+// token.
+func (p *performer) revive() {
+	rec := &p.ob.in.Record
+	g := &rec.Retiring[p.step.Retiring]
+	ep, err := p.w.endpointOf(p.ctx, p.ob, g)
+	if err != nil {
+		p.revokeFailed(g, err.Error(), 0)
+		return
+	}
+	c, err := p.refreshCall(g, ep)
+	if err != nil {
+		p.revokeFailed(g, err.Error(), 0)
+		return
+	}
+	t, err := p.sendAndRead(c)
+	if err == nil {
+		rec.Retiring[p.step.Retiring] = nextGrant(*g, t, p.w.now())
+		p.r.again = p.save("a revived token", state.Change{IntentFor: p.j.addr, ClearIntent: true})
+		return
+	}
+	var pe *providers.Error
+	switch {
+	case errors.Is(err, errNotBegun):
+		p.notBegun(err)
+	case errors.As(err, &pe) && (pe.Class == providers.ClassPermanent || pe.Class == providers.ClassLogin || pe.Class == providers.ClassGone):
+		p.w.log.Warn("an old token can no longer be revoked: its access token has expired and its refresh token was refused, so both are dead", "address", p.j.addr, "error", err)
+		p.forgetRetired(state.Change{IntentFor: p.j.addr, ClearIntent: true})
+	default:
+		p.revokeFailed(g, err.Error(), 0)
+	}
+}
+
+// release lets a retired grant go without a call.
+func (p *performer) release() {
+	g := &p.ob.in.Record.Retiring[p.step.Retiring]
+	p.w.log.Info("released", "address", p.j.addr, "type", g.Type, "generation", g.Generation, "reason", p.step.Reason)
+	p.ob.in.Record.Note = p.step.Reason
+	p.forgetRetired()
+}
+
+// drop deletes the record: nothing of the credential is left.
+func (p *performer) drop() {
+	rec := &p.ob.in.Record
+	if p.j.stored {
+		err := p.w.commit(p.ctx, p.j.addr, "the end", state.Change{Delete: p.j.addr, DeleteVersion: rec.Head.Version})
+		if err != nil {
+			p.conflict(err)
+			return
+		}
+		p.w.log.Info("removed", "address", p.j.addr, "reason", p.step.Reason)
+	}
+	p.answer()
+	p.r.drop, p.r.stored = true, false
+}
+
+// act makes a provider's imperative call, once.
+func (p *performer) act() {
+	in := &p.ob.in
+	name := in.Order.Action
+	c, ends, err := p.actionCall(name)
+	if err != nil {
+		p.fail(err)
+		return
+	}
+	_, err = p.sendAndRead(c)
+	if err != nil {
+		if errors.Is(err, errNotBegun) {
+			p.notBegun(err)
+			return
+		}
+		p.actFailed(c, err)
+		return
+	}
+	rec := &in.Record
+	rec.Note = fmt.Sprintf("the action %q was carried out", name)
+	p.w.log.Info("action", "address", p.j.addr, "type", p.providerType(), "action", name)
+	if ends {
+		p.end(name)
+	}
+	p.r.again = p.save("an action", state.Change{IntentFor: p.j.addr, ClearIntent: true})
+	p.answer()
+}
+
+// end stops a credential whose account was ended: no login will ever succeed
+// again, so none is tried.
+func (p *performer) end(action string) {
+	rec := &p.ob.in.Record
+	if rec.Grant != nil {
+		rec.Grant.RefreshState = state.RefreshRefused
+	}
+	now := p.w.now()
+	rec.Failure = &state.Failure{Op: opGrant, Class: string(providers.ClassPermanent), Count: 1, FirstAt: now, LastAt: now, NextAt: now, Stopped: true,
+		Message: fmt.Sprintf("its account was ended by the action %q", action), Hint: "remove its block"}
+}
+
+func (p *performer) actionCall(name string) (*call, bool, error) {
+	in := &p.ob.in
+	if in.Want == nil || in.Record.Grant == nil {
+		return nil, false, fmt.Errorf("the action %q needs a credential that is declared and has a token", name)
+	}
+	ends := false
+	found := false
+	for _, a := range in.Want.Type.Actions {
+		if a.Name == name {
+			found, ends = true, a.EndsAccount
+		}
+	}
+	if !found {
+		return nil, false, fmt.Errorf("the provider type %s has no action %q", in.Want.Type.Name, name)
+	}
+	g := in.Record.Grant
+	token, err := tokenOf(g)
+	if err != nil {
+		return nil, false, err
+	}
+	values, err := p.j.cfg.Inputs(spec.Address(p.j.addr), p.ob.ep.ep.Needs(providers.OpAction, g.GrantType), p.ob.scope)
+	if err != nil {
+		return nil, false, err
+	}
+	c := &call{op: opAction, ep: p.ob.ep, c: providers.Call{Op: providers.OpAction, Grant: g.GrantType, Action: name, Inputs: values, Token: token,
+		Origins: g.Origins, Scopes: g.Scopes, Flow: providers.Flow{RedirectURI: g.RedirectURI}, Now: p.w.now()}}
+	c.intent.Action, c.intent.Generation = name, g.Generation
+	return c, ends, nil
+}
+
+// actFailed reports a failed action; it is never repeated.
+func (p *performer) actFailed(c *call, err error) {
+	var pe *providers.Error
+	if errors.As(err, &pe) && pe.Class == providers.ClassUnknown {
+		err = fmt.Errorf("whether the action %q took effect is unknown, and it is not repeated: %w", c.c.Action, err)
+	}
+	p.w.log.Warn("an action failed", "address", p.j.addr, "action", c.c.Action, "error", err)
+	p.ob.in.Record.Note = fmt.Sprintf("the action %q failed: %s", c.c.Action, err)
+	p.r.again = p.save("a failed action", state.Change{IntentFor: p.j.addr, ClearIntent: true})
+	p.fail(err)
+}
+
+// reread reads a kept reply again, after the provider type was mended.
+func (p *performer) reread() {
+	in := &p.ob.in
+	raw := in.Record.Raw
+	ep := p.ob.ep
+	if ep == nil {
+		var err error
+		if ep, err = p.w.endpoints.recorded(p.ctx, raw.Endpoint); err != nil {
+			p.fail(err)
+			return
+		}
+	}
+	inputs, err := spec.OpenValues(raw.Inputs)
+	if err != nil {
+		p.fail(err)
+		return
+	}
+	blob, err := p.w.endpoints.name(p.ctx, ep)
+	if err != nil {
+		p.fail(err)
+		return
+	}
+	c := &call{op: raw.Op, ep: ep, blob: blob, c: providers.Call{Op: providers.Op(raw.Op), Grant: raw.GrantType, Inputs: inputs, Now: raw.At, Flow: providers.Flow{RedirectURI: raw.Redirect}}}
+	if in.Want != nil {
+		c.c.DefaultLifetime, c.c.Scopes = in.Want.DefaultLifetime, in.Want.Scopes
+	}
+	t, err := ep.ep.Read(c.c, &providers.Reply{Status: raw.Status, Header: http.Header(raw.Header), Body: raw.Body, At: raw.At})
+	if err != nil {
+		in.Record.Raw.Message = err.Error()
+		p.save("a reply that still cannot be read")
+		p.r.standing = &Standing{State: Unread, Why: err.Error(), Next: "the reply is kept", Mend: in.mend("retry")}
+		p.fail(err)
+		return
+	}
+	in.Record.Raw = nil
+	if raw.Op == opRefresh && in.Record.Grant != nil && in.Record.Grant.Generation == raw.Generation {
+		p.refreshed(c, t)
+		return
+	}
+	if in.Want == nil {
+		p.fail(errors.New("the credential is no longer declared; its kept reply is dropped with it"))
+		return
+	}
+	p.step.Cause = causeReplace
+	p.granted(c, t)
+}

@@ -1,0 +1,127 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/zclconf/go-cty/cty"
+	"golang.org/x/sync/singleflight"
+
+	"tokend/pkg/sources"
+	"tokend/pkg/spec"
+)
+
+// secretBurst is how long a secret that was read serves others that ask for it:
+// long enough that ten thousand credentials with one password read it once,
+// short enough that a use is a read.
+const secretBurst = time.Second
+
+// secretReader reads secrets when they are used. Reads of one secret at the
+// same time are one read.
+type secretReader struct {
+	kinds  map[string]sources.Source
+	now    func() time.Time
+	flight singleflight.Group
+
+	mu   sync.Mutex
+	read map[secretKey]reading
+}
+
+// secretKey tells a secret from one of the same address in another
+// configuration that says it differently.
+type secretKey struct {
+	addr   spec.Address
+	digest [16]byte
+}
+
+type reading struct {
+	value cty.Value
+	at    time.Time
+}
+
+func newSecretReader(kinds map[string]sources.Source, now func() time.Time) *secretReader {
+	return &secretReader{kinds: kinds, now: now, read: map[secretKey]reading{}}
+}
+
+// reader is the Secret function of a scope. The scope is passed on, since a
+// secret may need another one (a Vault's login).
+func (r *secretReader) reader(ctx context.Context, cfg *spec.Config, s *spec.Scope) func(spec.Address) (cty.Value, error) {
+	return func(a spec.Address) (cty.Value, error) {
+		digest, _ := cfg.Digest(a)
+		k := secretKey{addr: a, digest: digest}
+		if v, ok := r.cached(k); ok {
+			return v, nil
+		}
+		v, err, _ := r.flight.Do(fmt.Sprintf("%s %x", a, digest), func() (any, error) {
+			if v, ok := r.cached(k); ok {
+				return v, nil
+			}
+			v, err := r.fetch(ctx, cfg, a, *s)
+			if err == nil {
+				r.keep(k, v)
+			}
+			return v, err
+		})
+		if err != nil {
+			return cty.NilVal, err
+		}
+		return v.(cty.Value), nil
+	}
+}
+
+func (r *secretReader) fetch(ctx context.Context, cfg *spec.Config, a spec.Address, s spec.Scope) (cty.Value, error) {
+	b, err := cfg.Secret(a, s)
+	if err != nil {
+		return cty.NilVal, err
+	}
+	kind, ok := r.kinds[b.Kind]
+	if !ok {
+		return cty.NilVal, fmt.Errorf("reading %s: there is no kind of secret %q", a, b.Kind)
+	}
+	return kind.Read(ctx, b.Args)
+}
+
+func (r *secretReader) cached(k secretKey) (cty.Value, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	got, ok := r.read[k]
+	if !ok || r.now().Sub(got.at) >= secretBurst || r.now().Before(got.at) {
+		return cty.NilVal, false
+	}
+	return got.value, true
+}
+
+// keep remembers a reading and forgets those that no longer serve.
+func (r *secretReader) keep(k secretKey, v cty.Value) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := r.now()
+	for old, got := range r.read {
+		if now.Sub(got.at) >= secretBurst {
+			delete(r.read, old)
+		}
+	}
+	r.read[k] = reading{value: v, at: now}
+}
+
+// forget drops all readings, so that the next use reads anew.
+func (r *secretReader) forget() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	clear(r.read)
+}
+
+// Scope gives evaluations outside the loop (a Vault's login) the secrets and
+// tokens that a configuration names.
+func (l *Loop) Scope(ctx context.Context, cfg *spec.Config) spec.Scope { return l.w.scope(ctx, cfg) }
+
+// SecretScope reads secrets before there is a loop: for the key of the state
+// itself.
+func SecretScope(ctx context.Context, cfg *spec.Config, kinds map[string]sources.Source) spec.Scope {
+	r := newSecretReader(kinds, time.Now)
+	var s spec.Scope
+	s.Secret = r.reader(ctx, cfg, &s)
+	return s
+}

@@ -1,0 +1,423 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"tokend/pkg/sinks"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// observedSink is what one look at a sink found.
+type observedSink struct {
+	in      SinkInput
+	kind    sinks.Sink
+	kindOf  string
+	desired sinks.Desired
+	want    *spec.Sink
+	digest  [16]byte
+	gens    map[string]uint64 // of the credentials that it names, now
+}
+
+// observeSink gathers what deciding about a sink needs: its record, the tokens
+// that it names, what the place holds. It changes nothing.
+func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
+	ob := observedSink{in: SinkInput{Now: j.now, Address: j.addr, Guarded: j.guarded, Quiet: j.quiet, Claimed: j.claimed}, gens: map[string]uint64{}}
+	in := &ob.in
+	if j.order != nil {
+		in.Order = j.order.order
+	}
+	rec, err := w.store.Sink(ctx, j.addr)
+	switch {
+	case err == nil:
+		in.Stored = true
+	case !errors.Is(err, state.ErrNotFound):
+		return ob, fmt.Errorf("reading the record of %s: %w", j.addr, err)
+	}
+	rec.Head.Address, rec.Head.Kind = j.addr, state.KindSink
+	in.Record = rec
+	if j.cfg == nil {
+		return ob, w.observeGoneSink(&ob)
+	}
+	in.Declared = true
+	if ob.want, err = j.cfg.Sink(spec.Address(j.addr)); err != nil {
+		return ob, err
+	}
+	ob.digest, _ = j.cfg.Digest(spec.Address(j.addr))
+	in.Changed = in.Stored && rec.Head.Digest != ob.digest
+	if ob.kind, err = w.sinkKind(ob.want.Kind); err != nil {
+		return ob, err
+	}
+	ob.kindOf = ob.want.Kind
+	return ob, w.observePlace(ctx, j, &ob)
+}
+
+func (w *worker) observeGoneSink(ob *observedSink) error {
+	if !ob.in.Stored {
+		return nil
+	}
+	var err error
+	ob.kindOf = ob.in.Record.SinkKind
+	ob.kind, err = w.sinkKind(ob.kindOf)
+	return err
+}
+
+func (w *worker) sinkKind(name string) (sinks.Sink, error) {
+	k, ok := w.o.Sinks[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no kind of sink %q", name)
+	}
+	return k, nil
+}
+
+// observePlace renders what the place shall hold and compares.
+func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) error {
+	in := &ob.in
+	scope := w.scope(ctx, j.cfg)
+	read := scope.Credential
+	scope.Credential = func(a spec.Address) (spec.Attributes, error) {
+		at, err := read(a)
+		if err == nil {
+			ob.gens[string(a)] = at.Generation
+		}
+		return at, err
+	}
+	args, err := j.cfg.SinkArgs(spec.Address(j.addr), scope)
+	if err != nil {
+		if missing := missingToken(err); missing != "" {
+			in.Missing = []string{missing}
+			return nil
+		}
+		return err
+	}
+	for a, gen := range ob.gens {
+		if in.Record.Delivered[a] != gen {
+			in.Newer = append(in.Newer, a)
+		}
+	}
+	sort.Strings(in.Newer)
+	if ob.desired, err = ob.kind.Render(args); err != nil {
+		return err
+	}
+	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && !f.Once && !in.Changed && in.Order.Kind != OrderRetry {
+		return nil // backed off: the place is not even asked
+	}
+	in.Moved = in.Record.Written != nil && placeOf(in.Record.Written) != ob.desired.Place
+	last := accountOf(in.Record.Written)
+	if in.Moved {
+		last = nil
+	}
+	in.Drift, err = ob.kind.Check(ctx, ob.desired, last)
+	in.Checked = err == nil
+	if err != nil {
+		in.Drift = "it could not be compared: " + err.Error()
+	}
+	return nil
+}
+
+// missingToken is the credential that an evaluation could not do without.
+func missingToken(err error) string {
+	var un *spec.UnreadableError
+	if errors.As(err, &un) && errors.Is(err, errNoToken) {
+		return string(un.Addr)
+	}
+	return ""
+}
+
+// workSink looks at one sink, decides, and performs the one step.
+func (w *worker) workSink(ctx context.Context, j job) result {
+	ob, err := w.observeSink(ctx, j)
+	if err != nil {
+		return j.failing(w.now(), unready(err))
+	}
+	step := DecideSink(ob.in)
+	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), record: true, stored: ob.in.Stored}
+	if ob.desired.Place != "" {
+		r.place = ob.desired.Place
+	}
+	if ob.in.Record.Written != nil && ob.kind != nil {
+		r.watch(ob.kind.Paths(accountOf(ob.in.Record.Written)))
+	}
+	if j.first && ob.in.Stored {
+		r.holds = nonNil(ob.in.Record.Delivered)
+		r.hooks = ob.in.Record.Notify // what a crash kept from running
+	}
+	if step.Destructive() && !j.allowed {
+		r.unjudged = true
+		return r
+	}
+	if lane := laneOfSink(&ob); ob.kind != nil && lane != j.lane.name && step.Action != ActNone && step.Action != ActWait {
+		r.relane, r.laneName, r.again = true, lane, true
+		return r
+	}
+	p := sinkPerformer{w: w, ctx: ctx, j: j, ob: &ob, step: step, r: &r}
+	w.say(j, step)
+	p.perform()
+	if !step.acts() && j.order != nil {
+		j.order.finish(nil)
+		r.order = j.order
+	}
+	return r
+}
+
+// watch says which file is to be watched, and how it was left.
+func (r *result) watch(paths []string) {
+	if len(paths) > 0 {
+		r.path, r.stamp = paths[0], stampOf(paths[0])
+	}
+}
+
+func (s Step) acts() bool { return s.Action != ActNone && s.Action != ActWait }
+
+func nonNil(m map[string]uint64) map[string]uint64 {
+	if m == nil {
+		return map[string]uint64{}
+	}
+	return m
+}
+
+// laneOfSink keeps the work on one Vault out of the way of everything else.
+func laneOfSink(ob *observedSink) string {
+	if ob.desired.Target == "" {
+		return localLane
+	}
+	return "sink:" + ob.desired.Target
+}
+
+// sinkPerformer carries one step of a sink out.
+type sinkPerformer struct {
+	w    *worker
+	ctx  context.Context
+	j    job
+	ob   *observedSink
+	step Step
+	r    *result
+}
+
+func (p *sinkPerformer) perform() {
+	switch p.step.Action {
+	case ActWrite, ActRepair:
+		p.write()
+	case ActRecord:
+		p.written(nil, false)
+	case ActRemove:
+		p.remove()
+	case ActClean:
+		p.clean()
+	case ActDrop:
+		p.drop()
+	}
+}
+
+func (p *sinkPerformer) write() {
+	rec := &p.ob.in.Record
+	last := accountOf(rec.Written)
+	if p.ob.in.Moved {
+		last = nil
+	}
+	written, err := p.ob.kind.Write(p.ctx, p.ob.desired, last)
+	if err != nil {
+		p.failed("writing", err)
+		return
+	}
+	if p.ob.in.Moved {
+		rec.Leaving = append(rec.Leaving, rec.Written)
+	}
+	p.written(written, true)
+}
+
+// written records what the place holds now. Nobody waits for this commit: after
+// a crash the place itself is compared instead.
+func (p *sinkPerformer) written(account []byte, changed bool) {
+	rec := &p.ob.in.Record
+	if account == nil {
+		account = accountOf(rec.Written)
+	}
+	if account == nil && !changed {
+		// The place holds the right value already, but its account is unknown
+		// (a lost record): writing again is harmless and gives it.
+		var err error
+		if account, err = p.ob.kind.Write(p.ctx, p.ob.desired, nil); err != nil {
+			p.failed("writing", err)
+			return
+		}
+		changed = true
+	}
+	rec.SinkKind, rec.Written, rec.Delivered, rec.Failure, rec.Removing = p.ob.kindOf, withPlace(account, p.ob.desired.Place), p.ob.gens, nil, nil
+	rec.Head.Digest = p.ob.digest
+	if changed {
+		rec.WrittenAt = p.w.now()
+		rec.Notify = nil
+		for _, h := range p.ob.want.Notify {
+			rec.Notify = append(rec.Notify, string(h))
+		}
+		p.r.hooks = rec.Notify
+		p.w.log.Info(string(p.step.Action), "address", p.j.addr, "type", p.ob.kindOf, "generation", highest(p.ob.gens), "reason", p.step.Reason)
+	}
+	p.record(rec)
+	p.r.stored, p.r.holds, p.r.standing = true, nonNil(p.ob.gens), nil
+	p.r.watch(p.ob.kind.Paths(accountOf(rec.Written)))
+	p.r.again = len(rec.Leaving) > 0
+	p.r.began = begun{}
+	p.answer(nil)
+}
+
+func highest(gens map[string]uint64) uint64 {
+	var top uint64
+	for _, g := range gens {
+		top = max(top, g)
+	}
+	return top
+}
+
+// record writes the sink's record with some later commit.
+func (p *sinkPerformer) record(rec *state.Sink) {
+	rec.Head.Flags = 0
+	if len(rec.Notify) > 0 {
+		rec.Head.Flags |= state.FlagHookPending
+	}
+	addr, log := p.j.addr, p.w.log
+	p.w.store.Later(func(err error) {
+		if err != nil {
+			log.Warn("recording what a sink holds failed; it is compared again instead", "address", addr, "error", err)
+		}
+	}, state.Change{Sink: rec})
+}
+
+func (p *sinkPerformer) failed(verb string, err error) {
+	rec := &p.ob.in.Record
+	o := outcome{op: "write", class: "transient", message: err.Error()}
+	if errors.Is(err, sinks.ErrPermanent) {
+		o.class = "permanent"
+	}
+	now := p.w.now()
+	retry := spec.RetryPolicy{Initial: time.Second, Max: time.Minute}
+	rec.Failure = nextFailure(rec.Failure, o, now, retry, fraction(p.j.addr, p.w.o.Host, fmt.Sprint(now.Unix())), false)
+	p.w.log.Warn(verb+" a sink failed", "address", p.j.addr, "type", p.ob.kindOf, "error", err, "again_at", rec.Failure.NextAt)
+	p.record(rec)
+	p.r.stored = true
+	p.r.next = rec.Failure.NextAt
+	why := err.Error()
+	st := Failing
+	if p.step.Action == ActRemove || p.step.Action == ActClean {
+		why = "cannot clean: " + why
+	}
+	if p.step.Action == ActRemove {
+		st = Removing
+	}
+	p.r.standing = &Standing{State: st, Why: why, Next: "tried again at " + rec.Failure.NextAt.UTC().Format(time.RFC3339), Mend: "tokend retry " + shellAddress(p.j.addr)}
+	p.answer(fmt.Errorf("%s %s: %w", verb, p.j.addr, err))
+}
+
+// remove takes away what was written, at its place and at earlier ones.
+func (p *sinkPerformer) remove() {
+	rec := &p.ob.in.Record
+	all := append([][]byte(nil), rec.Leaving...)
+	if rec.Written != nil && !p.ob.in.Claimed {
+		all = append(all, rec.Written)
+	}
+	for _, account := range all {
+		if err := p.take(account); err != nil {
+			p.failed("removing", err)
+			return
+		}
+	}
+	p.w.log.Info("removed", "address", p.j.addr, "type", p.ob.kindOf, "reason", p.step.Reason)
+	p.r.began = begun{Sinks: 1}
+	hooks := rec.Notify
+	if cfg := p.j.last; cfg != nil {
+		if s, err := cfg.Sink(spec.Address(p.j.addr)); err == nil {
+			for _, h := range s.Notify {
+				hooks = append(hooks, string(h))
+			}
+		}
+	}
+	p.r.hooks = hooks
+	p.drop()
+}
+
+// take removes one place. What somebody else has changed since is theirs now.
+func (p *sinkPerformer) take(account []byte) error {
+	ctx := withConfig(p.ctx, p.j.last)
+	err := p.ob.kind.Remove(ctx, accountOf(account))
+	if errors.Is(err, sinks.ErrForeign) {
+		p.w.log.Warn("a place was changed by someone else and is left alone", "address", p.j.addr, "error", err)
+		return nil
+	}
+	return err
+}
+
+func (p *sinkPerformer) clean() {
+	rec := &p.ob.in.Record
+	for len(rec.Leaving) > 0 {
+		if placeOf(rec.Leaving[0]) != placeOf(rec.Written) {
+			if err := p.take(rec.Leaving[0]); err != nil {
+				p.failed("cleaning the earlier place of", err)
+				return
+			}
+		}
+		rec.Leaving = rec.Leaving[1:]
+	}
+	rec.Failure = nil
+	p.record(rec)
+	p.answer(nil)
+}
+
+func (p *sinkPerformer) drop() {
+	if p.ob.in.Stored {
+		if err := p.w.commit(p.ctx, p.j.addr, "the end", state.Change{Delete: p.j.addr}); err != nil {
+			p.r.again = true
+			return
+		}
+	}
+	p.r.drop, p.r.stored, p.r.holds = true, false, nil
+	p.answer(nil)
+}
+
+func (p *sinkPerformer) answer(err error) {
+	if p.j.order != nil {
+		p.j.order.finish(err)
+		p.r.order = p.j.order
+	}
+}
+
+// withPlace joins a place's name with the account of what was written there.
+func withPlace(account []byte, place string) []byte {
+	return append([]byte(place+"\n"), account...)
+}
+
+func placeOf(written []byte) string {
+	place, _, _ := bytes.Cut(written, []byte("\n"))
+	return string(place)
+}
+
+func accountOf(written []byte) []byte {
+	if written == nil {
+		return nil
+	}
+	_, account, _ := bytes.Cut(written, []byte("\n"))
+	return account
+}
+
+type configKey struct{}
+
+// withConfig says in which configuration something that is being cleaned up was
+// last declared: a Vault block that went in the same change is still needed.
+func withConfig(ctx context.Context, c *spec.Config) context.Context {
+	if c == nil {
+		return ctx
+	}
+	return context.WithValue(ctx, configKey{}, c)
+}
+
+// LastConfig is the configuration in which what is being cleaned up was last
+// declared, or nil.
+func LastConfig(ctx context.Context) *spec.Config {
+	c, _ := ctx.Value(configKey{}).(*spec.Config)
+	return c
+}

@@ -1,0 +1,109 @@
+package reconcile
+
+import "time"
+
+// Action is what one step does.
+type Action string
+
+// The actions. Those of credentials first, then those of sinks and hooks.
+const (
+	ActNone     Action = ""         // nothing to do before Step.Next
+	ActWait     Action = "wait"     // nothing can be done: Step.Reason says for what it waits
+	ActObtain   Action = "obtain"   // run the grant
+	ActReplace  Action = "replace"  // run the grant; the token in force is then given up
+	ActExchange Action = "exchange" // run the grant of a login that a person completed
+	ActRefresh  Action = "refresh"  // spend the refresh token
+	ActReplay   Action = "replay"   // the same refresh once more, inside the type's replay window
+	ActStatic   Action = "adopt"    // take a static grant's outputs over
+	ActReread   Action = "reread"   // read a kept reply again
+	ActSettle   Action = "settle"   // write down what an open intent turned out to mean
+	ActRetire   Action = "retire"   // stop using the token in force
+	ActNote     Action = "note"     // write progress into the record (delivered since, removal begun)
+	ActRevive   Action = "revive"   // refresh a retired grant, because revoking it needs a living access token
+	ActRevoke   Action = "revoke"   // revoke a retired grant
+	ActRelease  Action = "release"  // let a retired grant go: nothing to revoke, or it has expired
+	ActDrop     Action = "drop"     // delete the record
+	ActAct      Action = "action"   // a provider's imperative call
+	ActWrite    Action = "write"
+	ActRepair   Action = "repair"
+	ActRecord   Action = "record" // the place is right already: write down that it is
+	ActRemove   Action = "remove"
+	ActClean    Action = "clean" // remove what was left behind at an earlier place
+	ActHook     Action = "hook"
+)
+
+// State is the standing of one address, as status shows it.
+type State string
+
+// The states.
+const (
+	Ready         State = "ready"
+	Pending       State = "pending"       // work is under way or about to start
+	Waiting       State = "waiting"       // for another address
+	Failing       State = "failing"       // retried
+	Stopped       State = "stopped"       // a permanent refusal; retried when told or when inputs change
+	NeedsLogin    State = "needs_login"   // a person is needed
+	Indeterminate State = "indeterminate" // a refresh's outcome is unknown
+	Unread        State = "unread"        // a reply was kept that could not be read
+	Held          State = "held"          // the guard or prevent_destroy holds a change back
+	Removing      State = "removing"
+)
+
+// Step is one decision: what to do now with one address, why, and when to look
+// again. It is data: plan prints it, apply and the daemon perform it, status
+// shows it.
+type Step struct {
+	Address string
+	Action  Action
+	Reason  string // in words, without a secret
+	// Next is when to look again if nothing happens before; zero means that
+	// only an event (a change, a command, another address) calls for a look.
+	Next time.Time
+	// State, Why and Mend are for status. Why is empty for Ready.
+	State State
+	Why   string
+	Mend  string // the one command that mends it
+	// Retiring is the index of the retired grant that revive, revoke and
+	// release are about.
+	Retiring int
+	// Cause is recorded with what is given up: "remove", "replace", "refresh",
+	// "taint" or "revoke".
+	Cause string
+	// Origin says in words that its API's address changed.
+	Origin string
+	// Inputs are the inputs whose change forces a replacement.
+	Inputs []string
+}
+
+// Destructive reports whether the step gives up a token or a sink because the
+// configuration changed; the guard counts those.
+func (s Step) Destructive() bool {
+	switch s.Action {
+	case ActReplace:
+		return s.Cause == causeReplace
+	case ActRetire:
+		return s.Cause == causeRemove
+	case ActRemove:
+		return true
+	}
+	return false
+}
+
+// Calls reports whether performing the step asks a provider, and so needs its
+// rate limit and a place among its requests.
+func (s Step) Calls() bool {
+	switch s.Action {
+	case ActObtain, ActReplace, ActExchange, ActRefresh, ActReplay, ActRevive, ActRevoke, ActAct:
+		return true
+	}
+	return false
+}
+
+const (
+	causeRemove  = "remove"
+	causeReplace = "replace"
+	causeRefresh = "refresh"
+	causeTaint   = "taint"
+	causeRevoke  = "revoke"
+	causeExpired = "expired"
+)

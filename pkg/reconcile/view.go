@@ -1,0 +1,283 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sort"
+	"sync"
+	"time"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// View is how everything does at one moment, without a secret.
+type View struct {
+	Now         time.Time     `json:"now"`
+	Ready       bool          `json:"ready"` // every address is ready (orphans and held changes do not count)
+	FirstPass   bool          `json:"first_pass"`
+	Credentials []Line        `json:"credentials"`
+	Sinks       []Line        `json:"sinks"`
+	Hooks       []Line        `json:"hooks,omitempty"`
+	Held        *HeldChange   `json:"held,omitempty"`
+	Lanes       []LaneView    `json:"lanes,omitempty"`
+	Store       StoreView     `json:"state"`
+	Counts      map[State]int `json:"counts"`
+}
+
+// Line is one address.
+type Line struct {
+	Address    string    `json:"address"`
+	Type       string    `json:"type,omitempty"`
+	State      State     `json:"status"`
+	Since      time.Time `json:"since,omitzero"`
+	Why        string    `json:"why,omitempty"`
+	Next       string    `json:"next,omitempty"`
+	NextAt     time.Time `json:"next_at,omitzero"`
+	Mend       string    `json:"mend,omitempty"`
+	Generation uint64    `json:"generation,omitempty"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+	Place      string    `json:"place,omitempty"`
+}
+
+// LaneView is what is asked of one provider or Vault.
+type LaneView struct {
+	Name    string `json:"name"`
+	Running int    `json:"running"`
+	Waiting int    `json:"waiting"`
+}
+
+// StoreView is how the state does.
+type StoreView struct {
+	Path    string `json:"path"`
+	Serial  uint64 `json:"serial"`
+	Records int    `json:"records"`
+	Intents int    `json:"intents"`
+	Error   string `json:"error,omitempty"`
+}
+
+// CountsOnly asks Status for no address at all.
+const CountsOnly = "-"
+
+// Status is how everything does, or one address when addr is set.
+func (l *Loop) Status(ctx context.Context, addr string) (View, error) {
+	v := View{Now: l.o.Now(), Ready: true, Counts: map[State]int{}}
+	var missing error
+	err := l.do(ctx, func() {
+		if addr != "" && addr != CountsOnly {
+			if _, ok := l.items[addr]; !ok {
+				missing = &NotFoundError{Address: addr, Near: l.near(addr)}
+				return
+			}
+		}
+		l.addCounts(&v)
+		if it, ok := l.items[addr]; ok {
+			l.add(&v, it)
+		}
+		if addr == "" {
+			for _, it := range l.items {
+				l.add(&v, it)
+			}
+		}
+		v.Held = l.held
+		for _, n := range l.q.order {
+			if n.running > 0 || len(n.waiting.items) > 0 {
+				v.Lanes = append(v.Lanes, LaneView{Name: n.name, Running: n.running, Waiting: len(n.waiting.items)})
+			}
+		}
+	})
+	if err != nil || missing != nil {
+		return v, errors.Join(err, missing)
+	}
+	info := l.o.Store.Info()
+	v.Store = StoreView{Path: info.Path, Serial: info.Serial, Records: info.Records, Intents: info.Intents}
+	if info.Err != nil {
+		v.Store.Error, v.Ready = info.Err.Error(), false
+	}
+	for _, lines := range [][]Line{v.Credentials, v.Sinks, v.Hooks} {
+		sort.Slice(lines, func(i, j int) bool { return lines[i].Address < lines[j].Address })
+	}
+	return v, nil
+}
+
+// stateOf is an item's standing in one word.
+func (l *Loop) stateOf(it *item) State {
+	switch {
+	case it.x != nil && it.x.standing != nil:
+		return it.x.standing.State
+	case it.gone:
+		return Removing
+	case it.kind == kindCredential && !it.stored, it.kind == kindSink && !it.stored:
+		return Pending
+	}
+	return Ready
+}
+
+func (l *Loop) addCounts(v *View) {
+	for i, n := range l.tally {
+		if i > 0 && n > 0 {
+			v.Counts[states[i]] = n
+			if states[i] != Ready {
+				v.Ready = false
+			}
+		}
+	}
+	v.FirstPass = l.cfg != nil && l.firstLeft == 0
+}
+
+func (l *Loop) add(v *View, it *item) {
+	line := Line{Address: it.addr, State: l.stateOf(it), Generation: it.gen, ExpiresAt: fromNanos(it.expires), Place: it.place}
+	if it.phase == timed {
+		line.NextAt = fromNanos(it.due)
+	}
+	if it.x != nil {
+		if s := it.x.standing; s != nil {
+			line.Since, line.Why, line.Next, line.Mend = s.Since, s.Why, s.Next, s.Mend
+		}
+	}
+	switch it.kind {
+	case kindCredential:
+		if line.State == Ready && !line.NextAt.IsZero() {
+			line.Next = "refresh"
+		}
+		line.Type = typeOf(it.addr)
+		v.Credentials = append(v.Credentials, line)
+	case kindSink:
+		line.Type = typeOf(it.addr)
+		v.Sinks = append(v.Sinks, line)
+	case kindHook:
+		line.Type = typeOf(it.addr)
+		v.Hooks = append(v.Hooks, line)
+	}
+}
+
+// typeOf is the second part of an address: the provider type, the kind of sink.
+func typeOf(addr string) string {
+	begin := -1
+	for i := range len(addr) {
+		if addr[i] != '.' {
+			continue
+		}
+		if begin >= 0 {
+			return addr[begin:i]
+		}
+		begin = i + 1
+	}
+	return ""
+}
+
+// Plan says what would be done now with everything that is declared and with
+// what is left of what no longer is. It asks no provider and changes nothing.
+func (l *Loop) Plan(ctx context.Context) ([]Step, error) {
+	var jobs []job
+	err := l.do(ctx, func() {
+		for _, it := range l.items {
+			if it.kind == kindHook {
+				continue
+			}
+			j := l.job(it)
+			j.order, j.readOnly = nil, true
+			jobs = append(jobs, j)
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l.w.plan(ctx, jobs)
+}
+
+// plan decides about many addresses, on all cores.
+func (w *worker) plan(ctx context.Context, jobs []job) ([]Step, error) {
+	steps := make([]Step, len(jobs))
+	errs := make([]error, len(jobs))
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			for i := range next {
+				steps[i], errs[i] = w.decide(ctx, jobs[i])
+			}
+		}()
+	}
+	for i := range jobs {
+		next <- i
+	}
+	close(next)
+	wg.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
+	w.expectWrites(jobs, steps)
+	sort.Slice(steps, func(i, j int) bool { return steps[i].Address < steps[j].Address })
+	return steps, nil
+}
+
+// expectWrites turns a sink's wait for a token that the same plan obtains into
+// the write that will follow.
+func (w *worker) expectWrites(jobs []job, steps []Step) {
+	comes := map[string]Action{}
+	for _, s := range steps {
+		switch s.Action {
+		case ActObtain, ActReplace, ActRefresh, ActStatic:
+			comes[s.Address] = s.Action
+		}
+	}
+	for i := range steps {
+		s := &steps[i]
+		if jobs[i].kind != kindSink || jobs[i].cfg == nil || s.Action == ActRemove {
+			continue
+		}
+		for _, u := range jobs[i].uses {
+			if a, ok := comes[u]; ok && (s.Action == ActWait || s.Action == ActNone || s.Action == ActRecord) {
+				s.Action, s.Reason = ActWrite, "once "+spec.Address(u).Short()+" is "+pastOf(a)
+			}
+		}
+	}
+}
+
+func pastOf(a Action) string {
+	switch a {
+	case ActRefresh:
+		return "refreshed"
+	case ActReplace:
+		return "replaced"
+	}
+	return "obtained"
+}
+
+// Busy says whether anything is being worked on, is due before the horizon, or
+// has not been looked at yet; for a pass that ends.
+func (l *Loop) Busy(ctx context.Context, horizon time.Duration) (bool, error) {
+	busy := false
+	err := l.do(ctx, func() {
+		limit := l.o.Now().Add(horizon).UnixNano()
+		if l.running > 0 || l.q.depth() > 0 || l.rejudging {
+			busy = true
+			return
+		}
+		for _, it := range l.items {
+			if it.phase == timed && it.due <= limit && it.x != nil && it.x.standing != nil && (it.x.standing.State == Failing || it.x.standing.State == Pending || it.x.standing.State == Removing) {
+				busy = true
+				return
+			}
+			if it.kind == kindHook && it.x != nil && len(it.x.pending) > 0 && (it.phase == timed && it.due <= limit) {
+				busy = true
+				return
+			}
+		}
+	})
+	return busy, err
+}
+
+// Record reads what the state has of an address, for `tokend state show`.
+func (l *Loop) Record(ctx context.Context, addr string) (*state.Credential, *state.Intent, *state.Sink, error) {
+	if spec.Address(addr).Kind() == "sink" {
+		s, err := l.o.Store.Sink(ctx, addr)
+		return nil, nil, &s, err
+	}
+	c, i, err := l.o.Store.Credential(ctx, addr)
+	return &c, i, nil, err
+}

@@ -1,0 +1,185 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// Endpoint is one provider's, compiled: what *providers.Endpoint is.
+type Endpoint interface {
+	Encode() ([]byte, error)
+	Traits(grant string) providers.Traits
+	Needs(op providers.Op, grant string) []string
+	Origins(grant string, inputs spec.Values) ([]string, error)
+	Discover(ctx context.Context, grant string, inputs spec.Values, origins []string) error
+	Prepare(c providers.Call) (*providers.Request, error)
+	Send(ctx context.Context, r *providers.Request) (*providers.Reply, error)
+	Read(c providers.Call, r *providers.Reply) (providers.Token, error)
+	Static(c providers.Call) (providers.Token, error)
+	Close()
+}
+
+// Providers opens endpoints.
+type Providers interface {
+	// Open compiles a configured provider.
+	Open(p *spec.Provider) (Endpoint, error)
+	// Restore reads back what Endpoint.Encode wrote.
+	Restore(b []byte) (Endpoint, error)
+}
+
+// worker does the work of one address at a time: observe, decide, perform. It
+// holds nothing of any address between two looks. Safe for concurrent use.
+type worker struct {
+	o         Options
+	store     state.Store
+	now       func() time.Time
+	log       *slog.Logger
+	config    *atomic.Pointer[spec.Config]
+	secrets   *secretReader
+	endpoints *endpoints
+	stopped   chan struct{}
+	stopOnce  sync.Once
+}
+
+func newWorker(o Options, config *atomic.Pointer[spec.Config]) *worker {
+	w := &worker{o: o, store: o.Store, now: o.Now, log: o.Logger, config: config, stopped: make(chan struct{})}
+	w.secrets = newSecretReader(o.Sources, o.Now)
+	w.endpoints = &endpoints{providers: o.Providers, store: o.Store, byProvider: map[providerKey]*openEndpoint{}, byBlob: map[string]*openEndpoint{}}
+	return w
+}
+
+// stop tells the worker to begin nothing new; what is under way goes on.
+func (w *worker) stop() { w.stopOnce.Do(func() { close(w.stopped) }) }
+
+func (w *worker) isStopped() bool {
+	select {
+	case <-w.stopped:
+		return true
+	default:
+		return false
+	}
+}
+
+// errStopping is the answer to what was not begun because tokend stops.
+var errStopping = errors.New("tokend is stopping")
+
+func (w *worker) work(ctx context.Context, j job) result {
+	switch j.kind {
+	case kindSink:
+		return w.workSink(ctx, j)
+	case kindHook:
+		return w.workHook(ctx, j)
+	}
+	return w.workCredential(ctx, j)
+}
+
+// decide is what plan shows: the step that would be performed, and nothing is.
+func (w *worker) decide(ctx context.Context, j job) (Step, error) {
+	switch j.kind {
+	case kindSink:
+		ob, err := w.observeSink(ctx, j)
+		if err != nil {
+			return Step{Address: j.addr, State: Failing, Why: err.Error()}, nil
+		}
+		return DecideSink(ob.in), nil
+	case kindHook:
+		return Step{Address: j.addr}, nil
+	}
+	ob, err := w.observe(ctx, j)
+	if err != nil {
+		return Step{Address: j.addr, State: Failing, Why: err.Error()}, nil
+	}
+	return Decide(ob.in), nil
+}
+
+// scope gives evaluations what configuration does not hold.
+func (w *worker) scope(ctx context.Context, cfg *spec.Config) spec.Scope {
+	var s spec.Scope
+	s.Secret = w.secrets.reader(ctx, cfg, &s)
+	s.Credential = func(a spec.Address) (spec.Attributes, error) { return w.attributes(ctx, a) }
+	return s
+}
+
+// errNoToken: a credential that is named has no token yet.
+var errNoToken = errors.New("it has no token yet")
+
+// attributes are what other blocks see of a credential.
+func (w *worker) attributes(ctx context.Context, a spec.Address) (spec.Attributes, error) {
+	rec, _, err := w.store.Credential(ctx, string(a))
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return spec.Attributes{}, err
+	}
+	if rec.Grant == nil {
+		return spec.Attributes{}, errNoToken
+	}
+	return attributesOf(rec.Grant)
+}
+
+func attributesOf(g *state.Grant) (spec.Attributes, error) {
+	out, err := spec.OpenValues(g.Outputs)
+	if err != nil {
+		return spec.Attributes{}, err
+	}
+	return spec.Attributes{
+		AccessToken: g.AccessToken, RefreshToken: g.RefreshToken, Header: g.Header, TokenType: g.TokenType, HeaderName: g.HeaderName,
+		ExpiresAt: g.ExpiresAt, ObtainedAt: g.ObtainedAt, Scopes: g.Scopes, Generation: g.Generation, Outputs: out,
+	}, nil
+}
+
+// failing is the result of a look that could not even decide: try again later,
+// and say why.
+func (j job) failing(now time.Time, err error) result {
+	j.order.finish(err)
+	return result{item: j.item, lane: j.lane, order: j.order, next: now.Add(lookAgain),
+		standing: &Standing{State: Failing, Why: err.Error(), Mend: "tokend retry " + shellAddress(j.addr)}}
+}
+
+// lookAgain is when an address is looked at again that could not be looked at.
+const lookAgain = 15 * time.Second
+
+// standingOf is a step's standing for status; nil for ready.
+func standingOf(s Step) *Standing {
+	if s.State == Ready || s.State == "" {
+		return nil
+	}
+	why := s.Why
+	if why == "" {
+		why = s.Reason
+	}
+	return &Standing{State: s.State, Why: why, Next: s.Reason, Mend: s.Mend}
+}
+
+// commit records changes, and does not give up on one that says what a call
+// brought: it is held in memory, said loudly and tried until the disk takes it,
+// and meanwhile nothing is spent, since an intent would have to be recorded
+// first.
+func (w *worker) commit(ctx context.Context, addr, what string, changes ...state.Change) error {
+	for n := 1; ; n++ {
+		err := w.store.Commit(ctx, changes...)
+		if err == nil || errors.Is(err, state.ErrConflict) {
+			if err != nil {
+				err = fmt.Errorf("recording %s of %s: %w", what, addr, err)
+			}
+			return err
+		}
+		w.log.Error("recording what a provider answered failed; it is held in memory and tried again, and nothing more is spent until then",
+			"address", addr, "what", what, "try", n, "error", err)
+		select {
+		case <-time.After(min(time.Duration(n)*200*time.Millisecond, 5*time.Second)):
+		case <-w.stopped:
+			if n > 50 {
+				return fmt.Errorf("recording %s of %s: %w", what, addr, err)
+			}
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+}
