@@ -1,0 +1,120 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tokend/pkg/reconcile"
+)
+
+const applyHelp = `Shows the plan, asks, and makes one pass until everything has converged or
+failed. A failing step gets its retries for up to 30 s. An old token that lives
+on for its overlap is left queued: the daemon, or the next apply, gives it up.
+
+What the guard holds back is refused unless --allow-revocations covers the sum
+of its revocations and removed sinks. Without a terminal, --auto-approve is
+needed.
+
+Exit status: 0 converged, 1 failed, 3 a person is needed (a login or an
+approval).`
+
+func applyCommand(g *globals) *cobra.Command {
+	var yes bool
+	var allow int
+	c := &cobra.Command{Use: "apply", Short: "show the plan, ask, and make it so once", Long: applyHelp, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		if !yes && !isTerminal(g.in) {
+			return withHint(errors.New("apply asks before it acts, and there is no terminal to ask on"), "give --auto-approve if nobody has to be asked")
+		}
+		t, err := g.target(c.Context(), targetOptions{})
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+		return g.apply(c.Context(), t, yes, allow)
+	}}
+	c.Flags().BoolVar(&yes, "auto-approve", false, "do not ask")
+	c.Flags().IntVar(&allow, "allow-revocations", 0, "let a change go ahead that gives up or removes up to `N` tokens and sinks together")
+	return c
+}
+
+func (g *globals) apply(ctx context.Context, t *target, yes bool, allow int) error {
+	p, err := t.Plan(ctx, planRequest{})
+	if err != nil {
+		return err
+	}
+	g.printPlan(p)
+	if !todo(p) && !t.daemon {
+		return nil
+	}
+	if !yes && todo(p) {
+		if ok, err := g.confirm("Go ahead?"); err != nil || !ok {
+			return errors.Join(err, exit(exitFailed))
+		}
+	}
+	r, err := t.Apply(ctx, applyRequest{Allow: allow})
+	if err != nil {
+		return err
+	}
+	return g.applied(r)
+}
+
+// applied says how a pass ended.
+func (g *globals) applied(r applyReply) error {
+	failed, person := false, r.Held != nil
+	for _, lines := range [][]reconcile.Line{r.Credentials, r.Sinks, r.Hooks} {
+		for _, l := range lines {
+			switch l.State {
+			case reconcile.NeedsLogin, reconcile.Held:
+				person = true
+			case reconcile.Failing, reconcile.Stopped, reconcile.Unread, reconcile.Pending, reconcile.Indeterminate:
+				failed = true
+			case reconcile.Removing:
+				failed = failed || strings.HasPrefix(l.Why, "cannot clean") || strings.HasPrefix(l.Why, "revoking")
+			default:
+				continue
+			}
+			fmt.Fprintf(g.out, "%s: %s: %s\n", l.State, shown(l.Address), l.Why)
+			if l.Mend != "" {
+				fmt.Fprintf(g.out, "    to mend: %s\n", l.Mend)
+			}
+		}
+	}
+	if r.Held != nil {
+		g.printHeld(r.Held)
+	}
+	fmt.Fprintf(g.out, "Applied: %s ready.\n", readyWords(r.View))
+	switch {
+	case failed:
+		return exit(exitFailed)
+	case person:
+		return exit(exitPerson)
+	}
+	return nil
+}
+
+func readyWords(v reconcile.View) string {
+	total := 0
+	for _, n := range v.Counts {
+		total += n
+	}
+	return fmt.Sprintf("%d of %d", v.Counts[reconcile.Ready], total)
+}
+
+// confirm asks a person on the terminal.
+func (g *globals) confirm(question string) (bool, error) {
+	fmt.Fprintf(g.out, "%s Only \"yes\" goes ahead: ", question)
+	line, err := bufio.NewReader(g.in).ReadString('\n')
+	if err != nil && line == "" {
+		return false, fmt.Errorf("reading the answer: %w", err)
+	}
+	if strings.TrimSpace(line) != "yes" {
+		fmt.Fprintln(g.out, "Nothing was done.")
+		return false, nil
+	}
+	return true, nil
+}

@@ -1,0 +1,116 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"tokend/pkg/reconcile"
+)
+
+// errNobody: there is neither a daemon nor a state to ask.
+var errNobody = errors.New("there is neither a daemon nor a state to ask")
+
+// backend is who works on the state: the daemon, asked through its control
+// socket, or an engine in this process. Every request and reply can be encoded
+// as JSON and holds no secret, but for what is asked for: the field of a get,
+// and the redirect of a login.
+type backend interface {
+	Status(ctx context.Context, addr string) (statusReply, error)
+	Plan(ctx context.Context, in planRequest) (planReply, error)
+	Apply(ctx context.Context, in applyRequest) (applyReply, error)
+	Get(ctx context.Context, in getRequest) (getReply, error)
+	Order(ctx context.Context, in orderRequest) error
+	LoginStart(ctx context.Context, in loginRequest) (loginReply, error)
+	LoginFinish(ctx context.Context, in loginFinish) error
+	Held(ctx context.Context) (*reconcile.HeldChange, error)
+	Approve(ctx context.Context, shown *reconcile.HeldChange) error
+	StateList(ctx context.Context) ([]stateLine, error)
+	StateShow(ctx context.Context, addr string) (stateRecord, error)
+	StateRemove(ctx context.Context, addr string) error
+	// Close gives the backend up; an engine lets go of the state.
+	Close() error
+}
+
+// configurationView is how the configuration does.
+type configurationView struct {
+	Directory string    `json:"directory"`
+	Valid     bool      `json:"valid"`
+	LoadedAt  time.Time `json:"loaded_at,omitzero"`
+	Since     time.Time `json:"invalid_since,omitzero"`
+	Errors    []string  `json:"errors,omitempty"`
+	Watching  string    `json:"watching,omitempty"` // why changes are polled for, "" while events are relied on
+}
+
+type statusReply struct {
+	reconcile.View
+	Daemon        bool              `json:"daemon"`
+	Version       string            `json:"version"`
+	Configuration configurationView `json:"configuration"`
+}
+
+type planRequest struct {
+	NoSecrets bool `json:"no_secrets,omitempty"`
+}
+
+type planReply struct {
+	Steps []reconcile.Step      `json:"steps"`
+	Held  *reconcile.HeldChange `json:"held,omitempty"`
+	// Counts of everything, so that a plan with nothing to do says how much it
+	// looked at.
+	Credentials int `json:"credentials"`
+	Sinks       int `json:"sinks"`
+}
+
+type applyRequest struct {
+	Allow int `json:"allow_revocations,omitempty"`
+}
+
+type applyReply struct {
+	reconcile.View
+}
+
+type getRequest struct {
+	Address  string        `json:"address"`
+	Field    string        `json:"field"`
+	MinValid time.Duration `json:"min_valid"`
+}
+
+type getReply struct {
+	Value string `json:"value"`
+}
+
+type orderRequest struct {
+	Address string          `json:"address"`
+	Order   reconcile.Order `json:"order"`
+}
+
+type loginRequest struct {
+	Address string `json:"address"`
+}
+
+type loginReply struct {
+	ID  string `json:"id"`
+	URL string `json:"url"`
+}
+
+type loginFinish struct {
+	Address  string `json:"address"`
+	ID       string `json:"id"`
+	Redirect string `json:"redirect"`
+}
+
+type stateLine struct {
+	Address    string    `json:"address"`
+	Kind       string    `json:"kind"`
+	Generation uint64    `json:"generation,omitempty"`
+	ExpiresAt  time.Time `json:"expires_at,omitzero"`
+	Intent     bool      `json:"intent,omitempty"`
+	Flags      []string  `json:"flags,omitempty"`
+}
+
+// stateRecord is a record with every secret left out.
+type stateRecord struct {
+	Address  string         `json:"address"`
+	Contents map[string]any `json:"contents"`
+}

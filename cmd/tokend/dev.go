@@ -1,0 +1,228 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tokend/examples"
+	"tokend/pkg/providers/catalog"
+	"tokend/pkg/reconcile"
+	"tokend/pkg/standin"
+)
+
+const devHelp = `Runs everything on this machine: stand-ins of the built-in APIs whose tokens live
+for half a minute, a state that is thrown away at the end, and the daemon on DIR
+(default: a copy of a built-in quickstart). Nothing outside this machine is
+asked: the built-in provider types point at the stand-ins, and logins that need
+a person are approved by the stand-ins themselves.
+
+On a terminal it shows a live table, otherwise log lines. Ctrl-C ends it.`
+
+func devCommand(g *globals) *cobra.Command {
+	var lifetime time.Duration
+	c := &cobra.Command{Use: "dev [DIR]", Short: "try it: everything on this machine", Long: devHelp, Args: cobra.MaximumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		dir := ""
+		if len(args) > 0 {
+			dir = args[0]
+		}
+		return g.dev(c.Context(), dir, lifetime)
+	}}
+	c.Flags().DurationVar(&lifetime, "lifetime", 30*time.Second, "how long the stand-ins' tokens live")
+	return c
+}
+
+// playground is where dev puts what it makes.
+type playground struct {
+	root   string // removed at the end
+	config string
+	urls   standin.URLs
+}
+
+func (g *globals) dev(ctx context.Context, dir string, lifetime time.Duration) error {
+	run, err := startStandins(ctx, lifetime)
+	if err != nil {
+		return err
+	}
+	defer run.Close()
+	p, err := g.playground(dir, run.URLs)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(p.root)
+	g.config, g.configSet = p.config, true
+	g.state = filepath.Join(p.root, "state")
+	g.control = filepath.Join(p.root, "tokend.sock")
+	g.catalog = os.DirFS(filepath.Join(p.root, "catalog"))
+	g.onlyLoopback = true
+	if isTerminal(g.out) {
+		return g.devTerminal(ctx, p)
+	}
+	fmt.Fprint(g.out, p.words(g.control))
+	if g.logFormat == "auto" {
+		g.logFormat = "text"
+	}
+	log, err := g.logger()
+	if err != nil {
+		return err
+	}
+	return g.devDaemon(ctx, log, nil)
+}
+
+func startStandins(ctx context.Context, lifetime time.Duration) (*standin.Running, error) {
+	s := standin.New(standin.Options{
+		AnyAccount: true, AutoApprove: true,
+		Rules: standin.Rules{AccessLifetime: lifetime, RefreshLifetime: time.Hour, Rotate: standin.RotateSingleUse, ExpiresIn: standin.ExpiryNumber},
+	})
+	run, err := standin.Start(ctx, s, standin.Listen{})
+	if err != nil {
+		return nil, fmt.Errorf("starting the stand-ins: %w", err)
+	}
+	return run, nil
+}
+
+// playground lays out what dev needs: a copy of the quickstart where no
+// directory is given, and the built-in provider types with the stand-ins'
+// addresses.
+func (g *globals) playground(dir string, urls standin.URLs) (*playground, error) {
+	root, err := os.MkdirTemp("", "tokend-dev-")
+	if err != nil {
+		return nil, fmt.Errorf("making a directory: %w", err)
+	}
+	p := &playground{root: root, config: dir, urls: urls}
+	if err := p.fill(); err != nil {
+		return nil, errors.Join(err, os.RemoveAll(root))
+	}
+	return p, nil
+}
+
+func (p *playground) fill() error {
+	if p.config == "" {
+		p.config = filepath.Join(p.root, "config")
+		quickstart, err := fs.Sub(examples.Quickstart, "quickstart")
+		if err != nil {
+			return err
+		}
+		if err := copyTree(p.config, quickstart, func(b []byte) []byte { return b }); err != nil {
+			return fmt.Errorf("laying out the quickstart: %w", err)
+		}
+	}
+	abs, err := filepath.Abs(p.config)
+	if err != nil {
+		return err
+	}
+	p.config = abs
+	if err := copyTree(filepath.Join(p.root, "catalog"), catalog.FS, p.pointAtStandins); err != nil {
+		return fmt.Errorf("laying out the provider types: %w", err)
+	}
+	return nil
+}
+
+// pointAtStandins replaces the real APIs' addresses in a provider type.
+func (p *playground) pointAtStandins(b []byte) []byte {
+	return []byte(strings.NewReplacer(
+		`"https://app-api.coinify.com"`, quote(p.urls.Coinify), `"https://user.coinify.com"`, quote(p.urls.CoinifyUser),
+		`"https://coins.ph"`, quote(p.urls.CoinsPh), `"https://www.cryptohopper.com"`, quote(p.urls.Cryptohopper),
+		`"https://apirone.com"`, quote(p.urls.Apirone),
+	).Replace(string(b)))
+}
+
+func quote(s string) string { return `"` + s + `"` }
+
+func copyTree(to string, from fs.FS, change func([]byte) []byte) error {
+	return fs.WalkDir(from, ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		target := filepath.Join(to, filepath.FromSlash(path))
+		if d.IsDir() {
+			return os.MkdirAll(target, 0o700)
+		}
+		b, err := fs.ReadFile(from, path)
+		if err != nil {
+			return err
+		}
+		return os.WriteFile(target, change(b), 0o600)
+	})
+}
+
+// words says what there is and what to try.
+func (p *playground) words(socket string) string {
+	out := filepath.Join(p.config, "out")
+	return fmt.Sprintf(`tokend dev: stand-ins of Coinify, Coins.ph, Cryptohopper and Apirone run on this
+machine, and tokend keeps their tokens fresh.
+
+  configuration  %s
+  tokens         %s
+
+Try, in another terminal:
+  tail -f %s/coinify-alice.token          watch a token being replaced
+  rm %s/apirone.token                     it comes back within a second
+  $EDITOR %s/main.hcl    remove "bob": his token is revoked
+  tokend status --control %s
+
+Ctrl-C ends it and removes what it made.
+
+`, p.config, out, out, out, p.config, socket)
+}
+
+// devDaemon is the daemon, with somebody who approves logins.
+func (g *globals) devDaemon(ctx context.Context, log *slog.Logger, started func(*engine)) error {
+	return g.daemon(ctx, log, daemonOptions{started: func(e *engine) {
+		go e.approveLogins(ctx)
+		if started != nil {
+			started(e)
+		}
+	}})
+}
+
+// approveLogins does what a person would do at a browser, against stand-ins
+// that approve by themselves.
+func (e *engine) approveLogins(ctx context.Context) {
+	for pause(ctx, 300*time.Millisecond) == nil {
+		v, err := e.loop.Status(ctx, "")
+		if err != nil {
+			return
+		}
+		for _, l := range v.Credentials {
+			if l.State == reconcile.NeedsLogin {
+				if err := e.approveLogin(ctx, l.Address); err != nil && ctx.Err() == nil {
+					e.log.Warn("approving a login at the stand-in failed", "address", l.Address, "error", err)
+				}
+			}
+		}
+	}
+}
+
+func (e *engine) approveLogin(ctx context.Context, addr string) error {
+	r, err := e.LoginStart(ctx, loginRequest{Address: addr})
+	if err != nil {
+		return err
+	}
+	client := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
+	if err != nil {
+		return err
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return errors.New("asking the stand-in's authorization page failed")
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<20))
+	to := res.Header.Get("Location")
+	if to == "" {
+		return fmt.Errorf("the authorization page answered %s and no redirect", res.Status)
+	}
+	return e.LoginFinish(ctx, loginFinish{Address: addr, ID: r.ID, Redirect: to})
+}

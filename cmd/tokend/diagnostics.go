@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"tokend/pkg/spec"
+)
+
+// printDiagnostics prints what is wrong with a configuration: the summary, the
+// place with its source line and a caret, what to do. This is the only place
+// where diagnostics become text for people. A line that may hold a secret in
+// clear is named by its number and not shown.
+func (g *globals) printDiagnostics(diags spec.Diagnostics) {
+	paint := g.painterFor(g.err)
+	for _, d := range diags {
+		word, colour := "error", red
+		if d.Severity == hcl.DiagWarning {
+			word, colour = "warning", yellow
+		}
+		fmt.Fprintf(g.err, "%s: %s\n", paint(colour, word), clean(d.Summary))
+		if d.Subject != nil {
+			g.printPlace(d)
+		}
+		if d.Detail != "" {
+			fmt.Fprintf(g.err, "  %s\n", strings.ReplaceAll(strings.TrimSpace(d.Detail), "\n", "\n  "))
+		}
+		if h := spec.Hint(d); h != "" {
+			fmt.Fprintf(g.err, "hint: %s\n", h)
+		}
+		fmt.Fprintln(g.err)
+	}
+}
+
+func (g *globals) printPlace(d *hcl.Diagnostic) {
+	r := d.Subject
+	fmt.Fprintf(g.err, "  on %s line %d, column %d\n", g.relative(r.Filename), r.Start.Line, r.Start.Column)
+	line, ok := g.sourceLine(d)
+	if !ok {
+		return
+	}
+	number := fmt.Sprintf("%4d", r.Start.Line)
+	fmt.Fprintf(g.err, "  %s | %s\n", number, clean(line))
+	fmt.Fprintf(g.err, "  %s | %s%s\n", strings.Repeat(" ", len(number)), strings.Repeat(" ", r.Start.Column-1), strings.Repeat("^", caretWidth(r, line)))
+}
+
+// caretWidth is how many columns of the first line a range covers.
+func caretWidth(r *hcl.Range, line string) int {
+	width := utf8.RuneCountInString(line) - r.Start.Column + 1
+	if r.End.Line == r.Start.Line {
+		width = min(width, r.End.Column-r.Start.Column)
+	}
+	return max(width, 1)
+}
+
+func (g *globals) relative(file string) string {
+	if dir, err := filepath.Abs(g.config); err == nil {
+		if rel, err := filepath.Rel(dir, file); err == nil && !strings.HasPrefix(rel, "..") {
+			return rel
+		}
+	}
+	return file
+}
+
+// sourceLine is the line that a diagnostic begins on.
+func (g *globals) sourceLine(d *hcl.Diagnostic) (string, bool) {
+	if !spec.ShowSource(d) {
+		return "", false
+	}
+	file := d.Subject.Filename
+	if !filepath.IsAbs(file) {
+		file = filepath.Join(g.config, file)
+	}
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "", false
+	}
+	lines := bytes.Split(b, []byte("\n"))
+	if n := d.Subject.Start.Line; n >= 1 && n <= len(lines) {
+		return strings.TrimRight(string(lines[n-1]), "\r"), true
+	}
+	return "", false
+}
+
+// diagnosticLines are diagnostics in a line each, for status.
+func (g *globals) diagnosticLines(diags spec.Diagnostics) []string {
+	var lines []string
+	for _, d := range diags {
+		if d.Severity != hcl.DiagError {
+			continue
+		}
+		place := ""
+		if d.Subject != nil {
+			place = fmt.Sprintf("%s:%d: ", g.relative(d.Subject.Filename), d.Subject.Start.Line)
+		}
+		lines = append(lines, place+clean(d.Summary))
+	}
+	return lines
+}
+
+func errorCount(diags spec.Diagnostics) int {
+	n := 0
+	for _, d := range diags {
+		if d.Severity == hcl.DiagError {
+			n++
+		}
+	}
+	return n
+}
+
+// validation is the result of `validate --json`, in Terraform's shape.
+type validation struct {
+	FormatVersion string           `json:"format_version"`
+	Valid         bool             `json:"valid"`
+	ErrorCount    int              `json:"error_count"`
+	WarningCount  int              `json:"warning_count"`
+	Diagnostics   []jsonDiagnostic `json:"diagnostics"`
+}
+
+type jsonDiagnostic struct {
+	Severity string       `json:"severity"`
+	Summary  string       `json:"summary"`
+	Detail   string       `json:"detail"`
+	Hint     string       `json:"hint,omitempty"`
+	Range    *jsonRange   `json:"range,omitempty"`
+	Snippet  *jsonSnippet `json:"snippet,omitempty"`
+}
+
+type jsonRange struct {
+	Filename string  `json:"filename"`
+	Start    jsonPos `json:"start"`
+	End      jsonPos `json:"end"`
+}
+
+type jsonPos struct {
+	Line   int `json:"line"`
+	Column int `json:"column"`
+	Byte   int `json:"byte"`
+}
+
+type jsonSnippet struct {
+	Context              *string  `json:"context"`
+	Code                 string   `json:"code"`
+	StartLine            int      `json:"start_line"`
+	HighlightStartOffset int      `json:"highlight_start_offset"`
+	HighlightEndOffset   int      `json:"highlight_end_offset"`
+	Values               []string `json:"values"`
+}
+
+func (g *globals) validation(diags spec.Diagnostics) validation {
+	v := validation{FormatVersion: "1.0", Valid: !diags.HasErrors(), ErrorCount: errorCount(diags), Diagnostics: []jsonDiagnostic{}}
+	v.WarningCount = len(diags) - v.ErrorCount
+	for _, d := range diags {
+		j := jsonDiagnostic{Severity: "error", Summary: d.Summary, Detail: d.Detail, Hint: spec.Hint(d)}
+		if d.Severity == hcl.DiagWarning {
+			j.Severity = "warning"
+		}
+		if r := d.Subject; r != nil {
+			j.Range = &jsonRange{Filename: g.relative(r.Filename), Start: jsonPos(r.Start), End: jsonPos(r.End)}
+			if line, ok := g.sourceLine(d); ok {
+				begin := min(r.Start.Column-1, len(line))
+				j.Snippet = &jsonSnippet{Code: line, StartLine: r.Start.Line, HighlightStartOffset: begin, HighlightEndOffset: min(begin+caretWidth(r, line), len(line)), Values: []string{}}
+			}
+		}
+		v.Diagnostics = append(v.Diagnostics, j)
+	}
+	return v
+}

@@ -1,0 +1,180 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"tokend/pkg/atomicfile"
+	"tokend/pkg/hooks"
+	"tokend/pkg/providers"
+	"tokend/pkg/reconcile"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+	"tokend/pkg/vault"
+)
+
+// engine is everything that works on a state in this process: the store, the
+// loop, the Vault sessions. The daemon and the one-off commands share it.
+type engine struct {
+	g     *globals
+	log   *slog.Logger
+	loop  *reconcile.Loop
+	store state.Store
+	pool  *vault.Pool
+	files *atomicfile.Writer
+	paths *pathChanges
+
+	ctx    context.Context
+	cancel context.CancelFunc
+	ended  sync.WaitGroup
+	runErr error
+
+	mu      sync.Mutex
+	logins  map[string]pendingLogin
+	conf    configurationView
+	daemon  bool
+	loading sync.Mutex
+	// followed is told of every configuration that was taken over.
+	followed func(*spec.Config)
+}
+
+// engineOptions say what an engine is for.
+type engineOptions struct {
+	paused  bool // nothing is done before Resume
+	memory  bool // there is no state yet and none shall be made: a plan
+	observe func(reconcile.Event)
+}
+
+// stateDir is where the state is.
+func (g *globals) stateDir(s spec.StateSettings) string {
+	return firstOf(g.state, s.Path, firstPath(g.getenv("STATE_DIRECTORY")), "/var/lib/tokend")
+}
+
+// openEngine opens the state that cfg names and a loop over it. The loop runs,
+// but knows no configuration yet.
+func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Logger, o engineOptions) (*engine, error) {
+	e := &engine{g: g, log: log, files: &atomicfile.Writer{}, logins: map[string]pendingLogin{}, paths: newPathChanges()}
+	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	e.pool = vault.NewPool(e.vaultSettings(cfg), vault.Options{Logger: log})
+	store, err := e.openStore(ctx, cfg, o)
+	if err != nil {
+		e.cancel()
+		return nil, err
+	}
+	e.store = store
+	dir := cfg.Dir()
+	e.loop, err = reconcile.New(ctx, reconcile.Options{
+		Store: store, Providers: endpointOpener{log}, Sources: sourceKinds(g.process, e.pool, dir), Sinks: sinkKinds(e.files, e.pool, dir),
+		Hooks: hookKinds(g.process, dir), HookDebounce: hooks.Debounce, Snapshot: g.packSnapshot, LoadSnapshot: g.unpackSnapshot,
+		Host: hostName(), Logger: log, Observe: o.observe, Paused: o.paused, PathsChanged: e.paths.add,
+	})
+	if err != nil {
+		e.cancel()
+		return nil, errors.Join(err, store.Close())
+	}
+	e.ended.Add(2)
+	go func() {
+		defer e.ended.Done()
+		e.runErr = e.loop.Run(e.ctx)
+	}()
+	go func() {
+		defer e.ended.Done()
+		_ = e.pool.Run(e.ctx)
+	}()
+	return e, nil
+}
+
+func (e *engine) openStore(ctx context.Context, cfg *spec.Config, o engineOptions) (state.Store, error) {
+	s := cfg.Settings().State
+	dir := e.g.stateDir(s)
+	if o.memory {
+		if _, err := os.Stat(filepath.Join(dir, state.FileName)); errors.Is(err, os.ErrNotExist) {
+			return state.NewMemory(state.MemoryOptions{}), nil
+		}
+	}
+	key, err := e.keySource(ctx, s, dir)
+	if err != nil {
+		return nil, err
+	}
+	store, err := state.Open(ctx, state.Options{Dir: dir, Key: key, Logger: e.log})
+	if err != nil {
+		return nil, fmt.Errorf("opening the state in %s: %w", dir, err)
+	}
+	return store, nil
+}
+
+func (e *engine) keySource(ctx context.Context, s spec.StateSettings, dir string) (state.KeySource, error) {
+	switch {
+	case s.KeyFile != "":
+		return state.KeyFile(s.KeyFile), nil
+	case s.SystemdCredential != "":
+		return state.SystemdCredential(e.g.getenv("CREDENTIALS_DIRECTORY"), s.SystemdCredential), nil
+	case s.Transit != nil:
+		c, err := e.pool.Client(ctx, s.Transit.Vault)
+		if err != nil {
+			return nil, fmt.Errorf("reaching the transit key %q of the state: %w", s.Transit.Key, err)
+		}
+		return state.TransitKey(s.Transit.Mount+"/"+s.Transit.Key, vault.NewTransit(c, s.Transit.Mount, s.Transit.Key)), nil
+	}
+	return state.GeneratedKeyFile(filepath.Join(dir, state.GeneratedName)), nil
+}
+
+// vaultSettings reads the settings of a vault block: from the configuration in
+// force, else from the one in which what is being cleaned up was last declared.
+func (e *engine) vaultSettings(first *spec.Config) vault.Resolver {
+	return func(ctx context.Context, name spec.Address) (vault.Settings, error) {
+		cfg := first
+		if e.loop != nil && e.loop.Config() != nil {
+			cfg = e.loop.Config()
+		}
+		if _, ok := cfg.Digest(name); !ok {
+			if last := reconcile.LastConfig(ctx); last != nil {
+				cfg = last
+			}
+		}
+		b, err := cfg.Vault(name, e.secretScope(ctx, cfg))
+		if err != nil {
+			return vault.Settings{}, err
+		}
+		return vault.SettingsFrom(b)
+	}
+}
+
+func (e *engine) secretScope(ctx context.Context, cfg *spec.Config) spec.Scope {
+	if e.loop != nil {
+		return e.loop.Scope(ctx, cfg)
+	}
+	return reconcile.SecretScope(ctx, cfg, sourceKinds(e.g.process, e.pool, cfg.Dir()))
+}
+
+// endpointOpener opens providers for the loop.
+type endpointOpener struct{ log *slog.Logger }
+
+func (o endpointOpener) options() providers.Options {
+	return providers.Options{Logger: o.log, UserAgent: "tokend/" + version}
+}
+
+func (o endpointOpener) Open(p *spec.Provider) (reconcile.Endpoint, error) {
+	return providers.NewEndpoint(p, o.options())
+}
+
+func (o endpointOpener) Restore(b []byte) (reconcile.Endpoint, error) {
+	return providers.DecodeEndpoint(b, o.options())
+}
+
+// Close lets work under way come to its end and closes the state.
+func (e *engine) Close() error {
+	e.cancel()
+	e.ended.Wait()
+	closing, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	e.pool.Close(closing)
+	e.files.Close()
+	return errors.Join(e.runErr, e.store.Close())
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"tokend/pkg/control"
+	"tokend/pkg/reconcile"
+	"tokend/pkg/state"
+)
+
+// Exit statuses. What each means for a command is in its help.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitTodo   = 2 // plan --detailed-exitcode: there is something to do; status: nobody to ask
+	exitPerson = 3 // apply: a person is needed; fmt --check: something would change
+)
+
+// exit is an error that only carries a status: what there was to say has been
+// said.
+type exit int
+
+func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
+
+// hinted is an error with the next move.
+type hinted struct {
+	err  error
+	hint string
+}
+
+func (h hinted) Error() string { return h.err.Error() }
+func (h hinted) Unwrap() error { return h.err }
+
+func withHint(err error, format string, args ...any) error {
+	return hinted{err, fmt.Sprintf(format, args...)}
+}
+
+// report prints an error as `error:` and `hint:` and maps it to a status. It is
+// the only place where errors become text.
+func (g *globals) report(err error) int {
+	var status exit
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &status):
+		return int(status)
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(g.err, "error: interrupted")
+		return exitFailed
+	}
+	printError(g.err, err)
+	if errors.Is(err, errNobody) {
+		return exitTodo
+	}
+	return exitFailed
+}
+
+func printError(w io.Writer, err error) {
+	fmt.Fprintf(w, "error: %s\n", strings.TrimSpace(err.Error()))
+	if hint := hintOf(err); hint != "" {
+		fmt.Fprintf(w, "hint: %s\n", hint)
+	}
+}
+
+// hintOf is the next move for an error.
+func hintOf(err error) string {
+	var h hinted
+	var ce *control.Error
+	var missing *reconcile.NotFoundError
+	switch {
+	case errors.As(err, &h):
+		return h.hint
+	case errors.As(err, &ce) && ce.Hint != "":
+		return ce.Hint
+	case errors.As(err, &missing):
+		return "`tokend status` lists all addresses"
+	case errors.Is(err, state.ErrLocked):
+		return "another tokend works on this state: ask it through its control socket (--control), or stop it"
+	case errors.Is(err, state.ErrKey):
+		return "give the key that this state was made with (state { key_file = … }); without it nothing in it can be read"
+	case errors.Is(err, state.ErrDamaged):
+		return "keep the directory as it is, and restore a backup into a new one"
+	case errors.Is(err, errNobody):
+		return "start the daemon with `tokend run`, or make one pass with `tokend apply`"
+	}
+	return ""
+}

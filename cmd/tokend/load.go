@@ -1,0 +1,75 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"tokend/pkg/spec"
+)
+
+func cut(s string) (before, after string, found bool) { return strings.Cut(s, "=") }
+
+// load reads the configuration and prints what is wrong with it.
+func (g *globals) load(previous *spec.Config) (*spec.Config, error) {
+	cfg, diags := g.read(previous)
+	g.printDiagnostics(diags)
+	if diags.HasErrors() {
+		return nil, withHint(fmt.Errorf("%s cannot be used: %s", g.config, countOf(errorCount(diags), "error")), "nothing was changed; mend what is marked above and try again")
+	}
+	return cfg, nil
+}
+
+func (g *globals) read(previous *spec.Config) (*spec.Config, spec.Diagnostics) {
+	dir, err := filepath.Abs(g.config)
+	if err != nil {
+		dir = g.config
+	}
+	o := g.specOptions()
+	o.Previous = previous
+	return spec.Load(dir, o)
+}
+
+func countOf(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+// snapshot is what a configuration was read from, so that the state can keep
+// what is in force: a start on a broken directory goes on with it, and what is
+// removed is cleaned up by it.
+type snapshot struct {
+	Dir      string            `json:"dir"`
+	Files    map[string][]byte `json:"files"`
+	Vars     map[string]string `json:"vars,omitempty"`
+	VarFiles map[string][]byte `json:"var_files,omitempty"`
+	Environ  []string          `json:"environ,omitempty"`
+}
+
+func (g *globals) packSnapshot(c *spec.Config) ([]byte, error) {
+	o := g.specOptions()
+	s := snapshot{Dir: c.Dir(), Files: c.Sources(), Vars: o.Vars}
+	for _, e := range g.environ {
+		if strings.HasPrefix(e, "TOKEND_VAR_") {
+			s.Environ = append(s.Environ, e)
+		}
+	}
+	return json.Marshal(s)
+}
+
+func (g *globals) unpackSnapshot(b []byte) (*spec.Config, error) {
+	var s snapshot
+	if err := json.Unmarshal(b, &s); err != nil {
+		return nil, fmt.Errorf("reading back the configuration that was last in force: %w", err)
+	}
+	o := g.specOptions()
+	o.Vars, o.Environ = s.Vars, s.Environ
+	cfg, diags := spec.LoadFiles(s.Dir, s.Files, o)
+	if diags.HasErrors() {
+		return nil, fmt.Errorf("the configuration that was last in force is not valid any more: %s", strings.Join(g.diagnosticLines(diags), "; "))
+	}
+	return cfg, nil
+}

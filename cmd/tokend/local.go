@@ -1,0 +1,247 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/providers/login"
+	"tokend/pkg/reconcile"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+var _ backend = (*engine)(nil)
+
+// pendingLogin is a login that a person is at.
+type pendingLogin struct {
+	address  string
+	pending  login.Pending
+	endpoint *providers.Endpoint
+	call     providers.Call
+	since    time.Time
+}
+
+// loginLasts is how long a person has for a login.
+const loginLasts = 15 * time.Minute
+
+func (e *engine) Status(ctx context.Context, addr string) (statusReply, error) {
+	v, err := e.loop.Status(ctx, addr)
+	if err != nil {
+		return statusReply{}, err
+	}
+	return statusReply{View: v, Daemon: e.daemon, Version: version, Configuration: e.configuration()}, nil
+}
+
+func (e *engine) configuration() configurationView {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.conf
+}
+
+func (e *engine) Plan(ctx context.Context, in planRequest) (planReply, error) {
+	steps, err := e.loop.Plan(ctx)
+	if err != nil {
+		return planReply{}, err
+	}
+	held, err := e.loop.Held(ctx)
+	if err != nil {
+		return planReply{}, err
+	}
+	r := planReply{Held: held}
+	for _, s := range steps {
+		if strings.HasPrefix(s.Address, "sink.") {
+			r.Sinks++
+		} else {
+			r.Credentials++
+		}
+		if interesting(s) {
+			r.Steps = append(r.Steps, s)
+		}
+	}
+	return r, nil
+}
+
+// interesting are the steps that a plan shows.
+func interesting(s reconcile.Step) bool {
+	switch s.Action {
+	case reconcile.ActNone, reconcile.ActRecord, reconcile.ActNote:
+		return s.State != reconcile.Ready && s.State != ""
+	case reconcile.ActWait:
+		return s.State != reconcile.Ready
+	}
+	return true
+}
+
+// Apply takes the configuration as it is now and waits until everything has
+// converged or failed.
+func (e *engine) Apply(ctx context.Context, in applyRequest) (applyReply, error) {
+	if e.daemon {
+		if err := e.reload(ctx, reconcile.SetOptions{NoSettle: true, Allow: in.Allow}); err != nil {
+			return applyReply{}, err
+		}
+	} else {
+		if _, err := e.loop.Set(ctx, e.loop.Config(), reconcile.SetOptions{NoSettle: true, Allow: in.Allow}); err != nil {
+			return applyReply{}, err
+		}
+		if err := e.loop.Resume(ctx); err != nil {
+			return applyReply{}, err
+		}
+	}
+	if err := e.converge(ctx); err != nil {
+		return applyReply{}, err
+	}
+	v, err := e.loop.Status(ctx, "")
+	return applyReply{v}, err
+}
+
+const (
+	// applyRetries is how long a failing step gets its retries in an apply.
+	applyRetries = 30 * time.Second
+	applyLook    = 25 * time.Millisecond
+)
+
+// converge waits until nothing is left that can be done now.
+func (e *engine) converge(ctx context.Context) error {
+	deadline := time.Now().Add(applyRetries)
+	tick := time.NewTicker(applyLook)
+	defer tick.Stop()
+	calm := 0
+	for {
+		busy, err := e.loop.Busy(ctx, time.Until(deadline))
+		if err != nil {
+			return err
+		}
+		if calm++; busy {
+			calm = 0
+		}
+		if calm >= 2 || time.Now().After(deadline) && calm >= 1 {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (e *engine) Get(ctx context.Context, in getRequest) (getReply, error) {
+	at, err := e.loop.Attributes(ctx, in.Address, in.MinValid)
+	if err != nil {
+		return getReply{}, err
+	}
+	cfg := e.loop.Config()
+	v, err := fieldOf(cfg, spec.Address(in.Address), at, in.Field)
+	return getReply{Value: v}, err
+}
+
+func (e *engine) Order(ctx context.Context, in orderRequest) error {
+	if in.Order.Kind == reconcile.OrderAction {
+		if err := e.knowsAction(in); err != nil {
+			return err
+		}
+	}
+	return e.loop.Do(ctx, in.Address, in.Order)
+}
+
+func (e *engine) knowsAction(in orderRequest) error {
+	c, err := e.loop.Config().Credential(spec.Address(in.Address))
+	if err != nil {
+		return err
+	}
+	names := []string{}
+	for _, a := range c.Type.Actions {
+		if a.Name == in.Order.Action {
+			return nil
+		}
+		names = append(names, a.Name)
+	}
+	if len(names) == 0 {
+		return fmt.Errorf("the provider type %s has no actions", c.Type.Name)
+	}
+	return withHint(fmt.Errorf("the provider type %s has no action %q", c.Type.Name, in.Order.Action), "it has: %s", strings.Join(names, ", "))
+}
+
+func (e *engine) LoginStart(ctx context.Context, in loginRequest) (loginReply, error) {
+	ep, call, want, err := e.loop.LoginCall(ctx, in.Address)
+	if err != nil {
+		return loginReply{}, err
+	}
+	if !want.Grant.Interactive() {
+		return loginReply{}, withHint(fmt.Errorf("%s needs no login: its grant %q works by itself", want.Addr.Short(), want.Grant.Name), "`tokend status %s` says how it does", want.Addr.Short())
+	}
+	endpoint, ok := ep.(*providers.Endpoint)
+	if !ok {
+		return loginReply{}, fmt.Errorf("logging in to %s: its endpoint is of another kind", want.Addr.Short())
+	}
+	if err := endpoint.Discover(ctx, call.Grant, call.Inputs, nil); err != nil {
+		return loginReply{}, err
+	}
+	pending, err := login.Start(endpoint, call)
+	if err != nil {
+		return loginReply{}, err
+	}
+	id := rand.Text()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for k, l := range e.logins {
+		if time.Since(l.since) > loginLasts {
+			delete(e.logins, k)
+		}
+	}
+	e.logins[id] = pendingLogin{address: in.Address, pending: pending, endpoint: endpoint, call: call, since: time.Now()}
+	return loginReply{ID: id, URL: pending.URL}, nil
+}
+
+func (e *engine) LoginFinish(ctx context.Context, in loginFinish) error {
+	e.mu.Lock()
+	l, ok := e.logins[in.ID]
+	e.mu.Unlock()
+	if !ok || l.address != in.Address {
+		return withHint(errors.New("this login has ended: it was completed already, or it took too long"), "begin again: tokend login %s", spec.Address(in.Address).Short())
+	}
+	flow, err := l.pending.Finish(l.endpoint, l.call, in.Redirect)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	delete(e.logins, in.ID)
+	e.mu.Unlock()
+	return e.loop.Login(ctx, in.Address, reconcile.LoginCode{Flow: flow})
+}
+
+func (e *engine) Held(ctx context.Context) (*reconcile.HeldChange, error) { return e.loop.Held(ctx) }
+
+func (e *engine) Approve(ctx context.Context, shown *reconcile.HeldChange) error {
+	return e.loop.Approve(ctx, shown)
+}
+
+func (e *engine) StateList(ctx context.Context) ([]stateLine, error) {
+	var lines []stateLine
+	err := e.store.Heads(ctx, func(h state.Head) error {
+		lines = append(lines, stateLine{Address: h.Address, Kind: h.Kind.String(), Generation: h.Generation, ExpiresAt: h.ExpiresAt, Intent: h.Intent, Flags: flagWords(h.Flags)})
+		return nil
+	})
+	return lines, err
+}
+
+func (e *engine) StateShow(ctx context.Context, addr string) (stateRecord, error) {
+	c, i, s, err := e.loop.Record(ctx, addr)
+	if errors.Is(err, state.ErrNotFound) {
+		return stateRecord{}, &reconcile.NotFoundError{Address: addr}
+	}
+	if err != nil {
+		return stateRecord{}, err
+	}
+	if s != nil {
+		return stateRecord{Address: addr, Contents: showSink(s)}, nil
+	}
+	return stateRecord{Address: addr, Contents: showCredential(c, i)}, nil
+}
+
+func (e *engine) StateRemove(ctx context.Context, addr string) error { return e.loop.Forget(ctx, addr) }

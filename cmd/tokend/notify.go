@@ -1,0 +1,99 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-systemd/v22/daemon"
+
+	"tokend/pkg/reconcile"
+)
+
+// notifier tells systemd how the daemon does (sd_notify). Without systemd it
+// does nothing.
+type notifier struct {
+	log      *slog.Logger
+	watchdog time.Duration
+	send     func(string)
+
+	mu    sync.Mutex
+	ready bool
+	last  string
+}
+
+func newNotifier(p process, log *slog.Logger) *notifier {
+	n := &notifier{log: log, send: func(s string) {
+		if _, err := daemon.SdNotify(false, s); err != nil {
+			log.Debug("telling systemd", "error", err)
+		}
+	}}
+	if d, err := daemon.SdWatchdogEnabled(false); err == nil {
+		n.watchdog = d
+	}
+	return n
+}
+
+// interval is how often there is something to tell.
+func (n *notifier) interval() time.Duration {
+	const often = 250 * time.Millisecond
+	if n.watchdog > 0 {
+		return min(often, n.watchdog/4)
+	}
+	return often
+}
+
+// progress feeds the watchdog while the loop takes turns: it takes one at least
+// every half minute, and at once when it is asked something, so the question
+// that status asks before each feeding shows that it lives.
+func (n *notifier) progress(at time.Time) {
+	if n.watchdog > 0 && time.Since(at) < n.watchdog {
+		n.send(daemon.SdNotifyWatchdog)
+	}
+}
+
+// status says how everything does, and READY once the first pass is over.
+func (n *notifier) status(v reconcile.View, c configurationView) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	text := statusWords(v, c)
+	if text != n.last {
+		n.last = text
+		n.send("STATUS=" + text)
+	}
+	if !n.ready && v.FirstPass {
+		n.ready = true
+		n.send(daemon.SdNotifyReady)
+		n.log.Info("ready", "status", text)
+	}
+}
+
+func statusWords(v reconcile.View, c configurationView) string {
+	total := 0
+	for _, n := range v.Counts {
+		total += n
+	}
+	s := fmt.Sprintf("%d of %d ready", v.Counts[reconcile.Ready], total)
+	for _, x := range []struct {
+		state reconcile.State
+		words string
+	}{
+		{reconcile.Failing, "failing"}, {reconcile.Stopped, "stopped"}, {reconcile.NeedsLogin, "waiting for a login"}, {reconcile.Held, "held"},
+		{reconcile.Indeterminate, "indeterminate"}, {reconcile.Unread, "unread"}, {reconcile.Waiting, "waiting"}, {reconcile.Pending, "pending"}, {reconcile.Removing, "being removed"},
+	} {
+		if k := v.Counts[x.state]; k > 0 {
+			s += fmt.Sprintf(", %d %s", k, x.words)
+		}
+	}
+	if !c.Valid {
+		s += "; the configuration is broken, the last good one is in force"
+	}
+	return s
+}
+
+func (n *notifier) reloading() { n.send(daemon.SdNotifyReloading) }
+
+func (n *notifier) reloaded() { n.send(daemon.SdNotifyReady) }
+
+func (n *notifier) stopping() { n.send(daemon.SdNotifyStopping) }

@@ -1,0 +1,184 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tokend/pkg/reconcile"
+	"tokend/pkg/spec"
+)
+
+// order is a command that tells one address to do something now.
+func (g *globals) order(c *cobra.Command, addr string, o reconcile.Order, done string) error {
+	a, err := parseAddress(addr)
+	if err != nil {
+		return err
+	}
+	t, err := g.target(c.Context(), targetOptions{state: true, resume: true})
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	if err := t.Order(c.Context(), orderRequest{Address: a, Order: o}); err != nil {
+		return err
+	}
+	fmt.Fprintf(g.out, "%s: %s\n", shown(a), done)
+	return nil
+}
+
+func refreshCommand(g *globals) *cobra.Command {
+	return &cobra.Command{Use: "refresh ADDRESS", Short: "refresh a token now", Args: cobra.ExactArgs(1),
+		Long: "Refreshes a token now, whether it is due or not, and waits for the outcome.\n\nExit status: 0 refreshed, 1 not.",
+		RunE: func(c *cobra.Command, args []string) error {
+			return g.order(c, args[0], reconcile.Order{Kind: reconcile.OrderRefresh}, "refreshed")
+		}}
+}
+
+func revokeCommand(g *globals) *cobra.Command {
+	var forget bool
+	c := &cobra.Command{Use: "revoke ADDRESS", Short: "revoke a token now and obtain a new one", Args: cobra.ExactArgs(1),
+		Long: "Revokes a token now. As long as its block declares it, a new one is obtained at\nonce. With --forget, a revocation that is pending and cannot succeed is given up.\n\nExit status: 0 revoked, 1 not.",
+		RunE: func(c *cobra.Command, args []string) error {
+			done := "revoked"
+			if forget {
+				done = "its pending revocation is given up"
+			}
+			return g.order(c, args[0], reconcile.Order{Kind: reconcile.OrderRevoke, Forget: forget}, done)
+		}}
+	c.Flags().BoolVar(&forget, "forget", false, "give a pending revocation up")
+	return c
+}
+
+func taintCommand(g *globals) *cobra.Command {
+	return &cobra.Command{Use: "taint ADDRESS", Short: "replace a token at the next pass", Args: cobra.ExactArgs(1),
+		Long: "Marks a token to be replaced: a new one is obtained and delivered, and the old one\nis given up after its overlap. A running daemon does it at once.\n\nExit status: 0 marked, 1 not.",
+		RunE: func(c *cobra.Command, args []string) error {
+			return g.order(c, args[0], reconcile.Order{Kind: reconcile.OrderTaint}, "to be replaced")
+		}}
+}
+
+func retryCommand(g *globals) *cobra.Command {
+	return &cobra.Command{Use: "retry ADDRESS", Short: "try a stopped or failing one again now", Args: cobra.ExactArgs(1),
+		Long: "Tries again at once what a failure has stopped or put off: a grant that the\nprovider refused, a refresh, a sink, a hook, a reply that could not be read.\n\nExit status: 0 it worked (or there was nothing to do), 1 not.",
+		RunE: func(c *cobra.Command, args []string) error {
+			return g.order(c, args[0], reconcile.Order{Kind: reconcile.OrderRetry}, "done")
+		}}
+}
+
+func actionCommand(g *globals) *cobra.Command {
+	var yes bool
+	c := &cobra.Command{Use: "action ADDRESS NAME", Short: "make a provider's imperative call", Args: cobra.ExactArgs(2),
+		Long: "Makes an imperative call that the provider type declares, such as deactivating an\naccount. One that is destructive asks first; without a terminal it needs --yes. It\nis made once and never repeated.\n\nExit status: 0 done, 1 not.",
+		RunE: func(c *cobra.Command, args []string) error { return g.action(c, args[0], args[1], yes) }}
+	c.Flags().BoolVar(&yes, "yes", false, "do not ask before a destructive action")
+	return c
+}
+
+func (g *globals) action(c *cobra.Command, addr, name string, yes bool) error {
+	a, err := parseAddress(addr)
+	if err != nil {
+		return err
+	}
+	if !yes {
+		if ok, err := g.mayAct(a, name); err != nil || !ok {
+			return errors.Join(err, exit(exitFailed))
+		}
+	}
+	return g.order(c, addr, reconcile.Order{Kind: reconcile.OrderAction, Action: name}, "done: "+name)
+}
+
+// mayAct asks before a destructive action. Whether it is destructive is read
+// from the configuration where it can be; an action that is not known is taken
+// for one that is.
+func (g *globals) mayAct(addr, name string) (bool, error) {
+	destructive, ends := true, false
+	if cfg, diags := g.read(nil); !diags.HasErrors() {
+		if cr, err := cfg.Credential(spec.Address(addr)); err == nil {
+			for _, a := range cr.Type.Actions {
+				if a.Name == name {
+					destructive, ends = a.Destructive, a.EndsAccount
+				}
+			}
+		}
+	}
+	if !destructive {
+		return true, nil
+	}
+	if !isTerminal(g.in) {
+		return false, withHint(fmt.Errorf("the action %q is destructive, and there is no terminal to ask on", name), "give --yes if nobody has to be asked")
+	}
+	question := fmt.Sprintf("The action %q on %s is destructive.", name, shown(addr))
+	if ends {
+		question = fmt.Sprintf("The action %q ends the account of %s: it gets no token ever after.", name, shown(addr))
+	}
+	return g.confirm(question)
+}
+
+const getHelp = `Prints one attribute of a credential: access_token (the default), header,
+header_name, token_type, expires_at, obtained_at, scopes, generation, or one of
+its type's outputs. When less than --min-valid is left, it is refreshed once
+first.
+
+Exit status: 0 printed, 1 not.`
+
+func getCommand(g *globals) *cobra.Command {
+	var field string
+	var minValid time.Duration
+	c := &cobra.Command{Use: "get ADDRESS", Short: "print an attribute of a credential", Long: getHelp, Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		a, err := parseAddress(args[0])
+		if err != nil {
+			return err
+		}
+		t, err := g.target(c.Context(), targetOptions{state: true, resume: true})
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+		r, err := t.Get(c.Context(), getRequest{Address: a, Field: field, MinValid: minValid})
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(g.out, r.Value)
+		return err
+	}}
+	c.Flags().StringVar(&field, "field", "access_token", "`attribute` to print")
+	c.Flags().DurationVar(&minValid, "min-valid", time.Minute, "refresh first when less than this is left")
+	return c
+}
+
+const approveHelp = `Shows the change that the guard holds back and lets exactly that change go ahead,
+at once. Nothing held: it says so. On a terminal it asks first.
+
+Exit status: 0, 1 error.`
+
+func approveCommand(g *globals) *cobra.Command {
+	return &cobra.Command{Use: "approve", Short: "let a change go ahead that the guard holds back", Long: approveHelp, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		t, err := g.target(c.Context(), targetOptions{state: true})
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+		held, err := t.Held(c.Context())
+		if err != nil {
+			return err
+		}
+		if held == nil {
+			fmt.Fprintln(g.out, "Nothing is held back.")
+			return nil
+		}
+		g.printHeld(held)
+		if isTerminal(g.in) {
+			if ok, err := g.confirm("Let it go ahead?"); err != nil || !ok {
+				return errors.Join(err, exit(exitFailed))
+			}
+		}
+		if err := t.Approve(c.Context(), held); err != nil {
+			return err
+		}
+		fmt.Fprintln(g.out, "Approved.")
+		return nil
+	}}
+}

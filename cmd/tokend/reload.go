@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"tokend/pkg/reconcile"
+)
+
+// reload reads the directory anew. What is wrong with it is told and kept for
+// status; the configuration in force stays in force then.
+func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
+	e.loading.Lock()
+	defer e.loading.Unlock()
+	prev := e.loop.Config()
+	cfg, diags := e.g.read(prev)
+	now := time.Now()
+	if diags.HasErrors() {
+		e.mu.Lock()
+		if e.conf.Valid {
+			e.conf.Since = now
+		}
+		e.conf.Valid, e.conf.Errors = false, e.g.diagnosticLines(diags)
+		e.mu.Unlock()
+		return withHint(&configError{e.g.config, e.conf.Errors}, "`tokend validate` shows where")
+	}
+	held, err := e.loop.Set(ctx, cfg, o)
+	if err != nil {
+		return err
+	}
+	e.mu.Lock()
+	e.conf.Valid, e.conf.Errors, e.conf.Since, e.conf.LoadedAt = true, nil, time.Time{}, now
+	e.mu.Unlock()
+	if e.followed != nil {
+		e.followed(cfg)
+	}
+	e.pool.Changed()
+	e.log.Info("configuration taken over", "directory", cfg.Dir(), "credentials", len(cfg.Credentials()), "sinks", len(cfg.Sinks()))
+	if held != nil {
+		e.log.Warn("a change is held back until a person approves it", "reason", held.Reason, "revocations", len(held.Revocations), "sinks", len(held.Sinks))
+	}
+	return nil
+}
+
+// configError is a directory that cannot be used.
+type configError struct {
+	dir   string
+	lines []string
+}
+
+func (e *configError) Error() string {
+	first := ""
+	if len(e.lines) > 0 {
+		first = ": " + e.lines[0]
+	}
+	return e.dir + " cannot be used, " + countOf(len(e.lines), "error") + first
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"tokend/pkg/control"
+	"tokend/pkg/reconcile"
+	"tokend/pkg/state"
+)
+
+// routes is what the control socket serves: each method of a backend under a
+// name of its own, JSON in and out.
+func routes(b backend) http.Handler {
+	mux := http.NewServeMux()
+	handle(mux, "status", func(ctx context.Context, in addressRequest) (statusReply, error) { return b.Status(ctx, in.Address) })
+	handle(mux, "plan", b.Plan)
+	handle(mux, "apply", b.Apply)
+	handle(mux, "get", b.Get)
+	handle(mux, "order", func(ctx context.Context, in orderRequest) (struct{}, error) { return struct{}{}, b.Order(ctx, in) })
+	handle(mux, "login/start", b.LoginStart)
+	handle(mux, "login/finish", func(ctx context.Context, in loginFinish) (struct{}, error) { return struct{}{}, b.LoginFinish(ctx, in) })
+	handle(mux, "held", func(ctx context.Context, _ struct{}) (*reconcile.HeldChange, error) { return b.Held(ctx) })
+	handle(mux, "approve", func(ctx context.Context, in reconcile.HeldChange) (struct{}, error) {
+		return struct{}{}, b.Approve(ctx, &in)
+	})
+	handle(mux, "state/list", func(ctx context.Context, _ struct{}) ([]stateLine, error) { return b.StateList(ctx) })
+	handle(mux, "state/show", func(ctx context.Context, in addressRequest) (stateRecord, error) { return b.StateShow(ctx, in.Address) })
+	handle(mux, "state/rm", func(ctx context.Context, in addressRequest) (struct{}, error) {
+		return struct{}{}, b.StateRemove(ctx, in.Address)
+	})
+	return mux
+}
+
+type addressRequest struct {
+	Address string `json:"address"`
+}
+
+func handle[In, Out any](mux *http.ServeMux, name string, f func(context.Context, In) (Out, error)) {
+	mux.Handle("POST /v1/"+name, control.Handle(func(ctx context.Context, in In) (Out, error) {
+		out, err := f(ctx, in)
+		if err != nil {
+			err = &control.Error{Kind: kindOf(err), Message: err.Error(), Hint: hintOf(err)}
+		}
+		return out, err
+	}))
+}
+
+// kindOf is what a client can tell an error apart by.
+func kindOf(err error) control.Kind {
+	var missing *reconcile.NotFoundError
+	switch {
+	case errors.As(err, &missing), errors.Is(err, state.ErrNotFound):
+		return control.KindNotFound
+	case errors.Is(err, reconcile.ErrChanged):
+		return control.KindRefused
+	case errors.Is(err, reconcile.ErrClosed):
+		return control.KindUnavailable
+	case errors.Is(err, context.Canceled):
+		return control.KindInterrupted
+	}
+	return control.KindFailed
+}

@@ -1,0 +1,87 @@
+package main
+
+import (
+	"fmt"
+	"sort"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+func stateCommand(g *globals) *cobra.Command {
+	c := &cobra.Command{Use: "state", Short: "look into the state", Long: "Looks into the state: what is recorded of each credential and sink. Secrets are\nnever shown."}
+	c.AddCommand(stateListCommand(g), stateShowCommand(g), stateRemoveCommand(g))
+	return c
+}
+
+func stateListCommand(g *globals) *cobra.Command {
+	var asJSON bool
+	c := &cobra.Command{Use: "list", Short: "list the records", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		t, err := g.target(c.Context(), targetOptions{state: true})
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+		lines, err := t.StateList(c.Context())
+		if err != nil {
+			return err
+		}
+		sort.Slice(lines, func(i, j int) bool { return lines[i].Address < lines[j].Address })
+		if asJSON {
+			return g.printJSON(lines)
+		}
+		w := tabwriter.NewWriter(g.out, 0, 0, 2, ' ', 0)
+		for _, l := range lines {
+			words := l.Flags
+			if l.Intent {
+				words = append(words, "open intent")
+			}
+			fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", shown(l.Address), l.Generation, in(time.Now(), l.ExpiresAt), strings.Join(words, ", "))
+		}
+		return w.Flush()
+	}}
+	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
+	return c
+}
+
+func stateShowCommand(g *globals) *cobra.Command {
+	return &cobra.Command{Use: "show ADDRESS", Short: "show a record, without its secrets", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		a, err := parseAddress(args[0])
+		if err != nil {
+			return err
+		}
+		t, err := g.target(c.Context(), targetOptions{state: true})
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+		r, err := t.StateShow(c.Context(), a)
+		if err != nil {
+			return err
+		}
+		return g.printJSON(r)
+	}}
+}
+
+func stateRemoveCommand(g *globals) *cobra.Command {
+	return &cobra.Command{Use: "rm ADDRESS", Short: "forget a record, without revoking anything", Args: cobra.ExactArgs(1),
+		Long: "Forgets what is recorded of an address. Its token is NOT revoked: it lives on at\nthe provider until it expires. As long as its block declares it, a new one is\nobtained.",
+		RunE: func(c *cobra.Command, args []string) error {
+			a, err := parseAddress(args[0])
+			if err != nil {
+				return err
+			}
+			t, err := g.target(c.Context(), targetOptions{state: true})
+			if err != nil {
+				return err
+			}
+			defer t.Close()
+			if err := t.StateRemove(c.Context(), a); err != nil {
+				return err
+			}
+			fmt.Fprintf(g.out, "%s: forgotten; its token was not revoked\n", shown(a))
+			return nil
+		}}
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"charm.land/lipgloss/v2"
+	"charm.land/lipgloss/v2/table"
+	"github.com/spf13/cobra"
+
+	"tokend/pkg/reconcile"
+	"tokend/pkg/spec"
+)
+
+const statusHelp = `Says how everything does: what, since when, why, what happens next, and the one
+command that mends it. With an address, that one alone.
+
+Exit status: 0 everything is ready, 1 something is not, 2 there is neither a
+daemon nor a state to ask.`
+
+func statusCommand(g *globals) *cobra.Command {
+	var asJSON, watch bool
+	c := &cobra.Command{Use: "status [ADDRESS]", Short: "say how everything does", Long: statusHelp, Args: cobra.MaximumNArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		addr, err := optionalAddress(args)
+		if err != nil {
+			return err
+		}
+		t, err := g.target(c.Context(), targetOptions{state: true})
+		if err != nil {
+			return err
+		}
+		defer t.Close()
+		for {
+			s, err := t.Status(c.Context(), addr)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				if err := g.printJSON(s); err != nil {
+					return err
+				}
+			} else {
+				if watch && isTerminal(g.out) {
+					fmt.Fprint(g.out, "\x1b[H\x1b[2J")
+				}
+				g.printStatus(g.out, s, addr)
+			}
+			if !watch {
+				return readiness(s, addr)
+			}
+			if err := pause(c.Context(), time.Second); err != nil {
+				return nil
+			}
+		}
+	}}
+	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
+	c.Flags().BoolVar(&watch, "watch", false, "print it again every second until interrupted")
+	return c
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (g *globals) printJSON(v any) error {
+	s, err := indentJSON(v)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(g.out, s)
+	return err
+}
+
+func readiness(s statusReply, addr string) error {
+	ready := s.Ready && s.Configuration.Valid
+	if addr != "" {
+		ready = true
+		for _, lines := range [][]reconcile.Line{s.Credentials, s.Sinks, s.Hooks} {
+			for _, l := range lines {
+				ready = ready && l.State == reconcile.Ready
+			}
+		}
+	}
+	if ready {
+		return nil
+	}
+	return exit(exitFailed)
+}
+
+func optionalAddress(args []string) (string, error) {
+	if len(args) == 0 {
+		return "", nil
+	}
+	return parseAddress(args[0])
+}
+
+func parseAddress(s string) (string, error) {
+	a, err := spec.ParseAddress(s)
+	if err != nil {
+		return "", withHint(err, "an address is TYPE.NAME, or TYPE.NAME[\"KEY\"] quoted for the shell; `tokend status` lists them")
+	}
+	return string(a), nil
+}
+
+// statusShown bounds the lines of a table: beyond it only what is not ready is
+// listed.
+const statusShown = 200
+
+func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
+	if !s.Configuration.Valid {
+		fmt.Fprintf(w, "The configuration in %s is broken since %s; the last good one is in force:\n", s.Configuration.Directory, ago(s.Now, s.Configuration.Since))
+		for _, e := range s.Configuration.Errors {
+			fmt.Fprintf(w, "  %s\n", e)
+		}
+		fmt.Fprintln(w)
+	}
+	g.printLines(w, s.Now, "CREDENTIAL", s.Credentials, addr != "")
+	g.printLines(w, s.Now, "SINK", s.Sinks, addr != "")
+	g.printLines(w, s.Now, "HOOK", s.Hooks, addr != "")
+	if s.Held != nil {
+		g.printHeld(s.Held)
+	}
+	if s.Configuration.Watching != "" {
+		fmt.Fprintf(w, "Changes are polled for: %s\n", s.Configuration.Watching)
+	}
+	if s.Store.Error != "" {
+		fmt.Fprintf(w, "The state takes no writes: %s\n", s.Store.Error)
+	}
+	if addr == "" {
+		fmt.Fprintf(w, "%s ready.", readyWords(s.View))
+		if !s.Daemon {
+			fmt.Fprint(w, " No daemon runs: this is what the state says.")
+		}
+		fmt.Fprintln(w)
+	}
+}
+
+func (g *globals) printLines(w io.Writer, now time.Time, heading string, lines []reconcile.Line, all bool) {
+	if len(lines) == 0 {
+		return
+	}
+	t := table.New().Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).BorderHeader(false).
+		StyleFunc(func(int, int) lipgloss.Style { return lipgloss.NewStyle().PaddingRight(1) }).Headers(heading, "STATUS", "EXPIRES", "NEXT")
+	left := 0
+	var notes []string
+	for i, l := range lines {
+		if !all && i >= statusShown && l.State == reconcile.Ready {
+			left++
+			continue
+		}
+		t.Row(shown(l.Address), stateWord(l), in(now, l.ExpiresAt), nextWord(now, l))
+		if l.State != reconcile.Ready && l.Why != "" {
+			notes = append(notes, note(now, l))
+		}
+	}
+	fmt.Fprintln(w, trimRight(t.Render()))
+	if left > 0 {
+		fmt.Fprintf(w, "  … and %d more that are ready\n", left)
+	}
+	for _, n := range notes {
+		fmt.Fprintln(w, n)
+	}
+	fmt.Fprintln(w)
+}
+
+func trimRight(s string) string {
+	lines := strings.Split(s, "\n")
+	for i := range lines {
+		lines[i] = strings.TrimRight(lines[i], " ")
+	}
+	return strings.Join(lines, "\n")
+}
+
+func stateWord(l reconcile.Line) string {
+	if l.State == reconcile.Ready && l.Generation > 0 {
+		return fmt.Sprintf("ready (generation %d)", l.Generation)
+	}
+	return string(l.State)
+}
+
+func nextWord(now time.Time, l reconcile.Line) string {
+	if l.NextAt.IsZero() {
+		return ""
+	}
+	verb := l.Next
+	if l.State != reconcile.Ready || verb == "" {
+		verb = "look"
+	}
+	return verb + " " + in(now, l.NextAt)
+}
+
+// note says what is not ready, since when, why, and what mends it.
+func note(now time.Time, l reconcile.Line) string {
+	s := fmt.Sprintf("  %s: %s for %s: %s", shown(l.Address), l.State, ago(now, l.Since), l.Why)
+	if l.Mend != "" {
+		s += "\n      to mend: " + l.Mend
+	}
+	return s
+}
+
+// in is how far away a time is, in words.
+func in(now, t time.Time) string {
+	if t.IsZero() {
+		return "-"
+	}
+	if d := t.Sub(now); d >= 0 {
+		return "in " + short(d)
+	}
+	return short(now.Sub(t)) + " ago"
+}
+
+func ago(now, t time.Time) string {
+	if t.IsZero() {
+		return "a moment"
+	}
+	return short(now.Sub(t))
+}
+
+// short is a duration to about two digits.
+func short(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}

@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+
+	"tokend/pkg/reconcile"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// target is who a command asks: the daemon where one holds the state, else an
+// engine of its own that is opened paused and knows the configuration.
+type target struct {
+	backend
+	daemon bool
+	held   *reconcile.HeldChange
+}
+
+// targetOptions say what a command needs of its target.
+type targetOptions struct {
+	memory bool // a plan: no state is made where there is none
+	resume bool // work begins at once: the command is about one address
+	state  bool // there has to be a state already
+}
+
+func (g *globals) target(ctx context.Context, o targetOptions) (*target, error) {
+	r, s, err := g.dial(ctx)
+	if err == nil {
+		return &target{backend: r, daemon: true}, g.sameConfig(s)
+	}
+	if !noDaemon(err) {
+		return nil, err
+	}
+	cfg, err := g.load(nil)
+	if err != nil {
+		return nil, err
+	}
+	if o.state {
+		dir := g.stateDir(cfg.Settings().State)
+		if _, err := os.Stat(filepath.Join(dir, state.FileName)); errors.Is(err, os.ErrNotExist) {
+			return nil, fmt.Errorf("%w (no daemon at %s, no state in %s)", errNobody, g.control, dir)
+		}
+	}
+	return g.localTarget(ctx, cfg, o)
+}
+
+func (g *globals) localTarget(ctx context.Context, cfg *spec.Config, o targetOptions) (*target, error) {
+	log, err := g.quietLogger()
+	if err != nil {
+		return nil, err
+	}
+	e, err := g.openEngine(ctx, cfg, log, engineOptions{paused: true, memory: o.memory})
+	if err != nil {
+		return nil, err
+	}
+	e.conf = configurationView{Directory: cfg.Dir(), Valid: true}
+	held, err := e.loop.Set(ctx, cfg, reconcile.SetOptions{NoSettle: true, Dry: true})
+	if err == nil && o.resume {
+		err = e.loop.Resume(ctx)
+	}
+	if err != nil {
+		return nil, errors.Join(err, e.Close())
+	}
+	return &target{backend: e, held: held}, nil
+}
+
+// quietLogger logs only what a person at a command wants to see, unless told
+// otherwise.
+func (g *globals) quietLogger() (*slog.Logger, error) {
+	quiet := *g
+	if g.logLevel == "info" {
+		quiet.logLevel = "warn"
+	}
+	return quiet.logger()
+}
+
+// sameConfig refuses to ask a daemon about another directory than its own.
+func (g *globals) sameConfig(s statusReply) error {
+	if !g.configSet {
+		return nil
+	}
+	dir, err := filepath.Abs(g.config)
+	if err != nil {
+		dir = g.config
+	}
+	if same(dir, s.Configuration.Directory) {
+		return nil
+	}
+	return withHint(fmt.Errorf("the daemon at %s works on %s, not on %s", g.control, s.Configuration.Directory, dir),
+		"leave --config out to ask that daemon, or give another --control (and --state) for a state of its own")
+}
+
+func same(a, b string) bool {
+	x, err := os.Stat(a)
+	if err != nil {
+		return a == b
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
+}
