@@ -195,9 +195,14 @@ func (e *entry) logIn(ctx context.Context, anew bool) (*session, error) {
 	if err != nil {
 		return e.failed(err, proof, old)
 	}
-	if endpoint == nil || endpoint.settings.server() != settings.server() || endpoint.stamps != settings.stamps() {
+	moved := endpoint == nil || endpoint.settings.server() != settings.server()
+	if moved || endpoint.stamps != settings.stamps() {
 		if endpoint, err = newEndpoint(e.name, settings, e.pool.dial); err != nil {
-			return e.failed(err, proof, nil)
+			if moved {
+				e.move(nil, old)
+				old = nil
+			}
+			return e.failed(err, proof, old)
 		}
 		e.move(endpoint, old)
 		old = nil

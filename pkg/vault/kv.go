@@ -103,7 +103,7 @@ func (c *Client) readV1(ctx context.Context, at location) (map[string]any, KVMet
 		return nil, meta, c.policyHint(err, "read", at.api(""))
 	}
 	if answer == nil || answer.Data == nil {
-		c.forgetMount(at.path)
+		c.doubtMount(at.path)
 		return nil, meta, c.fail(at.op, ErrNotFound, "there is no such secret")
 	}
 	return answer.Data, meta, nil
@@ -120,7 +120,7 @@ func (c *Client) readV2(ctx context.Context, at location, version int) (map[stri
 		return nil, meta, c.policyHint(err, "read", at.api("data"))
 	}
 	if answer == nil {
-		c.forgetMount(at.path)
+		c.doubtMount(at.path)
 		if version != 0 {
 			return nil, meta, c.fail(at.op, ErrNotFound, "there is no version %d of it", version)
 		}
@@ -128,7 +128,7 @@ func (c *Client) readV2(ctx context.Context, at location, version int) (map[stri
 	}
 	about, _ := answer.Data["metadata"].(map[string]any)
 	if about == nil {
-		c.forgetMount(at.path)
+		c.doubtMount(at.path)
 		return nil, meta, c.fail(at.op, ErrUnreadable, "the answer has no metadata: is the engine still KV version 2?")
 	}
 	meta = c.versionMeta(about)
@@ -169,7 +169,7 @@ func (c *Client) stat(ctx context.Context, at location) (KVMeta, error) {
 	case err != nil:
 		return KVMeta{Engine: 2}, err
 	case answer == nil:
-		c.forgetMount(at.path)
+		c.doubtMount(at.path)
 		return KVMeta{Engine: 2}, c.fail(at.op, ErrNotFound, "there is no such secret")
 	}
 	return c.currentMeta(answer.Data), nil

@@ -124,7 +124,7 @@ func (c *Client) putVersion(ctx context.Context, at location, data map[string]an
 	}
 	meta := c.versionMeta(answer.Data)
 	if meta.Version == 0 {
-		c.forgetMount(at.path)
+		c.doubtMount(at.path)
 		return KVMeta{}, c.fail(at.op, ErrUnreadable, "the answer does not say which version was written: is the engine still KV version 2?")
 	}
 	return meta, nil

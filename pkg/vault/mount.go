@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/hashicorp/vault/api"
@@ -12,9 +13,14 @@ import (
 
 // mount is what is known of a secrets engine.
 type mount struct {
-	path string // without slashes around it
-	v2   bool
+	path   string // without slashes around it
+	v2     bool
+	looked time.Time
 }
+
+// mountMemory is how long what is known of a mount is not doubted, so that many
+// new secrets do not cost a look each.
+const mountMemory = 5 * time.Second
 
 // kvMount finds out which version of the KV engine is mounted at path, once for
 // each mount and server. The endpoint it asks is the one that `vault kv` uses:
@@ -71,15 +77,18 @@ func (c *Client) readMount(op, path string, data map[string]any) (mount, error) 
 	}
 	options, _ := data["options"].(map[string]any)
 	version, _ := options["version"].(string)
-	return mount{path: path, v2: version == "2"}, nil
+	return mount{path: path, v2: version == "2", looked: c.entry.pool.now()}, nil
 }
 
-// forgetMount lets the next call look at the mount again: it may have been
-// upgraded, or made anew as another version.
-func (c *Client) forgetMount(path string) {
+// doubtMount lets a later call look at the mount again when a secret is not
+// there: the engine may have been upgraded, or made anew as another version,
+// where the same secret has another path.
+func (c *Client) doubtMount(path string) {
 	c.entry.mu.Lock()
 	defer c.entry.mu.Unlock()
-	delete(c.entry.mounts, path)
+	if c.entry.pool.now().Sub(c.entry.mounts[path].looked) > mountMemory {
+		delete(c.entry.mounts, path)
+	}
 }
 
 // fail makes an error that Vault did not give.

@@ -105,12 +105,16 @@ func (e *entry) replace(ctx context.Context, s *session) bool {
 		return true
 	}
 	now := e.pool.now()
-	if e.failure != nil {
-		err = e.failure.err
-		s.retryAt = e.failure.until
+	next := now.Add(s.pause(now))
+	if f := e.failure; f != nil {
+		err = f.err
+		if f.until.After(next) {
+			next = f.until
+		}
 	}
+	s.retryAt = next
 	if !s.renewAt.IsZero() && !s.renewAt.After(now) {
-		s.postpone(now)
+		s.renewAt = next
 	}
 	if err != nil {
 		e.log(slog.LevelWarn, "a new Vault login failed; the token at hand is used while it lives", "error", err.Error(), "expires", s.expires)
@@ -148,7 +152,7 @@ func (e *entry) renew(ctx context.Context, s *session) {
 		s.dead = s.dead || dead(err)
 		e.log(slog.LevelDebug, "Vault does not renew the token", "error", err.Error())
 	default:
-		s.postpone(now)
+		s.renewAt = now.Add(s.pause(now))
 		e.log(slog.LevelWarn, "renewing the Vault token failed, it is tried again", "error", err.Error(), "expires", s.expires)
 	}
 }

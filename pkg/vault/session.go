@@ -65,11 +65,14 @@ func (s *session) due() time.Time {
 // had: its maximal lifetime is near, and what follows is a new login.
 func (s *session) endsSoon(ttl time.Duration) bool { return ttl < s.ttl*9/10 }
 
-// postpone sets the next attempt after one that failed without an answer: soon
-// enough to have several before the token ends.
-func (s *session) postpone(now time.Time) {
-	wait := s.expires.Sub(now) / 6
-	s.renewAt = now.Add(min(max(wait, time.Second), 30*time.Second))
+// pause is how long to wait after an attempt that failed without an answer:
+// short enough to have several before the token ends.
+func (s *session) pause(now time.Time) time.Duration {
+	const longest = 30 * time.Second
+	if s.expires.IsZero() {
+		return longest
+	}
+	return min(max(s.expires.Sub(now)/6, time.Second), longest)
 }
 
 // lookup asks Vault about the session's own token.
