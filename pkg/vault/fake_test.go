@@ -4,15 +4,12 @@ import (
 	"context"
 	"crypto/tls"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -386,15 +383,4 @@ func TestNoErrorEchoesASecret(t *testing.T) {
 			t.Errorf("%q is shown:\n%s", form, all)
 		}
 	}
-}
-
-// pemOf writes a test server's certificate to a file.
-func pemOf(t *testing.T, s *httptest.Server) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "ca.pem")
-	b := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
-	if err := os.WriteFile(path, b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return path
 }
