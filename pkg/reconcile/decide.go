@@ -302,8 +302,12 @@ func undeclared(in *Input) (Step, bool) {
 		return Step{Action: ActWait, State: Removing, Next: in.Quiet,
 			Reason: "it is no longer declared; the removal waits until the configuration has been quiet for a while",
 			Why:    "it is no longer declared"}, true
-	case r.Removing == nil && (r.Grant != nil || len(r.Retiring) > 0):
-		return Step{Action: ActNote, Cause: causeRemove, State: Removing, Reason: "it is no longer declared", Why: "it is no longer declared"}, true
+	case r.Removing == nil && r.Grant != nil:
+		cause := causeRemove
+		if r.Lifecycle.OnRemove == spec.OnRemoveForget {
+			cause = causeForget
+		}
+		return Step{Action: ActNote, Cause: cause, State: Removing, Reason: "it is no longer declared", Why: "it is no longer declared"}, true
 	case in.Unknown && in.Now.Before(removalLimit(r)):
 		return Step{Action: ActWait, State: Removing, Next: removalLimit(r), Reason: "its removal waits until its sinks have been looked at", Why: "it is no longer declared"}, true
 	case len(in.Holding) > 0 && in.Now.Before(removalLimit(r)):

@@ -17,9 +17,6 @@ import (
 // its revocation.
 func (p *performer) retire() {
 	rec := &p.ob.in.Record
-	if p.step.Destructive() {
-		p.r.began = begun{Revocations: 1}
-	}
 	rec.Retiring = append(rec.Retiring, p.retiring(*rec.Grant, p.step.Cause))
 	rec.Grant, rec.Failure = nil, nil
 	p.r.again = p.save("a grant that is given up")
@@ -30,7 +27,7 @@ func (p *performer) retire() {
 func (p *performer) note() {
 	rec := &p.ob.in.Record
 	switch p.step.Cause {
-	case causeRemove:
+	case causeRemove, causeForget:
 		rec.Removing = &state.Removing{Since: p.w.now(), Reason: p.step.Reason}
 	case causeTaint:
 		rec.Head.Flags |= state.FlagTainted
@@ -42,6 +39,9 @@ func (p *performer) note() {
 		}
 	}
 	p.r.again = p.save("progress")
+	if p.step.Destructive() {
+		p.r.began = begun{Revocations: 1}
+	}
 	if p.step.Cause == causeTaint {
 		p.answer()
 	}

@@ -81,7 +81,7 @@ func (s Step) Destructive() bool {
 	switch s.Action {
 	case ActReplace:
 		return s.Cause == causeReplace
-	case ActRetire:
+	case ActNote:
 		return s.Cause == causeRemove
 	case ActRemove:
 		return true
@@ -106,4 +106,5 @@ const (
 	causeTaint   = "taint"
 	causeRevoke  = "revoke"
 	causeExpired = "expired"
+	causeForget  = "forget"
 )

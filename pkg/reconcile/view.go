@@ -211,6 +211,9 @@ func (w *worker) plan(ctx context.Context, jobs []job) ([]Step, error) {
 		return nil, err
 	}
 	w.expectWrites(jobs, steps)
+	for i := range steps {
+		steps[i].outright()
+	}
 	sort.Slice(steps, func(i, j int) bool { return steps[i].Address < steps[j].Address })
 	return steps, nil
 }
@@ -235,6 +238,16 @@ func (w *worker) expectWrites(jobs []job, steps []Step) {
 				s.Action, s.Reason = ActWrite, "once "+spec.Address(u).Short()+" is "+pastOf(a)
 			}
 		}
+	}
+}
+
+// outright names what a removal that is about to begin comes to.
+func (s *Step) outright() {
+	switch {
+	case s.Action == ActNote && s.Cause == causeRemove:
+		s.Action, s.Reason = ActRevoke, s.Reason+": its token is given up once its sinks are clean"
+	case s.Action == ActNote && s.Cause == causeForget:
+		s.Action, s.Reason = ActDrop, s.Reason+", and on_remove = \"forget\": its token is left alone"
 	}
 }
 
