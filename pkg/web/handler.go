@@ -1,0 +1,101 @@
+package web
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"tokend/pkg/reconcile"
+)
+
+// Source is what the pages and metrics are made of: the loop and what is known
+// of its configuration. It is asked by many goroutines at once.
+type Source interface {
+	// Status is how everything does, or one address when addr is set. An
+	// address that is not known is a *reconcile.NotFoundError. The view is not
+	// changed after it was returned.
+	Status(ctx context.Context, addr string) (reconcile.View, error)
+	// Progress is when the loop last turned. It must not wait for the loop.
+	Progress() time.Time
+	// Configuration must not wait for the loop either.
+	Configuration() Configuration
+}
+
+// Configuration says how loading the configuration went.
+type Configuration struct {
+	Valid    bool      // the last load had no error
+	LoadedAt time.Time // when the one in force was taken over; zero: none is in force
+	Errors   int       // of the last load
+	Source   string    // the directory or the commit that it was read from
+}
+
+// StateStats is what the view does not say about the state.
+type StateStats struct {
+	Bytes int64  // size of its file
+	Syncs uint64 // disk syncs since it was opened
+}
+
+// Options of [Handler]. Source is required.
+type Options struct {
+	Source   Source
+	Recorder *Recorder         // nil: no call metrics
+	State    func() StateStats // nil: no metrics of the state's size and syncs
+	// MaxSeries is how many series of single credentials are exported at most;
+	// 0: DefaultMaxSeries, negative: none.
+	MaxSeries int
+	// StallAfter is how long the loop may make no progress before /livez
+	// fails; 0: DefaultStallAfter.
+	StallAfter time.Duration
+	Version    string // of tokend
+	Revision   string // the commit it was built from
+	Logger     *slog.Logger
+	Now        func() time.Time
+}
+
+const (
+	// DefaultMaxSeries is what one scrape may bring without anybody having
+	// asked for more.
+	DefaultMaxSeries = 20_000
+	// DefaultStallAfter is three of the loop's longest sleeps.
+	DefaultStallAfter = 90 * time.Second
+)
+
+// Handler serves the pages in the package's documentation. It is safe for
+// concurrent use and holds no goroutine between requests.
+func Handler(o Options) http.Handler {
+	if o.MaxSeries == 0 {
+		o.MaxSeries = DefaultMaxSeries
+	}
+	if o.StallAfter <= 0 {
+		o.StallAfter = DefaultStallAfter
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	snaps := &snapshots{source: o.Source}
+	h := &health{o: o, snaps: snaps, began: o.Now()}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /livez", h.live)
+	mux.HandleFunc("GET /readyz", h.ready)
+	mux.HandleFunc("GET /readyz/{address...}", h.readyOne)
+	mux.Handle("GET /metrics", metricsHandler(o, snaps))
+	return guarded(mux)
+}
+
+// guarded sets on every answer, errors and redirects too, what keeps browsers
+// from guessing at it, storing it or showing it inside another page.
+func guarded(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Referrer-Policy", "no-referrer")
+		next.ServeHTTP(w, r)
+	})
+}

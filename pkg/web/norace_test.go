@@ -1,0 +1,6 @@
+//go:build !race
+
+package web
+
+// slowdown is none without the race detector.
+const slowdown = 1

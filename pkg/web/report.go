@@ -1,0 +1,213 @@
+package web
+
+import (
+	"bufio"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"tokend/pkg/reconcile"
+)
+
+// report is the answer of /readyz.
+type report struct {
+	Ready     bool     `json:"ready"`
+	FirstPass *bool    `json:"first_pass,omitempty"`
+	Reasons   []string `json:"reasons,omitempty"` // what is not ready besides addresses
+	Notes     []string `json:"notes,omitempty"`   // worth knowing, but nothing is missing because of it
+	Addresses []line   `json:"addresses"`         // those in another state than ready; verbose: all
+	Total     int      `json:"total,omitempty"`   // of all addresses
+
+	now     time.Time
+	one     bool // is about one address
+	unready int
+}
+
+// line is what is published of a reconcile.Line: field by field, so that a
+// field that is added there is not published by accident.
+type line struct {
+	Address    string          `json:"address"`
+	Type       string          `json:"type,omitempty"`
+	State      reconcile.State `json:"status"`
+	Since      time.Time       `json:"since,omitzero"`
+	Why        string          `json:"why,omitempty"`
+	Next       string          `json:"next,omitempty"`
+	NextAt     time.Time       `json:"next_at,omitzero"`
+	Mend       string          `json:"mend,omitempty"`
+	Generation uint64          `json:"generation,omitempty"`
+	ExpiresAt  time.Time       `json:"expires_at,omitzero"`
+}
+
+func lineOf(l reconcile.Line) line {
+	return line{
+		Address: l.Address, Type: l.Type, State: l.State, Since: l.Since, Why: l.Why,
+		Next: l.Next, NextAt: l.NextAt, Mend: l.Mend, Generation: l.Generation, ExpiresAt: l.ExpiresAt,
+	}
+}
+
+// reportOne is the answer about one address, of which the view has no other.
+func reportOne(v reconcile.View) report {
+	rep := report{Ready: true, now: v.Now, one: true, Addresses: []line{}}
+	for _, part := range [][]reconcile.Line{v.Credentials, v.Sinks, v.Hooks} {
+		for _, l := range part {
+			rep.Ready = rep.Ready && serves(l, v.Now)
+			rep.Addresses = append(rep.Addresses, lineOf(l))
+		}
+	}
+	return rep
+}
+
+// report judges a view. The loop's own verdict is not enough: what it has not
+// looked at yet, it takes for ready.
+func (h *health) report(v reconcile.View, verbose bool) report {
+	rep := report{FirstPass: &v.FirstPass, now: v.Now, Addresses: []line{}}
+	for _, part := range [][]reconcile.Line{v.Credentials, v.Sinks, v.Hooks} {
+		rep.Total += len(part)
+		for _, l := range part {
+			if !serves(l, v.Now) {
+				rep.unready++
+			}
+			if verbose || l.State != reconcile.Ready {
+				rep.Addresses = append(rep.Addresses, lineOf(l))
+			}
+		}
+	}
+	rep.Reasons = reasons(v)
+	rep.Notes = h.notes(v, verbose)
+	rep.Ready = v.Ready && len(rep.Reasons) == 0
+	return rep
+}
+
+// serves reports whether who uses an address has what it promises: it is
+// ready, or a change to it is held back and it lives on as it was.
+func serves(l reconcile.Line, now time.Time) bool {
+	return l.State == reconcile.Ready || l.State == reconcile.Held && (l.ExpiresAt.IsZero() || l.ExpiresAt.After(now))
+}
+
+func reasons(v reconcile.View) []string {
+	var why []string
+	if !v.FirstPass {
+		why = append(why, "the first pass over all addresses is not over yet")
+	}
+	if v.Store.Error != "" {
+		why = append(why, "the state takes no writes: "+v.Store.Error)
+	}
+	return why
+}
+
+// faults says what is known of a load that brought no configuration.
+func faults(c Configuration) string {
+	if c.Valid || c.Errors == 0 {
+		return "it has not been read yet"
+	}
+	return fmt.Sprintf("%s has %s; run: tokend validate", c.Source, count(c.Errors, "error"))
+}
+
+func (h *health) notes(v reconcile.View, verbose bool) []string {
+	var notes []string
+	c := h.o.Source.Configuration()
+	switch {
+	case !c.Valid:
+		notes = append(notes, fmt.Sprintf("the configuration in %s has %s; the one accepted at %s stays in force; run: tokend validate",
+			c.Source, count(c.Errors, "error"), stamp(c.LoadedAt)))
+	case verbose:
+		notes = append(notes, fmt.Sprintf("the configuration was read from %s at %s", c.Source, stamp(c.LoadedAt)))
+	}
+	if held := v.Held; held != nil {
+		notes = append(notes, fmt.Sprintf("a change is held back since %s (%s, %s): %s; run: tokend approve", stamp(held.Since),
+			count(len(held.Revocations), "revocation"), count(len(held.Sinks), "removed sink"), held.Reason))
+	}
+	if verbose {
+		notes = append(notes, fmt.Sprintf("the state has serial %d, %s, %s", v.Store.Serial, count(v.Store.Records, "record"), count(v.Store.Intents, "open intent")))
+	}
+	return notes
+}
+
+func count(n int, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return strconv.Itoa(n) + " " + what
+}
+
+// text writes a report for people: the verdict first, then one fact a line.
+func (r report) text(b *bufio.Writer) {
+	b.WriteString(r.verdict() + "\n")
+	for _, why := range r.Reasons {
+		b.WriteString(oneLine(why) + "\n")
+	}
+	for _, l := range r.Addresses {
+		b.WriteString(oneLine(l.text(r.now)) + "\n")
+	}
+	for _, note := range r.Notes {
+		b.WriteString("note: " + oneLine(note) + "\n")
+	}
+}
+
+func (r report) verdict() string {
+	switch {
+	case r.Ready:
+		return "ready"
+	case r.one || r.unready == 0:
+		return "not ready"
+	}
+	return notReady(r.unready, r.Total)
+}
+
+func notReady(unready, total int) string {
+	noun := "addresses"
+	if total == 1 {
+		noun = "address"
+	}
+	return fmt.Sprintf("not ready: %d of %d %s", unready, total, noun)
+}
+
+// text is an address with its state, since when, why, what next, and what mends it.
+func (l line) text(now time.Time) string {
+	var b strings.Builder
+	b.WriteString(l.Address + ": " + string(l.State))
+	if !l.Since.IsZero() {
+		fmt.Fprintf(&b, " since %s (%s)", stamp(l.Since), now.Sub(l.Since).Round(time.Second))
+	}
+	if l.State == reconcile.Ready {
+		l.fresh(&b, now)
+		return b.String()
+	}
+	if l.Why != "" {
+		b.WriteString(": " + l.Why)
+	}
+	if l.Next != "" {
+		b.WriteString("; " + l.Next)
+	}
+	if l.Mend != "" {
+		b.WriteString("; run: " + l.Mend)
+	}
+	return b.String()
+}
+
+func (l line) fresh(b *strings.Builder, now time.Time) {
+	if l.Generation != 0 {
+		fmt.Fprintf(b, ", generation %d", l.Generation)
+	}
+	if !l.ExpiresAt.IsZero() {
+		fmt.Fprintf(b, ", expires %s (in %s)", stamp(l.ExpiresAt), l.ExpiresAt.Sub(now).Round(time.Second))
+	}
+	if l.Next != "" && !l.NextAt.IsZero() {
+		fmt.Fprintf(b, ", %s at %s", l.Next, stamp(l.NextAt))
+	}
+}
+
+func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
+
+// oneLine keeps a message that somebody else wrote from looking like lines of
+// ours, and control characters away from terminals.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r) {
+			return ' '
+		}
+		return r
+	}, s)
+}
