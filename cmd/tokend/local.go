@@ -34,7 +34,40 @@ func (e *engine) Status(ctx context.Context, addr string) (statusReply, error) {
 	if err != nil {
 		return statusReply{}, err
 	}
-	return statusReply{View: v, Daemon: e.daemon, Version: version, Configuration: e.configuration()}, nil
+	r := statusReply{View: v, Daemon: e.daemon, Version: version, Configuration: e.configuration()}
+	if !e.daemon {
+		return r, e.judgeStatus(ctx, &r)
+	}
+	return r, nil
+}
+
+// judgeStatus fills in how things stand where no daemon has looked at them: what
+// would be done now says it.
+func (e *engine) judgeStatus(ctx context.Context, r *statusReply) error {
+	steps, err := e.loop.Plan(ctx, true)
+	if err != nil {
+		return err
+	}
+	byAddr := map[string]reconcile.Step{}
+	r.Counts, r.Ready = map[reconcile.State]int{}, true
+	for _, s := range steps {
+		if s.State == "" {
+			s.State = reconcile.Ready
+		}
+		byAddr[s.Address] = s
+		r.Counts[s.State]++
+		r.Ready = r.Ready && s.State == reconcile.Ready
+	}
+	for _, lines := range [][]reconcile.Line{r.Credentials, r.Sinks} {
+		for i := range lines {
+			l, s := &lines[i], byAddr[lines[i].Address]
+			l.State, l.Mend = s.State, s.Mend
+			if s.State != reconcile.Ready {
+				l.Why = firstOf(s.Why, s.Reason)
+			}
+		}
+	}
+	return nil
 }
 
 func (e *engine) configuration() configurationView {
@@ -44,7 +77,7 @@ func (e *engine) configuration() configurationView {
 }
 
 func (e *engine) Plan(ctx context.Context, in planRequest) (planReply, error) {
-	steps, err := e.loop.Plan(ctx)
+	steps, err := e.loop.Plan(ctx, in.NoSecrets)
 	if err != nil {
 		return planReply{}, err
 	}

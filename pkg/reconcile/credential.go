@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"tokend/pkg/spec"
@@ -23,6 +24,10 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 		r.unjudged = true
 		return r
 	}
+	if j.cfg != nil && (ob.in.Traits.Static || step.State == Stopped) && step.Next.IsZero() {
+		// Nothing else tells of a changed secret there.
+		r.next = w.secrets.again(j.cfg, ob.in.Want.Uses, j.now)
+	}
 	if step.Calls() {
 		if name, limits := ob.laneOf(step); name != j.lane.name {
 			r.relane, r.laneName, r.limits, r.again = true, name, limits, true
@@ -30,7 +35,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 		}
 	}
 	p := performer{w: w, ctx: ctx, j: j, ob: &ob, step: step, r: &r}
-	w.say(j, step)
+	p.say()
 	p.perform()
 	return r
 }
@@ -68,14 +73,6 @@ func (ob *observed) laneOf(s Step) (string, *spec.RateLimit) {
 	return localLane, nil
 }
 
-func (w *worker) say(j job, s Step) {
-	switch s.Action {
-	case ActNone, ActWait, ActNote, ActRecord:
-		return
-	}
-	w.log.Debug("step", "address", j.addr, "action", string(s.Action), "reason", s.Reason)
-}
-
 // performer carries one step out, in the durable order: the intent, the call,
 // what it brought; and only then is anybody else told.
 type performer struct {
@@ -85,6 +82,18 @@ type performer struct {
 	ob   *observed
 	step Step
 	r    *result
+}
+
+// log is the log of this credential: every line carries its address, its type
+// and the generation in force.
+func (p *performer) log() *slog.Logger {
+	return p.w.log.With("address", p.j.addr, "type", p.providerType(), "generation", p.ob.in.Record.Head.Generation)
+}
+
+func (p *performer) say() {
+	if p.step.acts() {
+		p.log().Debug("step", "action", string(p.step.Action), "reason", p.step.Reason)
+	}
 }
 
 func (p *performer) perform() {
@@ -157,7 +166,7 @@ func (p *performer) save(what string, more ...state.Change) bool {
 
 // conflict: another writer changed the record since it was read; look again.
 func (p *performer) conflict(err error) {
-	p.w.log.Warn("a record changed while it was being worked on; it is looked at again", "address", p.j.addr, "error", err)
+	p.log().Warn("a record changed while it was being worked on; it is looked at again", "error", err)
 	p.r.again = true
 }
 

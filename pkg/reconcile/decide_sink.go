@@ -21,6 +21,7 @@ type SinkInput struct {
 	Moved    bool     // it shall be at another place than where it was last written
 	Claimed  bool     // another declared sink has the place now
 	Checked  bool     // Drift was measured in this look
+	Deferred bool     // what it shall hold is not known without reading secrets
 
 	Record state.Sink
 	Stored bool // there is a record
@@ -42,6 +43,7 @@ func decideSink(in *SinkInput) Step {
 		removeSink, // nothing below concerns an undeclared one
 		waitForTokens,
 		sinkBackedOff,
+		deferSink,
 		writeSink,
 		cleanSink, // only once the new place holds the value
 		recordSink,
@@ -92,6 +94,16 @@ func sinkBackedOff(in *SinkInput) (Step, bool) {
 		return Step{}, false
 	}
 	return Step{Action: ActWait, State: Failing, Next: f.NextAt, Reason: "its last write failed", Why: f.Message, Mend: "tokend retry " + in.Address}, true
+}
+
+func deferSink(in *SinkInput) (Step, bool) {
+	if !in.Deferred {
+		return Step{}, false
+	}
+	if in.Stored && !in.Changed && len(in.Newer) == 0 {
+		return Step{Action: ActNone, State: Ready, Reason: "known at apply"}, true
+	}
+	return Step{Action: ActWrite, State: Pending, Reason: "known at apply"}, true
 }
 
 func writeSink(in *SinkInput) (Step, bool) {

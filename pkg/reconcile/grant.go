@@ -192,7 +192,7 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 	rec := &p.ob.in.Record
 	sealed, err := c.c.Inputs.Seal(nil)
 	if err != nil {
-		p.w.log.Error("sealing the inputs of a reply that could not be read", "address", p.j.addr, "error", err)
+		p.log().Error("sealing the inputs of a reply that could not be read", "error", err)
 	}
 	rec.Raw = &state.Raw{
 		Op: c.op, Endpoint: c.blob, GrantType: c.c.Grant, At: p.w.now(), Status: reply.Status, Header: reply.Header, Body: reply.Body,
@@ -202,7 +202,7 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 		rec.Raw.Generation = rec.Grant.Generation
 		rec.Grant.RefreshState = state.RefreshIndeterminate
 	}
-	p.w.log.Error("a provider's reply could not be read; it is kept", "address", p.j.addr, "type", p.providerType(), "op", c.op, "error", cause)
+	p.log().Error("a provider's reply could not be read; it is kept", "op", c.op, "error", cause)
 	if p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true}) {
 		p.r.standing = &Standing{State: Unread, Why: cause.Error(), Next: "the reply is kept", Mend: "tokend retry " + shellAddress(p.j.addr)}
 		p.r.next = time.Time{}
@@ -222,7 +222,7 @@ func (p *performer) granted(c *call, t providers.Token) {
 		g.Scopes = want.Scopes
 	}
 	if err := p.seal(&g, c); err != nil {
-		p.w.log.Error("sealing what a refresh will need", "address", p.j.addr, "error", err)
+		p.log().Error("sealing what a refresh will need", "error", err)
 	}
 	if life := c.ep.ep.Traits(want.Grant.Name).RefreshTokenLifetime; life > 0 && t.RefreshUntil.IsZero() && !g.RefreshToken.Empty() {
 		g.RefreshUntil = p.w.now().Add(life)
@@ -231,7 +231,7 @@ func (p *performer) granted(c *call, t providers.Token) {
 		rec.Retiring = append(rec.Retiring, p.retiring(*rec.Grant, p.step.Cause))
 	}
 	if in.Intent != nil && in.Intent.Attempt > 1 {
-		p.w.log.Debug("a grant succeeded after tries", "address", p.j.addr, "attempt", in.Intent.Attempt)
+		p.log().Debug("a grant succeeded after tries", "attempt", in.Intent.Attempt)
 	}
 	rec.Grant, rec.Failure, rec.Raw, rec.Removing = &g, nil, nil, nil
 	rec.LastGrant, rec.Replays = p.w.now(), 0
@@ -252,7 +252,7 @@ func (p *performer) delivered(c *call, what string) {
 	if !p.save("a token that was "+what, state.Change{IntentFor: p.j.addr, ClearIntent: true}) {
 		return
 	}
-	p.w.log.Info(what, "address", p.j.addr, "type", p.providerType(), "generation", rec.Head.Generation, "expires_at", rec.Grant.ExpiresAt, "reason", p.step.Reason)
+	p.log().Info(what, "expires_at", rec.Grant.ExpiresAt, "reason", p.step.Reason)
 	p.r.standing = nil
 	p.r.next = rec.Head.Due
 	p.r.again = len(rec.Retiring) > 0
@@ -327,7 +327,7 @@ func (p *performer) unreadable(err error) {
 	in.Record.Failure = f
 	p.r.next = f.NextAt
 	p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "tried again", Mend: "tokend retry " + shellAddress(p.j.addr)}
-	p.w.log.Warn("an input could not be read", "address", p.j.addr, "error", err)
+	p.log().Warn("an input could not be read", "error", err)
 	p.save("an input that could not be read")
 	p.fail(err)
 }

@@ -6,6 +6,7 @@ import (
 	"sort"
 	"time"
 
+	"tokend/pkg/hooks"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
@@ -156,7 +157,7 @@ func (w *worker) runHook(ctx context.Context, j job) error {
 	for i, s := range j.pending {
 		changed[i] = spec.Address(s)
 	}
-	return kind.Run(ctx, b.Args, changed)
+	return kind.Run(hooks.WithAddress(ctx, spec.Address(j.addr)), b.Args, changed)
 }
 
 // answered takes the hook off the list of what each sink's record says has not

@@ -264,24 +264,24 @@ type job struct {
 	kind itemKind
 	now  time.Time
 
-	cfg      *spec.Config // that declares it; nil when none does
-	last     *spec.Config // that declared it last, when it is gone
-	stored   bool
-	guarded  string
-	allowed  bool
-	quiet    time.Time
-	order    *waiter
-	holding  []string // sinks that hold an older token (of a gone one: any)
-	waiting  bool     // sinks exist whose holdings are not known yet
-	claimed  bool
-	holds    map[string]uint64
-	uses     []string
-	pending  []string      // of a hook
-	failures int           // of a hook, in a row
-	first    bool          // first look since the start
-	calls    chan struct{} // the lane's requests in flight
-	bucket   *rate.Limiter // the lane's rate limit; nil: none
-	readOnly bool          // a plan: nothing may be changed
+	cfg       *spec.Config // that declares it; nil when none does
+	last      *spec.Config // that declared it last, when it is gone
+	stored    bool
+	guarded   string
+	allowed   bool
+	quiet     time.Time
+	order     *waiter
+	holding   []string // sinks that hold an older token (of a gone one: any)
+	waiting   bool     // sinks exist whose holdings are not known yet
+	claimed   bool
+	holds     map[string]uint64
+	uses      []string
+	pending   []string      // of a hook
+	failures  int           // of a hook, in a row
+	first     bool          // first look since the start
+	calls     chan struct{} // the lane's requests in flight
+	bucket    *rate.Limiter // the lane's rate limit; nil: none
+	noSecrets bool          // a plan that reads no secret
 }
 
 func (l *Loop) job(it *item) job {

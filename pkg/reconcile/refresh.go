@@ -170,7 +170,7 @@ func (p *performer) settle() {
 	if rec.Failure == nil || rec.Failure.Op != o.op || !rec.Failure.LastAt.After(in.Intent.At) {
 		rec.Failure = nextFailure(rec.Failure, o, now, p.retry(), in.Spread, p.expired())
 	}
-	p.w.log.Warn("the outcome of a call is unknown", "address", p.j.addr, "type", p.providerType(), "op", in.Intent.Op, "meaning", p.step.Reason)
+	p.log().Warn("the outcome of a call is unknown", "op", in.Intent.Op, "meaning", p.step.Reason)
 	p.r.again = p.save("what a lost reply means", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 }
 
@@ -202,7 +202,7 @@ func (p *performer) refused(c *call, err error) {
 		rec.Failure = nil // what follows at once is a grant, which has failures of its own
 		p.r.again = true
 	}
-	p.w.log.Warn("a call failed", "address", p.j.addr, "type", p.providerType(), "op", c.op, "class", o.class, "error", err, "again_at", failureNext(rec.Failure))
+	p.log().Warn("a call failed", "op", c.op, "class", o.class, "error", err, "again_at", failureNext(rec.Failure))
 	if p.save("a failure", state.Change{IntentFor: p.j.addr, ClearIntent: true}) && rec.Failure != nil {
 		p.r.next = rec.Failure.NextAt
 		if rec.Failure.Stopped {
@@ -278,7 +278,7 @@ func (p *performer) refusedInputs(c *call) map[string]string {
 // next look, by the same rules as after a crash.
 func (p *performer) unknown(c *call, o outcome) {
 	rec := &p.ob.in.Record
-	p.w.log.Warn("the outcome of a call is unknown: no complete reply came", "address", p.j.addr, "type", p.providerType(), "op", c.op, "error", o.message)
+	p.log().Warn("the outcome of a call is unknown: no complete reply came", "op", c.op, "error", o.message)
 	rec.Failure = nextFailure(rec.Failure, o, p.w.now(), p.retry(), p.ob.in.Spread, p.expired())
 	p.r.again = p.save("an unknown outcome")
 	p.r.next = rec.Failure.NextAt
@@ -297,7 +297,7 @@ func (p *performer) notBegun(err error) {
 	case !p.r.next.IsZero() && p.r.next.After(p.w.now()):
 		// The rate limit: the order, if any, stays with the address.
 	default:
-		p.w.log.Error("nothing is spent while the state cannot be written", "address", p.j.addr, "error", err)
+		p.log().Error("nothing is spent while the state cannot be written", "error", err)
 		p.r.next = p.w.now().Add(2 * time.Second)
 		p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "tried again", Mend: "make room for the state, or mend its disk"}
 		p.fail(err)

@@ -109,7 +109,7 @@ func (p *performer) revokeCall(g *state.Grant, ep *openEndpoint) (*call, error) 
 
 func (p *performer) revoked(g *state.Grant) {
 	rec := &p.ob.in.Record
-	p.w.log.Info("revoked", "address", p.j.addr, "type", g.Type, "generation", g.Generation, "reason", p.step.Reason)
+	p.log().Info("revoked", "retired", g.Generation, "reason", p.step.Reason)
 	rec.Note = "revoked generation " + fmt.Sprint(g.Generation) + ": " + p.step.Reason
 	p.forgetRetired(state.Change{IntentFor: p.j.addr, ClearIntent: true})
 }
@@ -132,7 +132,7 @@ func (p *performer) revokeFailed(g *state.Grant, message string, after time.Dura
 	r.Attempts++
 	r.Message = message
 	r.NextAt = now.Add(max(after, backoff(p.retry(), r.Attempts, fraction(p.j.addr, "revoke", fmt.Sprint(r.Attempts)))))
-	p.w.log.Warn("a revocation failed; it is tried again", "address", p.j.addr, "type", g.Type, "generation", g.Generation, "attempt", r.Attempts, "error", message, "again_at", r.NextAt)
+	p.log().Warn("a revocation failed; it is tried again", "retired", g.Generation, "attempt", r.Attempts, "error", message, "again_at", r.NextAt)
 	p.save("a failed revocation", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	p.r.next = r.NextAt
 	if at := p.ob.in.Record.Head.Due; !at.IsZero() && at.Before(p.r.next) {
@@ -172,7 +172,7 @@ func (p *performer) revive() {
 	case errors.Is(err, errNotBegun):
 		p.notBegun(err)
 	case errors.As(err, &pe) && (pe.Class == providers.ClassPermanent || pe.Class == providers.ClassLogin || pe.Class == providers.ClassGone):
-		p.w.log.Warn("an old token can no longer be revoked: its access token has expired and its refresh token was refused, so both are dead", "address", p.j.addr, "error", err)
+		p.log().Warn("an old token can no longer be revoked: its access token has expired and its refresh token was refused, so both are dead", "error", err)
 		p.forgetRetired(state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	default:
 		p.revokeFailed(g, err.Error(), 0)
@@ -182,7 +182,7 @@ func (p *performer) revive() {
 // release lets a retired grant go without a call.
 func (p *performer) release() {
 	g := &p.ob.in.Record.Retiring[p.step.Retiring]
-	p.w.log.Info("released", "address", p.j.addr, "type", g.Type, "generation", g.Generation, "reason", p.step.Reason)
+	p.log().Info("released", "retired", g.Generation, "reason", p.step.Reason)
 	p.ob.in.Record.Note = p.step.Reason
 	p.forgetRetired()
 }
@@ -196,7 +196,7 @@ func (p *performer) drop() {
 			p.conflict(err)
 			return
 		}
-		p.w.log.Info("removed", "address", p.j.addr, "reason", p.step.Reason)
+		p.log().Info("removed", "reason", p.step.Reason)
 	}
 	p.answer()
 	p.r.drop, p.r.stored = true, false
@@ -222,7 +222,7 @@ func (p *performer) act() {
 	}
 	rec := &in.Record
 	rec.Note = fmt.Sprintf("the action %q was carried out", name)
-	p.w.log.Info("action", "address", p.j.addr, "type", p.providerType(), "action", name)
+	p.log().Info("action", "action", name)
 	if ends {
 		p.end(name)
 	}
@@ -278,7 +278,7 @@ func (p *performer) actFailed(c *call, err error) {
 	if errors.As(err, &pe) && pe.Class == providers.ClassUnknown {
 		err = fmt.Errorf("whether the action %q took effect is unknown, and it is not repeated: %w", c.c.Action, err)
 	}
-	p.w.log.Warn("an action failed", "address", p.j.addr, "action", c.c.Action, "error", err)
+	p.log().Warn("an action failed", "action", c.c.Action, "error", err)
 	p.ob.in.Record.Note = fmt.Sprintf("the action %q failed: %s", c.c.Action, err)
 	p.r.again = p.save("a failed action", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	p.fail(err)

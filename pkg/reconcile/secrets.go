@@ -106,6 +106,41 @@ func (r *secretReader) keep(k secretKey, v cty.Value) {
 	r.read[k] = reading{value: v, at: now}
 }
 
+// vaultLook is how often a secret in Vault is looked at for a new version:
+// Vault tells nobody of changes.
+const vaultLook = time.Minute
+
+// again is when to look at something that names these secrets because their
+// sources tell nobody of changes: programs with an interval, and Vault. The
+// zero time means never.
+func (r *secretReader) again(cfg *spec.Config, uses []spec.Address, now time.Time) time.Time {
+	var at time.Time
+	for _, u := range uses {
+		if u.Kind() != "secret" {
+			continue
+		}
+		if d := interval(cfg, u); d > 0 && (at.IsZero() || now.Add(d).Before(at)) {
+			at = now.Add(d)
+		}
+	}
+	return at
+}
+
+func interval(cfg *spec.Config, a spec.Address) time.Duration {
+	b, err := cfg.Secret(a, spec.Scope{})
+	if err != nil {
+		return 0
+	}
+	if b.Kind == "vault_kv" {
+		return vaultLook
+	}
+	d, err := b.Args.Duration("interval", 0)
+	if err != nil {
+		return 0
+	}
+	return d
+}
+
 // forget drops all readings, so that the next use reads anew.
 func (r *secretReader) forget() {
 	r.mu.Lock()

@@ -279,7 +279,7 @@ func (l *Loop) countHeld(it *item, c *change) {
 func (l *Loop) candidates(ctx context.Context, jobs []job) ([]candidate, error) {
 	var out []candidate
 	for _, j := range jobs {
-		j.guarded, j.quiet, j.order, j.readOnly = "", time.Time{}, nil, true
+		j.guarded, j.quiet, j.order = "", time.Time{}, nil
 		j.holding, j.waiting, j.allowed = nil, false, true
 		step, err := l.w.decide(ctx, j)
 		if err != nil {

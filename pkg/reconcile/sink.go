@@ -79,6 +79,9 @@ func (w *worker) sinkKind(name string) (sinks.Sink, error) {
 func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) error {
 	in := &ob.in
 	scope := w.scope(ctx, j.cfg)
+	if j.noSecrets {
+		scope.Secret = nil
+	}
 	read := scope.Credential
 	scope.Credential = func(a spec.Address) (spec.Attributes, error) {
 		at, err := read(a)
@@ -102,6 +105,9 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 	}
 	sort.Strings(in.Newer)
 	if ob.desired, err = ob.kind.Render(args); err != nil {
+		if in.Deferred = j.noSecrets && errors.Is(err, sinks.ErrUnknown); in.Deferred {
+			return nil
+		}
 		return err
 	}
 	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && !f.Once && !in.Changed && in.Order.Kind != OrderRetry {
@@ -151,12 +157,17 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 		r.unjudged = true
 		return r
 	}
+	if ob.want != nil && r.next.IsZero() {
+		r.next = w.secrets.again(j.cfg, ob.want.Uses, j.now)
+	}
 	if lane := laneOfSink(&ob); ob.kind != nil && lane != j.lane.name && step.Action != ActNone && step.Action != ActWait {
 		r.relane, r.laneName, r.again = true, lane, true
 		return r
 	}
 	p := sinkPerformer{w: w, ctx: ctx, j: j, ob: &ob, step: step, r: &r}
-	w.say(j, step)
+	if step.acts() {
+		w.log.Debug("step", "address", j.addr, "type", ob.kindOf, "action", string(step.Action), "reason", step.Reason)
+	}
 	p.perform()
 	if !step.acts() && j.order != nil {
 		j.order.finish(nil)
@@ -257,7 +268,11 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 			rec.Notify = append(rec.Notify, string(h))
 		}
 		p.r.hooks = rec.Notify
-		p.w.log.Info(string(p.step.Action), "address", p.j.addr, "type", p.ob.kindOf, "generation", highest(p.ob.gens), "reason", p.step.Reason)
+		word := "written"
+		if p.step.Action == ActRepair {
+			word = "repaired"
+		}
+		p.w.log.Info(word, "address", p.j.addr, "type", p.ob.kindOf, "generation", highest(p.ob.gens), "reason", p.step.Reason)
 	}
 	p.record(rec)
 	p.r.stored, p.r.holds, p.r.standing = true, nonNil(p.ob.gens), nil

@@ -168,8 +168,10 @@ func typeOf(addr string) string {
 }
 
 // Plan says what would be done now with everything that is declared and with
-// what is left of what no longer is. It asks no provider and changes nothing.
-func (l *Loop) Plan(ctx context.Context) ([]Step, error) {
+// what is left of what no longer is. It asks no provider and changes nothing;
+// with noSecrets it reads no secret either, and what depends on one is "known
+// at apply".
+func (l *Loop) Plan(ctx context.Context, noSecrets bool) ([]Step, error) {
 	var jobs []job
 	err := l.do(ctx, func() {
 		for _, it := range l.items {
@@ -177,7 +179,7 @@ func (l *Loop) Plan(ctx context.Context) ([]Step, error) {
 				continue
 			}
 			j := l.job(it)
-			j.order, j.readOnly = nil, true
+			j.order, j.noSecrets = nil, noSecrets
 			jobs = append(jobs, j)
 		}
 	})
