@@ -295,7 +295,9 @@ func collectSecrets(v jsonValue, name string, depth int, out *[]secret.Text) {
 		}
 	case v.isObject():
 		v.each(func(key string, m jsonValue) bool {
-			collectSecrets(m, key, depth+1, out)
+			if name != "error" || key != "code" { // an error's code is there to be read
+				collectSecrets(m, key, depth+1, out)
+			}
 			return true
 		})
 	case v != "" && v[0] == '[':
