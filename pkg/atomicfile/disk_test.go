@@ -157,6 +157,9 @@ func shorten(calls []string) []string {
 		name, rest, _ := strings.Cut(c, " ")
 		switch {
 		case name == "openat" && strings.Contains(rest, "O_CREAT"):
+			if !strings.Contains(rest, "O_EXCL|O_NOFOLLOW") {
+				out = append(out, "somebody else's file: "+rest)
+			}
 			out = append(out, "create "+regexp.MustCompile(`0\d+`).FindString(rest[strings.Index(rest, "O_CREAT"):]))
 		case name == "openat":
 		case name == "fchmod" && !strings.Contains(rest, "(INJECTED)"):
@@ -194,6 +197,27 @@ func TestOrderOnDisk(t *testing.T) {
 		"unlink", "fsync",
 	}
 	if diff := cmp.Diff(want, shorten(traced(t, "order", diskTemp(t)))); diff != "" {
+		t.Errorf("system calls (-want +got):\n%s", diff)
+	}
+}
+
+// TestSyncOfAnEarlierRename finishes what a process before this one may not have
+// come to: it renamed, and was killed before the directory was synced.
+func TestSyncOfAnEarlierRename(t *testing.T) {
+	if isChild("earlier") {
+		path := filepath.Join(os.Getenv(childArg), "token")
+		var w atomicfile.Writer
+		inTrace(func() {
+			write(t, &w, path, "one", atomicfile.Attr{})
+			write(t, &w, path, "one", atomicfile.Attr{})
+		})
+		return
+	}
+	dir := diskTemp(t)
+	if err := os.WriteFile(filepath.Join(dir, "token"), []byte("one"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"fsync"}, shorten(traced(t, "earlier", dir))); diff != "" {
 		t.Errorf("system calls (-want +got):\n%s", diff)
 	}
 }

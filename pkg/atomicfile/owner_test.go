@@ -147,6 +147,13 @@ func TestGivenAwayForGood(t *testing.T) {
 	if info, err := w.Inspect(path, atomicfile.Sum([]byte("one"))); !errors.Is(err, unix.EACCES) {
 		t.Errorf("Inspect by content alone: %+v, %v, want EACCES", info, err)
 	}
+	// The same inode and size, but somebody wrote to it.
+	if err := errors.Join(os.Chown(path, nobody, -1), os.Chmod(path, 0o600), os.WriteFile(path, []byte("ONE"), 0), os.Chown(path, 0, -1)); err != nil {
+		t.Fatal(err)
+	}
+	if info, err := w.Inspect(path, first.Fingerprint); !errors.Is(err, unix.EACCES) {
+		t.Errorf("Inspect of what somebody changed: %+v, %v, want EACCES", info, err)
+	}
 	second := write(t, &w, path, "two", a)
 	if removed, err := w.Remove(path, first.Fingerprint); removed || err == nil {
 		t.Errorf("removing the one before: %v, %v, want an error", removed, err)

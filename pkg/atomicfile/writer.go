@@ -112,11 +112,8 @@ func (w *Writer) write(path string, content []byte, a Attr) (Written, error) {
 	case f.furnished(&st):
 		return f.written(Unchanged, &st), d.settle()
 	}
-	// A file with a second name is not ours alone to change.
-	if st.Nlink == 1 {
-		if out, err := f.furnish(); err == nil {
-			return out, nil
-		}
+	if out, err := f.furnish(); err == nil {
+		return out, nil
 	}
 	return f.replace()
 }
@@ -147,7 +144,8 @@ func (f *file) furnished(st *unix.Stat_t) bool {
 		(f.ids.gid == noID || int(st.Gid) == f.ids.gid)
 }
 
-// furnish puts mode and owner right on the file that is there.
+// furnish puts mode and owner right on the file that is there. Where that cannot
+// be done, a new file may be the way out.
 func (f *file) furnish() (Written, error) {
 	fd, err := openat(f.dir.fd, f.name, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if err != nil {
@@ -158,6 +156,7 @@ func (f *file) furnish() (Written, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return Written{}, err
 	}
+	// A file with a second name is not ours alone to change.
 	if st.Nlink != 1 || st.Mode&unix.S_IFMT != unix.S_IFREG {
 		return Written{}, ErrChanged
 	}
