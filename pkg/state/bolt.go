@@ -38,8 +38,6 @@ type Options struct {
 	// LaterWindow is how long Later's changes wait for a commit to ride along
 	// with. Zero: 800 ms.
 	LaterWindow time.Duration
-
-	Now func() time.Time // nil: time.Now
 }
 
 func (o Options) withDefaults() Options {
@@ -48,9 +46,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
-	}
-	if o.Now == nil {
-		o.Now = time.Now
 	}
 	if o.CommitWindow <= 0 {
 		o.CommitWindow = 4 * time.Millisecond
@@ -117,7 +112,7 @@ func Open(ctx context.Context, o Options) (*Bolt, error) {
 		return nil, err
 	}
 	s := &Bolt{opts: o, path: filepath.Join(o.Dir, FileName), lock: lock}
-	s.writer = newWriter(window{min: o.CommitWindow, max: o.MaxCommitWindow, later: o.LaterWindow}, o.Now)
+	s.writer = newWriter(window{min: o.CommitWindow, max: o.MaxCommitWindow, later: o.LaterWindow})
 	s.writer.write, s.writer.idle = s.write, s.Trim
 	if err := s.start(ctx); err != nil {
 		s.shut()

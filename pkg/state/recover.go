@@ -16,7 +16,7 @@ const retryOpen = time.Second
 // fail notes that a write failed: what the file holds now is not known.
 func (s *Bolt) fail(cause error) error {
 	s.failure = cause
-	s.triedAt = s.opts.Now()
+	s.triedAt = time.Now()
 	err := s.distrust()
 	s.setUnwell(err)
 	s.opts.Logger.Error("writing the state failed; it is not written again until the file was read back and found good", "path", s.path, "err", cause)
@@ -36,10 +36,10 @@ func (s *Bolt) trust() error {
 	if s.failure == nil {
 		return nil
 	}
-	if now := s.opts.Now(); s.failed || now.Sub(s.triedAt) < retryOpen {
+	if s.failed || time.Since(s.triedAt) < retryOpen {
 		return s.distrust()
 	}
-	s.triedAt = s.opts.Now()
+	s.triedAt = time.Now()
 	if err := s.reopen(); err != nil {
 		s.failure = err
 		err = s.distrust()

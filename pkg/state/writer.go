@@ -62,7 +62,6 @@ func (q *request) wait(ctx context.Context) error {
 // A writer owns the order of all writes: requests queue, and one goroutine
 // takes them in batches as the window says.
 type writer struct {
-	now   func() time.Time
 	write func([]*request) // called by run alone
 	idle  func()           // called by run when nothing has come for a while
 
@@ -82,8 +81,8 @@ type writer struct {
 // idleAfter is how long the writer is quiet before it lets go of memory.
 const idleAfter = 2 * time.Second
 
-func newWriter(w window, now func() time.Time) *writer {
-	return &writer{now: now, window: w, wake: make(chan struct{}, 1), quit: make(chan struct{}),
+func newWriter(w window) *writer {
+	return &writer{window: w, wake: make(chan struct{}, 1), quit: make(chan struct{}),
 		calls: make(map[string]struct{}), late: make(map[string]*request)}
 }
 
@@ -94,7 +93,7 @@ func (w *writer) submit(q *request) error {
 	if w.closed {
 		return ErrClosed
 	}
-	q.queued = w.now()
+	q.queued = time.Now()
 	before := w.window.due(q.queued, len(w.calls))
 	w.queue = append(w.queue, q)
 	w.window.add(q.queued, q)
@@ -191,7 +190,7 @@ func (w *writer) take() (batch []*request, wait time.Duration, end bool) {
 		w.hurry = false
 		return nil, -1, w.closed
 	}
-	now := w.now()
+	now := time.Now()
 	if due := w.window.due(now, len(w.calls)); due.After(now) && !w.hurry && !w.closed {
 		return nil, due.Sub(now), false
 	}
