@@ -45,13 +45,13 @@ type snapshot struct {
 	Dir      string            `json:"dir"`
 	Files    map[string][]byte `json:"files"`
 	Vars     map[string]string `json:"vars,omitempty"`
-	VarFiles map[string][]byte `json:"var_files,omitempty"`
+	VarFiles []string          `json:"var_files,omitempty"`
 	Environ  []string          `json:"environ,omitempty"`
 }
 
 func (g *globals) packSnapshot(c *spec.Config) ([]byte, error) {
 	o := g.specOptions()
-	s := snapshot{Dir: c.Dir(), Files: c.Sources(), Vars: o.Vars}
+	s := snapshot{Dir: c.Dir(), Files: c.Sources(), Vars: o.Vars, VarFiles: absolute(o.VarFiles)}
 	for _, e := range g.environ {
 		if strings.HasPrefix(e, "TOKEND_VAR_") {
 			s.Environ = append(s.Environ, e)
@@ -66,10 +66,21 @@ func (g *globals) unpackSnapshot(b []byte) (*spec.Config, error) {
 		return nil, fmt.Errorf("reading back the configuration that was last in force: %w", err)
 	}
 	o := g.specOptions()
-	o.Vars, o.Environ = s.Vars, s.Environ
+	o.Vars, o.VarFiles, o.Environ = s.Vars, s.VarFiles, s.Environ
 	cfg, diags := spec.LoadFiles(s.Dir, s.Files, o)
 	if diags.HasErrors() {
 		return nil, fmt.Errorf("the configuration that was last in force is not valid any more: %s", strings.Join(g.diagnosticLines(diags), "; "))
 	}
 	return cfg, nil
+}
+
+func absolute(paths []string) []string {
+	var out []string
+	for _, p := range paths {
+		if abs, err := filepath.Abs(p); err == nil {
+			p = abs
+		}
+		out = append(out, p)
+	}
+	return out
 }

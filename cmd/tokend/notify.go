@@ -23,7 +23,7 @@ type notifier struct {
 	last  string
 }
 
-func newNotifier(p process, log *slog.Logger) *notifier {
+func newNotifier(log *slog.Logger) *notifier {
 	n := &notifier{log: log, send: func(s string) {
 		if _, err := daemon.SdNotify(false, s); err != nil {
 			log.Debug("telling systemd", "error", err)

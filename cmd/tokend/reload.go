@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"maps"
 	"time"
 
 	"tokend/pkg/reconcile"
+	"tokend/pkg/spec"
 )
 
 // reload reads the directory anew. What is wrong with it is told and kept for
@@ -24,6 +27,9 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 		e.mu.Unlock()
 		return withHint(&configError{e.g.config, e.conf.Errors}, "`tokend validate` shows where")
 	}
+	if e.configuration().Valid && !o.NoSettle && sameSources(prev, cfg) {
+		return nil // an event that changed nothing: an editor's backup, a directory made beside
+	}
 	held, err := e.loop.Set(ctx, cfg, o)
 	if err != nil {
 		return err
@@ -40,6 +46,14 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 		e.log.Warn("a change is held back until a person approves it", "reason", held.Reason, "revocations", len(held.Revocations), "sinks", len(held.Sinks))
 	}
 	return nil
+}
+
+// sameSources says whether two configurations were read from the same bytes.
+func sameSources(a, b *spec.Config) bool {
+	if a == nil {
+		return false
+	}
+	return maps.EqualFunc(a.Sources(), b.Sources(), bytes.Equal)
 }
 
 // configError is a directory that cannot be used.

@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"os/signal"
+	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -15,6 +18,7 @@ import (
 	"tokend/pkg/control"
 	"tokend/pkg/reconcile"
 	"tokend/pkg/spec"
+	"tokend/pkg/state"
 	"tokend/pkg/watch"
 	"tokend/pkg/web"
 )
@@ -49,45 +53,70 @@ type daemonOptions struct {
 
 // daemon runs until ctx ends.
 func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions) error {
-	cfg, conf, err := g.firstConfig(log)
-	if err != nil {
-		return err
-	}
 	metrics := web.NewRecorder(time.Now)
-	e, err := g.openEngine(ctx, cfg, log, engineOptions{observe: metrics.Observe})
+	e, cfg, err := g.start(ctx, log, metrics)
 	if err != nil {
 		return err
 	}
-	e.daemon, e.conf = true, conf
-	d := &service{engine: e, metrics: metrics, notify: newNotifier(g.process, log), options: o}
+	e.daemon = true
+	d := &service{engine: e, metrics: metrics, notify: newNotifier(log), options: o}
 	err = d.run(ctx, cfg)
 	return errors.Join(err, e.Close())
 }
 
-// firstConfig is the configuration to begin with.
-func (g *globals) firstConfig(log *slog.Logger) (*spec.Config, configurationView, error) {
-	cfg, err := g.load(nil)
-	if err != nil {
-		return nil, configurationView{}, err
+// start opens the engine with the configuration to begin with: the directory's,
+// or, when that is broken, the one that was last in force, which the state
+// keeps.
+func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Recorder) (*engine, *spec.Config, error) {
+	cfg, diags := g.read(nil)
+	if !diags.HasErrors() {
+		log.Info("configuration read", "directory", cfg.Dir(), "credentials", len(cfg.Credentials()), "sinks", len(cfg.Sinks()))
+		e, err := g.openEngine(ctx, cfg, log, engineOptions{observe: metrics.Observe})
+		if err != nil {
+			return nil, nil, err
+		}
+		e.conf = configurationView{Directory: cfg.Dir(), Valid: true, LoadedAt: time.Now()}
+		return e, cfg, nil
 	}
-	log.Info("configuration read", "directory", cfg.Dir(), "credentials", len(cfg.Credentials()), "sinks", len(cfg.Sinks()))
-	return cfg, configurationView{Directory: cfg.Dir(), Valid: true, LoadedAt: time.Now()}, nil
+	g.printDiagnostics(diags)
+	broken := withHint(fmt.Errorf("%s cannot be used, and there is no configuration to go on with: %s", g.config, countOf(errorCount(diags), "error")),
+		"mend what is marked above and start again")
+	empty, more := spec.LoadFiles(g.config, map[string][]byte{}, g.specOptions())
+	if more.HasErrors() {
+		return nil, nil, broken
+	}
+	if _, err := os.Stat(filepath.Join(g.stateDir(empty.Settings().State), state.FileName)); err != nil {
+		return nil, nil, broken
+	}
+	e, err := g.openEngine(ctx, empty, log, engineOptions{observe: metrics.Observe})
+	if err != nil {
+		return nil, nil, errors.Join(broken, err)
+	}
+	last, err := e.loop.Accepted(ctx)
+	if err != nil {
+		return nil, nil, errors.Join(broken, e.Close())
+	}
+	e.conf = configurationView{Directory: last.Dir(), LoadedAt: time.Now(), Since: time.Now(), Errors: g.diagnosticLines(diags)}
+	log.Error("the configuration is broken; the one that was last in force goes on", "directory", last.Dir(), "error", e.conf.Errors[0])
+	return e, last, nil
 }
 
 // service is an engine that follows its directory and answers.
 type service struct {
 	*engine
-	metrics *web.Recorder
-	notify  *notifier
-	watcher *watch.Watcher
-	options daemonOptions
+	metrics   *web.Recorder
+	notify    *notifier
+	watcher   *watch.Watcher
+	options   daemonOptions
+	templates map[string][]string // file -> sinks that read it; under mu, replaced whole
 }
 
 // Names of the groups of paths that are watched.
 const (
-	groupConfig  = "configuration"
-	groupSecrets = "secrets"
-	groupSinks   = "sinks"
+	groupConfig    = "configuration"
+	groupSecrets   = "secrets"
+	groupSinks     = "sinks"
+	groupTemplates = "templates"
 )
 
 func (d *service) run(ctx context.Context, cfg *spec.Config) error {
@@ -101,7 +130,7 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 	go func() { serving <- control.Serve(ctx, ln, routes(d), d.log) }()
 	servers := 1
 	if addr := cfg.Settings().Listen; addr != "" {
-		h := web.Handler(web.Options{Source: webSource{d}, Recorder: d.metrics, Version: version, Logger: d.log})
+		h := web.Handler(web.Options{Source: webSource{d}, Recorder: d.metrics, Version: version, Logger: d.log, State: d.stats})
 		go func() { serving <- web.Serve(ctx, addr, h, d.log) }()
 		servers++
 	}
@@ -173,6 +202,8 @@ func (d *service) ticked(ctx context.Context, t watch.Tick) {
 	case groupSecrets:
 		d.pool.Changed()
 		d.touched(ctx, nil, true)
+	case groupTemplates:
+		d.retemplate(ctx, t.Paths)
 	case groupSinks:
 		paths := t.Paths
 		if paths == nil {
@@ -182,6 +213,22 @@ func (d *service) ticked(ctx context.Context, t watch.Tick) {
 			}
 		}
 		d.touched(ctx, paths, false)
+	}
+}
+
+// retemplate has the sinks looked at whose template changed.
+func (d *service) retemplate(ctx context.Context, paths []string) {
+	var addrs []string
+	d.mu.Lock()
+	templates := d.templates
+	d.mu.Unlock()
+	for p, readers := range templates {
+		if paths == nil || slices.Contains(paths, p) {
+			addrs = append(addrs, readers...)
+		}
+	}
+	if err := d.loop.Wake(ctx, addrs); err != nil && ctx.Err() == nil {
+		d.log.Error("looking at what changed", "error", err)
 	}
 }
 
@@ -212,10 +259,21 @@ func (d *service) look(ctx context.Context) {
 // watch watches what a configuration was read from and what its secrets are
 // read from.
 func (d *service) watch(cfg *spec.Config) {
+	templates := d.loop.Templates(cfg)
+	d.mu.Lock()
+	d.templates = templates
+	d.mu.Unlock()
 	d.watcher.Set(
+		watch.Group{Name: groupTemplates, Paths: slices.Collect(maps.Keys(templates)), IgnoreChmod: true, Quiet: 50 * time.Millisecond},
 		watch.Group{Name: groupConfig, Paths: append([]string{cfg.Dir()}, cfg.Reads()...), IgnoreChmod: true, Quiet: 50 * time.Millisecond, MaxDelay: 500 * time.Millisecond},
 		watch.Group{Name: groupSecrets, Paths: d.loop.SecretPaths(cfg), Quiet: 50 * time.Millisecond},
 	)
+}
+
+// stats is what the metrics say of the state.
+func (d *service) stats() web.StateStats {
+	i := d.store.Info()
+	return web.StateStats{Bytes: i.Bytes, Syncs: i.Syncs}
 }
 
 // webSource is what the web pages read.

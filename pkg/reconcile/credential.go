@@ -51,7 +51,7 @@ func unready(err error) error {
 
 // fill says what the record knows.
 func (r *result) fill(rec *state.Credential, stored bool) {
-	r.record, r.stored = true, stored
+	r.record, r.stored, r.orphans = true, stored, rec.Orphans
 	r.gen, r.retires = rec.Head.Generation, len(rec.Retiring) > 0
 	if rec.Grant != nil {
 		r.expires = rec.Grant.ExpiresAt

@@ -55,6 +55,7 @@ type Input struct {
 	// What the sinks hold.
 	Holding []string // sinks that still hold an older or removed token
 	Unknown bool     // there are sinks of which that is not known yet
+	Telling []string // hooks that are about to tell consumers of what changed in its sinks
 
 	// What holds a change back, in words; "" for nothing.
 	Guarded string
@@ -314,6 +315,9 @@ func undeclared(in *Input) (Step, bool) {
 		return Step{Action: ActWait, State: Removing, Next: removalLimit(r),
 			Reason: "its removal waits until " + list(in.Holding) + " no longer holds its token",
 			Why:    "waiting for " + list(in.Holding)}, true
+	case len(in.Telling) > 0 && in.Now.Before(removalLimit(r)):
+		return Step{Action: ActWait, State: Removing, Next: removalLimit(r),
+			Reason: "its removal waits until " + list(in.Telling) + " has run", Why: "waiting for " + list(in.Telling)}, true
 	case r.Grant != nil && r.Lifecycle.OnRemove == spec.OnRemoveForget:
 		return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: "it is no longer declared, and on_remove = \"forget\": its token is left alone"}, true
 	case r.Grant != nil:
@@ -422,10 +426,30 @@ func backedOff(in *Input) (Step, bool) {
 	if f.Stopped {
 		return Step{Action: ActWait, State: Stopped, Reason: "the provider refused it for good", Why: f.Message, Mend: mendFailure(in, f)}, true
 	}
-	if in.Now.Before(f.NextAt) {
-		return Step{Action: ActWait, State: Failing, Next: f.NextAt, Reason: "its last try failed", Why: f.Message, Mend: mendFailure(in, f)}, true
+	if at := in.nextTry(f); in.Now.Before(at) {
+		return Step{Action: ActWait, State: Failing, Next: at, Reason: "its last try failed", Why: f.Message, Mend: mendFailure(in, f)}, true
 	}
 	return Step{}, false
+}
+
+// nextTry is when a failed call is tried again: as the failure says, but soon
+// once the token held has expired, since a sink then holds one that no longer
+// works. What the provider asked for, and an account that more tries would
+// lock, go before haste.
+func (in *Input) nextTry(f *state.Failure) time.Time {
+	g := in.Record.Grant
+	patient := f.Class == classThrottled || f.Op == opGrant && in.Traits.Lockout && f.Reached >= lockoutCount
+	if patient || g == nil || g.ExpiresAt.IsZero() {
+		return f.NextAt
+	}
+	soon := g.ExpiresAt
+	if f.LastAt.After(soon) {
+		soon = f.LastAt
+	}
+	if soon = soon.Add(expiredBackoff); soon.Before(f.NextAt) {
+		return soon
+	}
+	return f.NextAt
 }
 
 func mendFailure(in *Input, f *state.Failure) string {
@@ -574,8 +598,8 @@ func refreshBackedOff(in *Input) (Step, bool) {
 	if f == nil || f.Op != opRefresh || f.Once || in.Order.Kind == OrderRetry || in.Order.Kind == OrderRefresh {
 		return Step{}, false
 	}
-	if in.Now.Before(f.NextAt) {
-		return Step{Action: ActWait, State: Failing, Next: f.NextAt, Reason: "its last refresh failed", Why: f.Message, Mend: mendFailure(in, f)}, true
+	if at := in.nextTry(f); in.Now.Before(at) {
+		return Step{Action: ActWait, State: Failing, Next: at, Reason: "its last refresh failed", Why: f.Message, Mend: mendFailure(in, f)}, true
 	}
 	return Step{}, false
 }
@@ -620,7 +644,7 @@ func retiredAt(in *Input, i int) Step {
 		limit := g.Retired.Since.Add(max(lc.MaxOverlap, lc.Overlap))
 		switch {
 		case in.Now.After(limit):
-		case g.Retired.DeliveredAt.IsZero() && len(in.Holding) == 0 && !in.Unknown:
+		case g.Retired.DeliveredAt.IsZero() && len(in.Holding) == 0 && !in.Unknown && len(in.Telling) == 0:
 			s.Action, s.Reason = ActNote, "every sink holds the new token: the old one's overlap begins"
 			return s
 		case g.Retired.DeliveredAt.IsZero():
@@ -714,4 +738,8 @@ const (
 	opVerify   = "verify"
 )
 
-const classLogin = "login"
+// Classes of failure that decisions look at, as providers names them.
+const (
+	classLogin     = "login"
+	classThrottled = "throttled"
+)

@@ -22,6 +22,7 @@ type call struct {
 	intent state.Intent
 	spends secret.Text // the refresh token or code
 	blob   string      // where the state keeps ep
+	took   time.Duration
 }
 
 // LoginCode is what a completed login brings: the flow's values, for the code
@@ -100,7 +101,10 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	p.ob.in.Intent = &c.intent
 	began := p.w.now()
 	reply, err := p.inFlight(func() (*providers.Reply, error) { return c.ep.ep.Send(context.WithoutCancel(p.ctx), req) })
-	p.observe(c, err, p.w.now().Sub(began))
+	c.took = p.w.now().Sub(began)
+	if err != nil {
+		p.observe(c, err)
+	}
 	return reply, err
 }
 
@@ -145,16 +149,20 @@ func (p *performer) admitted() bool {
 // longer waits go back to the queue.
 const waitForBucket = time.Second
 
-func (p *performer) observe(c *call, err error, took time.Duration) {
+// observe tells the metrics how a call ended.
+func (p *performer) observe(c *call, err error) {
 	if p.w.o.Observe == nil {
 		return
 	}
 	class := "ok"
 	var pe *providers.Error
-	if errors.As(err, &pe) {
+	switch {
+	case errors.As(err, &pe):
 		class = string(pe.Class)
+	case err != nil:
+		class = "failed"
 	}
-	p.w.o.Observe(Event{Address: p.j.addr, Type: p.providerType(), Op: c.op, Class: class, Took: took})
+	p.w.o.Observe(Event{Address: p.j.addr, Type: p.providerType(), Op: c.op, Class: class, Took: c.took})
 }
 
 func (p *performer) providerType() string {
@@ -174,6 +182,7 @@ func (p *performer) providerType() string {
 // spent a token.
 func (p *performer) read(c *call, reply *providers.Reply, then func(providers.Token)) {
 	t, err := c.ep.ep.Read(c.c, reply)
+	p.observe(c, err)
 	if err == nil {
 		then(t)
 		return

@@ -3,6 +3,8 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"sort"
 	"time"
 
@@ -19,14 +21,13 @@ func (l *Loop) declareHooks(cfg *spec.Config) {
 		it := l.item(string(a), kindHook)
 		it.gone, it.cfg = false, nil
 		it.lane = l.q.lane("hook:" + string(a))
+		l.hooks[string(a)] = it
 	}
-	for a, it := range l.items {
-		if it.kind != kindHook {
-			continue
-		}
+	for a, it := range l.hooks {
 		if _, ok := cfg.Digest(spec.Address(a)); !ok && len(it.ext().pending) == 0 && it.phase != running {
 			l.q.remove(it)
 			delete(l.items, a)
+			delete(l.hooks, a)
 		}
 	}
 }
@@ -35,12 +36,16 @@ func (l *Loop) declareHooks(cfg *spec.Config) {
 // debounce are one run.
 func (l *Loop) notify(hook, sink string) {
 	it := l.item(hook, kindHook)
+	l.hooks[hook] = it
 	it.lane = l.q.lane("hook:" + hook)
 	x := it.ext()
 	if x.pending == nil {
-		x.pending = map[string]bool{}
+		x.pending = map[string][]*item{}
 	}
-	x.pending[sink] = true
+	x.pending[sink] = nil
+	if s, ok := l.items[sink]; ok {
+		x.pending[sink] = s.uses
+	}
 	if it.cfg == nil {
 		if _, ok := l.digestOf(hook); !ok {
 			it.cfg = l.lastOf(sink)
@@ -54,6 +59,24 @@ func (l *Loop) notify(hook, sink string) {
 	if it.phase == idle {
 		l.q.at(it, l.o.Now().Add(l.debounce(it)))
 	}
+}
+
+// telling lists the hooks that are about to tell consumers of what changed in
+// the sinks of a credential. One that fails holds nothing up.
+func (l *Loop) telling(c *item) []string {
+	var names []string
+	for a, h := range l.hooks {
+		if h.x == nil || h.x.failures > 0 {
+			continue
+		}
+		for _, uses := range h.x.pending {
+			if contains(uses, c) {
+				names = append(names, a)
+				break
+			}
+		}
+	}
+	return names
 }
 
 func (l *Loop) digestOf(addr string) ([16]byte, bool) {
@@ -92,6 +115,17 @@ func (l *Loop) takeHook(it *item, r result) {
 		return
 	}
 	it.x.failures = r.failures
+	answered := r.ran
+	if r.failed {
+		answered = slices.Collect(maps.Keys(it.x.pending))
+	}
+	for _, s := range answered {
+		for _, c := range it.x.pending[s] {
+			if c.gone || c.retires {
+				l.wake(c)
+			}
+		}
+	}
 	for _, s := range r.ran {
 		delete(it.x.pending, s)
 	}
@@ -118,7 +152,15 @@ func (w *worker) workHook(ctx context.Context, j job) result {
 		return r
 	}
 	sort.Strings(j.pending)
+	began := w.now()
 	err := w.runHook(ctx, j)
+	if w.o.Observe != nil {
+		class := "ok"
+		if err != nil {
+			class = "failed"
+		}
+		w.o.Observe(Event{Address: j.addr, Type: typeOf(j.addr), Op: "hook", Class: class, Took: w.now().Sub(began)})
+	}
 	r.order = j.order
 	j.order.finish(err)
 	if err != nil {

@@ -59,11 +59,12 @@ type item struct {
 type extra struct {
 	standing *Standing // nil: ready
 	orders   []*waiter
-	pending  map[string]bool // of a hook: the sinks that changed
-	failures int             // of a hook: in a row
-	guarded  string          // the guard's reason, "" when nothing is held
-	allowed  bool            // the guard has let its destructive step go ahead
-	quiet    time.Time       // when its removal may act
+	pending  map[string][]*item // of a hook: the sinks that changed, with the credentials that each named
+	orphans  int                // tokens that may have been issued and were never seen
+	failures int                // of a hook: in a row
+	guarded  string             // the guard's reason, "" when nothing is held
+	allowed  bool               // the guard has let its destructive step go ahead
+	quiet    time.Time          // when its removal may act
 }
 
 func (it *item) ext() *extra {

@@ -80,7 +80,7 @@ type Loop struct {
 	stopping  bool
 	paused    bool
 	byPath    map[string]watched
-	byPlace   map[string]*item
+	hooks     map[string]*item
 	tally     [len(states)]int
 	firstLeft int // items of the first pass that were not worked on yet
 	running   int
@@ -101,7 +101,7 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 	}
 	l := &Loop{
 		o: o, log: o.Logger, items: map[string]*item{}, q: newQueue(),
-		byPath: map[string]watched{}, byPlace: map[string]*item{},
+		byPath: map[string]watched{}, hooks: map[string]*item{},
 		calls: make(chan func()), results: make(chan result, 1024), ended: make(chan struct{}),
 	}
 	l.w, l.paused = newWorker(o, &l.config), o.Paused
@@ -273,7 +273,7 @@ type job struct {
 	order     *waiter
 	holding   []string // sinks that hold an older token (of a gone one: any)
 	waiting   bool     // sinks exist whose holdings are not known yet
-	claimed   bool
+	telling   []string // hooks that are about to run because of its sinks
 	holds     map[string]uint64
 	uses      []string
 	pending   []string      // of a hook
@@ -299,14 +299,12 @@ func (l *Loop) job(it *item) job {
 			j.pending = append(j.pending, s)
 		}
 		j.failures = it.x.failures
-		if it.gone && it.kind == kindSink {
-			j.claimed = l.claimed(it)
-		}
 	}
 	switch it.kind {
 	case kindCredential:
 		if it.retires || it.gone {
 			j.holding, j.waiting = holding(it)
+			j.telling = l.telling(it)
 		}
 	case kindSink:
 		j.holds = map[string]uint64{}
@@ -351,12 +349,6 @@ func holding(c *item) (names []string, unknown bool) {
 	return names, unknown
 }
 
-// claimed says whether a declared sink has the place of a gone one.
-func (l *Loop) claimed(gone *item) bool {
-	it, ok := l.byPlace[gone.place]
-	return ok && gone.place != "" && it != gone && !it.gone
-}
-
 // result is what a worker found and did.
 type result struct {
 	item *item
@@ -369,6 +361,7 @@ type result struct {
 	gen      uint64
 	expires  time.Time
 	retires  bool
+	orphans  int
 	drop     bool // nothing is left of it
 	relane   bool // it belongs into the lane of this name
 	laneName string
@@ -411,6 +404,9 @@ func (l *Loop) finish(r result) {
 	newer := r.record && r.gen > it.gen
 	if r.record {
 		it.gen, it.expires, it.retires, it.stored = r.gen, nanos(r.expires), r.retires, r.stored
+		if r.orphans > 0 || it.x != nil {
+			it.ext().orphans = r.orphans
+		}
 	}
 	l.stand(it, r.standing)
 	l.takeOrder(it, r.order)
@@ -474,11 +470,11 @@ func (l *Loop) takeSink(it *item, r result) {
 		return
 	}
 	l.place(it, r)
-	if r.holds != nil || r.drop {
-		l.hold(it, r.holds)
-	}
 	for _, h := range r.hooks {
 		l.notify(h, it.addr)
+	}
+	if r.holds != nil || r.drop {
+		l.hold(it, r.holds)
 	}
 }
 
@@ -551,7 +547,7 @@ func (l *Loop) forget(it *item) {
 	if it.first {
 		l.firstLeft--
 	}
-	l.unplace(it)
+	l.unwatch(it)
 	delete(l.items, it.addr)
 }
 

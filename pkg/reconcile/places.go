@@ -1,7 +1,11 @@
 package reconcile
 
 import (
+	"sync"
+
 	"golang.org/x/sys/unix"
+
+	"tokend/pkg/spec"
 )
 
 // stamp tells a file from the same file after somebody touched it: every
@@ -30,14 +34,8 @@ type watched struct {
 
 // place takes over where a sink is.
 func (l *Loop) place(it *item, r result) {
-	if r.place != "" && r.place != it.place {
-		if l.byPlace[it.place] == it {
-			delete(l.byPlace, it.place)
-		}
+	if r.place != "" {
 		it.place = r.place
-	}
-	if it.place != "" && (!it.gone || l.byPlace[it.place] == nil) {
-		l.byPlace[it.place] = it
 	}
 	if r.path == "" {
 		return
@@ -62,11 +60,39 @@ func (l *Loop) unwatch(it *item) {
 	}
 }
 
-func (l *Loop) unplace(it *item) {
-	l.unwatch(it)
-	if l.byPlace[it.place] == it {
-		delete(l.byPlace, it.place)
+// claims are the places that a configuration's sinks claim, by who claims each.
+// They are found when something is to be cleaned, once for each configuration.
+type claims struct {
+	mu     sync.Mutex
+	of     *spec.Config
+	places map[string]string
+}
+
+// claimant is the declared sink that claims a place, or "".
+func (w *worker) claimant(place string) string {
+	cfg := w.config.Load()
+	if cfg == nil {
+		return ""
 	}
+	c := &w.claims
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.of != cfg {
+		c.of, c.places = cfg, map[string]string{}
+		for _, a := range cfg.Sinks() {
+			s, err := cfg.Sink(a)
+			if err != nil {
+				continue
+			}
+			if k, err := w.sinkKind(s.Kind); err == nil {
+				// What is not known yet is the content; the place is.
+				if d, _ := k.Render(s.Static); d.Place != "" {
+					c.places[d.Place] = string(a)
+				}
+			}
+		}
+	}
+	return c.places[place]
 }
 
 // states are all, in the order in which they are counted; index 0 is for what

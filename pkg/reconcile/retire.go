@@ -84,7 +84,9 @@ func (p *performer) sendAndRead(c *call) (providers.Token, error) {
 	if err != nil {
 		return providers.Token{}, err
 	}
-	return c.ep.ep.Read(c.c, reply)
+	t, err := c.ep.ep.Read(c.c, reply)
+	p.observe(c, err)
+	return t, err
 }
 
 func (p *performer) revokeCall(g *state.Grant, ep *openEndpoint) (*call, error) {

@@ -37,10 +37,10 @@ type SetOptions struct {
 
 // HeldChange is a change that the guard holds back.
 type HeldChange struct {
-	Since       time.Time
-	Reason      string
-	Revocations []string // addresses
-	Sinks       []string
+	Since       time.Time `json:"since"`
+	Reason      string    `json:"reason"`
+	Revocations []string  `json:"revocations,omitempty"` // addresses of credentials
+	Sinks       []string  `json:"sinks,omitempty"`
 }
 
 // Total is what `apply --allow-revocations` has to cover.
@@ -463,7 +463,10 @@ func (l *Loop) declare(addr string, holds map[string]uint64) {
 		kind = kindSink
 	}
 	it := l.item(addr, kind)
-	it.gone, it.cfg = false, nil
+	it.gone = false
+	if it.x == nil || it.x.guarded == "" {
+		it.cfg = nil // what is held keeps the configuration that it lives on by
+	}
 	l.link(l.cfg, it, holds)
 	l.wake(it)
 }

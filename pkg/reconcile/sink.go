@@ -27,7 +27,7 @@ type observedSink struct {
 // observeSink gathers what deciding about a sink needs: its record, the tokens
 // that it names, what the place holds. It changes nothing.
 func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
-	ob := observedSink{in: SinkInput{Now: j.now, Address: j.addr, Guarded: j.guarded, Quiet: j.quiet, Claimed: j.claimed}, gens: map[string]uint64{}}
+	ob := observedSink{in: SinkInput{Now: j.now, Address: j.addr, Guarded: j.guarded, Quiet: j.quiet}, gens: map[string]uint64{}}
 	in := &ob.in
 	if j.order != nil {
 		in.Order = j.order.order
@@ -62,6 +62,7 @@ func (w *worker) observeGoneSink(ob *observedSink) error {
 		return nil
 	}
 	var err error
+	ob.in.Claimed = w.claimant(placeOf(ob.in.Record.Written)) != ""
 	ob.kindOf = ob.in.Record.SinkKind
 	ob.kind, err = w.sinkKind(ob.kindOf)
 	return err
@@ -231,7 +232,9 @@ func (p *sinkPerformer) write() {
 	if p.ob.in.Moved {
 		last = nil
 	}
+	began := p.w.now()
 	written, err := p.ob.kind.Write(p.ctx, p.ob.desired, last)
+	p.observe(err, p.w.now().Sub(began))
 	if err != nil {
 		p.failed("writing", err)
 		return
@@ -280,6 +283,21 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	p.r.again = len(rec.Leaving) > 0
 	p.r.began = begun{}
 	p.answer(nil)
+}
+
+// observe tells the metrics how a write or a removal ended.
+func (p *sinkPerformer) observe(err error, took time.Duration) {
+	if p.w.o.Observe == nil {
+		return
+	}
+	class := "ok"
+	switch {
+	case errors.Is(err, sinks.ErrPermanent):
+		class = "permanent"
+	case err != nil:
+		class = "transient"
+	}
+	p.w.o.Observe(Event{Address: p.j.addr, Type: p.ob.kindOf, Op: string(p.step.Action), Class: class, Took: took})
 }
 
 func highest(gens map[string]uint64) uint64 {
@@ -332,7 +350,12 @@ func (p *sinkPerformer) failed(verb string, err error) {
 // remove takes away what was written, at its place and at earlier ones.
 func (p *sinkPerformer) remove() {
 	rec := &p.ob.in.Record
-	all := append([][]byte(nil), rec.Leaving...)
+	var all [][]byte
+	for _, left := range rec.Leaving {
+		if p.w.claimant(placeOf(left)) == "" {
+			all = append(all, left)
+		}
+	}
 	if rec.Written != nil && !p.ob.in.Claimed {
 		all = append(all, rec.Written)
 	}
@@ -359,7 +382,9 @@ func (p *sinkPerformer) remove() {
 // take removes one place. What somebody else has changed since is theirs now.
 func (p *sinkPerformer) take(account []byte) error {
 	ctx := withConfig(p.ctx, p.j.last)
+	began := p.w.now()
 	err := p.ob.kind.Remove(ctx, accountOf(account))
+	p.observe(err, p.w.now().Sub(began))
 	if errors.Is(err, sinks.ErrForeign) {
 		p.w.log.Warn("a place was changed by someone else and is left alone", "address", p.j.addr, "error", err)
 		return nil
@@ -370,7 +395,8 @@ func (p *sinkPerformer) take(account []byte) error {
 func (p *sinkPerformer) clean() {
 	rec := &p.ob.in.Record
 	for len(rec.Leaving) > 0 {
-		if placeOf(rec.Leaving[0]) != placeOf(rec.Written) {
+		// A place that another sink claims by now is that sink's to write over.
+		if at := placeOf(rec.Leaving[0]); at != placeOf(rec.Written) && p.w.claimant(at) == "" {
 			if err := p.take(rec.Leaving[0]); err != nil {
 				p.failed("cleaning the earlier place of", err)
 				return

@@ -15,7 +15,7 @@ import (
 // View is how everything does at one moment, without a secret.
 type View struct {
 	Now         time.Time     `json:"now"`
-	Ready       bool          `json:"ready"` // every address is ready (orphans and held changes do not count)
+	Ready       bool          `json:"ready"` // every address is ready; what is held back keeps working and counts as ready
 	FirstPass   bool          `json:"first_pass"`
 	Credentials []Line        `json:"credentials"`
 	Sinks       []Line        `json:"sinks"`
@@ -37,6 +37,7 @@ type Line struct {
 	NextAt     time.Time `json:"next_at,omitzero"`
 	Mend       string    `json:"mend,omitempty"`
 	Generation uint64    `json:"generation,omitempty"`
+	Orphans    int       `json:"orphans,omitempty"` // tokens that may have been issued and were never seen
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 	Place      string    `json:"place,omitempty"`
 }
@@ -54,6 +55,8 @@ type StoreView struct {
 	Serial  uint64 `json:"serial"`
 	Records int    `json:"records"`
 	Intents int    `json:"intents"`
+	Bytes   int64  `json:"bytes"`
+	Syncs   uint64 `json:"syncs"`
 	Error   string `json:"error,omitempty"`
 }
 
@@ -76,6 +79,7 @@ func (l *Loop) Status(ctx context.Context, addr string) (View, error) {
 			l.add(&v, it)
 		}
 		if addr == "" {
+			v.Credentials, v.Sinks = make([]Line, 0, l.kinds(kindCredential)), make([]Line, 0, l.kinds(kindSink))
 			for _, it := range l.items {
 				l.add(&v, it)
 			}
@@ -91,7 +95,7 @@ func (l *Loop) Status(ctx context.Context, addr string) (View, error) {
 		return v, errors.Join(err, missing)
 	}
 	info := l.o.Store.Info()
-	v.Store = StoreView{Path: info.Path, Serial: info.Serial, Records: info.Records, Intents: info.Intents}
+	v.Store = StoreView{Path: info.Path, Serial: info.Serial, Records: info.Records, Intents: info.Intents, Bytes: info.Bytes, Syncs: info.Syncs}
 	if info.Err != nil {
 		v.Store.Error, v.Ready = info.Err.Error(), false
 	}
@@ -114,11 +118,22 @@ func (l *Loop) stateOf(it *item) State {
 	return Ready
 }
 
+// kinds counts the items of a kind, so that a list of them is allocated once.
+func (l *Loop) kinds(k itemKind) int {
+	n := 0
+	for _, it := range l.items {
+		if it.kind == k {
+			n++
+		}
+	}
+	return n
+}
+
 func (l *Loop) addCounts(v *View) {
 	for i, n := range l.tally {
 		if i > 0 && n > 0 {
 			v.Counts[states[i]] = n
-			if states[i] != Ready {
+			if states[i] != Ready && states[i] != Held {
 				v.Ready = false
 			}
 		}
@@ -132,6 +147,7 @@ func (l *Loop) add(v *View, it *item) {
 		line.NextAt = fromNanos(it.due)
 	}
 	if it.x != nil {
+		line.Orphans = it.x.orphans
 		if s := it.x.standing; s != nil {
 			line.Since, line.Why, line.Next, line.Mend = s.Since, s.Why, s.Next, s.Mend
 		}

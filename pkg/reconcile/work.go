@@ -46,6 +46,7 @@ type worker struct {
 	config    *atomic.Pointer[spec.Config]
 	secrets   *secretReader
 	endpoints *endpoints
+	claims    claims
 	stopped   chan struct{}
 	stopOnce  sync.Once
 }
