@@ -50,10 +50,10 @@ func (o Options) withDefaults() Options {
 	if o.CommitWindow <= 0 {
 		o.CommitWindow = 4 * time.Millisecond
 	}
-	o.MaxCommitWindow = max(o.MaxCommitWindow, o.CommitWindow)
-	if o.MaxCommitWindow == o.CommitWindow && o.CommitWindow < 20*time.Millisecond {
+	if o.MaxCommitWindow <= 0 {
 		o.MaxCommitWindow = 20 * time.Millisecond
 	}
+	o.MaxCommitWindow = max(o.MaxCommitWindow, o.CommitWindow)
 	if o.LaterWindow <= 0 {
 		o.LaterWindow = 800 * time.Millisecond
 	}
