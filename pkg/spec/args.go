@@ -15,10 +15,18 @@ type selectArgs struct {
 	names   []string // nil: all
 	varying bool     // only those that differ between instances
 	check   bool     // everything that a person can get wrong is a diagnostic
+	// failed are arguments that were wrong in an earlier instance: once is enough.
+	failed map[*argument]bool
 }
 
 func (s *selectArgs) wants(a *argument) bool {
-	return (s.names == nil || contains(s.names, a.name)) && (!s.varying || a.varies())
+	return (s.names == nil || contains(s.names, a.name)) && (!s.varying || a.varies() && !s.failed[a])
+}
+
+// checksRefs reports whether the argument's references are to be checked: for
+// the first instance all, for the others those that can name something else.
+func (s *selectArgs) checksRefs(a *argument) bool {
+	return s.check && (!s.varying || a.namesVary())
 }
 
 // isMeta reports whether an argument says how many instances there are; those
@@ -45,9 +53,13 @@ func (ev *evaluator) args(f *form, sc *Schema, in *instance, sel *selectArgs) (m
 		if a.expr == nil || !sel.wants(a) {
 			continue
 		}
-		v, more := ev.arg(a, at, in, sel.check)
+		v, more := ev.arg(a, at, in, sel)
 		diags = append(diags, more...)
-		if !more.HasErrors() && !isNull(v) {
+		if more.HasErrors() {
+			if sel.failed != nil {
+				sel.failed[a] = true
+			}
+		} else if !isNull(v) {
 			out[a.name] = v
 		}
 	}
@@ -134,8 +146,8 @@ func what(doc string) string {
 }
 
 // arg evaluates one argument and brings it into the form that its schema says.
-func (ev *evaluator) arg(a *argument, at *Attr, in *instance, check bool) (cty.Value, Diagnostics) {
-	if check {
+func (ev *evaluator) arg(a *argument, at *Attr, in *instance, sel *selectArgs) (cty.Value, Diagnostics) {
+	if sel.checksRefs(a) {
 		if diags := ev.c.checkRefs(ev, a, in); diags.HasErrors() {
 			return cty.DynamicVal, diags
 		}
@@ -158,7 +170,7 @@ func (ev *evaluator) arg(a *argument, at *Attr, in *instance, check bool) (cty.V
 		}
 		v = converted
 	}
-	if check && at.Sensitive {
+	if sel.check && at.Sensitive {
 		if d := ev.c.checkSecret(a, v); d != nil {
 			return v, append(diags, d)
 		}

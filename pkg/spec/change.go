@@ -205,7 +205,7 @@ func (l *loader) readImport(f *form, at place) {
 		return
 	}
 	a := f.arg("refresh_token")
-	_, diags := l.ev.arg(a, importSchema().attr("refresh_token"), nil, true)
+	_, diags := l.ev.arg(a, importSchema().attr("refresh_token"), nil, &selectArgs{check: true})
 	l.report(diags...)
 	for i := range l.c.imports {
 		if l.c.imports[i].To == to.address() {

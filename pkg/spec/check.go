@@ -86,9 +86,10 @@ func (k *checker) block(kind string, res *resource) {
 	if p.schema == nil {
 		return
 	}
+	failed := map[*argument]bool{}
 	k.instances(kind, res, func(in *instance, first bool) {
 		ev := k.l.c.evaluator(Scope{})
-		m, diags := ev.args(p.form, p.schema, in, &selectArgs{check: true, varying: !first})
+		m, diags := ev.args(p.form, p.schema, in, &selectArgs{check: true, varying: !first, failed: failed})
 		k.report(diags...)
 		switch kind {
 		case kindSink:
@@ -142,6 +143,7 @@ func (k *checker) credential(res *resource) {
 	section1 := func(in *instance, m map[string]cty.Value) section {
 		return section{l: &loader{c: c}, f: p.form, v: NewValues(m), in: in}
 	}
+	failed := map[*argument]bool{}
 	varyingInputs := false
 	for i := range p.form.args {
 		varyingInputs = varyingInputs || p.form.args[i].varies()
@@ -151,7 +153,7 @@ func (k *checker) credential(res *resource) {
 			return
 		}
 		ev := c.evaluator(Scope{})
-		m, diags := ev.args(p.form, p.schema, in, &selectArgs{check: true, varying: !first})
+		m, diags := ev.args(p.form, p.schema, in, &selectArgs{check: true, varying: !first, failed: failed})
 		k.report(diags...)
 		if !first && !p.varies || diags.HasErrors() {
 			return
@@ -206,7 +208,7 @@ func (k *checker) claim(p *blockPlan, res *resource, in *instance, m map[string]
 				return // it could not be evaluated, which is reported
 			}
 			ev := k.l.c.evaluator(Scope{})
-			got, diags := ev.arg(a, p.schema.attr(n), in, false)
+			got, diags := ev.arg(a, p.schema.attr(n), in, &selectArgs{})
 			if diags.HasErrors() {
 				return
 			}

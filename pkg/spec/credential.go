@@ -320,7 +320,7 @@ func (c *Config) Inputs(a Address, names []string, s Scope) (Values, error) {
 			continue
 		}
 		if arg := plan.form.arg(field.Name); arg != nil && arg.expr != nil {
-			v, diags := ev.arg(arg, plan.schema.attr(field.Name), in, false)
+			v, diags := ev.arg(arg, plan.schema.attr(field.Name), in, &selectArgs{})
 			if err := ev.failure(a, diags); err != nil {
 				return Values{}, err
 			}

@@ -58,6 +58,9 @@ func (ev *evaluator) eval(e hclsyntax.Expression, refs []ref, in *instance) (cty
 	if _, ok := e.(*hclsyntax.ScopeTraversalExpr); ok && len(refs) == 1 {
 		return ev.traverse(&refs[0], in)
 	}
+	if v, ok := ev.fast(e, in); ok {
+		return v, nil
+	}
 	ctx, diags := ev.context(refs, in)
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags

@@ -21,11 +21,18 @@ func parseExpr(s *source, b *blockRow, p span) (hclsyntax.Expression, Diagnostic
 	if e := plainExpr(text, rng); e != nil {
 		return e, nil
 	}
-	e, diags := hclsyntax.ParseExpression([]byte(text), s.name, rng.Start)
+	e, diags := hclsyntax.ParseExpression(withNewline(text), s.name, rng.Start)
 	if diags.HasErrors() {
 		return nil, syntaxDiags(s, diags)
 	}
 	return e, nil
+}
+
+// withNewline ends an expression's text with the newline that follows it in the
+// file: the end of a heredoc needs it.
+func withNewline(text string) []byte {
+	b := make([]byte, 0, len(text)+1)
+	return append(append(b, text...), '\n')
 }
 
 // plainExpr reads a literal or a reference, or returns nil.

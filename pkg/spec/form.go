@@ -32,6 +32,17 @@ func (a *argument) varies() bool {
 	return false
 }
 
+// namesVary reports whether what the argument names can differ between
+// instances, so that its references must be checked for each.
+func (a *argument) namesVary() bool {
+	for i := range a.refs {
+		if a.refs[i].index != nil || a.refs[i].root() == "each" && a.refs[i].attr(1) == "value" {
+			return true
+		}
+	}
+	return false
+}
+
 // form is one block, parsed again from its bytes. Forms live in a small cache
 // and are made anew when they are asked for again.
 type form struct {

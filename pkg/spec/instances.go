@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"slices"
 	"sort"
 
 	"github.com/hashicorp/hcl/v2"
@@ -191,6 +192,9 @@ func (l *loader) forEach(kind string, res *resource, a *argument) *instances {
 	if set, ok := l.forEachOf(res, a); ok {
 		return set
 	}
+	if set := l.forEachList(a); set != nil {
+		return set
+	}
 	v, diags := l.ev.eval(a.expr, a.refs, nil)
 	if diags.HasErrors() {
 		l.bad[res] = true
@@ -231,6 +235,33 @@ func (l *loader) forEachOf(res *resource, a *argument) (*instances, bool) {
 		l.bad[res] = true
 	}
 	return &instances{kind: strKey, keys: of.insts.keys, of: &instancesOf{kind: p.kind, typ: p.typ, label: p.label, set: of.insts}}, true
+}
+
+// forEachList handles `for_each = toset(LIST)` without making the set, which
+// costs far more than sorting its strings; nil: the general way.
+func (l *loader) forEachList(a *argument) *instances {
+	call, ok := unwrap(a.expr).(*hclsyntax.FunctionCallExpr)
+	if !ok || call.Name != "toset" || len(call.Args) != 1 || call.ExpandFinal {
+		return nil
+	}
+	v, diags := l.ev.eval(call.Args[0], a.refs, nil)
+	if diags.HasErrors() || v.ContainsMarked() || !v.IsWhollyKnown() || v.IsNull() {
+		return nil
+	}
+	if t := v.Type(); !t.IsTupleType() && !t.IsListType() {
+		return nil
+	}
+	set := &instances{kind: strKey, keys: make([]string, 0, v.LengthInt())}
+	for it := v.ElementIterator(); it.Next(); {
+		_, x := it.Element()
+		if x.IsNull() || x.Type() != cty.String {
+			return nil
+		}
+		set.keys = append(set.keys, x.AsString())
+	}
+	slices.Sort(set.keys)
+	set.keys = slices.Compact(set.keys)
+	return set
 }
 
 // forEachValue reads the value of for_each.

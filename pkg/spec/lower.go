@@ -105,7 +105,7 @@ func parses(s *source, e hclsyntax.Expression) bool {
 		return false
 	}
 	r := e.Range()
-	_, diags := hclsyntax.ParseExpression([]byte(s.text[r.Start.Byte:r.End.Byte]), s.name, r.Start)
+	_, diags := hclsyntax.ParseExpression(withNewline(s.text[r.Start.Byte:r.End.Byte]), s.name, r.Start)
 	return !diags.HasErrors()
 }
 

@@ -46,7 +46,7 @@ func (ev *evaluator) nested(f *form, sc *Schema, in *instance, sel *selectArgs, 
 			diags = append(diags, d)
 			continue
 		}
-		vals, more := ev.args(b.form, inner, b.in, &selectArgs{varying: sel.varying, check: sel.check})
+		vals, more := ev.args(b.form, inner, b.in, &selectArgs{varying: sel.varying, check: sel.check, failed: sel.failed})
 		diags = append(diags, more...)
 		if len(nb.Labels) > 0 {
 			for i, n := range nb.Labels {

@@ -63,7 +63,11 @@ func (ev *evaluator) target(r *ref, in *instance) (target, *hcl.Diagnostic) {
 // indexKey evaluates the index of a reference; nil: it is not known before the
 // expression is evaluated, so that all instances are needed.
 func (ev *evaluator) indexKey(r *ref, in *instance) (*instKey, *hcl.Diagnostic) {
-	v, diags := ev.eval(r.index, r.indexRefs, in)
+	v, ok := ev.fast(r.index, in)
+	var diags Diagnostics
+	if !ok {
+		v, diags = ev.eval(r.index, collectRefs(r.index, nil), in)
+	}
 	if diags.HasErrors() {
 		return nil, diags[0]
 	}
