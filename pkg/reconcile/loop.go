@@ -266,6 +266,7 @@ type job struct {
 
 	cfg       *spec.Config // that declares it; nil when none does
 	last      *spec.Config // that declared it last, when it is gone
+	force     *spec.Config // in force
 	stored    bool
 	guarded   string
 	allowed   bool
@@ -286,7 +287,7 @@ type job struct {
 
 func (l *Loop) job(it *item) job {
 	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, bucket: it.lane.bucket}
-	j.cfg = l.configOf(it)
+	j.cfg, j.force = l.configOf(it), l.cfg
 	if it.gone {
 		j.last = it.cfg
 	}

@@ -68,9 +68,8 @@ type claims struct {
 	places map[string]string
 }
 
-// claimant is the declared sink that claims a place, or "".
-func (w *worker) claimant(place string) string {
-	cfg := w.config.Load()
+// claimant is the sink of a configuration that claims a place, or "".
+func (w *worker) claimant(cfg *spec.Config, place string) string {
 	if cfg == nil {
 		return ""
 	}

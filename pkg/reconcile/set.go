@@ -221,7 +221,7 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 		for _, a := range append(append([]string(nil), d.changed...), d.gone...) {
 			if it, ok := l.items[a]; ok && it.stored {
 				j := l.job(it)
-				j.cfg, j.last = cfg, last
+				j.cfg, j.last, j.force = cfg, last, cfg
 				if !declares(cfg, a) {
 					j.cfg = nil
 				}
@@ -237,7 +237,7 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 			// for what is allowed already.
 			if (it.gone || it.x != nil && it.x.guarded != "") && it.stored && !inSorted(d.gone, a) {
 				j := l.job(it)
-				j.cfg, j.last = cfg, it.cfg
+				j.cfg, j.last, j.force = cfg, it.cfg, cfg
 				if !declares(cfg, a) {
 					j.cfg = nil
 				}

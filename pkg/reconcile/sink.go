@@ -42,7 +42,7 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 	rec.Head.Address, rec.Head.Kind = j.addr, state.KindSink
 	in.Record = rec
 	if j.cfg == nil {
-		return ob, w.observeGoneSink(&ob)
+		return ob, w.observeGoneSink(j, &ob)
 	}
 	in.Declared = true
 	if ob.want, err = j.cfg.Sink(spec.Address(j.addr)); err != nil {
@@ -57,12 +57,12 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 	return ob, w.observePlace(ctx, j, &ob)
 }
 
-func (w *worker) observeGoneSink(ob *observedSink) error {
+func (w *worker) observeGoneSink(j job, ob *observedSink) error {
 	if !ob.in.Stored {
 		return nil
 	}
 	var err error
-	ob.in.Claimed = w.claimant(placeOf(ob.in.Record.Written)) != ""
+	ob.in.Claimed = w.claimant(j.force, placeOf(ob.in.Record.Written)) != ""
 	ob.kindOf = ob.in.Record.SinkKind
 	ob.kind, err = w.sinkKind(ob.kindOf)
 	return err
@@ -352,7 +352,7 @@ func (p *sinkPerformer) remove() {
 	rec := &p.ob.in.Record
 	var all [][]byte
 	for _, left := range rec.Leaving {
-		if p.w.claimant(placeOf(left)) == "" {
+		if p.w.claimant(p.j.force, placeOf(left)) == "" {
 			all = append(all, left)
 		}
 	}
@@ -396,7 +396,7 @@ func (p *sinkPerformer) clean() {
 	rec := &p.ob.in.Record
 	for len(rec.Leaving) > 0 {
 		// A place that another sink claims by now is that sink's to write over.
-		if at := placeOf(rec.Leaving[0]); at != placeOf(rec.Written) && p.w.claimant(at) == "" {
+		if at := placeOf(rec.Leaving[0]); at != placeOf(rec.Written) && p.w.claimant(p.j.force, at) == "" {
 			if err := p.take(rec.Leaving[0]); err != nil {
 				p.failed("cleaning the earlier place of", err)
 				return
