@@ -94,6 +94,9 @@ func (k *localKey) Wrap(_ context.Context, dataKey []byte) ([]byte, error) {
 }
 
 func (k *localKey) Unwrap(_ context.Context, wrapped []byte) ([]byte, error) {
+	if err := wrappedLocally(k.String(), wrapped); err != nil {
+		return nil, err
+	}
 	key, err := k.read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: put back the key that sealed this state; without it nothing in it can be read", err)
@@ -129,6 +132,9 @@ func (k *systemdKey) Wrap(_ context.Context, dataKey []byte) ([]byte, error) {
 }
 
 func (k *systemdKey) Unwrap(_ context.Context, wrapped []byte) ([]byte, error) {
+	if err := wrappedLocally(k.String(), wrapped); err != nil {
+		return nil, err
+	}
 	key, err := k.read()
 	if err != nil {
 		return nil, err
@@ -178,15 +184,20 @@ func wrapLocally(key, dataKey []byte) ([]byte, error) {
 	return aead.Seal(b, nonce, dataKey, []byte(wrapLocal)), nil
 }
 
-func unwrapLocally(name string, key, wrapped []byte) ([]byte, error) {
+// wrappedLocally tells, before a key is looked for, whether it is of the right
+// sort.
+func wrappedLocally(name string, wrapped []byte) error {
 	if strings.HasPrefix(string(wrapped), wrapTransit) {
-		return nil, fmt.Errorf("%w: it is sealed by a transit key, and the %s is configured: configure the transit key, then rotate it", ErrKey, name)
+		return fmt.Errorf("%w: it is sealed by a transit key, and the %s is configured: configure the transit key, then rotate it", ErrKey, name)
 	}
-	rest, ok := strings.CutPrefix(string(wrapped), wrapLocal)
-	if !ok || len(wrapped) != localWrapSize {
-		return nil, fmt.Errorf("%w: its wrapped key is not one", ErrDamaged)
+	if !strings.HasPrefix(string(wrapped), wrapLocal) || len(wrapped) != localWrapSize {
+		return fmt.Errorf("%w: its wrapped key is not one; %s", ErrDamaged, restoreHint)
 	}
-	b := []byte(rest)
+	return nil
+}
+
+func unwrapLocally(name string, key, wrapped []byte) ([]byte, error) {
+	b := wrapped[len(wrapLocal):]
 	if want, have := b[:fingerprintSize], fingerprint(key); !hmac.Equal(want, have) {
 		return nil, fmt.Errorf("%w: it was sealed with the key %x, and the %s holds the key %x: put back the former key", ErrKey, want, name, have)
 	}
@@ -197,7 +208,7 @@ func unwrapLocally(name string, key, wrapped []byte) ([]byte, error) {
 	b = b[fingerprintSize:]
 	plain, err := aead.Open(nil, b[:nonceSize], b[nonceSize:], []byte(wrapLocal))
 	if err != nil {
-		return nil, fmt.Errorf("%w: the key is the right one, but the wrapped key fails its check", ErrDamaged)
+		return nil, fmt.Errorf("%w: the key is the right one, but the wrapped key fails its check; %s", ErrDamaged, restoreHint)
 	}
 	return plain, nil
 }
