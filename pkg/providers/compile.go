@@ -1,8 +1,10 @@
 package providers
 
 import (
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"net/url"
 	"sort"
 	"strings"
 
@@ -238,15 +240,7 @@ func (c *compiler) binary(x *hclsyntax.BinaryOpExpr) node {
 			return boolValue(eq == want), err
 		})
 	case hclsyntax.OpLogicalAnd, hclsyntax.OpLogicalOr:
-		and := x.Op == hclsyntax.OpLogicalAnd
-		return both(a, b, func(l, r value) (value, error) {
-			p, errL := l.bool()
-			q, errR := r.bool()
-			if err := errors.Join(errL, errR); err != nil {
-				return value{}, err
-			}
-			return boolValue(p && q || !and && (p || q)), nil
-		})
+		return logical(a, b, x.Op == hclsyntax.OpLogicalOr)
 	case hclsyntax.OpGreaterThan, hclsyntax.OpGreaterThanOrEqual, hclsyntax.OpLessThan, hclsyntax.OpLessThanOrEqual:
 		op := x.Op
 		return both(a, b, func(l, r value) (value, error) {
@@ -261,6 +255,36 @@ func (c *compiler) binary(x *hclsyntax.BinaryOpExpr) node {
 		})
 	}
 	return c.fallback(x)
+}
+
+// logical is && and ||. As in HCL, one operand that decides the result makes
+// the other one's null, or failure, irrelevant, and null counts as false for &&;
+// deciding is true for || and false for &&.
+func logical(a, b node, deciding bool) node {
+	return func(f *frame) (value, error) {
+		l, errL := a(f)
+		r, errR := b(f)
+		marked := l.marked || r.marked
+		p, q := false, false
+		if errL == nil && (deciding || !l.isNull()) {
+			p, errL = l.bool()
+		}
+		if errR == nil && (deciding || !r.isNull()) {
+			q, errR = r.bool()
+		}
+		out := boolValue(deciding)
+		out.marked = marked
+		switch {
+		case errors.Is(errL, errNotBool):
+			return value{}, errL
+		case errors.Is(errR, errNotBool):
+			return value{}, errR
+		case errL == nil && p == deciding, errR == nil && q == deciding:
+			return out, nil
+		}
+		out.text = boolValue(!deciding).text
+		return out, errors.Join(errL, errR)
+	}
 }
 
 func both(a, b node, f func(l, r value) (value, error)) node {
@@ -300,8 +324,8 @@ func (c *compiler) call(x *hclsyntax.FunctionCallExpr) node {
 	for i, a := range x.Args {
 		args[i] = c.native(a)
 	}
-	if x.Name == "jwt_claims" && len(args) == 1 {
-		return jwtClaims(args[0])
+	if n := common(x.Name, args); n != nil {
+		return n
 	}
 	params, rest := fn.Params(), fn.VarParam()
 	if len(args) < len(params) || len(args) > len(params) && rest == nil {
@@ -332,6 +356,53 @@ func (c *compiler) call(x *hclsyntax.FunctionCallExpr) node {
 		}
 		return valueOf(out), nil
 	}
+}
+
+// common are the functions that requests and replies are made of, without a
+// value of cty in between; nil for the others.
+func common(name string, args []node) node {
+	switch {
+	case name == "jwt_claims" && len(args) == 1:
+		return jwtClaims(args[0])
+	case name == "urlencode" && len(args) == 1:
+		return textCall(name, args[0], url.QueryEscape)
+	case name == "base64encode" && len(args) == 1:
+		return textCall(name, args[0], func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) })
+	case name == "join" && len(args) == 2:
+		return join(args[0], args[1])
+	}
+	return nil
+}
+
+func textCall(name string, arg node, apply func(string) string) node {
+	return func(f *frame) (value, error) {
+		v, err := arg(f)
+		if err != nil {
+			return v, err
+		}
+		s, err := v.str()
+		if err != nil {
+			return v, fmt.Errorf("calling %s: %w", name, err)
+		}
+		return stringValue(apply(s), v.marked), nil
+	}
+}
+
+func join(separator, list node) node {
+	return both(separator, list, func(l, r value) (value, error) {
+		sep, err := l.str()
+		if err != nil {
+			return value{}, fmt.Errorf("calling join: %w", err)
+		}
+		texts, err := r.texts()
+		if r.kind != kindJSON && r.kind != kindCty {
+			err = errors.New("a list is required")
+		}
+		if err != nil {
+			return value{}, fmt.Errorf("calling join: %w", err)
+		}
+		return stringValue(strings.Join(texts, sep), false), nil
+	})
 }
 
 // jwtClaims reads claims without making values of those that nobody asks for.

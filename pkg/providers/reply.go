@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -335,8 +336,14 @@ func (e *Endpoint) expiry(f *frame, r *Reply, p *responseProgram, at time.Time) 
 
 // parseSeconds reads expires_in: a number, or a string of digits.
 func parseSeconds(v value) (time.Duration, error) {
+	if v.kind != kindNumber && v.kind != kindString {
+		return 0, errors.New("a number of seconds is required")
+	}
+	if n, err := strconv.ParseInt(v.text, 10, 64); err == nil && n > 0 {
+		return time.Duration(min(n, maxLifetimeSeconds)) * time.Second, nil
+	}
 	n, ok := parseNumber(v.text)
-	if v.kind != kindNumber && v.kind != kindString || !ok {
+	if !ok {
 		return 0, errors.New("a number of seconds is required")
 	}
 	if n.Sign() <= 0 {
@@ -349,13 +356,25 @@ func parseSeconds(v value) (time.Duration, error) {
 	return time.Duration(math.Floor(secs*1000)) * time.Millisecond, nil
 }
 
+// wholeSeconds reads a number, a fraction cut off.
+func wholeSeconds(s string) (int64, bool) {
+	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
+		return n, true
+	}
+	f, ok := parseNumber(s)
+	if !ok {
+		return 0, false
+	}
+	n, _ := f.Int64()
+	return n, true
+}
+
 // parseInstant reads expires_at: Unix seconds or RFC 3339.
 func parseInstant(v value) (time.Time, error) {
 	if v.kind != kindNumber && v.kind != kindString {
 		return time.Time{}, errors.New("Unix seconds or an RFC 3339 time is required")
 	}
-	if n, ok := parseNumber(v.text); ok {
-		secs, _ := n.Int64()
+	if secs, ok := wholeSeconds(v.text); ok {
 		if secs > math.MaxInt32*16 {
 			return time.Time{}, errors.New("the time is a thousand years away: are these milliseconds?")
 		}

@@ -49,7 +49,7 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 		f.opaque.Store(true)
 		return
 	}
-	f.before = c.written.Load()
+	f.before = c.writes.Load()
 	f.conn.Store(c)
 }
 
@@ -60,7 +60,7 @@ func (f *flight) reached() bool {
 		return true
 	}
 	c := f.conn.Load()
-	return c != nil && c.written.Load() > f.before
+	return c != nil && c.writes.Load() > f.before
 }
 
 // Send sends the request exactly once: no redirect is followed, and nothing is

@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -315,7 +316,9 @@ func TestNotReached(t *testing.T) {
 	}
 	refused := "http://" + closed.Addr().String()
 	_ = closed.Close()
-	secure := httptest.NewTLSServer(jsonReply(200, `{"access_token":"a"}`))
+	secure := httptest.NewUnstartedServer(jsonReply(200, `{"access_token":"a"}`))
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
 	defer secure.Close()
 	plain := httptest.NewServer(jsonReply(200, `{"access_token":"a"}`))
 	defer plain.Close()

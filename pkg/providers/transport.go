@@ -24,17 +24,20 @@ const (
 	maxIdle     = 512
 )
 
-// countedConn counts what was written, which is how we know whether a byte of a
-// request may have reached the server.
+// countedConn counts the writes that took place, which is how we know whether a
+// byte of a request may have reached the server.
 type countedConn struct {
 	net.Conn
-	written atomic.Int64
+	writes atomic.Int64
 }
 
 func (c *countedConn) Write(b []byte) (int, error) {
+	// Counted before, because the reply may be here before Write returns; taken
+	// back when it turns out that not a byte went.
+	c.writes.Add(1)
 	n, err := c.Conn.Write(b)
-	if n > 0 {
-		c.written.Add(int64(n))
+	if n == 0 {
+		c.writes.Add(-1)
 	}
 	return n, err
 }

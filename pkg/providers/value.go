@@ -57,8 +57,15 @@ func valueOfJSON(v jsonValue, marked bool) value {
 
 // valueOf makes a value of a cty value. A mark anywhere inside marks the whole.
 func valueOf(v cty.Value) value {
-	marked := spec.IsSensitive(v)
-	v, _ = v.UnmarkDeep()
+	marked := false
+	if v.Type().IsPrimitiveType() {
+		// Whatever the mark is, it says: not to be shown.
+		marked = v.IsMarked()
+		v, _ = v.Unmark()
+	} else if v.ContainsMarked() {
+		marked = true
+		v, _ = v.UnmarkDeep()
+	}
 	out := value{marked: marked}
 	switch {
 	case v.IsNull():
@@ -146,7 +153,7 @@ func (v value) equal(o value) (bool, error) {
 		if v.kind != o.kind {
 			return false, nil
 		}
-		if v.kind != kindNumber || v.text == o.text {
+		if v.kind != kindNumber || v.text == o.text || plainInt(v.text) && plainInt(o.text) {
 			return v.text == o.text, nil
 		}
 		a, okA := parseNumber(v.text)
@@ -174,6 +181,19 @@ func parseNumber(s string) (*big.Float, bool) {
 	}
 	f, _, err := big.ParseFloat(s, 10, 512, big.ToNearestEven)
 	return f, err == nil
+}
+
+// plainInt is true for whole numbers that have only one spelling of that kind.
+func plainInt(s string) bool {
+	if s == "" || s[0] == '0' && len(s) > 1 {
+		return false
+	}
+	for i := 0; i < len(s); i++ {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	return true
 }
 
 // member is the member of v with that name, null when it is absent.

@@ -152,9 +152,9 @@ func parse(redirected, from string) (map[string]string, error) {
 	if redirected == "" {
 		return nil, fmt.Errorf("%w: nothing was given", ErrIncomplete)
 	}
-	query, fragment := split(redirected)
+	query, fragment, alone := split(redirected)
 	var parts []string
-	if from != spec.FromFragment {
+	if from != spec.FromFragment || alone {
 		parts = append(parts, query)
 	}
 	if from != spec.FromQuery {
@@ -179,15 +179,15 @@ func parse(redirected, from string) (map[string]string, error) {
 	return out, nil
 }
 
-// split finds query and fragment. Parameters alone, without ? or #, count as
-// whichever the type reads.
-func split(s string) (query, fragment string) {
+// split finds query and fragment. Parameters alone, without ? or #, are given as
+// the query, and count wherever the type reads.
+func split(s string) (query, fragment string, alone bool) {
 	head, fragment, hasFragment := strings.Cut(s, "#")
 	before, query, hasQuery := strings.Cut(head, "?")
 	if !hasFragment && !hasQuery && !strings.Contains(before, "://") && strings.Contains(before, "=") {
-		return before, before
+		return before, "", true
 	}
-	return query, fragment
+	return query, fragment, false
 }
 
 // safeName is a parameter's name when it looks like one.
