@@ -183,10 +183,10 @@ func typeFunctions() []functionEntry {
 		{"nonsensitive", groupType, "the value, no longer sensitive: it may be shown from here on", nonsensitiveFunc()},
 		{"sensitive", groupType, "the value, never to be shown", sensitiveFunc()},
 		{"tobool", groupType, "converted to a bool", stdlib.MakeToFunc(cty.Bool)},
-		{"tolist", groupType, "converted to a list", stdlib.MakeToFunc(cty.List(cty.DynamicPseudoType))},
+		{"tolist", groupType, "converted to a list", collectionFunc(cty.List, cty.ListVal)},
 		{"tomap", groupType, "converted to a map", stdlib.MakeToFunc(cty.Map(cty.DynamicPseudoType))},
 		{"tonumber", groupType, "converted to a number", stdlib.MakeToFunc(cty.Number)},
-		{"toset", groupType, "converted to a set", stdlib.MakeToFunc(cty.Set(cty.DynamicPseudoType))},
+		{"toset", groupType, "converted to a set", collectionFunc(cty.Set, cty.SetVal)},
 		{"tostring", groupType, "converted to a string", stdlib.MakeToFunc(cty.String)},
 	}
 }
