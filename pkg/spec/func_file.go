@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sort"
 	"strings"
 	"sync"
 	"unicode/utf8"
@@ -65,8 +66,15 @@ func (f *files) read(path string) ([]byte, error) {
 	if c, ok := f.contents[abs]; ok {
 		return c.bytes, c.err
 	}
-	b, err := readRegular(abs)
+	b, given := f.reads.content(abs)
+	var err error
+	if !given {
+		b, err = readRegular(abs)
+	}
 	f.contents[abs] = fileContent{b, err}
+	if err == nil {
+		f.reads.keep(abs, b)
+	}
 	return b, err
 }
 
@@ -159,6 +167,9 @@ func (f *files) contentFunc(t cty.Type, get func(path string) (cty.Value, error)
 func (f *files) exists(path string) (cty.Value, error) {
 	abs := f.abs(path)
 	f.log(abs)
+	if _, given := f.reads.content(abs); given {
+		return cty.True, nil
+	}
 	info, err := os.Stat(abs)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -184,25 +195,46 @@ func (f *files) filesetFunc() function.Function {
 				return cty.NilVal, function.NewArgErrorf(1, "the pattern %q is not valid", pattern)
 			}
 			f.log(root)
-			var found []cty.Value
+			if list, given := f.reads.content(filesetKey(root, pattern)); given {
+				return stringSet(strings.Split(string(list), "\n")), nil
+			}
+			var found []string
 			err := doublestar.GlobWalk(os.DirFS(root), pattern, func(path string, d fs.DirEntry) error {
 				full := filepath.Join(root, path)
 				f.log(filepath.Dir(full))
 				info, err := os.Stat(full) // a link to a file is a file
 				if err == nil && info.Mode().IsRegular() {
-					found = append(found, cty.StringVal(filepath.ToSlash(path)))
+					found = append(found, filepath.ToSlash(path))
 				}
 				return nil
 			})
 			if err != nil {
 				return cty.NilVal, function.NewArgErrorf(1, "the pattern %q: %v", pattern, reason(err))
 			}
-			if len(found) == 0 {
-				return cty.SetValEmpty(cty.String), nil
-			}
-			return cty.SetVal(found), nil
+			sort.Strings(found)
+			f.reads.keep(filesetKey(root, pattern), []byte(strings.Join(found, "\n")))
+			return stringSet(found), nil
 		},
 	})
+}
+
+// filesetKey is the name under which the result of a fileset is kept beside the
+// files that were read.
+func filesetKey(root, pattern string) string { return filesetPrefix + root + ":" + pattern }
+
+const filesetPrefix = "fileset:"
+
+func stringSet(list []string) cty.Value {
+	vals := make([]cty.Value, 0, len(list))
+	for _, s := range list {
+		if s != "" {
+			vals = append(vals, cty.StringVal(s))
+		}
+	}
+	if len(vals) == 0 {
+		return cty.SetValEmpty(cty.String)
+	}
+	return cty.SetVal(vals)
 }
 
 // templateFile renders a file as a template; what it gives has the marks of the

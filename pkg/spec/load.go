@@ -92,6 +92,8 @@ func LoadFiles(dir string, files map[string][]byte, o Options) (*Config, Diagnos
 		switch {
 		case filepath.IsAbs(n):
 			given[filepath.Clean(n)] = b
+		case strings.HasPrefix(n, filesetPrefix):
+			given[n] = b
 		case isConfigFile(n):
 			own = append(own, File{Name: n, Bytes: b})
 		}
