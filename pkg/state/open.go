@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	bolterrors "go.etcd.io/bbolt/errors"
 )
 
 // The state's own values.
@@ -127,7 +128,7 @@ func (s *Bolt) openFile() (err error) {
 		return damagedFile(s.path, err)
 	}
 	if err := guard(func() (err error) { s.db, err = openBolt(s.path); return err }); err != nil {
-		if errors.Is(err, bbolt.ErrTimeout) {
+		if errors.Is(err, bolterrors.ErrTimeout) {
 			return fmt.Errorf("opening the state in %s: %w, which holds the file but not %s", s.path, ErrLocked, LockName)
 		}
 		return damagedFile(s.path, err)

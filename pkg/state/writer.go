@@ -9,11 +9,10 @@ import (
 
 // A request is what one call of Commit or Later asks for.
 type request struct {
-	ops     []op
-	changes []Change // whose versions are set when it has succeeded
-	waited  bool     // somebody waits for it
-	opens   bool     // it opens an intent: a call follows
-	ends    bool     // it clears an intent: a call has ended
+	ops    []op
+	waited bool // somebody waits for it
+	opens  bool // it opens an intent: a call follows
+	ends   bool // it clears an intent: a call has ended
 
 	taken    atomic.Bool // set once, by the writer or by a caller who gives up
 	err      error       // valid once finished is closed
