@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"time"
@@ -159,6 +160,13 @@ func copyTree(to string, from fs.FS, change func([]byte) []byte) error {
 // words says what there is and what to try.
 func (p *playground) words(socket string) string {
 	out := filepath.Join(p.config, "out")
+	self, err := os.Executable()
+	if err != nil {
+		self = "tokend"
+	}
+	if onPath, err := exec.LookPath("tokend"); err == nil && same(onPath, self) {
+		self = "tokend"
+	}
 	return fmt.Sprintf(`tokend dev: stand-ins of Coinify, Coins.ph, Cryptohopper and Apirone run on this
 machine, and tokend keeps their tokens fresh.
 
@@ -166,14 +174,14 @@ machine, and tokend keeps their tokens fresh.
   tokens         %s
 
 Try, in another terminal:
-  tail -f %s/coinify-alice.token          watch a token being replaced
-  rm %s/apirone.token                     it comes back within a second
-  $EDITOR %s/main.hcl    remove "bob": his token is revoked
-  tokend status --control %s
+  cat %s/bot.env                    again after a refresh: another token
+  rm %s/apirone.token               it comes back within a second
+  $EDITOR %s/main.hcl   take "bob" out: ten seconds later his token is revoked
+  %s status --control %s
 
 Ctrl-C ends it and removes what it made.
 
-`, p.config, out, out, out, p.config, socket)
+`, p.config, out, out, out, p.config, self, socket)
 }
 
 // devDaemon is the daemon, with somebody who approves logins.

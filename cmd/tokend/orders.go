@@ -117,6 +117,9 @@ func (g *globals) mayAct(addr, name string) (bool, error) {
 	return g.confirm(question)
 }
 
+// defaultMinValid is how much of a token must be left when it is asked for.
+const defaultMinValid = time.Minute
+
 const getHelp = `Prints one attribute of a credential: access_token (the default), header,
 header_name, token_type, expires_at, obtained_at, scopes, generation, or one of
 its type's outputs. When less than --min-valid is left, it is refreshed once
@@ -145,7 +148,7 @@ func getCommand(g *globals) *cobra.Command {
 		return err
 	}}
 	c.Flags().StringVar(&field, "field", "access_token", "`attribute` to print")
-	c.Flags().DurationVar(&minValid, "min-valid", time.Minute, "refresh first when less than this is left")
+	c.Flags().DurationVar(&minValid, "min-valid", defaultMinValid, "refresh first when less than this is left")
 	return c
 }
 

@@ -122,9 +122,9 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 		}
 		fmt.Fprintln(w)
 	}
-	g.printLines(w, s.Now, "CREDENTIAL", s.Credentials, addr != "")
-	g.printLines(w, s.Now, "SINK", s.Sinks, addr != "")
-	g.printLines(w, s.Now, "HOOK", s.Hooks, addr != "")
+	g.printLines(w, s.Now, columns{"CREDENTIAL", []string{"EXPIRES", "NEXT"}, credentialCells}, s.Credentials, addr != "")
+	g.printLines(w, s.Now, columns{"SINK", []string{"PLACE"}, sinkCells}, s.Sinks, addr != "")
+	g.printLines(w, s.Now, columns{"HOOK", []string{"NEXT"}, hookCells}, s.Hooks, addr != "")
 	if s.Held != nil {
 		g.printHeld(s.Held)
 	}
@@ -143,12 +143,33 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 	}
 }
 
-func (g *globals) printLines(w io.Writer, now time.Time, heading string, lines []reconcile.Line, all bool) {
+// columns say how one kind of line is shown, beside its address and status.
+type columns struct {
+	heading string
+	more    []string
+	cells   func(now time.Time, l reconcile.Line) []string
+}
+
+func credentialCells(now time.Time, l reconcile.Line) []string {
+	return []string{in(now, l.ExpiresAt), nextWord(now, l)}
+}
+
+func sinkCells(_ time.Time, l reconcile.Line) []string {
+	kind, place, _ := strings.Cut(l.Place, ":")
+	if kind == "file" || kind == "env" {
+		return []string{place}
+	}
+	return []string{l.Place}
+}
+
+func hookCells(now time.Time, l reconcile.Line) []string { return []string{nextWord(now, l)} }
+
+func (g *globals) printLines(w io.Writer, now time.Time, c columns, lines []reconcile.Line, all bool) {
 	if len(lines) == 0 {
 		return
 	}
 	t := table.New().Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).BorderHeader(false).
-		StyleFunc(func(int, int) lipgloss.Style { return lipgloss.NewStyle().PaddingRight(1) }).Headers(heading, "STATUS", "EXPIRES", "NEXT")
+		StyleFunc(func(int, int) lipgloss.Style { return lipgloss.NewStyle().PaddingRight(1) }).Headers(append([]string{c.heading, "STATUS"}, c.more...)...)
 	left := 0
 	var notes []string
 	for i, l := range lines {
@@ -156,7 +177,7 @@ func (g *globals) printLines(w io.Writer, now time.Time, heading string, lines [
 			left++
 			continue
 		}
-		t.Row(shown(l.Address), stateWord(l), in(now, l.ExpiresAt), nextWord(now, l))
+		t.Row(append([]string{shown(l.Address), stateWord(l)}, c.cells(now, l)...)...)
 		if l.State != reconcile.Ready && l.Why != "" {
 			notes = append(notes, note(now, l))
 		}
