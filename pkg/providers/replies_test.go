@@ -127,7 +127,7 @@ func TestBadReplies(t *testing.T) {
 		{"past expiry", jsonReply(200, `{"access_token":"a","expires_at":1613662713}`), all, providers.ClassUnreadable, 200, "", []string{"expires_at (body.expires_at)", "ended"}},
 		{"past expiry as text", jsonReply(200, `{"access_token":"a","expires_at":"2021-02-18T15:38:33Z"}`), all, providers.ClassUnreadable, 200, "", []string{"ended"}},
 		{"milliseconds", jsonReply(200, `{"access_token":"a","expires_at":1913662713000}`), all, providers.ClassUnreadable, 200, "", []string{"milliseconds"}},
-		{"no time", jsonReply(200, `{"access_token":"a","expires_at":"tomorrow"}`), all, providers.ClassUnreadable, 200, "", []string{"Unix seconds or an RFC 3339 time"}},
+		{"no time", jsonReply(200, `{"access_token":"a","expires_at":"tomorrow"}`), all, providers.ClassUnreadable, 200, "", []string{"a time in Unix seconds or RFC 3339"}},
 		{"type is a list", jsonReply(200, `{"access_token":"a","token_type":[]}`), all, providers.ClassUnreadable, 200, "", []string{"token_type"}},
 		{"scopes are objects", jsonReply(200, `{"access_token":"a","scope":[{}]}`), all, providers.ClassUnreadable, 200, "", []string{"scopes (body.scope)"}},
 
@@ -159,8 +159,8 @@ func TestBadReplies(t *testing.T) {
 		{"500", jsonReply(500, `{"error":"invalid_grant"}`), []providers.Op{providers.OpGrant, providers.OpRefresh, providers.OpRevoke}, providers.ClassUnknown, 500, "invalid_grant", nil},
 		{"502", reply(502, "text/html", "<html>bad gateway"), all, providers.ClassUnknown, 502, "", nil},
 		{"504", reply(504, "text/plain", "x"), all, providers.ClassUnknown, 504, "", nil},
-		{"302", http.RedirectHandler("https://elsewhere.example/login?next="+canaryPassword, 302), all, providers.ClassPermanent, 302, "", []string{"redirect", "https://elsewhere.example:443", "base_url"}},
-		{"307", http.RedirectHandler("/other", 307), all, providers.ClassPermanent, 307, "", []string{"not followed"}},
+		{"302", http.RedirectHandler("https://elsewhere.example/login?next="+canaryPassword, http.StatusFound), all, providers.ClassPermanent, 302, "", []string{"redirect", "https://elsewhere.example:443", "base_url"}},
+		{"307", http.RedirectHandler("/other", http.StatusTemporaryRedirect), all, providers.ClassPermanent, 307, "", []string{"not followed"}},
 		{"304", jsonReply(304, ""), all, providers.ClassPermanent, 304, "", nil},
 	}
 	for _, c := range cases {

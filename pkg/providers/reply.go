@@ -372,7 +372,7 @@ func wholeSeconds(s string) (int64, bool) {
 // parseInstant reads expires_at: Unix seconds or RFC 3339.
 func parseInstant(v value) (time.Time, error) {
 	if v.kind != kindNumber && v.kind != kindString {
-		return time.Time{}, errors.New("Unix seconds or an RFC 3339 time is required")
+		return time.Time{}, errors.New("a time in Unix seconds or RFC 3339 is required")
 	}
 	if secs, ok := wholeSeconds(v.text); ok {
 		if secs > math.MaxInt32*16 {
@@ -382,7 +382,7 @@ func parseInstant(v value) (time.Time, error) {
 	}
 	t, err := time.Parse(time.RFC3339, v.text)
 	if err != nil {
-		return time.Time{}, errors.New("Unix seconds or an RFC 3339 time is required")
+		return time.Time{}, errors.New("a time in Unix seconds or RFC 3339 is required")
 	}
 	return t.UTC(), nil
 }

@@ -116,7 +116,6 @@ type typeDecoder struct {
 	places  []typePlace // every expression with the scope it is evaluated in
 	grantAt map[*GrantType]hcl.Range
 	blocks  struct{ response, refresh, revoke, errors, verify hcl.Range }
-	actions map[*Action]hcl.Range
 }
 
 func (d *typeDecoder) add(diag *hcl.Diagnostic) { d.diags = append(d.diags, diag) }
