@@ -132,6 +132,10 @@ func TestDriftKnowsOurOwn(t *testing.T) {
 		t.Fatal(err)
 	}
 	check(elsewhere, last, "missing")
+	if err := os.WriteFile(path+"-2", []byte("before"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check(elsewhere, last, "content is not ours")
 }
 
 // TestAccount holds the form of the account, which is read again by later versions.
