@@ -161,6 +161,16 @@ func BenchmarkStart(b *testing.B) {
 		}
 	})
 	b.Logf("after the scan: %s", resident(b))
+	b.Run("unseal 100000 credentials", func(b *testing.B) {
+		for b.Loop() {
+			for i := range records {
+				if _, _, err := s.Credential(b.Context(), trader(i)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+	})
+	b.Logf("after unsealing all: %s", resident(b))
 	b.Run("read one", func(b *testing.B) {
 		b.ReportAllocs()
 		i := 0

@@ -87,6 +87,9 @@ type Bolt struct {
 	failed    bool   // for good: no reopening can help
 	triedAt   time.Time
 
+	touched atomic.Int64 // records since the last Trim
+	trimmed atomic.Int64 // when that was, in nanoseconds since 1970
+
 	plain  plainTexts
 	info   infoCounts
 	health sync.Mutex // guards unwell
@@ -216,18 +219,36 @@ func (s *Bolt) Hash(label string, b []byte) string { return s.hasher.hash(label,
 
 // Trim gives back the resident pages of the file's memory map; they are mapped
 // again, from the page cache, when they are needed. The store does so by itself
-// after a scan and when it has been idle for two seconds.
+// after a scan, when it has been idle for two seconds, and now and then while it
+// works: without, the whole file would come to count as this process's memory.
 func (s *Bolt) Trim() {
+	s.touched.Store(0)
+	s.trimmed.Store(time.Now().UnixNano())
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.db == nil {
 		return
 	}
 	// The transaction keeps bbolt from moving the map meanwhile.
-	_ = s.db.View(func(tx *bbolt.Tx) error {
+	_ = viewDB(s.db, func(tx *bbolt.Tx) error {
 		unmapPages(s.db.Info().Data, int(tx.Size()))
 		return nil
 	})
+}
+
+// A touched record makes the kernel map some 16 pages around each of the pages
+// that lead to it, so trimEvery of them stand for about 16 MiB.
+const (
+	trimEvery = 64
+	trimPause = time.Second
+)
+
+// touch counts the records that were read or written, and trims when they have
+// become many. The caller does not hold mu.
+func (s *Bolt) touch(n int) {
+	if s.touched.Add(int64(n)) >= trimEvery && time.Since(time.Unix(0, s.trimmed.Load())) >= trimPause {
+		s.Trim()
+	}
 }
 
 var _ Store = (*Bolt)(nil)

@@ -140,9 +140,12 @@ func (s *Bolt) write(requests []*request) {
 		}
 	}
 	s.writer.wrote(requests)
+	touched := 0
 	for _, q := range requests {
+		touched += len(q.ops)
 		q.finish()
 	}
+	s.touch(touched)
 }
 
 // writeBatch sets the errors of requests that fail by themselves, and returns

@@ -127,6 +127,7 @@ func (s *Bolt) record(ctx context.Context, address string, kind Kind, f func(h H
 	if err := s.writer.settle(ctx, address); err != nil {
 		return err
 	}
+	s.touch(1)
 	scratch := s.plain.get()
 	defer s.plain.put(scratch)
 	return s.view(func(tx *bbolt.Tx) error {
