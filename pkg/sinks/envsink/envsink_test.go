@@ -36,15 +36,15 @@ func readers(t testing.TB) map[string]func(string) map[string]string {
 func TestConformance(t *testing.T) {
 	for format, read := range readers(t) {
 		t.Run(format, func(t *testing.T) { conform(t, format, "", read) })
-		t.Run(format+" with a template", func(t *testing.T) {
-			conform(t, format, writeTemp(t, t.TempDir(), "# before\nOTHER=1\n\nTOKEN=${TOKEN}\n# after\n"), read)
-		})
 	}
+	t.Run("with a template", func(t *testing.T) {
+		conform(t, "systemd", writeTemp(t, t.TempDir(), "# before\nOTHER=1\n\nTOKEN=${TOKEN}\n# after\n"), readSystemd)
+	})
 }
 
 func conform(t *testing.T, format, template string, read func(string) map[string]string) {
 	sinktest.Run(t, func(t *testing.T) sinktest.Rig {
-		dir := t.TempDir()
+		dir := memoryDir(t)
 		path := func(place string) string { return filepath.Join(dir, "sub", place+".env") }
 		return sinktest.Rig{
 			Sink:   newSink(t),
@@ -95,6 +95,18 @@ func conform(t *testing.T, format, template string, read func(string) map[string
 			},
 		}
 	})
+}
+
+// memoryDir is a directory in memory if there is one: the suite writes thousands
+// of files, and what a disk takes is the test of another package.
+func memoryDir(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("/dev/shm", "envsink-")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
 }
 
 // version tells one state of a file from every other one.

@@ -88,7 +88,7 @@ func TestReadersGetValuesBack(t *testing.T) {
 	}
 	for format, read := range readers(t) {
 		t.Run(format, func(t *testing.T) {
-			s, path := newSink(t), filepath.Join(t.TempDir(), "x.env")
+			s, path := newSink(t), filepath.Join(memoryDir(t), "x.env")
 			rapid.Check(t, func(t *rapid.T) {
 				vars := drawVars(t)
 				for k, v := range maps.Clone(vars) {

@@ -31,7 +31,7 @@ func TestRealShells(t *testing.T) {
 	for name, read := range map[string]func(testing.TB, string) map[string]string{"sh": rig.Sh, "bash": rig.Bash} {
 		for _, format := range []string{"shell", "systemd"} {
 			t.Run(name+" reads "+format, func(t *testing.T) {
-				s, path := newSink(t), filepath.Join(t.TempDir(), "x.env")
+				s, path := newSink(t), filepath.Join(memoryDir(t), "x.env")
 				rapid.Check(t, func(rt *rapid.T) {
 					vars := drawVars(rt)
 					maps.DeleteFunc(vars, func(_, v string) bool { return format == "systemd" && !systemdAccepts("K", v) })
@@ -163,7 +163,7 @@ func TestRealSystemd(t *testing.T) {
 // TestRealSystemdIsItsModel holds the model of systemd against files that this
 // package would never write, read by the real one.
 func TestRealSystemdIsItsModel(t *testing.T) {
-	const count = 60
+	const count = 30
 	files, want := map[string]string{}, map[string]map[string]string{}
 	for i := range count {
 		name := fmt.Sprintf("odd-%d", i)

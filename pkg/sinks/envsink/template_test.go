@@ -152,7 +152,7 @@ func TestTemplateValuesStayInside(t *testing.T) {
 	for format, text := range templates {
 		t.Run(format, func(t *testing.T) {
 			s, read := newSink(t), readers(t)[format]
-			path, template := filepath.Join(t.TempDir(), "x.env"), writeTemp(t, t.TempDir(), text)
+			path, template := filepath.Join(memoryDir(t), "x.env"), writeTemp(t, t.TempDir(), text)
 			rapid.Check(t, func(t *rapid.T) {
 				a, b := normalized(nasty().Draw(t, "a")), normalized(nasty().Draw(t, "b"))
 				args := envArgs(path, format, map[string]string{"a": a, "b": b}).With("template", cty.StringVal(template))
