@@ -53,7 +53,7 @@ func (g *globals) apply(ctx context.Context, t *target, yes bool, allow int) err
 	}
 	if !yes && todo(p) {
 		if ok, err := g.confirm("Go ahead?"); err != nil || !ok {
-			return errors.Join(err, exit(exitFailed))
+			return refused(err)
 		}
 	}
 	r, err := t.Apply(ctx, applyRequest{Allow: allow})
@@ -103,6 +103,15 @@ func readyWords(v reconcile.View) string {
 		total += n
 	}
 	return fmt.Sprintf("%d of %d", v.Counts[reconcile.Ready], total)
+}
+
+// refused is the end of a command that was not let go ahead: by an error, or by
+// a person's answer, after which nothing is left to say.
+func refused(err error) error {
+	if err != nil {
+		return err
+	}
+	return exit(exitFailed)
 }
 
 // confirm asks a person on the terminal.

@@ -15,6 +15,8 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+
+	"tokend/pkg/providers/catalog"
 )
 
 // version is set by the linker.
@@ -55,11 +57,14 @@ func (p process) getenv(name string) string {
 
 // run executes one command line and returns its exit status.
 func run(ctx context.Context, p process) int {
-	g := &globals{process: p}
+	return (&globals{process: p, catalog: catalog.FS}).run(ctx)
+}
+
+func (g *globals) run(ctx context.Context) int {
 	root := newRoot(g)
-	root.SetArgs(p.args)
-	root.SetIn(p.in)
-	root.SetOut(p.out)
-	root.SetErr(p.err)
+	root.SetArgs(g.args)
+	root.SetIn(g.in)
+	root.SetOut(g.out)
+	root.SetErr(g.err)
 	return g.report(root.ExecuteContext(ctx))
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"time"
 
@@ -84,7 +83,7 @@ func (g *globals) action(c *cobra.Command, addr, name string, yes bool) error {
 	}
 	if !yes {
 		if ok, err := g.mayAct(a, name); err != nil || !ok {
-			return errors.Join(err, exit(exitFailed))
+			return refused(err)
 		}
 	}
 	return g.order(c, addr, reconcile.Order{Kind: reconcile.OrderAction, Action: name}, "done: "+name)
@@ -175,7 +174,7 @@ func approveCommand(g *globals) *cobra.Command {
 		g.printHeld(held)
 		if isTerminal(g.in) {
 			if ok, err := g.confirm("Let it go ahead?"); err != nil || !ok {
-				return errors.Join(err, exit(exitFailed))
+				return refused(err)
 			}
 		}
 		if err := t.Approve(c.Context(), held); err != nil {

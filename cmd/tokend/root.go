@@ -7,8 +7,6 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
-
-	"tokend/pkg/providers/catalog"
 )
 
 // globals are the flags that every command has, and the process.
@@ -22,8 +20,8 @@ type globals struct {
 	logLevel  string
 	logFormat string
 	configSet bool
-	// What dev does differently: its provider types, and whom it may ask.
-	catalog      fs.FS
+	catalog   fs.FS // built-in provider types
+	// What dev does differently: whom it may ask.
 	onlyLoopback bool
 }
 
@@ -80,7 +78,6 @@ func newRoot(g *globals) *cobra.Command {
 
 // defaults fills in what the environment says where no flag does.
 func (g *globals) defaults(c *cobra.Command) error {
-	g.catalog = catalog.FS
 	g.configSet = c.Flags().Changed("config")
 	if g.config == "" {
 		g.config = firstOf(firstPath(g.getenv("CONFIGURATION_DIRECTORY")), "/etc/tokend")

@@ -1,0 +1,546 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tokend/pkg/reconcile"
+	"tokend/pkg/spec"
+	"tokend/pkg/standin"
+	"tokend/test/rig"
+)
+
+// exampleLab is a lab whose configuration is a copy of a directory of examples/,
+// with texts of it replaced, so that it lives in the test's folder and asks the
+// stand-ins. Whatever the example would ask that is not on this machine fails
+// the test here, before anything runs.
+func exampleLab(t *testing.T, name string, replace ...string) *lab {
+	t.Helper()
+	l := newLab(t, standin.Rules{})
+	r := strings.NewReplacer(replace...)
+	p := playground{urls: l.urls}
+	err := copyTree(l.config, os.DirFS(filepath.Join("..", "..", "examples", name)), func(b []byte) []byte {
+		return []byte(r.Replace(string(p.pointAtStandins(b))))
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// staysHere fails the test when the configuration would ask another machine.
+func (l *lab) staysHere() {
+	l.t.Helper()
+	said := l.must("validate")
+	if !strings.Contains(said, "is valid") {
+		l.t.Fatalf("validate says %s", said)
+	}
+	address := regexp.MustCompile(`https?://[^/"\s)]+`)
+	for _, dir := range []fs.FS{os.DirFS(l.config), l.catalog} {
+		files, err := fs.Glob(dir, "*.hcl")
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		for _, name := range files {
+			b, err := fs.ReadFile(dir, name)
+			if err != nil {
+				l.t.Fatal(err)
+			}
+			for line := range strings.Lines(string(b)) {
+				code, _, _ := strings.Cut(line, "# ")
+				if strings.HasPrefix(strings.TrimSpace(line), "#") {
+					continue
+				}
+				for _, a := range address.FindAllString(code, -1) {
+					if u, err := url.Parse(a); err != nil || u.Hostname() != "127.0.0.1" {
+						l.t.Fatalf("%s names another machine: %s", name, line)
+					}
+				}
+			}
+		}
+	}
+}
+
+// tokens checks that every credential has a token of which the stand-ins say
+// that it lives, and returns them by short address.
+func (l *lab) tokens(api func(addr string) standin.API) map[string]string {
+	l.t.Helper()
+	out := map[string]string{}
+	for _, c := range l.status().Credentials {
+		token := strings.TrimSpace(l.must("get", c.Address))
+		out[spec.Address(c.Address).Short()] = token
+		a := api(c.Address)
+		if a == "" {
+			continue
+		}
+		if got, ok := l.api.Lookup(a, token); !ok || !got.Alive {
+			l.t.Errorf("the token of %s is none of %s, or dead: %+v", c.Address, a, got)
+		}
+	}
+	return out
+}
+
+// byType is the stand-in that a credential's type asks.
+func byType(addr string) standin.API {
+	return standin.API(strings.Split(strings.TrimPrefix(addr, "credential."), ".")[0])
+}
+
+// removeAll deletes the configuration, lets a person approve of that, and waits
+// until nothing is left in the state.
+func (l *lab) removeAll() {
+	l.t.Helper()
+	names, err := filepath.Glob(filepath.Join(l.config, "*.hcl"))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, n := range names {
+		// What says where the state is stays.
+		if filepath.Base(n) == "tokend.hcl" {
+			continue
+		}
+		if err := os.Remove(n); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+	l.until("the empty directory is held back", func() (bool, string) {
+		said := l.must("plan")
+		return strings.Contains(said, "Held back: the configuration declares no credential any more"), said
+	})
+	l.must("approve")
+	l.until("nothing is left in the state", func() (bool, string) {
+		said := l.must("state", "list")
+		return said == "", said
+	})
+}
+
+// revoked checks that an API saw every token of it given back.
+func (l *lab) revoked(api standin.API, n int) {
+	l.t.Helper()
+	if got := l.api.Counts(api).Revocations; got != n {
+		l.t.Errorf("%s saw %d revocations, want %d", api, got, n)
+	}
+}
+
+func (l *lab) file(name string) string {
+	l.t.Helper()
+	b, err := os.ReadFile(filepath.Join(l.out, name))
+	if err != nil {
+		l.t.Error(err)
+	}
+	return string(b)
+}
+
+// empty checks that no sink's file is left below out.
+func (l *lab) empty(but ...string) {
+	l.t.Helper()
+	err := filepath.WalkDir(l.out, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && !slices.Contains(but, d.Name()) {
+			l.t.Errorf("%s is left", path)
+		}
+		return err
+	})
+	if err != nil {
+		l.t.Error(err)
+	}
+}
+
+func TestExampleQuickstart(t *testing.T) {
+	t.Parallel()
+	l := exampleLab(t, "quickstart")
+	l.staysHere()
+	l.start()
+	l.login("coinsph.wallet")
+	l.login("cryptohopper.bot")
+	l.untilReady(10)
+	tokens := l.tokens(byType)
+	want := map[string]string{
+		"coinify-alice.token": tokens[`coinify.trader["alice"]`], "coinify-bob.token": tokens[`coinify.trader["bob"]`],
+		"coinsph.header": "Authorization: Bearer " + tokens["coinsph.wallet"] + "\n", "apirone.token": tokens["apirone.account"],
+	}
+	for name, content := range want {
+		if got := l.file(name); got != content || content == "" {
+			t.Errorf("%s holds %q, want %q", name, got, content)
+		}
+	}
+	if env := rig.Sh(t, filepath.Join(l.out, "bot.env")); env["HOPPER_TOKEN"] != tokens["cryptohopper.bot"] || env["HOPPER_EXPIRY"] == "" {
+		t.Errorf("bot.env holds %v, want the token %q", env, tokens["cryptohopper.bot"])
+	}
+	l.removeAll()
+	l.empty()
+	l.revoked(standin.Coinify, 2)
+	l.revoked(standin.Apirone, 1)
+}
+
+func TestExampleSystemdHost(t *testing.T) {
+	t.Parallel()
+	group, err := user.LookupGroupId(strconv.Itoa(os.Getgid()))
+	if err != nil {
+		t.Skipf("systemd-host: this user's group has no name: %v", err)
+	}
+	dir := t.TempDir()
+	l := exampleLab(t, "systemd-host",
+		`"/run/tokend/`, `"`+dir+`/out/`, `"/run/worker.pid"`, quote(filepath.Join(dir, "worker.pid")), `"/var/lib/tokend"`, quote(filepath.Join(dir, "state")),
+		`= "trader"`, "= "+quote(group.Name), `"127.0.0.1:8250"`, `"127.0.0.1:0"`, `"10s"`, `"100ms"`)
+	l.out = filepath.Join(dir, "out")
+
+	// What systemd would give: the credentials, and systemctl.
+	for name, content := range map[string]string{
+		"credentials/state.key": strings.Repeat("6b7a", 16) + "\n", "credentials/coinify_password": "p1", "credentials/apirone_key": "CY2qGJ65OVc5X5KJbibOelc5bbZbnfqx",
+		"credentials/hopper_secret": "s1", "bin/systemctl": "#!/bin/sh\necho \"$@\" >>" + dir + "/systemctl.log\n",
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(content), 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.env["CREDENTIALS_DIRECTORY"] = filepath.Join(dir, "credentials")
+	l.env["PATH"] = filepath.Join(dir, "bin") + ":" + os.Getenv("PATH")
+	worker := hangupCounter(t, dir)
+
+	l.staysHere()
+	l.start()
+	l.untilState("credential.cryptohopper.bot", reconcile.NeedsLogin)
+	l.login("cryptohopper.bot")
+	l.untilReady(6)
+	tokens := l.tokens(byType)
+	if got, want := l.file("trader/token"), tokens["coinify.trader"]; got != want {
+		t.Errorf("the trader's file holds %q, want %q", got, want)
+	}
+	if fi, err := os.Stat(filepath.Join(l.out, "trader/token")); err != nil || fi.Mode().Perm() != 0o640 {
+		t.Errorf("the trader's file: %v, %v", fi.Mode(), err)
+	}
+	if got, want := l.file("apirone.header"), "Authorization: Bearer "+tokens["apirone.account"]+"\n"; got != want {
+		t.Errorf("apirone.header holds %q, want %q", got, want)
+	}
+	if env := rig.Sh(t, filepath.Join(l.out, "hopper-bot.env")); env["HOPPER_TOKEN"] != tokens["cryptohopper.bot"] || env["HOPPER_HEADER"] != "access-token" {
+		t.Errorf("hopper-bot.env holds %v", env)
+	}
+	l.until("every hook has run", func() (bool, string) {
+		b, _ := os.ReadFile(filepath.Join(dir, "systemctl.log"))
+		_, err := os.Stat(filepath.Join(l.out, "apirone.changed"))
+		said := string(b)
+		return strings.Contains(said, "try-reload-or-restart trader.service") && strings.Contains(said, "restart hopper-bot.service") &&
+			worker() > 0 && err == nil, fmt.Sprintf("%s\n%d signals, %v", said, worker(), err)
+	})
+
+	l.removeAll()
+	l.empty("apirone.changed")
+	l.revoked(standin.Coinify, 1)
+	l.revoked(standin.Apirone, 1)
+	l.stop()
+
+	// Without the key that systemd held, the state says so and stays as it is.
+	if err := os.WriteFile(filepath.Join(dir, "credentials/state.key"), []byte(strings.Repeat("7879", 16)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said, status := l.tokend("state", "list")
+	if status != exitFailed || !strings.Contains(said, "key") || !strings.Contains(said, "hint: ") {
+		t.Errorf("with another key: exit status %d, %s", status, said)
+	}
+}
+
+// hangupCounter is a process that counts the SIGHUPs it gets.
+func hangupCounter(t *testing.T, dir string) func() int {
+	t.Helper()
+	count := filepath.Join(dir, "hangups")
+	// The pid file is there once the trap is.
+	cmd := exec.Command("sh", "-c", `trap 'echo hup >>"$1"' HUP; echo $$ >"$2.new"; mv "$2.new" "$2"; while kill -0 "$3"; do sleep 0.1; done`,
+		"sh", count, filepath.Join(dir, "worker.pid"), strconv.Itoa(os.Getpid()))
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return func() int {
+		b, _ := os.ReadFile(count)
+		return strings.Count(string(b), "hup")
+	}
+}
+
+func TestExampleGitOps(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	l := exampleLab(t, "gitops", `"/etc/tokend-secrets/`, quote(dir + "/")[:len(dir)+2], `"/run/tokend"`, quote(filepath.Join(dir, "tokens")), `"10s"`, `"200ms"`)
+	l.out = filepath.Join(dir, "tokens")
+	if err := os.WriteFile(filepath.Join(dir, "coinify.production"), []byte("p1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l.flags = []string{"--var-file", filepath.Join(l.config, "staging.tfvars")}
+	l.staysHere()
+	l.flags = []string{"--var-file", filepath.Join(l.config, "production.tfvars")}
+	l.staysHere()
+	l.start()
+	l.untilReady(12)
+	l.tokens(byType)
+
+	// A broken commit changes nothing.
+	l.edit("teams.hcl", "locals {", "locals {{")
+	l.until("the broken commit is seen", func() (bool, string) {
+		said, _ := l.tokend("status")
+		return strings.Contains(said, "is broken"), said
+	})
+	if got := l.status(); got.Counts[reconcile.Ready] != 12 {
+		t.Errorf("after a broken commit: %v", got.Counts)
+	}
+	l.edit("teams.hcl", "locals {{", "locals {")
+
+	// A team more, another one less: within the guard.
+	l.edit("teams.hcl", `    audit      = { email = "audit@example.com" }`, `    lending    = { email = "lending@example.com" }`)
+	l.until("one team came and one went", func() (bool, string) {
+		said := l.must("state", "list")
+		return !strings.Contains(said, "audit") && strings.Contains(said, "lending"), said
+	})
+	l.untilReady(12)
+	l.revoked(standin.Coinify, 1)
+	if _, err := os.Stat(filepath.Join(l.out, "audit.token")); err == nil {
+		t.Error("audit.token is still there")
+	}
+
+	// Too many at once: held, while the rest of the commit goes ahead.
+	l.edit("teams.hcl", `    support    = { email = "support@example.com" }`, "")
+	l.edit("teams.hcl", `    market     = { email = "market@example.com" }`, `    custody    = { email = "custody@example.com" }`)
+	l.until("the change is held back", func() (bool, string) {
+		said := l.must("plan")
+		return strings.Contains(said, "Held back") && strings.Contains(said, `coinify.team["support"] would be given up`) && strings.Contains(said, `coinify.team["market"] would be given up`), said
+	})
+	l.until("the new team has its token", func() (bool, string) {
+		b, err := os.ReadFile(filepath.Join(l.out, "custody.token"))
+		return err == nil && len(b) > 0, fmt.Sprint(err)
+	})
+	l.revoked(standin.Coinify, 1)
+	if said := l.must("approve"); !strings.Contains(said, "Approved") {
+		t.Errorf("approve says %s", said)
+	}
+	l.until("what was approved is gone", func() (bool, string) {
+		said := l.must("state", "list")
+		return !strings.Contains(said, "support") && !strings.Contains(said, "market"), said
+	})
+	l.revoked(standin.Coinify, 3)
+
+	// A protected team does not go with its line.
+	l.edit("teams.hcl", `    treasury   = { email = "treasury@example.com", protected = true }`, "")
+	if got := l.untilState(`credential.coinify.protected["treasury"]`, reconcile.Held); !strings.Contains(got.Why, "prevent_destroy") {
+		t.Errorf("a protected team is held because: %s", got.Why)
+	}
+	l.revoked(standin.Coinify, 3)
+
+	// The values of an environment are followed like the directory.
+	l.edit("production.tfvars", "5f51bfe2-", "5f51bfe3-")
+	l.until("another partner id would mean other tokens", func() (bool, string) {
+		said := l.must("plan")
+		return strings.Contains(said, "Held back") && strings.Contains(said, `coinify.protected["settlement"] would be given up`), said
+	})
+}
+
+// acme is the API of examples/own-provider, as strict as its description.
+type acme struct {
+	t  *testing.T
+	mu sync.Mutex
+	// By token and by renewal.
+	sessions, renewals map[string]bool
+	made, ended        int
+	problems           []string
+}
+
+func newAcme(t *testing.T) (*acme, string) {
+	a := &acme{t: t, sessions: map[string]bool{}, renewals: map[string]bool{}}
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST /v1/sessions", a.login)
+	mux.HandleFunc("POST /v1/sessions/renew", a.renew)
+	mux.HandleFunc("DELETE /v1/sessions/current", a.leave)
+	mux.HandleFunc("POST /v1/users/me/logout", a.logout)
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return a, s.URL
+}
+
+func (a *acme) body(r *http.Request) map[string]any {
+	var in map[string]any
+	if err := json.NewDecoder(r.Body).Decode(&in); err != nil || !strings.HasPrefix(r.Header.Get("Content-Type"), "application/json") {
+		a.problems = append(a.problems, fmt.Sprintf("%s: %v, %s", r.URL.Path, err, r.Header.Get("Content-Type")))
+	}
+	return in
+}
+
+func (a *acme) fault(w http.ResponseWriter, code string) {
+	w.WriteHeader(http.StatusUnauthorized)
+	fmt.Fprintf(w, `{"fault": {"code": %q, "text": "refused by Acme"}}`, code)
+}
+
+func (a *acme) session(w http.ResponseWriter) {
+	a.made++
+	token, renewal := fmt.Sprintf("acme-token-%d", a.made), fmt.Sprintf("acme-renewal-%d", a.made)
+	a.sessions[token], a.renewals[renewal] = true, true
+	w.WriteHeader(http.StatusCreated)
+	fmt.Fprintf(w, `{"session": {"token": %q, "renewal": %q, "valid_for": 900}, "user": {"id": 4711}}`, token, renewal)
+}
+
+func (a *acme) login(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	in := a.body(r)
+	if diff := cmp.Diff(map[string]any{"user": "robot", "password": "p1", "ttl_minutes": float64(30)}, in); diff != "" {
+		a.fault(w, "bad_login")
+		return
+	}
+	a.session(w)
+}
+
+func (a *acme) renew(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	renewal, _ := a.body(r)["renewal"].(string)
+	if !a.renewals[renewal] {
+		a.problems = append(a.problems, "renewed by a spent "+renewal)
+		a.fault(w, "bad_renewal")
+		return
+	}
+	delete(a.renewals, renewal)
+	a.session(w)
+}
+
+func (a *acme) leave(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Acme ")
+	if !ok || !a.sessions[token] {
+		a.fault(w, "bad_token")
+		return
+	}
+	delete(a.sessions, token)
+	a.ended++
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (a *acme) logout(w http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ended += len(a.sessions)
+	clear(a.sessions)
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func (a *acme) alive(token string) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return a.sessions[token]
+}
+
+func TestExampleOwnProvider(t *testing.T) {
+	t.Parallel()
+	a, address := newAcme(t)
+	l := exampleLab(t, "own-provider")
+	for _, replace := range []struct{ file, from, to string }{
+		{"acme.hcl", "https://api.acme.example", address}, {"apirone.hcl", "https://apirone.gateway.example", l.urls.Apirone},
+	} {
+		l.edit(replace.file, replace.from, replace.to)
+	}
+	l.out = filepath.Join(l.config, "out")
+	l.write("secrets/acme.password", "wrong\n")
+	l.write("secrets/apirone.key", "CY2qGJ65OVc5X5KJbibOelc5bbZbnfqx\n")
+	l.staysHere()
+	if said := l.must("provider", "show", "apirone"); !strings.Contains(said, "X-Gateway-Client") {
+		t.Errorf("the built-in type is not shadowed:\n%s", said)
+	}
+	l.start()
+
+	// A wrong password stops the grant with the API's own words, once.
+	stopped := l.untilState("credential.acme.robot", reconcile.Stopped)
+	if !strings.Contains(stopped.Why, "refused by Acme") {
+		t.Errorf("a refused login is stopped because: %s", stopped.Why)
+	}
+	l.write("secrets/acme.password", "p1\n")
+	l.untilReady(4)
+	tokens := l.tokens(func(addr string) standin.API {
+		if strings.Contains(addr, "acme") {
+			return ""
+		}
+		return byType(addr)
+	})
+	if !a.alive(tokens["acme.robot"]) {
+		t.Errorf("Acme does not know the token %q", tokens["acme.robot"])
+	}
+	env := rig.Sh(t, filepath.Join(l.out, "robot.env"))
+	if diff := cmp.Diff(map[string]string{"ACME_USER": "4711", "ACME_AUTHORIZATION": "Acme " + tokens["acme.robot"]}, env); diff != "" {
+		t.Errorf("robot.env (-want +got):\n%s", diff)
+	}
+	if got, want := l.file("apirone.header"), "X-Apirone-Token: "+tokens["apirone.account"]+"\n"; got != want {
+		t.Errorf("apirone.header holds %q, want %q", got, want)
+	}
+
+	// A renewal works once; two of them in a row.
+	l.must("refresh", "acme.robot")
+	l.must("refresh", "acme.robot")
+	if token := strings.TrimSpace(l.must("get", "acme.robot")); !a.alive(token) || token == tokens["acme.robot"] {
+		t.Errorf("after two refreshes the token is %q", token)
+	}
+	if said, status := l.tokend("action", "acme.robot", "logout_everywhere"); status != exitFailed || !strings.Contains(said, "--yes") {
+		t.Errorf("a destructive action unasked: exit status %d, %s", status, said)
+	}
+	l.removeAll()
+	l.empty()
+	l.revoked(standin.Apirone, 1)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if len(a.problems) > 0 {
+		t.Errorf("Acme complains: %q", a.problems)
+	}
+	if a.ended == 0 {
+		t.Error("Acme saw no session ended")
+	}
+}
+
+// Every command line in an example's README has a command and flags that exist.
+func TestExampleReadmes(t *testing.T) {
+	t.Parallel()
+	names, err := filepath.Glob("../../examples/*/README.md")
+	if err != nil || len(names) < 4 {
+		t.Fatalf("examples with a README.md: %q, %v", names, err)
+	}
+	code := regexp.MustCompile("(?s)```.*?```|`[^`]+`")
+	command := regexp.MustCompile("(?m)^`*tokend ([a-z][^`\n#]*)")
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := command.FindAllStringSubmatch(strings.Join(code.FindAllString(string(b), -1), "\n"), -1)
+		if len(found) == 0 {
+			t.Errorf("%s does not say how to run it", name)
+		}
+		for _, m := range found {
+			c, args, err := newRoot(&globals{}).Find(strings.Fields(m[1]))
+			if err != nil || c.Name() == "tokend" {
+				t.Errorf("%s: tokend %s: %v", name, m[1], err)
+				continue
+			}
+			if err := c.ParseFlags(args); err != nil {
+				t.Errorf("%s: tokend %s: %v", name, m[1], err)
+			}
+			if err := c.ValidateArgs(c.Flags().Args()); err != nil && len(strings.Fields(m[1])) > 1 {
+				t.Errorf("%s: tokend %s: %v", name, m[1], err)
+			}
+		}
+	}
+}
