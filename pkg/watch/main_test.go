@@ -38,7 +38,9 @@ func TestMain(m *testing.M) {
 	case "instances":
 		instances(dir, fail)
 	case "mounted":
-		mounted(dir, fail)
+		mounted(dir, 200*time.Millisecond, func(*watch.Watcher, watch.Group) {}, fail)
+	case "mounted and set":
+		mounted(dir, time.Hour, func(w *watch.Watcher, g watch.Group) { w.Set(g) }, fail)
 	case "report":
 		report(dir)
 	}
@@ -97,6 +99,7 @@ func namespace(t *testing.T) *syscall.SysProcAttr {
 func TestLimitOfWatchesIsSurvived(t *testing.T)   { t.Parallel(); runAs(t, "limits", namespace(t)) }
 func TestLimitOfInstancesIsSurvived(t *testing.T) { t.Parallel(); runAs(t, "instances", namespace(t)) }
 func TestMountIsFoundByTheRescan(t *testing.T)    { t.Parallel(); runAs(t, "mounted", namespace(t)) }
+func TestMountIsFoundBySet(t *testing.T)          { t.Parallel(); runAs(t, "mounted and set", namespace(t)) }
 
 func setLimit(name string, n int, fail func(string, ...any)) {
 	if err := os.WriteFile("/proc/sys/user/"+name, []byte(fmt.Sprint(n)), 0); err != nil {
@@ -193,20 +196,22 @@ func instances(dir string, fail func(string, ...any)) {
 }
 
 // mounted: a file system is mounted over a watched directory, of which inotify
-// says nothing.
-func mounted(dir string, fail func(string, ...any)) {
+// says nothing, but the rescan, or another Set, finds out.
+func mounted(dir string, rescan time.Duration, again func(*watch.Watcher, watch.Group), fail func(string, ...any)) {
 	conf := filepath.Join(dir, "conf")
 	must(os.MkdirAll(conf, 0o755), fail)
-	w := watch.New(watch.Options{Rescan: 200 * time.Millisecond})
+	w := watch.New(watch.Options{Rescan: rescan})
 	w.Set(config(conf))
 	if err := unix.Mount("tmpfs", conf, "tmpfs", 0, ""); err != nil {
 		fmt.Printf("SKIP nothing can be mounted here: %v\n", err)
 		os.Exit(0)
 	}
+	again(w, config(conf))
 	expect(w, conf, "mounted over", fail)
 	must(os.WriteFile(filepath.Join(conf, "a.hcl"), []byte("1"), 0o600), fail)
 	expect(w, conf, "created in what was mounted", fail)
 	must(unix.Unmount(conf, 0), fail)
+	again(w, config(conf))
 	expect(w, conf, "unmounted", fail)
 	must(os.WriteFile(filepath.Join(conf, "b.hcl"), []byte("1"), 0o600), fail)
 	expect(w, conf, "created in what was there before", fail)

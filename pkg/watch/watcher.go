@@ -122,8 +122,9 @@ func (w *Watcher) Close() {
 
 // Set replaces the paths and the options of the groups given; other groups
 // stay, and a group without paths is one that never ticks. What both the old
-// and the new set name is watched without a gap. When it returns, changes of
-// the new paths are noticed.
+// and the new set name is watched without a gap, and followed anew: should it
+// lead elsewhere unnoticed (something was mounted over it), it ticks. When Set
+// returns, changes of the new paths are noticed.
 func (w *Watcher) Set(groups ...Group) {
 	w.call(func() {
 		for _, g := range groups {
@@ -259,7 +260,12 @@ func (w *Watcher) set(next Group) {
 	}
 	asked := w.byPlace(next.Paths)
 	w.addNames(g, asked)
+	now := time.Now()
 	for _, p := range w.places {
+		_, whole := p.whole[g]
+		if (whole || p.names[g] != nil) && w.arm(p, p.real()) {
+			w.lookAgain(p, now)
+		}
 		// All that is asked for is there now; what is more was asked for before.
 		if names := asked[p.dir]; len(p.names[g]) > len(names) {
 			w.keepOnly(p, g, names)
