@@ -102,6 +102,7 @@ func rules() []rule {
 		{"an action's outcome is unknown", openAction},             // never repeated, so it is settled before anything else happens
 		{"a code exchange's outcome is unknown", openExchange},     // a code is never sent twice
 		{"a refresh's outcome is unknown", openRefresh},            // before anything may spend the token again
+		{"an old grant's refresh is unknown", openRevive},          // before anything may spend that token again
 		{"a grant's outcome is unknown", openGrant},                // an orphan may exist; count it and go on
 		{"a person wants a kept reply read again", rereadRaw},      // spends nothing
 		{"a person gives a pending revocation up", forgetRetiring}, //
@@ -161,6 +162,15 @@ func openExchange(in *Input) (Step, bool) {
 	}
 	return Step{Action: ActSettle, State: NeedsLogin, Mend: in.mend("login"),
 		Reason: "the reply to a login's code exchange was lost; a code works once, so a person has to log in again"}, true
+}
+
+// openRevive: the refresh token of a grant that is given up may be spent.
+func openRevive(in *Input) (Step, bool) {
+	if in.Intent == nil || in.Intent.Op != opRevive {
+		return Step{}, false
+	}
+	return Step{Action: ActSettle, State: Pending,
+		Reason: "the reply to the refresh of an old token, which its revocation needed, was lost"}, true
 }
 
 func openGrant(in *Input) (Step, bool) {
@@ -678,6 +688,10 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "the old token has expired by itself", true
 	case t.RevokeNeeds == needsAccess && accessDead && !t.HasRefresh:
 		return "the old token has expired by itself", true
+	case t.RevokeNeeds == needsAccess && accessDead && g.RefreshState == state.RefreshRefused:
+		return "the old token has expired and its refresh token was refused: both are dead", true
+	case t.RevokeNeeds == needsAccess && accessDead && g.RefreshState == state.RefreshIndeterminate:
+		return "the old token has expired, and revoking what may have come of its refresh token would spend that a second time; it is counted as an orphan", true
 	case cur != nil && g.Retired.Cause != causeRevoke && t.Session == spec.SessionSharedGrant:
 		return "revoking the old token would take the one in force with it", true
 	case cur != nil && t.Session == spec.SessionOnePerAccount:
@@ -732,6 +746,7 @@ func (in *Input) fresh() Step {
 const (
 	opGrant    = "grant"
 	opRefresh  = "refresh"
+	opRevive   = "revive" // the refresh of a grant that is given up
 	opExchange = "exchange"
 	opRevoke   = "revoke"
 	opAction   = "action"

@@ -162,6 +162,10 @@ func (p *performer) settle() {
 				g.RefreshState = state.RefreshIndeterminate
 			}
 		}
+	case opRevive:
+		p.lostRevival(in.Intent.Generation)
+		p.r.again = p.save("what a lost reply means", state.Change{IntentFor: p.j.addr, ClearIntent: true})
+		return
 	case opExchange:
 		o.class, o.login = classLogin, true
 	case opAction:

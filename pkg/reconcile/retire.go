@@ -163,6 +163,7 @@ func (p *performer) revive() {
 		p.revokeFailed(g, err.Error(), 0)
 		return
 	}
+	c.op = opRevive
 	t, err := p.sendAndRead(c)
 	if err == nil {
 		rec.Retiring[p.step.Retiring] = nextGrant(*g, t, p.w.now())
@@ -176,8 +177,28 @@ func (p *performer) revive() {
 	case errors.As(err, &pe) && (pe.Class == providers.ClassPermanent || pe.Class == providers.ClassLogin || pe.Class == providers.ClassGone):
 		p.log().Warn("an old token can no longer be revoked: its access token has expired and its refresh token was refused, so both are dead", "error", err)
 		p.forgetRetired(state.Change{IntentFor: p.j.addr, ClearIntent: true})
+	case pe != nil && pe.Class == providers.ClassUnknown:
+		p.log().Warn("the outcome of a call is unknown: no complete reply came", "op", c.op, "error", err)
+		p.r.again = true // the intent is left open: the next look settles it
+	case pe != nil && pe.Class == providers.ClassUnreadable:
+		p.log().Error("the reply to the refresh of an old token could not be read, so what it brought cannot be revoked", "error", err)
+		p.lostRevival(g.Generation)
+		p.r.again = p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	default:
 		p.revokeFailed(g, err.Error(), 0)
+	}
+}
+
+// lostRevival writes down that the refresh token of a retired grant may be
+// spent and what it brought was never seen: it is not sent again.
+func (p *performer) lostRevival(generation uint64) {
+	rec := &p.ob.in.Record
+	for i := range rec.Retiring {
+		g := &rec.Retiring[i]
+		if g.Generation == generation && singleUse(p.ob.in.RetiredTraits[i], g) {
+			rec.Orphans++
+			g.RefreshState = state.RefreshIndeterminate
+		}
 	}
 }
 

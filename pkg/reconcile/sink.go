@@ -252,11 +252,13 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	if account == nil {
 		account = accountOf(rec.Written)
 	}
-	if account == nil && !changed {
-		// The place holds the right value already, but its account is unknown
-		// (a lost record): writing again is harmless and gives it.
+	if !changed && (account == nil || p.j.first && len(p.ob.in.Newer) > 0) {
+		// The place holds the right value already, but no account of it was
+		// recorded: a crash came between. Writing again is harmless, and gives
+		// the account, without which the place could not be cleaned one day; and
+		// whether its hooks have run is not known either.
 		var err error
-		if account, err = p.ob.kind.Write(p.ctx, p.ob.desired, nil); err != nil {
+		if account, err = p.ob.kind.Write(p.ctx, p.ob.desired, account); err != nil {
 			p.failed("writing", err)
 			return
 		}
@@ -384,12 +386,42 @@ func (p *sinkPerformer) take(account []byte) error {
 	ctx := withConfig(p.ctx, p.j.last)
 	began := p.w.now()
 	err := p.ob.kind.Remove(ctx, accountOf(account))
+	if errors.Is(err, sinks.ErrForeign) {
+		if ours := p.unrecorded(ctx, account); ours != nil {
+			err = p.ob.kind.Remove(ctx, ours)
+		}
+	}
 	p.observe(err, p.w.now().Sub(began))
 	if errors.Is(err, sinks.ErrForeign) {
 		p.w.log.Warn("a place was changed by someone else and is left alone", "address", p.j.addr, "error", err)
 		return nil
 	}
 	return err
+}
+
+// unrecorded is the account of what a place holds although it is not recorded,
+// when that is just what the last configuration would have there: it was
+// written by us, and a crash came before the record.
+func (p *sinkPerformer) unrecorded(ctx context.Context, account []byte) []byte {
+	if p.j.last == nil || p.ob.in.Declared {
+		return nil
+	}
+	args, err := p.j.last.SinkArgs(spec.Address(p.j.addr), p.w.scope(ctx, p.j.last))
+	if err != nil {
+		return nil
+	}
+	d, err := p.ob.kind.Render(args)
+	if err != nil || d.Place != placeOf(account) {
+		return nil
+	}
+	if drift, err := p.ob.kind.Check(ctx, d, accountOf(account)); err != nil || drift != "" {
+		return nil
+	}
+	ours, err := p.ob.kind.Write(ctx, d, accountOf(account))
+	if err != nil {
+		return nil
+	}
+	return ours
 }
 
 func (p *sinkPerformer) clean() {
