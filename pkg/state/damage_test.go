@@ -117,7 +117,7 @@ func TestAFlippedBitIsNoticed(t *testing.T) {
 	if n := examine(t, dir, want); n != 0 {
 		t.Fatalf("before any damage %d records are refused", n)
 	}
-	rounds := 600
+	rounds := 400
 	if testing.Short() {
 		rounds = 100
 	}

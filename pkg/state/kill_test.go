@@ -97,7 +97,7 @@ type heard struct{ intent, grant uint64 }
 // TestKill ends a writing process with SIGKILL at random moments, and checks
 // what the next one finds: all that was acknowledged, nothing torn.
 func TestKill(t *testing.T) {
-	rounds, limit := 60, 15*time.Second
+	rounds, limit := 50, 12*time.Second
 	if testing.Short() {
 		rounds = 5
 	}

@@ -201,10 +201,10 @@ func TestTheWriterRests(t *testing.T) {
 		w := r.writer()
 		<-submit(t, w, opRecord, "a").finished
 		time.Sleep(time.Hour)
+		w.close()
 		if r.idle != 1 {
 			t.Errorf("in a quiet hour the writer woke %d times, want once", r.idle)
 		}
-		w.close()
 		if err := w.submit(newRequest([]op{{}})); err != ErrClosed {
 			t.Errorf("submit after close = %v, want ErrClosed", err)
 		}
