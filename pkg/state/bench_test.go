@@ -106,7 +106,7 @@ func refresh(b *testing.B, s *state.Bolt, records, workers int, latency time.Dur
 				}
 				err = s.Commit(b.Context(), state.Change{IntentFor: a, Intent: &state.Intent{Op: "refresh", Attempt: 1, TokenHash: "0123456789abcdefghijkl", Generation: c.Head.Generation}})
 				if latency > 0 {
-					time.Sleep(latency)
+					<-time.After(latency)
 				}
 				c.Head.Generation++
 				c.Grant.Generation++

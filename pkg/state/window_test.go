@@ -71,7 +71,7 @@ func (r *recorder) writer() *writer {
 	w := newWriter(window{min: 4 * time.Millisecond, max: 20 * time.Millisecond, later: 800 * time.Millisecond})
 	w.idle = func() { r.idle++ }
 	w.write = func(batch []*request) {
-		time.Sleep(r.takes)
+		<-time.After(r.takes)
 		r.batches = append(r.batches, batch)
 		w.wrote(batch)
 		for _, q := range batch {
