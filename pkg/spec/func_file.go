@@ -278,6 +278,9 @@ func (f *files) template(path string) (hclsyntax.Expression, error) {
 	if e, ok := f.templates[abs]; ok {
 		return e, nil
 	}
+	if d := checkTemplate([]byte(src), abs, hcl.InitialPos); d != nil {
+		return nil, firstError(hcl.Diagnostics{d})
+	}
 	e, diags := hclsyntax.ParseTemplate([]byte(src), abs, hcl.InitialPos)
 	if diags.HasErrors() {
 		return nil, firstError(diags)

@@ -55,7 +55,7 @@ func grantSchema(g *GrantType) *Schema {
 func fieldAttrs(fields []Field) []Attr {
 	out := make([]Attr, 0, len(fields))
 	for _, f := range fields {
-		out = append(out, Attr{Name: f.Name, Type: f.Type, Required: f.Default == nil, Deferred: true, Sensitive: f.Sensitive, Doc: f.Description})
+		out = append(out, Attr{Name: f.Name, Type: f.Type, Required: f.Default == nil, Deferred: true, Sensitive: f.Sensitive, Oneof: f.OneOf, Doc: f.Description})
 	}
 	return out
 }
@@ -66,35 +66,9 @@ type outputNames struct {
 	open  bool
 }
 
-// outputsOf lists the names under `outputs` as far as they are literal keys.
+// outputsOf lists the names under `outputs`, which a type always writes out.
 func outputsOf(t *ProviderType, g *GrantType) outputNames {
-	var out outputNames
-	add := func(e hcl.Expression) {
-		if e == nil {
-			return
-		}
-		pairs, diags := hcl.ExprMap(e)
-		if diags.HasErrors() {
-			out.open = true
-			return
-		}
-		for _, p := range pairs {
-			k, diags := p.Key.Value(nil)
-			if diags.HasErrors() || k.IsNull() || !k.IsKnown() || k.Type() != cty.String {
-				out.open = true
-				continue
-			}
-			out.names = append(out.names, k.AsString())
-		}
-	}
-	add(g.Outputs)
-	switch {
-	case g.Response != nil:
-		add(g.Response.Outputs)
-	case t.Response != nil:
-		add(t.Response.Outputs)
-	}
-	return out
+	return outputNames{names: t.OutputNames(g)}
 }
 
 // loadProviders declares provider blocks.
