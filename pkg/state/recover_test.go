@@ -265,3 +265,46 @@ func TestAnotherFileIsNotTrusted(t *testing.T) {
 		t.Errorf("with the right file in its place again, Commit = %v, want nil", err)
 	}
 }
+
+// A file that someone cuts short under the running process makes the kernel
+// fault the reads of its memory map; that must be an error and not the end.
+func TestAFileCutShortWhileOpenIsSaid(t *testing.T) {
+	dir, want := seed(t, 150)
+	s, err := Open(t.Context(), Options{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(s.path, 4*pageBytes); err != nil {
+		t.Fatal(err)
+	}
+	s.Trim()
+	refused := 0
+	for address := range want {
+		if _, _, err := s.Credential(t.Context(), address); errors.Is(err, ErrDamaged) {
+			refused++
+		} else if err != nil {
+			t.Errorf("Credential(%s) = %v, want ErrDamaged", address, err)
+		}
+	}
+	if refused == 0 {
+		t.Error("no read noticed that the file is cut short")
+	}
+	if err := s.Heads(t.Context(), func(Head) error { return nil }); !errors.Is(err, ErrDamaged) {
+		t.Errorf("Heads = %v, want ErrDamaged", err)
+	}
+	for range 2 {
+		c := want["credential.a.b[3]"]
+		if err := s.Commit(t.Context(), Change{Credential: &c}); !errors.Is(err, ErrDamaged) {
+			t.Errorf("Commit = %v, want ErrDamaged", err)
+		}
+	}
+	if err := s.Info().Err; !errors.Is(err, ErrReadOnly) {
+		t.Errorf("Info().Err = %v, want ErrReadOnly", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Errorf("Close = %v", err)
+	}
+	if _, err := Open(t.Context(), Options{Dir: dir}); !errors.Is(err, ErrDamaged) {
+		t.Errorf("opening what is left = %v, want ErrDamaged", err)
+	}
+}
