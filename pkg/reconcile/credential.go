@@ -223,6 +223,9 @@ func (p *performer) orderError() error {
 			return fmt.Errorf("%s of %s cannot be done: %s", p.j.order.order.Kind, spec.Address(p.j.addr).Short(), s.Reason)
 		}
 	case OrderTaint:
+		if s.Action == ActNote {
+			return nil
+		}
 		return fmt.Errorf("%s has no token to replace", spec.Address(p.j.addr).Short())
 	case OrderRevoke:
 		return fmt.Errorf("there is nothing to revoke of %s", spec.Address(p.j.addr).Short())

@@ -1,0 +1,327 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"tokend/pkg/hooks"
+	"tokend/pkg/providers"
+	"tokend/pkg/providers/catalog"
+	"tokend/pkg/reconcile"
+	"tokend/pkg/sinks"
+	"tokend/pkg/sources"
+	"tokend/pkg/spec"
+	"tokend/pkg/standin"
+	"tokend/pkg/state"
+)
+
+// world is a loop with real configurations, the real provider interpreter and
+// strict stand-ins, over a network, a clock, a store and sinks that live in
+// memory: days of it pass in milliseconds.
+type world struct {
+	t      *testing.T
+	server *standin.Server
+	store  *state.Memory
+	loop   *reconcile.Loop
+	places *places
+	dial   func(ctx context.Context, network, address string) (net.Conn, error)
+	down   atomic.Bool // nobody can be reached
+	cancel context.CancelFunc
+	ended  chan error
+	log    *slog.Logger
+	stop   []func()
+}
+
+// inWorld runs a test in a bubble of its own time.
+func inWorld(t *testing.T, o standin.Options, test func(t *testing.T, w *world)) {
+	synctest.Test(t, func(t *testing.T) {
+		o.AnyAccount = true
+		w := &world{t: t, server: standin.New(o), store: state.NewMemory(state.MemoryOptions{}), places: &places{held: map[string]string{}}, log: slog.New(slog.DiscardHandler)}
+		if os.Getenv("TOKEND_TEST_LOG") != "" {
+			w.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+		}
+		w.listen()
+		w.start()
+		defer func() {
+			w.halt()
+			w.server.Close()
+			for _, f := range w.stop {
+				f()
+			}
+		}()
+		test(t, w)
+	})
+}
+
+// listen serves every API under a host name of its own.
+func (w *world) listen() {
+	conns := map[string]chan net.Conn{}
+	for _, api := range standin.APIs() {
+		l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+		conns[string(api)] = l.conns
+		srv := &http.Server{Handler: w.server.Handler(api)}
+		served := make(chan error, 1)
+		go func() { served <- srv.Serve(l) }()
+		w.stop = append(w.stop, func() { _ = srv.Close(); <-served })
+	}
+	w.dial = func(ctx context.Context, _, address string) (net.Conn, error) {
+		if w.down.Load() {
+			return nil, errors.New("the network is down")
+		}
+		host, _, _ := net.SplitHostPort(address)
+		to, ok := conns[strings.TrimSuffix(host, ".localhost")]
+		if !ok {
+			return nil, fmt.Errorf("no such host %s", host)
+		}
+		here, there := net.Pipe()
+		select {
+		case to <- there:
+			return here, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// pipes is a listener whose connections are net.Pipes, which a bubble can see
+// waiting.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+func (p *pipes) Close() error   { p.once.Do(func() { close(p.done) }); return nil }
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
+
+type opener struct{ w *world }
+
+func (o opener) options() providers.Options {
+	return providers.Options{DialContext: o.w.dial, Logger: o.w.log}
+}
+
+func (o opener) Open(p *spec.Provider) (reconcile.Endpoint, error) {
+	e, err := providers.NewEndpoint(p, o.options())
+	if err == nil {
+		o.w.stop = append(o.w.stop, e.Close)
+	}
+	return e, err
+}
+
+func (o opener) Restore(b []byte) (reconcile.Endpoint, error) {
+	e, err := providers.DecodeEndpoint(b, o.options())
+	if err == nil {
+		o.w.stop = append(o.w.stop, e.Close)
+	}
+	return e, err
+}
+
+// start begins a loop over the store, as a process does.
+func (w *world) start() {
+	ctx, cancel := context.WithCancel(context.Background())
+	w.cancel, w.ended = cancel, make(chan error, 1)
+	loop, err := reconcile.New(ctx, reconcile.Options{
+		Store: w.store, Providers: opener{w}, Sources: map[string]sources.Source{"mem": secretOf{}}, Sinks: map[string]sinks.Sink{"mem": w.places},
+		Hooks: map[string]hooks.Hook{"mem": hookInto{w.places}}, HookDebounce: func(spec.Values) time.Duration { return time.Second },
+		Snapshot: func(c *spec.Config) ([]byte, error) { return c.Sources()["main.hcl"], nil },
+		LoadSnapshot: func(b []byte) (*spec.Config, error) {
+			c, diags := spec.LoadFiles("/config", map[string][]byte{"main.hcl": b}, w.options())
+			if diags.HasErrors() {
+				return nil, diags
+			}
+			return c, nil
+		},
+		Host: "host", Logger: w.log,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.loop = loop
+	go func() { w.ended <- loop.Run(ctx) }()
+}
+
+// halt ends the loop as a stop does.
+func (w *world) halt() {
+	w.cancel()
+	if err := <-w.ended; err != nil {
+		w.t.Error(err)
+	}
+}
+
+// crash ends the loop as a SIGKILL does: what was not on disk is lost.
+func (w *world) crash() {
+	w.store = w.store.Crash()
+	w.halt()
+	w.start()
+}
+
+func (w *world) options() spec.Options {
+	text := func(name string, deferred bool) spec.Attr {
+		return spec.Attr{Name: name, Type: cty.String, Required: true, Deferred: deferred}
+	}
+	return spec.Options{
+		Catalog: catalog.FS, HostName: "host",
+		Sinks:   map[string]spec.Schema{"mem": {Attrs: []spec.Attr{text("place", false), text("content", true)}}},
+		Secrets: map[string]spec.Schema{"mem": {Attrs: []spec.Attr{text("value", false)}}},
+		Hooks:   map[string]spec.Schema{"mem": {}},
+	}
+}
+
+// set takes a configuration over.
+func (w *world) set(hcl string) *reconcile.HeldChange {
+	w.t.Helper()
+	cfg, diags := spec.LoadFiles("/config", map[string][]byte{"main.hcl": []byte(hcl)}, w.options())
+	if diags.HasErrors() {
+		w.t.Fatal(diags)
+	}
+	held, err := w.loop.Set(context.Background(), cfg, reconcile.SetOptions{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return held
+}
+
+// pass lets time go by, calling check every step of it.
+func (w *world) pass(d, step time.Duration, check func()) {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		time.Sleep(step)
+		if check != nil {
+			check()
+		}
+	}
+}
+
+func (w *world) line(addr string) reconcile.Line {
+	w.t.Helper()
+	v, err := w.loop.Status(context.Background(), addr)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return append(v.Credentials, append(v.Sinks, v.Hooks...)...)[0]
+}
+
+// works says whether what a place holds is a token that the API honours.
+func (w *world) works(api standin.API, place string) bool {
+	t, ok := w.server.Lookup(api, w.places.get(place))
+	return ok && t.Alive
+}
+
+// secretOf is a kind of secret whose value stands in its block.
+type secretOf struct{}
+
+func (secretOf) Read(_ context.Context, args spec.Values) (cty.Value, error) {
+	s, err := args.String("value")
+	return cty.StringVal(s), err
+}
+func (secretOf) Paths(spec.Values) []string { return nil }
+
+// places is a kind of sink whose places are in memory, and a log of what
+// happened to them.
+type places struct {
+	mu    sync.Mutex
+	held  map[string]string
+	log   []string
+	block chan struct{} // not nil: writes wait
+	fail  error
+}
+
+func (p *places) get(place string) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.held[place]
+}
+
+func (p *places) events() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.log, " ")
+}
+
+func (p *places) note(format string, args ...any) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.log = append(p.log, fmt.Sprintf(format, args...))
+}
+
+func (p *places) Render(args spec.Values) (sinks.Desired, error) {
+	place, err := args.String("place")
+	if err != nil {
+		return sinks.Desired{}, err
+	}
+	content, err := args.Secret("content")
+	if err != nil {
+		return sinks.Desired{Place: "mem:" + place}, sinks.ErrUnknown
+	}
+	return sinks.Desired{Place: "mem:" + place, Content: content.Reveal()}, nil
+}
+
+func (p *places) Check(_ context.Context, d sinks.Desired, _ []byte) (string, error) {
+	if got := p.get(d.Place[len("mem:"):]); got != d.Content.(string) {
+		return "content differs", nil
+	}
+	return "", nil
+}
+
+func (p *places) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, error) {
+	if p.block != nil {
+		select {
+		case <-p.block:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+	if p.fail != nil {
+		return nil, p.fail
+	}
+	place := d.Place[len("mem:"):]
+	p.note("write:%s", place)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held[place] = d.Content.(string)
+	return []byte(place), nil
+}
+
+func (p *places) Remove(_ context.Context, written []byte) error {
+	if p.fail != nil {
+		return p.fail
+	}
+	p.note("remove:%s", written)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.held, string(written))
+	return nil
+}
+
+func (p *places) Paths([]byte) []string { return nil }
+
+// hookInto is a kind of hook that writes into the log of the places.
+type hookInto struct{ p *places }
+
+func (h hookInto) Run(_ context.Context, _ spec.Values, changed []spec.Address) error {
+	if h.p.fail != nil {
+		return h.p.fail
+	}
+	h.p.note("hook:%d", len(changed))
+	return nil
+}
