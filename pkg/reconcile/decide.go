@@ -655,7 +655,7 @@ func retiredAt(in *Input, i int) Step {
 		switch {
 		case in.Now.After(limit):
 		case g.Retired.DeliveredAt.IsZero() && len(in.Holding) == 0 && !in.Unknown && len(in.Telling) == 0:
-			s.Action, s.Reason = ActNote, "every sink holds the new token: the old one's overlap begins"
+			s.Action, s.Cause, s.Reason = ActNote, "", "every sink holds the new token: the old one's overlap begins"
 			return s
 		case g.Retired.DeliveredAt.IsZero():
 			s.Action, s.Next, s.Reason = ActWait, limit, "the old token lives on until every sink holds the new one"

@@ -251,6 +251,17 @@ func TestDecide(t *testing.T) {
 	}
 }
 
+// That every sink holds the new token is noted as just that, whatever the old one
+// was replaced for: a note of a taint would have it replaced for ever.
+func TestADeliveryIsNoTaint(t *testing.T) {
+	for _, cause := range []string{causeTaint, causeReplace, causeExpired, causeForget} {
+		s := Decide(anInput(func(in *Input) { in.Record.Retiring = []state.Grant{retiredGrant(cause, nil)} }))
+		if s.Action == ActNote && s.Cause != "" {
+			t.Errorf("retired by a %s: noted for %q (%s)", cause, s.Cause, s.Reason)
+		}
+	}
+}
+
 // What waits for a person has to name the command that goes on.
 func TestEveryStuckStepNamesTheWayOn(t *testing.T) {
 	for _, change := range []func(*Input){

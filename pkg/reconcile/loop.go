@@ -40,6 +40,9 @@ type Options struct {
 	// PathsChanged, when set, is told of files that are to be watched from now
 	// on, and of those that are not any more. It must not block.
 	PathsChanged func(add, remove []string)
+	// Taken, when set, is told of every configuration that is taken over, before
+	// anything is done by it. It must not block.
+	Taken func(*spec.Config)
 	// Paused keeps the loop from doing anything until Resume, so that a plan
 	// can be shown first.
 	Paused bool

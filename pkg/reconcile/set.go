@@ -20,6 +20,7 @@ const (
 	metaGuard    = "guard.settings" // as last accepted
 	metaApproved = "guard.approved" // what a person let go ahead
 	metaAccepted = "accepted"       // blob of the configuration in force
+	metaLeaving  = "leaving"        // blob -> addresses that it was the last to declare and that are not gone yet
 )
 
 // SetOptions say how a configuration is taken over.
@@ -60,6 +61,16 @@ type delta struct {
 	gone    []string
 	holds   map[string]map[string]uint64 // of changed and gone sinks: what their places hold
 	first   bool
+	last    map[string]*spec.Config // of addresses that were gone before the start already: what declared them last
+}
+
+// lastOf is the configuration that declared a gone address last: the one before
+// this change, unless its removal has been under way since an earlier one.
+func (d delta) lastOf(addr string, before *spec.Config) *spec.Config {
+	if c, ok := d.last[addr]; ok {
+		return c
+	}
+	return before
 }
 
 // Set takes a configuration over. What the change would destroy is judged by
@@ -86,6 +97,9 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 		if last, err = l.accepted(ctx); err != nil {
 			l.log.Warn("the configuration that was last in force cannot be read back; removals do without it", "error", err)
 		}
+		if d.last, err = l.leaving(ctx); err != nil {
+			l.log.Warn("what declared the addresses that are being removed cannot be read back; their removals do without it", "error", err)
+		}
 	}
 	v, err := l.judgeChange(ctx, cfg, last, d, o)
 	if err != nil {
@@ -111,7 +125,11 @@ func (l *Loop) accept(ctx context.Context, cfg *spec.Config, more ...state.Chang
 	if err != nil {
 		return err
 	}
-	changes := append([]state.Change{{MetaKey: metaAccepted, Meta: []byte(blob)}, {MetaKey: metaGuard, Meta: g}}, more...)
+	leaving, err := l.keepLeaving(ctx)
+	if err != nil {
+		return err
+	}
+	changes := append([]state.Change{{MetaKey: metaAccepted, Meta: []byte(blob)}, {MetaKey: metaGuard, Meta: g}, {MetaKey: metaLeaving, Meta: leaving}}, more...)
 	if err := l.o.Store.Commit(ctx, changes...); err != nil {
 		return fmt.Errorf("recording the accepted configuration: %w", err)
 	}
@@ -130,13 +148,69 @@ func (l *Loop) keepSnapshot(ctx context.Context, cfg *spec.Config) (string, erro
 	return name, nil
 }
 
+// keepLeaving packs what declared the gone addresses last: a removal may take
+// its time, and after a restart it still needs the hook or the Vault block that
+// went in the same change.
+func (l *Loop) keepLeaving(ctx context.Context) ([]byte, error) {
+	by := map[*spec.Config][]string{}
+	err := l.do(ctx, func() {
+		for a, it := range l.items {
+			if it.gone && it.stored && it.cfg != nil {
+				by[it.cfg] = append(by[it.cfg], a)
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	named := map[string][]string{}
+	for cfg, addrs := range by {
+		blob, err := l.keepSnapshot(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		named[blob] = append(named[blob], addrs...)
+	}
+	return json.Marshal(named)
+}
+
+// leaving reads back what keepLeaving packed, by address.
+func (l *Loop) leaving(ctx context.Context) (map[string]*spec.Config, error) {
+	b, err := l.o.Store.Meta(ctx, metaLeaving)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var named map[string][]string
+	if err := json.Unmarshal(b, &named); err != nil {
+		return nil, err
+	}
+	out := map[string]*spec.Config{}
+	for blob, addrs := range named {
+		cfg, err := l.snapshot(ctx, blob)
+		if err != nil {
+			return out, err
+		}
+		for _, a := range addrs {
+			out[a] = cfg
+		}
+	}
+	return out, nil
+}
+
 // accepted reads the configuration that was last in force back.
 func (l *Loop) accepted(ctx context.Context) (*spec.Config, error) {
 	name, err := l.o.Store.Meta(ctx, metaAccepted)
 	if err != nil {
 		return nil, err
 	}
-	b, err := l.o.Store.Blob(ctx, string(name))
+	return l.snapshot(ctx, string(name))
+}
+
+func (l *Loop) snapshot(ctx context.Context, blob string) (*spec.Config, error) {
+	b, err := l.o.Store.Blob(ctx, blob)
 	if err != nil {
 		return nil, err
 	}
@@ -221,7 +295,7 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 		for _, a := range append(append([]string(nil), d.changed...), d.gone...) {
 			if it, ok := l.items[a]; ok && it.stored {
 				j := l.job(it)
-				j.cfg, j.last, j.force = cfg, last, cfg
+				j.cfg, j.last, j.force = cfg, d.lastOf(a, last), cfg
 				if !declares(cfg, a) {
 					j.cfg = nil
 				}
@@ -279,6 +353,9 @@ func (l *Loop) countHeld(it *item, c *change) {
 func (l *Loop) candidates(ctx context.Context, jobs []job) ([]candidate, error) {
 	var out []candidate
 	for _, j := range jobs {
+		if j.kind == kindSink && j.cfg != nil {
+			continue // it is written, not removed; and a look at its place would wait for a Vault that stalls
+		}
 		j.guarded, j.quiet, j.order = "", time.Time{}, nil
 		j.holding, j.waiting, j.allowed = nil, false, true
 		step, err := l.w.decide(ctx, j)
@@ -407,6 +484,9 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 	prev := l.cfg
 	l.cfg, l.changed, l.held = cfg, o.Changed, v.held
 	l.config.Store(cfg)
+	if l.o.Taken != nil {
+		l.o.Taken(cfg)
+	}
 	quiet := o.Changed.Add(cfg.Settings().Guard.Settle)
 	if o.NoSettle {
 		quiet = time.Time{}
@@ -418,7 +498,7 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 		l.declare(a, d.holds[a])
 	}
 	for _, a := range d.gone {
-		l.undeclare(a, last, quiet, d.holds[a])
+		l.undeclare(a, d.lastOf(a, last), quiet, d.holds[a])
 	}
 	for a, it := range l.items {
 		l.applyVerdict(it, a, v, last)
