@@ -11,10 +11,11 @@ import (
 // more than linear time, and a configuration may come from a repository that
 // somebody else can push to.
 const (
-	maxFileSize  = 4 << 20
-	maxNesting   = 200    // brackets inside each other
-	maxOperators = 10_000 // operators in one statement: they nest without brackets
-	smallFile    = 64 << 10
+	maxFileSize   = 4 << 20
+	maxNesting    = 200    // brackets inside each other
+	maxOperators  = 10_000 // operators in one statement: they nest without brackets
+	maxDirectives = 2000   // %{ … } in one statement: likewise, and they cost more
+	smallFile     = 16 << 10
 )
 
 // checkNesting refuses text that would take the parser too deep. Bytes are
@@ -54,36 +55,49 @@ func checkTemplate(src []byte, fileName string, start hcl.Pos) *hcl.Diagnostic {
 
 func checkTokens(tokens hclsyntax.Tokens) *hcl.Diagnostic {
 	var open []hclsyntax.TokenType
-	operators := 0
+	operators, directives := 0, 0
 	for _, t := range tokens {
 		switch t.Type {
 		case hclsyntax.TokenOBrace, hclsyntax.TokenOBrack, hclsyntax.TokenOParen, hclsyntax.TokenTemplateInterp, hclsyntax.TokenTemplateControl:
 			open = append(open, t.Type)
-			if t.Type == hclsyntax.TokenTemplateControl {
-				operators++
-			}
-			if len(open) > maxNesting {
-				return tooDeep(t.Range, fmt.Sprintf("Brackets may stand inside each other %d deep; give the inner parts names with locals.", maxNesting))
-			}
 		case hclsyntax.TokenCBrace, hclsyntax.TokenCBrack, hclsyntax.TokenCParen, hclsyntax.TokenTemplateSeqEnd:
 			if len(open) > 0 {
 				open = open[:len(open)-1]
 			}
 		case hclsyntax.TokenNewline:
 			if len(open) == 0 || open[len(open)-1] == hclsyntax.TokenOBrace {
-				operators = 0
+				operators, directives = 0, 0
 			}
-		case hclsyntax.TokenBang, hclsyntax.TokenMinus, hclsyntax.TokenQuestion, hclsyntax.TokenPlus, hclsyntax.TokenStar,
-			hclsyntax.TokenSlash, hclsyntax.TokenPercent, hclsyntax.TokenAnd, hclsyntax.TokenOr, hclsyntax.TokenEqualOp,
-			hclsyntax.TokenNotEqual, hclsyntax.TokenLessThan, hclsyntax.TokenLessThanEq, hclsyntax.TokenGreaterThan,
-			hclsyntax.TokenGreaterThanEq, hclsyntax.TokenDot:
+		}
+		if isOperator(t.Type) {
 			operators++
-			if operators > maxOperators {
-				return tooDeep(t.Range, fmt.Sprintf("One expression may have %d operators; give parts of it names with locals, or read bulk data with jsondecode(file(…)).", maxOperators))
-			}
+		}
+		if t.Type == hclsyntax.TokenTemplateControl {
+			directives++
+		}
+		switch {
+		case len(open) > maxNesting:
+			return tooDeep(t.Range, fmt.Sprintf("Brackets may stand inside each other %d deep; give the inner parts names with locals.", maxNesting))
+		case operators > maxOperators:
+			return tooDeep(t.Range, fmt.Sprintf("One expression may have %d operators; give parts of it names with locals, or read bulk data with jsondecode(file(…)).", maxOperators))
+		case directives > maxDirectives:
+			return tooDeep(t.Range, fmt.Sprintf("One template may have %d directives %%{ … }; put long ones into a file and use templatefile().", maxDirectives))
 		}
 	}
 	return nil
+}
+
+// isOperator reports whether a token can nest expressions without a bracket
+// around them.
+func isOperator(t hclsyntax.TokenType) bool {
+	switch t {
+	case hclsyntax.TokenBang, hclsyntax.TokenMinus, hclsyntax.TokenQuestion, hclsyntax.TokenPlus, hclsyntax.TokenStar,
+		hclsyntax.TokenSlash, hclsyntax.TokenPercent, hclsyntax.TokenAnd, hclsyntax.TokenOr, hclsyntax.TokenEqualOp,
+		hclsyntax.TokenNotEqual, hclsyntax.TokenLessThan, hclsyntax.TokenLessThanEq, hclsyntax.TokenGreaterThan,
+		hclsyntax.TokenGreaterThanEq, hclsyntax.TokenDot, hclsyntax.TokenOBrack:
+		return true
+	}
+	return false
 }
 
 // checkJSONNesting counts brackets outside strings.

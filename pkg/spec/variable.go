@@ -195,7 +195,7 @@ func parseGiven(text string, v *variable) (cty.Value, error) {
 	if !v.typed || v.typ.IsPrimitiveType() {
 		return cty.StringVal(text), nil
 	}
-	if d := checkTemplate([]byte(text), "", hcl.InitialPos); d != nil {
+	if d := checkNesting([]byte(text), "", false); d != nil {
 		return cty.NilVal, fmt.Errorf("it is nested too deep")
 	}
 	e, diags := hclsyntax.ParseExpression([]byte(text), "", hcl.InitialPos)
