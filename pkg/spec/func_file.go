@@ -281,6 +281,9 @@ func (f *files) template(path string) (hclsyntax.Expression, error) {
 	if d := checkTemplate([]byte(src), abs, hcl.InitialPos); d != nil {
 		return nil, firstError(hcl.Diagnostics{d})
 	}
+	if d := checkTemplate([]byte(src), abs, hcl.InitialPos); d != nil {
+		return nil, firstError(hcl.Diagnostics{d})
+	}
 	e, diags := hclsyntax.ParseTemplate([]byte(src), abs, hcl.InitialPos)
 	if diags.HasErrors() {
 		return nil, firstError(diags)
