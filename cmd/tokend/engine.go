@@ -71,8 +71,9 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 	dir := cfg.Dir()
 	e.loop, err = reconcile.New(ctx, reconcile.Options{
 		Store: store, Providers: endpointOpener{log}, Sources: sourceKinds(g.process, e.pool, dir), Sinks: sinkKinds(e.files, e.pool, dir),
-		Hooks: hookKinds(g.process, dir), HookDebounce: hooks.Debounce, Snapshot: g.packSnapshot, LoadSnapshot: g.unpackSnapshot,
+		Hooks: hookKinds(g.process, dir, e.scrub), HookDebounce: hooks.Debounce, Snapshot: g.packSnapshot, LoadSnapshot: g.unpackSnapshot,
 		Host: hostName(), Logger: log, Observe: o.observe, Paused: o.paused, PathsChanged: e.paths.add,
+		Taken: func(*spec.Config) { e.pool.Changed() },
 	})
 	if err != nil {
 		e.cancel()
@@ -151,6 +152,14 @@ func (e *engine) secretScope(ctx context.Context, cfg *spec.Config) spec.Scope {
 		return e.loop.Scope(ctx, cfg)
 	}
 	return reconcile.SecretScope(ctx, cfg, sourceKinds(e.g.process, e.pool, cfg.Dir()))
+}
+
+// scrub takes the tokens that are held, and the secrets that were read lately,
+// out of a text that somebody else wrote.
+func (e *engine) scrub(s string) string {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	return e.loop.Scrub(ctx, s)
 }
 
 // endpointOpener opens providers for the loop.

@@ -41,8 +41,8 @@ func sourceKinds(p process, pool *vault.Pool, dir string) map[string]sources.Sou
 	}
 }
 
-func hookKinds(p process, dir string) map[string]hooks.Hook {
-	o := hooks.Options{Dir: dir, Environ: p.environ}
+func hookKinds(p process, dir string, scrub func(string) string) map[string]hooks.Hook {
+	o := hooks.Options{Dir: dir, Environ: p.environ, Scrub: scrub}
 	return map[string]hooks.Hook{
 		"exec":    hooks.Exec(o),
 		"signal":  hooks.Signal(o),

@@ -15,6 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tokend/pkg/atomicfile"
 	"tokend/pkg/control"
 	"tokend/pkg/reconcile"
 	"tokend/pkg/spec"
@@ -108,6 +109,7 @@ type service struct {
 	notify    *notifier
 	watcher   *watch.Watcher
 	options   daemonOptions
+	swept     bool
 	templates map[string][]string // file -> sinks that read it; under mu, replaced whole
 }
 
@@ -177,6 +179,8 @@ func (d *service) follow(ctx context.Context, serving chan error) error {
 		case <-hup:
 			d.notify.reloading()
 			d.tryReload(ctx, time.Time{})
+			d.pool.Changed()
+			d.touched(ctx, nil, true)
 			d.notify.reloaded()
 		case <-d.paths.changed:
 			add, remove := d.paths.take()
@@ -249,11 +253,37 @@ func (d *service) look(ctx context.Context) {
 	d.notify.progress(d.loop.Progress())
 	v, err := d.loop.Status(ctx, noAddress)
 	if err == nil {
+		if v.FirstPass && !d.swept {
+			d.swept = true
+			go d.sweep(ctx)
+		}
 		d.notify.status(v, d.configuration())
 	}
 	d.mu.Lock()
 	d.conf.Watching = d.watcher.Degraded()
 	d.mu.Unlock()
+}
+
+// sweep removes what a kill in the middle of a write left beside the files that
+// sinks wrote: it holds a token.
+func (d *service) sweep(ctx context.Context) {
+	paths, err := d.loop.SinkPaths(ctx)
+	if err != nil {
+		return
+	}
+	dirs := map[string]bool{}
+	for _, p := range paths {
+		dirs[filepath.Dir(p)] = true
+	}
+	for dir := range dirs {
+		left, err := atomicfile.Sweep(dir)
+		if err != nil {
+			d.log.Warn("sweeping left-over files", "directory", dir, "error", err)
+		}
+		if len(left) > 0 {
+			d.log.Info("removed files that a kill had left half written", "directory", dir, "files", len(left))
+		}
+	}
 }
 
 // watch watches what a configuration was read from and what its secrets are

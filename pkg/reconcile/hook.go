@@ -154,6 +154,12 @@ func (w *worker) workHook(ctx context.Context, j job) result {
 	sort.Strings(j.pending)
 	began := w.now()
 	err := w.runHook(ctx, j)
+	if err != nil && w.isStopped() {
+		// Cut short by the stop: the sinks' records keep it for the next start.
+		j.order.finish(errStopping)
+		r.order = j.order
+		return r
+	}
 	if w.o.Observe != nil {
 		class := "ok"
 		if err != nil {
@@ -180,6 +186,8 @@ func (w *worker) workHook(ctx context.Context, j job) result {
 }
 
 func (w *worker) runHook(ctx context.Context, j job) error {
+	ctx, cancel := w.untilStop(ctx)
+	defer cancel()
 	cfg := j.cfg
 	if cfg == nil {
 		cfg = j.last

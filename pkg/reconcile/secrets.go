@@ -9,6 +9,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 	"golang.org/x/sync/singleflight"
 
+	"tokend/pkg/secret"
 	"tokend/pkg/sources"
 	"tokend/pkg/spec"
 )
@@ -139,6 +140,22 @@ func interval(cfg *spec.Config, a spec.Address) time.Duration {
 		return 0
 	}
 	return d
+}
+
+// texts are the secrets that were read lately, strings among nested values too.
+func (r *secretReader) texts() []secret.Text {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	var out []secret.Text
+	for _, got := range r.read {
+		_ = cty.Walk(got.value, func(_ cty.Path, v cty.Value) (bool, error) {
+			if v.Type() == cty.String && v.IsKnown() && !v.IsNull() {
+				out = append(out, secret.New(v.AsString()))
+			}
+			return true, nil
+		})
+	}
+	return out
 }
 
 // forget drops all readings, so that the next use reads anew.

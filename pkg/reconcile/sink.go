@@ -136,8 +136,14 @@ func missingToken(err error) string {
 	return ""
 }
 
-// workSink looks at one sink, decides, and performs the one step.
+// workSink looks at one sink, decides, and performs the one step. A stop cuts a
+// slow place short: it is compared again after the next start.
 func (w *worker) workSink(ctx context.Context, j job) result {
+	if j.lane.name != localLane {
+		var cancel context.CancelFunc
+		ctx, cancel = w.untilStop(ctx)
+		defer cancel()
+	}
 	ob, err := w.observeSink(ctx, j)
 	if err != nil {
 		return j.failing(w.now(), unready(err))
@@ -325,6 +331,10 @@ func (p *sinkPerformer) record(rec *state.Sink) {
 }
 
 func (p *sinkPerformer) failed(verb string, err error) {
+	if p.w.isStopped() && errors.Is(err, context.Canceled) {
+		p.answer(errStopping) // cut short by the stop, which is no failure of the place
+		return
+	}
 	rec := &p.ob.in.Record
 	o := outcome{op: "write", class: "transient", message: err.Error()}
 	if errors.Is(err, sinks.ErrPermanent) {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -47,19 +46,19 @@ type worker struct {
 	secrets   *secretReader
 	endpoints *endpoints
 	claims    claims
-	stopped   chan struct{}
-	stopOnce  sync.Once
+	stopped   <-chan struct{}
+	life      context.Context
+	stop      context.CancelFunc // tells the worker to begin nothing new; what is under way goes on
 }
 
 func newWorker(o Options, config *atomic.Pointer[spec.Config]) *worker {
-	w := &worker{o: o, store: o.Store, now: o.Now, log: o.Logger, config: config, stopped: make(chan struct{})}
+	w := &worker{o: o, store: o.Store, now: o.Now, log: o.Logger, config: config}
+	w.life, w.stop = context.WithCancel(context.Background())
+	w.stopped = w.life.Done()
 	w.secrets = newSecretReader(o.Sources, o.Now)
 	w.endpoints = &endpoints{providers: o.Providers, store: o.Store, byProvider: map[providerKey]*openEndpoint{}, byBlob: map[string]*openEndpoint{}}
 	return w
 }
-
-// stop tells the worker to begin nothing new; what is under way goes on.
-func (w *worker) stop() { w.stopOnce.Do(func() { close(w.stopped) }) }
 
 func (w *worker) isStopped() bool {
 	select {
@@ -68,6 +67,14 @@ func (w *worker) isStopped() bool {
 	default:
 		return false
 	}
+}
+
+// untilStop is ctx, but cancelled when the worker is told to stop: for work that
+// may be cut short because it is done again after the next start.
+func (w *worker) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	stop := context.AfterFunc(w.life, cancel)
+	return ctx, func() { stop(); cancel() }
 }
 
 // errStopping is the answer to what was not begun because tokend stops.
