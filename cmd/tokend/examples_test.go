@@ -23,7 +23,7 @@ import (
 	"tokend/pkg/reconcile"
 	"tokend/pkg/spec"
 	"tokend/pkg/standin"
-	"tokend/test/rig"
+	testrig "tokend/test/rig"
 )
 
 // exampleLab is a lab whose configuration is a copy of a directory of examples/,
@@ -178,7 +178,7 @@ func TestExampleQuickstart(t *testing.T) {
 			t.Errorf("%s holds %q, want %q", name, got, content)
 		}
 	}
-	if env := rig.Sh(t, filepath.Join(l.out, "bot.env")); env["HOPPER_TOKEN"] != tokens["cryptohopper.bot"] || env["HOPPER_EXPIRY"] == "" {
+	if env := testrig.Sh(t, filepath.Join(l.out, "bot.env")); env["HOPPER_TOKEN"] != tokens["cryptohopper.bot"] || env["HOPPER_EXPIRY"] == "" {
 		t.Errorf("bot.env holds %v, want the token %q", env, tokens["cryptohopper.bot"])
 	}
 	l.removeAll()
@@ -231,7 +231,7 @@ func TestExampleSystemdHost(t *testing.T) {
 	if got, want := l.file("apirone.header"), "Authorization: Bearer "+tokens["apirone.account"]+"\n"; got != want {
 		t.Errorf("apirone.header holds %q, want %q", got, want)
 	}
-	if env := rig.Sh(t, filepath.Join(l.out, "hopper-bot.env")); env["HOPPER_TOKEN"] != tokens["cryptohopper.bot"] || env["HOPPER_HEADER"] != "access-token" {
+	if env := testrig.Sh(t, filepath.Join(l.out, "hopper-bot.env")); env["HOPPER_TOKEN"] != tokens["cryptohopper.bot"] || env["HOPPER_HEADER"] != "access-token" {
 		t.Errorf("hopper-bot.env holds %v", env)
 	}
 	l.until("every hook has run", func() (bool, string) {
@@ -481,7 +481,7 @@ func TestExampleOwnProvider(t *testing.T) {
 	if !a.alive(tokens["acme.robot"]) {
 		t.Errorf("Acme does not know the token %q", tokens["acme.robot"])
 	}
-	env := rig.Sh(t, filepath.Join(l.out, "robot.env"))
+	env := testrig.Sh(t, filepath.Join(l.out, "robot.env"))
 	if diff := cmp.Diff(map[string]string{"ACME_USER": "4711", "ACME_AUTHORIZATION": "Acme " + tokens["acme.robot"]}, env); diff != "" {
 		t.Errorf("robot.env (-want +got):\n%s", diff)
 	}
