@@ -40,7 +40,6 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 	if e.followed != nil {
 		e.followed(cfg)
 	}
-	e.pool.Changed()
 	e.log.Info("configuration taken over", "directory", cfg.Dir(), "credentials", len(cfg.Credentials()), "sinks", len(cfg.Sinks()))
 	if held != nil {
 		e.log.Warn("a change is held back until a person approves it", "reason", held.Reason, "revocations", len(held.Revocations), "sinks", len(held.Sinks))
