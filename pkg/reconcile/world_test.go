@@ -205,7 +205,7 @@ func (w *world) set(hcl string) *reconcile.HeldChange {
 // pass lets time go by, calling check every step of it.
 func (w *world) pass(d, step time.Duration, check func()) {
 	for end := time.Now().Add(d); time.Now().Before(end); {
-		time.Sleep(step)
+		<-time.After(step)
 		if check != nil {
 			check()
 		}
