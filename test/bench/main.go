@@ -1,0 +1,112 @@
+// Command bench measures how tokend stands against the numbers that it wants to
+// reach, and prints them as a table: the program behind `make bench`.
+//
+//	go run ./test/bench              everything, in under five minutes on two cores
+//	go run ./test/bench -only obtain one part of it
+//
+// It builds the real binary and the stand-in of the APIs, which run as processes
+// of their own, as in real life. Machines differ, so that a rate means nothing
+// by itself: each stands beside that of a bare Go client which makes the same
+// requests in the same run and throws the replies away. The tokens' files are on
+// a tmpfs, the state is on a disk (-dir).
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:])
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "error:", err)
+		os.Exit(1)
+	}
+}
+
+// options say how much is measured.
+type options struct {
+	records int // credentials in the state, and as many sinks
+	tokens  int // obtained or refreshed in one measurement
+	runs    int // of which the median counts
+	changes int // of a configuration file
+	idle    time.Duration
+	dir     string // on a disk
+	shm     string // a tmpfs
+	binary  string // of tokend; "": built
+	only    string
+	verbose bool
+}
+
+// part is a group of rows of the table.
+type part struct {
+	name string
+	run  func(context.Context, *bench) error
+}
+
+// parts are in the order in which they are run: those that add to the state come
+// last.
+func parts() []part {
+	return []part{{"start", startAndRest}, {"plan", plans}, {"idle", idle}, {"change", changes}, {"obtain", obtain}, {"refresh", refresh}}
+}
+
+func run(ctx context.Context, args []string) error {
+	var o options
+	names := []string{}
+	for _, p := range parts() {
+		names = append(names, p.name)
+	}
+	f := flag.NewFlagSet("bench", flag.ContinueOnError)
+	f.IntVar(&o.records, "records", 100_000, "credentials in the state, and as many sinks")
+	f.IntVar(&o.tokens, "tokens", 10_000, "tokens of one measurement")
+	f.IntVar(&o.runs, "runs", 3, "measurements of which the median counts")
+	f.IntVar(&o.changes, "changes", 200, "changes of the configuration")
+	f.DurationVar(&o.idle, "idle", 20*time.Second, "how long to watch it do nothing")
+	f.StringVar(&o.dir, "dir", os.TempDir(), "`directory` on a disk, for the state")
+	f.StringVar(&o.shm, "shm", "/dev/shm", "`directory` on a tmpfs, for the tokens")
+	f.StringVar(&o.binary, "tokend", "", "`binary` to measure (default: built from this tree)")
+	f.StringVar(&o.only, "only", "", "parts to run, joined by commas: "+strings.Join(names, ", "))
+	f.BoolVar(&o.verbose, "v", false, "say every single measurement")
+	if err := f.Parse(args); err != nil {
+		return err
+	}
+	chosen := names
+	if o.only != "" {
+		chosen = strings.Split(o.only, ",")
+		for _, c := range chosen {
+			if !slices.Contains(names, c) {
+				return fmt.Errorf("there is no part %q: %s", c, strings.Join(names, ", "))
+			}
+		}
+	}
+	return measure(ctx, o, chosen)
+}
+
+func measure(ctx context.Context, o options, chosen []string) error {
+	b, err := newBench(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	for _, p := range parts() {
+		if !slices.Contains(chosen, p.name) {
+			continue
+		}
+		began := time.Now()
+		if err := p.run(ctx, b); err != nil {
+			return fmt.Errorf("measuring %s: %w", p.name, err)
+		}
+		b.say("%s took %s", p.name, time.Since(began).Round(time.Second))
+	}
+	b.table.print(os.Stdout)
+	return nil
+}

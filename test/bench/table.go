@@ -1,0 +1,62 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"slices"
+	"text/tabwriter"
+	"time"
+)
+
+// table is what is printed at the end.
+type table struct {
+	rows []row
+}
+
+// row is one number beside its goal.
+type row struct {
+	work    string
+	figure  string
+	against string // what it was measured against
+	goal    string // "" where the product names none
+	met     bool
+}
+
+func (t *table) add(r row) { t.rows = append(t.rows, r) }
+
+func (t *table) print(w io.Writer) {
+	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(tab, "WORK\tMEASURED\tAGAINST\tGOAL\t")
+	for _, r := range t.rows {
+		verdict := ""
+		switch {
+		case r.goal == "":
+		case r.met:
+			verdict = "MET"
+		default:
+			verdict = "SHORT"
+		}
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\n", r.work, r.figure, r.against, r.goal, verdict)
+	}
+	tab.Flush()
+}
+
+// median of a list that is not empty; of an even number, the lower one.
+func median[T cmp.Ordered](list []T) T { return quantile(list, 0.5) }
+
+// quantile is the smallest value that a share q of the list does not exceed.
+func quantile[T cmp.Ordered](list []T, q float64) T {
+	sorted := slices.Sorted(slices.Values(list))
+	at := int(q*float64(len(sorted))+0.999999) - 1
+	return sorted[min(max(at, 0), len(sorted)-1)]
+}
+
+func ms(d time.Duration) string {
+	if d >= 10*time.Second {
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return fmt.Sprintf("%.0f ms", float64(d)/float64(time.Millisecond))
+}
+
+func mib(n int64) string { return fmt.Sprintf("%.0f MiB", float64(n)/(1<<20)) }
