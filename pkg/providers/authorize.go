@@ -164,6 +164,9 @@ func (e *Endpoint) RedirectError(c Call) error {
 		said = c.Flow.Params["error_description"].Reveal()
 	}
 	out := &Error{Op: OpExchange, Class: ClassLogin, Code: codeText(code), Hint: "begin again: tokend login"}
+	if out.Code == "1" || out.Code == "true" {
+		out.Code = "" // error=1 says that there is one, and not which
+	}
 	out.Message = clean(secret.Scrub(said, e.knownSecrets(&c)...), 300)
 	if out.Message == "" && out.Code == "" {
 		out.Message = "the provider says that the authorization failed, and not why"

@@ -149,6 +149,7 @@ func TestBadReplies(t *testing.T) {
 		{"401", jsonReply(401, `{"message":"who are you?"}`), all, providers.ClassPermanent, 401, "", []string{"who are you?"}},
 		{"403", jsonReply(403, `{}`), all, providers.ClassPermanent, 403, "", []string{"forbidden"}},
 		{"403 of a verification", jsonReply(403, `{}`), []providers.Op{providers.OpVerify}, "", 0, "", nil},
+		{"200 of a verification, whatever it says", jsonReply(200, `{"error":"none"}`), []providers.Op{providers.OpVerify}, "", 0, "", nil},
 		{"401 of a verification", jsonReply(401, `{}`), []providers.Op{providers.OpVerify}, providers.ClassPermanent, 401, "", nil},
 		{"404", jsonReply(404, `{}`), all, providers.ClassPermanent, 404, "", []string{"base_url"}},
 		{"405", jsonReply(405, `{}`), all, providers.ClassPermanent, 405, "", []string{"base_url"}},

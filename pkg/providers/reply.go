@@ -3,12 +3,8 @@ package providers
 import (
 	"errors"
 	"fmt"
-	"math"
-	"math/big"
-	"net/http"
 	"net/url"
 	"sort"
-	"strconv"
 	"strings"
 	"time"
 
@@ -19,10 +15,6 @@ import (
 	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 )
-
-// maxLifetimeSeconds is a hundred years. Longer lifetimes mean "for ever" and
-// are cut to this.
-const maxLifetimeSeconds = 100 * 365 * 24 * 3600
 
 // responseProgram reads a token from a reply.
 type responseProgram struct {
@@ -297,111 +289,6 @@ func kindWord(v value) string {
 	return "something else"
 }
 
-// expiry reads when the token ends: expires_at before expires_in before the
-// default lifetime.
-func (e *Endpoint) expiry(f *frame, r *Reply, p *responseProgram, at time.Time) (time.Time, error) {
-	v, err := p.expiresAt.eval(f)
-	if err != nil {
-		return time.Time{}, e.unreadable(f, r, p.expiresAt.String(), err)
-	}
-	if !v.isNull() {
-		end, err := parseInstant(v)
-		if err == nil && !end.After(at) {
-			err = fmt.Errorf("the token would have ended %v before it was there%s", at.Sub(end).Round(time.Second), clockHint(r, at))
-		}
-		if err != nil {
-			return time.Time{}, e.unreadable(f, r, p.expiresAt.String(), err)
-		}
-		return end, nil
-	}
-	if v, err = p.expiresIn.eval(f); err != nil {
-		return time.Time{}, e.unreadable(f, r, p.expiresIn.String(), err)
-	}
-	if !v.isNull() {
-		d, err := parseSeconds(v)
-		if err != nil {
-			return time.Time{}, e.unreadable(f, r, p.expiresIn.String(), err)
-		}
-		return at.Add(d), nil
-	}
-	lifetime := f.call.DefaultLifetime
-	if lifetime <= 0 {
-		lifetime = e.defaultLifetime
-	}
-	if lifetime <= 0 {
-		return time.Time{}, nil
-	}
-	return at.Add(lifetime), nil
-}
-
-// parseSeconds reads expires_in: a number, or a string of digits.
-func parseSeconds(v value) (time.Duration, error) {
-	if v.kind != kindNumber && v.kind != kindString {
-		return 0, errors.New("a number of seconds is required")
-	}
-	if n, err := strconv.ParseInt(v.text, 10, 64); err == nil && n > 0 {
-		return time.Duration(min(n, maxLifetimeSeconds)) * time.Second, nil
-	}
-	n, ok := parseNumber(v.text)
-	if !ok {
-		return 0, errors.New("a number of seconds is required")
-	}
-	if n.Sign() <= 0 {
-		return 0, errors.New("a lifetime above zero is required: the token would be dead on arrival")
-	}
-	if n.Cmp(big.NewFloat(maxLifetimeSeconds)) > 0 {
-		return maxLifetimeSeconds * time.Second, nil
-	}
-	secs, _ := n.Float64()
-	return time.Duration(math.Floor(secs*1000)) * time.Millisecond, nil
-}
-
-// wholeSeconds reads a number, a fraction cut off.
-func wholeSeconds(s string) (int64, bool) {
-	if n, err := strconv.ParseInt(s, 10, 64); err == nil {
-		return n, true
-	}
-	f, ok := parseNumber(s)
-	if !ok {
-		return 0, false
-	}
-	n, _ := f.Int64()
-	return n, true
-}
-
-// parseInstant reads expires_at: Unix seconds or RFC 3339.
-func parseInstant(v value) (time.Time, error) {
-	if v.kind != kindNumber && v.kind != kindString {
-		return time.Time{}, errors.New("a time in Unix seconds or RFC 3339 is required")
-	}
-	if secs, ok := wholeSeconds(v.text); ok {
-		if secs > math.MaxInt32*16 {
-			return time.Time{}, errors.New("the time is a thousand years away: are these milliseconds?")
-		}
-		return time.Unix(secs, 0).UTC(), nil
-	}
-	t, err := time.Parse(time.RFC3339, v.text)
-	if err != nil {
-		return time.Time{}, errors.New("a time in Unix seconds or RFC 3339 is required")
-	}
-	return t.UTC(), nil
-}
-
-// clockHint says when the server's clock disagrees with ours.
-func clockHint(r *Reply, at time.Time) string {
-	if r == nil {
-		return ""
-	}
-	date, err := http.ParseTime(r.Header.Get("Date"))
-	if err != nil {
-		return ""
-	}
-	if skew := at.Sub(date); skew > 30*time.Second || skew < -30*time.Second {
-		return fmt.Sprintf("; the server's clock differs from this host's by %v", skew.Abs().Round(time.Second))
-	}
-	return ""
-}
-
 // scopes reads what was granted: a list, or a string with separators.
 func (e *Endpoint) scopes(f *frame, g *grantProgram, p *responseProgram) ([]string, error) {
 	v, err := p.scopes.eval(f)
@@ -477,76 +364,4 @@ func (e *Endpoint) carry(f *frame, t *Token) error {
 	}
 	t.Header = secret.New(s)
 	return nil
-}
-
-// deviceProgram reads the answer to a device authorization.
-type deviceProgram struct {
-	deviceCode, userCode, uri, uriComplete, expiresIn, interval field
-}
-
-func (c *compiler) device(r *spec.DeviceResponse) *deviceProgram {
-	if r == nil {
-		return nil
-	}
-	return &deviceProgram{
-		deviceCode: c.field("device_code", r.DeviceCode), userCode: c.field("user_code", r.UserCode), uri: c.field("verification_uri", r.VerificationURI),
-		uriComplete: c.field("verification_uri_complete", r.VerificationURIComplete), expiresIn: c.field("expires_in", r.ExpiresIn), interval: c.field("interval", r.Interval),
-	}
-}
-
-// ReadDevice reads the reply to an OpDevice.
-func (e *Endpoint) ReadDevice(c Call, r *Reply) (DeviceAuthorization, error) {
-	g, err := e.grant(&c)
-	if err != nil {
-		return DeviceAuthorization{}, err
-	}
-	f, err := e.readFrame(&c, g, r)
-	if err != nil {
-		return DeviceAuthorization{}, err
-	}
-	if err := e.judge(f, r); err != nil {
-		return DeviceAuthorization{}, err
-	}
-	p := g.deviceResponse
-	if p == nil {
-		return DeviceAuthorization{}, &Error{Op: c.Op, Class: ClassConfig, Message: fmt.Sprintf("grant %q has no device authorization", c.Grant)}
-	}
-	if f.body == "" {
-		return DeviceAuthorization{}, e.notJSON(f, r)
-	}
-	out := DeviceAuthorization{Interval: 5 * time.Second} // RFC 8628 section 3.2
-	if out.DeviceCode, err = e.tokenText(f, r, p.deviceCode); err != nil {
-		return DeviceAuthorization{}, err
-	}
-	for _, text := range []struct {
-		part field
-		into *string
-	}{{p.userCode, &out.UserCode}, {p.uri, &out.VerificationURI}, {p.uriComplete, &out.VerificationURIComplete}} {
-		t, err := e.tokenText(f, r, text.part)
-		if err != nil {
-			return DeviceAuthorization{}, err
-		}
-		*text.into = t.Reveal()
-	}
-	if out.DeviceCode.Empty() || out.UserCode == "" || out.VerificationURI == "" {
-		return DeviceAuthorization{}, e.unreadable(f, r, "device_code, user_code and verification_uri", errors.New("one of them is not there"))
-	}
-	for _, d := range []struct {
-		part field
-		set  func(time.Duration)
-	}{{p.expiresIn, func(d time.Duration) { out.ExpiresAt = r.At.Add(d) }}, {p.interval, func(d time.Duration) { out.Interval = d }}} {
-		v, err := d.part.eval(f)
-		if err == nil && v.isNull() {
-			continue
-		}
-		var secs time.Duration
-		if err == nil {
-			secs, err = parseSeconds(v)
-		}
-		if err != nil {
-			return DeviceAuthorization{}, e.unreadable(f, r, d.part.String(), err)
-		}
-		d.set(secs)
-	}
-	return out, nil
 }

@@ -167,7 +167,7 @@ func TestFinish(t *testing.T) {
 		{"error=1 without state", "cryptohopper", "authorization_code", nil, "?error=1&message=App+key+is+invalid.", providers.ErrRefused, "App key is invalid.", ""},
 		{"error=1 of another login", "cryptohopper", "authorization_code", nil, "?error=1&state=other", login.ErrState, "", ""},
 		{"standard error", "coinsph", "authorization_code", nil, "#error=access_denied&error_description=No%1b%5B31m", providers.ErrRefused, "access_denied, No [31m", ""},
-		{"error of silence", "cryptohopper", "authorization_code", nil, "?error=1&state=STATE", providers.ErrRefused, "1", ""},
+		{"error of silence", "cryptohopper", "authorization_code", nil, "?error=1&state=STATE", providers.ErrRefused, "and not why", ""},
 
 		{"fragment", "coinsph", "authorization_code", nil, callback + "#code=abc", nil, "", "abc"},
 		{"fragment with our state", "coinsph", "authorization_code", nil, callback + "#code=abc&state=STATE", nil, "", "abc"},
