@@ -1,8 +1,6 @@
 package spec
 
 import (
-	"path/filepath"
-
 	"github.com/hashicorp/hcl/v2"
 )
 
@@ -95,12 +93,4 @@ func (c *Config) ProviderTypes() []*ProviderType {
 		out = append(out, c.types[n])
 	}
 	return out
-}
-
-// relative is a path as messages say it: within the directory without it.
-func (c *Config) relative(path string) string {
-	if r, err := filepath.Rel(c.dir, path); err == nil && filepath.IsLocal(r) {
-		return r
-	}
-	return path
 }

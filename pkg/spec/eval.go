@@ -79,7 +79,7 @@ func safeValue(e hclsyntax.Expression, ctx *hcl.EvalContext) (v cty.Value, diags
 	defer func() {
 		if recover() != nil {
 			v = cty.DynamicVal
-			diags = hcl.Diagnostics{problem(e.Range(), "Expression cannot be evaluated",
+			diags = hcl.Diagnostics{problem(e.Range(), evaluatorFailed,
 				"Evaluating this expression failed inside the evaluator. Write it in simpler steps, with locals.")}
 		}
 	}()

@@ -12,16 +12,21 @@ import (
 // parseExpr makes an expression of the bytes that were one when the file was
 // lowered. Literals and plain references, which most are, are made without the
 // parser.
-func parseExpr(s *source, b *blockRow, p span) (hclsyntax.Expression, Diagnostics) {
+func parseExpr(s *source, b *blockRow, p span) (e hclsyntax.Expression, diags Diagnostics) {
 	text := s.cut(p)
 	rng := s.rangeOf(b, p)
+	defer func() {
+		if recover() != nil {
+			e, diags = nil, Diagnostics{hideSource(problem(rng, parserFailed, "The parser failed on this expression. Write it in simpler steps, with locals."))}
+		}
+	}()
 	if s.json {
 		return parseJSONExpr(text, rng)
 	}
 	if e := plainExpr(text, rng); e != nil {
 		return e, nil
 	}
-	e, diags := hclsyntax.ParseExpression(withNewline(text), s.name, rng.Start)
+	e, diags = hclsyntax.ParseExpression(withNewline(text), s.name, rng.Start)
 	if diags.HasErrors() {
 		return nil, syntaxDiags(s, diags)
 	}

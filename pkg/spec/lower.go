@@ -84,6 +84,9 @@ func (l *lowering) block(s *source, b *hclsyntax.Block) {
 	for i := range min(len(b.LabelRanges), len(row.labels)) {
 		row.labels[i] = spanOf(b.LabelRanges[i])
 	}
+	if s.broken && !s.holds(row.typ, row.labels[0], row.labels[1]) {
+		return
+	}
 	for _, a := range sortedAttrs(b.Body) {
 		if s.broken && !parses(s, a.Expr) {
 			continue // which the parser has reported
@@ -105,6 +108,9 @@ func parses(s *source, e hclsyntax.Expression) bool {
 		return false
 	}
 	r := e.Range()
+	if !s.holds(spanOf(r)) {
+		return false // the parser gives what it could not read odd ranges
+	}
 	_, diags := hclsyntax.ParseExpression(withNewline(s.text[r.Start.Byte:r.End.Byte]), s.name, r.Start)
 	return !diags.HasErrors()
 }

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/zclconf/go-cty/cty"
 )
 
 // defaultSettings are those of a directory without a tokend block.
@@ -310,9 +309,6 @@ func compareVersions(op string, have, want version) (bool, error) {
 	}
 	return false, strconv.ErrSyntax
 }
-
-// missingValue is what an absent value reads as.
-func missingValue() cty.Value { return cty.NullVal(cty.DynamicPseudoType) }
 
 // rangeIn returns the range of an argument of a form, or of its header.
 func rangeIn(f *form, n string) hcl.Range {

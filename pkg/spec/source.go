@@ -51,6 +51,16 @@ func (s *source) same(content []byte) bool {
 
 func (s *source) cut(p span) string { return s.text[p.off:p.end] }
 
+// holds reports whether all spans are within the text.
+func (s *source) holds(spans ...span) bool {
+	for _, p := range spans {
+		if p.off > p.end || int(p.end) > len(s.text) {
+			return false
+		}
+	}
+	return true
+}
+
 // ident returns the name at p: an identifier, or a quoted string of JSON or of
 // a label.
 func (s *source) ident(p span) string {
@@ -147,7 +157,25 @@ func newSource(fileName string, content []byte, l *lowering) *source {
 		json: strings.HasSuffix(fileName, ".json"),
 	}
 	s.builtin = l.builtin
-	l.lower(s)
+	lowerSafely(l, s)
 	s.diags = tidy(s.diags)
 	return s
 }
+
+// lowerSafely turns a panic of the parser into a diagnostic, because a file
+// that anybody can push must not be able to end the daemon.
+func lowerSafely(l *lowering, s *source) {
+	defer func() {
+		if recover() != nil {
+			s.blocks, s.attrs, s.types, s.broken = nil, nil, nil, true
+			s.diags = append(s.diags, fileError(s.name, parserFailed, "The parser failed on this file. Look for an unclosed bracket or string, or take the last change back."))
+		}
+	}()
+	l.lower(s)
+}
+
+// parserFailed and evaluatorFailed are the summaries of what should not happen.
+const (
+	parserFailed    = "File cannot be parsed"
+	evaluatorFailed = "Expression cannot be evaluated"
+)
