@@ -87,12 +87,12 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 		return err
 	}
 	in.WantsNew = changedInputs(g, want, ob.hashes, in.Traits.Static)
-	return w.observeOrigins(j, ob, g)
+	return w.observeOrigins(ctx, j, ob, g)
 }
 
 // observeOrigins notices that the wanted grant would be asked from another
 // address than the one that issued the token in force.
-func (w *worker) observeOrigins(j job, ob *observed, g *state.Grant) error {
+func (w *worker) observeOrigins(ctx context.Context, j job, ob *observed, g *state.Grant) error {
 	if len(g.Origins) == 0 {
 		return nil
 	}
@@ -101,7 +101,16 @@ func (w *worker) observeOrigins(j job, ob *observed, g *state.Grant) error {
 	if err != nil {
 		return err
 	}
+	discovers := ob.ep.ep.Traits(want.Grant.Name).Discovers
+	if discovers && !j.dry {
+		// Reading an issuer's metadata spends nothing. Where it fails the
+		// addresses are not known, which is no change of them.
+		_ = ob.ep.ep.Discover(ctx, want.Grant.Name, inputs, nil)
+	}
 	origins, err := ob.ep.ep.Origins(want.Grant.Name, inputs)
+	if err != nil && discovers {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("reading the addresses that %s asks: %w", j.addr, err)
 	}
