@@ -21,32 +21,34 @@ func (e *Endpoint) baseURL(f *frame, g *grantProgram) (*url.URL, error) {
 	}
 	for _, p := range []*requestProgram{g.request, g.refresh} {
 		if p != nil && !p.laterURL {
-			return e.url(p, f)
+			u, _, err := e.url(p, f)
+			return u, err
 		}
 	}
 	return nil, errNoURL
 }
 
-// url evaluates a request's address.
-func (e *Endpoint) url(p *requestProgram, f *frame) (*url.URL, error) {
-	u, err := p.fixed, p.fixedErr
+// url evaluates a request's address; marked says that something sensitive is in it.
+func (e *Endpoint) url(p *requestProgram, f *frame) (u *url.URL, marked bool, err error) {
+	u, err = p.fixed, p.fixedErr
 	if u == nil && err == nil {
 		var v value
 		if v, err = p.url(f); err != nil {
-			return nil, err
+			return nil, false, err
 		}
 		if v.isNull() {
-			return nil, errNoURL
+			return nil, false, errNoURL
 		}
+		marked = v.marked
 		var s string
 		if s, err = v.str(); err == nil {
 			u, err = parseRequestURL(s)
 		}
 	}
 	if err != nil {
-		return nil, err
+		return nil, false, err
 	}
-	return u, e.checkScheme(u)
+	return u, marked, e.checkScheme(u)
 }
 
 func (e *Endpoint) parseURL(s string) (*url.URL, error) {

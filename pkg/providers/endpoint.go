@@ -323,7 +323,7 @@ func (e *Endpoint) Origins(grant string, in spec.Values) ([]string, error) {
 		if p == nil || p.laterURL {
 			continue
 		}
-		u, err := e.url(p, f)
+		u, _, err := e.url(p, f)
 		if errors.Is(err, errNoURL) {
 			continue
 		}

@@ -73,7 +73,7 @@ func (c *compiler) request(r *spec.Request) *requestProgram {
 	sort.Strings(p.urlReads)
 	p.laterURL = len(spec.ReadsOf("token", r.URL)) > 0 || len(spec.ReadsOf("flow", r.URL)) > 0
 	if e, ok := r.URL.(hclsyntax.Expression); ok {
-		if v, ok := c.constantOf(e); ok && !v.isNull() {
+		if v, ok := c.constantOf(e); ok && !v.isNull() && !v.marked {
 			if s, err := v.str(); err == nil {
 				p.fixed, p.fixedErr = parseRequestURL(s)
 			}

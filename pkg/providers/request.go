@@ -23,14 +23,15 @@ var errNoURL = errors.New("the url is null")
 // Request is one HTTP request, ready to be sent. It holds secrets; only its
 // String and Dump are fit to be shown.
 type Request struct {
-	Method  string
-	Origin  string // scheme://host:port
-	url     *url.URL
-	header  http.Header
-	body    []byte
-	hasBody bool
-	call    Call
-	hidden  []string // sensitive texts that were put in, derived ones too
+	Method    string
+	Origin    string // scheme://host:port
+	url       *url.URL
+	header    http.Header
+	body      []byte
+	hasBody   bool
+	call      Call
+	secretURL bool     // the url has something sensitive in it
+	hidden    []string // sensitive texts that were put in, derived ones too
 }
 
 // hide remembers what a member put into the request.
@@ -126,14 +127,14 @@ func (e *Endpoint) fill(r *Request, p *requestProgram, f *frame) error {
 	if r.Method = method; !validMethod(method) {
 		return e.configError(c, "method", errors.New("it is not a method of HTTP"))
 	}
-	u, err := e.url(p, f)
+	u, marked, err := e.url(p, f)
 	if errors.Is(err, errNoURL) {
 		return e.noURL(c, p)
 	}
 	if err != nil {
 		return e.configError(c, "url", err)
 	}
-	r.url = u
+	r.url, r.secretURL = u, marked
 	if err := r.setQuery(p.query, f); err != nil {
 		return e.configError(c, "query", err)
 	}
@@ -318,10 +319,13 @@ func (e *Endpoint) verifyPath(r *Request, f *frame, g *grantProgram) error {
 	return nil
 }
 
-// address is the request's URL without query: a path may still hold a secret.
+// address is the request's URL without query, and without the path where that
+// has something sensitive in it.
 func (r *Request) address() string {
-	u := url.URL{Scheme: r.url.Scheme, Host: r.url.Host, Path: r.url.Path}
-	return secret.Scrub(u.String(), r.secrets()...)
+	if r.secretURL {
+		return secret.Scrub(r.url.Scheme+"://"+r.url.Host, r.call.secrets(spec.Values{})...) + "/" + secret.Redacted
+	}
+	return r.url.Scheme + "://" + r.url.Host + r.url.EscapedPath()
 }
 
 // secrets are the sensitive texts that were put into the request.
@@ -340,7 +344,11 @@ func (r *Request) String() string { return r.Method + " " + r.address() }
 func (r *Request) Dump() string {
 	var b strings.Builder
 	hide := append(r.secrets(), r.call.secrets(spec.Values{})...)
-	fmt.Fprintf(&b, "%s %s\n", r.Method, r.url.String())
+	fmt.Fprintf(&b, "%s %s", r.Method, r.address())
+	if r.url.RawQuery != "" {
+		b.WriteString("?" + r.url.RawQuery)
+	}
+	b.WriteByte('\n')
 	names := make([]string, 0, len(r.header))
 	for n := range r.header {
 		names = append(names, n)

@@ -446,3 +446,28 @@ func TestErrorIsAnError(t *testing.T) {
 		}
 	}
 }
+
+// Some APIs carry the token in the path.
+func TestSecretInThePath(t *testing.T) {
+	src := oneGrant(`
+    input "key" {
+      type      = string
+      sensitive = true
+    }`, `method = "POST"
+      url = "${config.base_url}/bot${input.key}/getMe"
+      query = { k = input.key }`)
+	r, _ := newRig(t, typeOf(t, src), jsonReply(400, `{"error":"no"}`), nil)
+	for _, key := range []string{canaryAccess, "k"} {
+		c := r.call(providers.OpGrant, "g", map[string]any{"key": key})
+		req, err := r.e.Prepare(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := r.failure(c)
+		text := req.String() + e.Error() + e.URL
+		quiet(t, text+strings.ReplaceAll(req.Dump(), "\n", " "))
+		if strings.Contains(text, "bot") {
+			t.Error(text)
+		}
+	}
+}
