@@ -339,3 +339,54 @@ func TestOrders(t *testing.T) {
 		}
 	})
 }
+
+// An approval is for the change that was shown, once.
+func TestAnApprovalIsSpent(t *testing.T) {
+	all := func(n int) string {
+		names := []string{}
+		for i := range n {
+			names = append(names, fmt.Sprintf("%q", fmt.Sprintf("t%d", i)))
+		}
+		return fmt.Sprintf(`
+tokend {
+  guard { settle = "1s" }
+}
+provider "coinify" {
+  base_url            = "http://coinify.localhost"
+  allow_insecure_http = true
+}
+secret "mem" "pw" { value = "a-password" }
+credential "coinify" "trader" {
+  for_each   = toset([%s])
+  grant      = "password"
+  email      = "${each.key}@example.com"
+  partner_id = "p"
+  password   = secret.mem.pw.value
+}`, strings.Join(names, ", "))
+	}
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(all(6))
+		time.Sleep(time.Minute)
+		held := w.set(all(3))
+		if held == nil || len(held.Revocations) != 3 {
+			t.Fatalf("held %+v", held)
+		}
+		other := *held
+		other.Revocations = other.Revocations[:2]
+		if err := w.loop.Approve(context.Background(), &other); !errors.Is(err, reconcile.ErrChanged) {
+			t.Errorf("another change than the one held was approved: %v", err)
+		}
+		if err := w.loop.Approve(context.Background(), held); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if n := w.server.Counts(standin.Coinify).Revocations; n != 3 {
+			t.Fatalf("%d revocations after the approval", n)
+		}
+		w.set(all(6))
+		time.Sleep(2 * time.Hour)
+		if held := w.set(all(3)); held == nil {
+			t.Error("an approval of hours ago let the same removal go ahead again")
+		}
+	})
+}

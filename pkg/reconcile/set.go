@@ -108,6 +108,13 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 	if err := l.do(ctx, func() { l.take(cfg, last, d, v, o) }); err != nil {
 		return nil, err
 	}
+	if v.spent && !o.Dry {
+		// An approval is for the change that was shown, once: the next one like
+		// it is judged anew.
+		if err := l.keepApprovals(ctx, v.approved); err != nil {
+			return nil, err
+		}
+	}
 	if v.held != nil || o.Dry {
 		return v.held, nil
 	}
@@ -281,6 +288,10 @@ type verdict struct {
 	held    *HeldChange
 	allowed map[string]bool // destructive steps that may go ahead
 	blocked map[string]bool
+	// approved are the approvals that still are for something; spent says that
+	// others are on record, whose change was carried out or taken back.
+	approved map[string]string
+	spent    bool
 }
 
 // judgeChange finds what the change would destroy and asks the guard.
@@ -383,6 +394,13 @@ func (l *Loop) weigh(ctx context.Context, cfg *spec.Config, v verdict, all []can
 	}
 	held := &HeldChange{Since: l.o.Now()}
 	c := total
+	v.approved = map[string]string{}
+	for _, x := range all {
+		if approved[x.addr] == x.digest {
+			v.approved[x.addr] = x.digest
+		}
+	}
+	v.spent = len(v.approved) < len(approved)
 	for _, x := range all {
 		if pending[x.addr] || approved[x.addr] == x.digest {
 			v.allowed[x.addr] = true
@@ -460,6 +478,17 @@ func (l *Loop) strictGuard(ctx context.Context, cfg *spec.Config) (spec.Guard, e
 		return g, fmt.Errorf("reading the guard's settings: %w", err)
 	}
 	return stricter(old, g), nil
+}
+
+func (l *Loop) keepApprovals(ctx context.Context, approved map[string]string) error {
+	b, err := json.Marshal(approved)
+	if err != nil {
+		return err
+	}
+	if err := l.o.Store.Commit(ctx, state.Change{MetaKey: metaApproved, Meta: b}); err != nil {
+		return fmt.Errorf("recording approvals: %w", err)
+	}
+	return nil
 }
 
 // approvals are address -> digest of what a person let go ahead.
