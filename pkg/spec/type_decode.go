@@ -86,7 +86,7 @@ func decodeProviderType(block *hcl.Block, src []byte, builtin bool, fns map[stri
 // typeSource is the text of a file that declares the type alone.
 func typeSource(name string, src []byte) []byte {
 	if !jsonSyntax(src) {
-		return append(bytes.TrimSpace(src), '\n')
+		return append(bytes.Clone(bytes.TrimSpace(src)), '\n') // src is shared
 	}
 	// Of blocks in an array the text may begin with those before this one.
 	body := json.RawMessage(src)
