@@ -199,16 +199,16 @@ func refreshPath(api standin.API) string {
 	return "/auth"
 }
 
-// crash is a rig with what its invariants need.
+// crash is a host with what its invariants need.
 type crash struct {
-	*rig
+	*host
 	issued map[string]time.Time // by sink: when the token that it held was issued
 }
 
 var crashAPIs = []standin.API{standin.Coinify, standin.Apirone}
 
 func newCrash(t *testing.T) *crash {
-	c := &crash{rig: newRig(t, build(t), standin.Options{AnyAccount: true, Rules: crashRules}), issued: map[string]time.Time{}}
+	c := &crash{host: newHost(t, build(t), standin.Options{AnyAccount: true, Rules: crashRules}), issued: map[string]time.Time{}}
 	c.write("password", "one-password\n")
 	c.write("main.hcl", crashConfig)
 	return c

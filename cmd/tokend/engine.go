@@ -47,6 +47,7 @@ type engine struct {
 // engineOptions say what an engine is for.
 type engineOptions struct {
 	paused  bool // nothing is done before Resume
+	wait    bool // for a command that holds the state at the moment
 	memory  bool // there is no state yet and none shall be made: a plan
 	observe func(reconcile.Event)
 }
@@ -91,6 +92,13 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 	return e, nil
 }
 
+const (
+	// lockPatience is how long is waited for another process to let go of the
+	// state: a command holds it for a moment, a daemon holds it for good.
+	lockPatience = 5 * time.Second
+	lockLook     = 50 * time.Millisecond
+)
+
 func (e *engine) openStore(ctx context.Context, cfg *spec.Config, o engineOptions) (state.Store, error) {
 	s := cfg.Settings().State
 	dir := e.g.stateDir(s)
@@ -103,7 +111,16 @@ func (e *engine) openStore(ctx context.Context, cfg *spec.Config, o engineOption
 	if err != nil {
 		return nil, err
 	}
-	store, err := state.Open(ctx, state.Options{Dir: dir, Key: key, Logger: e.log})
+	open := func() (state.Store, error) {
+		return state.Open(ctx, state.Options{Dir: dir, Key: key, Logger: e.log})
+	}
+	store, err := open()
+	for until := time.Now().Add(lockPatience); o.wait && errors.Is(err, state.ErrLocked) && time.Now().Before(until); {
+		if _, _, served := e.g.dial(ctx); served == nil || pause(ctx, lockLook) != nil {
+			break // a daemon holds it, and will go on to
+		}
+		store, err = open()
+	}
 	if err != nil {
 		return nil, fmt.Errorf("opening the state in %s: %w", dir, err)
 	}

@@ -49,7 +49,15 @@ func (g *globals) exec(ctx context.Context, env, args []string) error {
 // tokens are the variables for a command's environment. The target is given up
 // before the command runs, so that the command may use tokend itself.
 func (g *globals) tokens(ctx context.Context, env []string) ([]string, error) {
-	t, err := g.target(ctx, targetOptions{state: true, resume: true})
+	var only []string
+	for _, e := range env {
+		if _, from, ok := cut(e); ok {
+			if addr, _, err := addressAndField(from); err == nil {
+				only = append(only, addr)
+			}
+		}
+	}
+	t, err := g.target(ctx, targetOptions{state: true, only: only})
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"tokend/pkg/control"
+	"tokend/pkg/providers"
 	"tokend/pkg/reconcile"
 	"tokend/pkg/state"
 )
@@ -71,9 +72,12 @@ func hintOf(err error) string {
 	var h hinted
 	var ce *control.Error
 	var missing *reconcile.NotFoundError
+	var refused *providers.Error
 	switch {
 	case errors.As(err, &h):
 		return h.hint
+	case errors.As(err, &refused) && refused.Hint != "":
+		return refused.Hint
 	case errors.As(err, &ce) && ce.Hint != "":
 		return ce.Hint
 	case errors.As(err, &missing):

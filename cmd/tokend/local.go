@@ -165,6 +165,9 @@ func (e *engine) converge(ctx context.Context) error {
 
 func (e *engine) Get(ctx context.Context, in getRequest) (getReply, error) {
 	at, err := e.loop.Attributes(ctx, in.Address, in.MinValid)
+	if err == nil {
+		err = e.follow(ctx)
+	}
 	if err != nil {
 		return getReply{}, err
 	}
@@ -179,7 +182,31 @@ func (e *engine) Order(ctx context.Context, in orderRequest) error {
 			return err
 		}
 	}
-	return e.loop.Do(ctx, in.Address, in.Order)
+	if err := e.loop.Do(ctx, in.Address, in.Order); err != nil {
+		return err
+	}
+	return e.follow(ctx)
+}
+
+// follow waits, in a command without a daemon, until the sinks hold what an
+// order brought: nobody else would see to it for a while.
+func (e *engine) follow(ctx context.Context) error {
+	if e.daemon {
+		return nil
+	}
+	tick := time.NewTicker(applyLook)
+	defer tick.Stop()
+	for until := time.Now().Add(applyRetries); ; {
+		busy, err := e.loop.Following(ctx)
+		if err != nil || !busy || time.Now().After(until) {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (e *engine) knowsAction(in orderRequest) error {
@@ -245,7 +272,10 @@ func (e *engine) LoginFinish(ctx context.Context, in loginFinish) error {
 	e.mu.Lock()
 	delete(e.logins, in.ID)
 	e.mu.Unlock()
-	return e.loop.Login(ctx, in.Address, reconcile.LoginCode{Flow: flow})
+	if err := e.loop.Login(ctx, in.Address, reconcile.LoginCode{Flow: flow}); err != nil {
+		return err
+	}
+	return e.follow(ctx)
 }
 
 func (e *engine) Held(ctx context.Context) (*reconcile.HeldChange, error) { return e.loop.Held(ctx) }

@@ -24,7 +24,7 @@ func loginCommand(g *globals) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		t, err := g.target(c.Context(), targetOptions{resume: true})
+		t, err := g.target(c.Context(), targetOptions{only: []string{a}})
 		if err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ func (g *globals) order(c *cobra.Command, addr string, o reconcile.Order, done s
 	if err != nil {
 		return err
 	}
-	t, err := g.target(c.Context(), targetOptions{state: true, resume: true})
+	t, err := g.target(c.Context(), targetOptions{state: true, only: []string{a}})
 	if err != nil {
 		return err
 	}
@@ -134,7 +134,7 @@ func getCommand(g *globals) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		t, err := g.target(c.Context(), targetOptions{state: true, resume: true})
+		t, err := g.target(c.Context(), targetOptions{state: true, only: []string{a}})
 		if err != nil {
 			return err
 		}

@@ -56,6 +56,9 @@ type daemonOptions struct {
 func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions) error {
 	metrics := web.NewRecorder(time.Now)
 	e, cfg, err := g.start(ctx, log, metrics)
+	if errors.Is(err, state.ErrLocked) && ctx.Err() != nil {
+		return nil // told to stop while it waited for the state
+	}
 	if err != nil {
 		return err
 	}
@@ -72,7 +75,7 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 	cfg, diags := g.read(nil)
 	if !diags.HasErrors() {
 		log.Info("configuration read", "directory", cfg.Dir(), "credentials", len(cfg.Credentials()), "sinks", len(cfg.Sinks()))
-		e, err := g.openEngine(ctx, cfg, log, engineOptions{observe: metrics.Observe})
+		e, err := g.openEngine(ctx, cfg, log, engineOptions{observe: metrics.Observe, wait: true})
 		if err != nil {
 			return nil, nil, err
 		}
@@ -89,7 +92,7 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 	if _, err := os.Stat(filepath.Join(g.stateDir(empty.Settings().State), state.FileName)); err != nil {
 		return nil, nil, broken
 	}
-	e, err := g.openEngine(ctx, empty, log, engineOptions{observe: metrics.Observe})
+	e, err := g.openEngine(ctx, empty, log, engineOptions{observe: metrics.Observe, wait: true})
 	if err != nil {
 		return nil, nil, errors.Join(broken, err)
 	}
@@ -144,6 +147,8 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 	if _, err := d.loop.Set(ctx, cfg, reconcile.SetOptions{}); err != nil {
 		return err
 	}
+	// What changed between the reading and the watching was seen by nobody.
+	d.tryReload(ctx, time.Time{})
 	if d.options.started != nil {
 		d.options.started(d.engine)
 	}

@@ -28,8 +28,15 @@ import (
 //
 //	standin [RULES]           starts stand-ins; $COINIFY_URL and the like name them.
 //	                          RULES is JSON of standin.Rules for all APIs
-//	fault API KIND [TIMES]    the next requests of an API fail in that way
-//	books API FIELD N         the API's own books say N for a count
+//	fault API KIND [TIMES]    the next requests of an API fail in that way; or JSON of
+//	                          standin.Fault
+//	mended                    no request fails any more
+//	account API LOGIN PASSWORD   the API knows somebody, who has that password now
+//	client API ID SECRET      the API knows an application
+//	books API FIELD N         the API's own books say N for a count; "books until …"
+//	                          waits for it
+//	story API WORD…           what the API did, in this order and nothing else
+//	alive [!] API FILE        the token in a file works at the API
 //	until [!] PATTERN CMD…    repeats a command until its output matches
 //	browser ADDRESS           logs in as a person with a browser would
 func TestMain(m *testing.M) {
@@ -57,6 +64,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"standin": cmdStandin, "fault": cmdFault, "books": cmdBooks, "until": cmdUntil, "browser": cmdBrowser, "mode": cmdMode, "login": cmdLogin,
+			"mended": cmdMended, "account": cmdAccount, "client": cmdClient, "story": cmdStory, "alive": cmdAlive,
 		},
 	})
 }
@@ -110,6 +118,12 @@ func cmdStandin(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
+	if strings.HasPrefix(args[0], "{") {
+		var f standin.Fault
+		ts.Check(json.Unmarshal([]byte(args[0]), &f))
+		serverOf(ts).Fail(f)
+		return
+	}
 	f := standin.Fault{API: standin.API(args[0]), Kind: standin.FaultKind(args[1]), Times: 1}
 	if len(args) > 2 {
 		_, err := fmt.Sscan(args[2], &f.Times)
@@ -119,17 +133,24 @@ func cmdFault(ts *testscript.TestScript, _ bool, args []string) {
 }
 
 func cmdBooks(ts *testscript.TestScript, neg bool, args []string) {
-	b, err := json.Marshal(serverOf(ts).Counts(standin.API(args[0])))
-	ts.Check(err)
-	var counts map[string]any
-	ts.Check(json.Unmarshal(b, &counts))
-	got, ok := counts[args[1]]
-	if !ok {
-		ts.Fatalf("the books have no %q: %s", args[1], b)
+	wait := args[0] == "until"
+	if wait {
+		args = args[1:]
 	}
-	if (fmt.Sprint(got) == args[2]) == neg {
-		ts.Fatalf("the books of %s say %v %s, want %s", args[0], got, args[1], args[2])
-	}
+	eventually(ts, wait, func() string {
+		b, err := json.Marshal(serverOf(ts).Counts(standin.API(args[0])))
+		ts.Check(err)
+		var counts map[string]any
+		ts.Check(json.Unmarshal(b, &counts))
+		got, ok := counts[args[1]]
+		if !ok {
+			ts.Fatalf("the books have no %q: %s", args[1], b)
+		}
+		if (fmt.Sprint(got) == args[2]) == neg {
+			return fmt.Sprintf("the books of %s say %v %s, want %s", args[0], got, args[1], args[2])
+		}
+		return ""
+	})
 }
 
 // cmdUntil repeats a command until its output matches; the command may fail.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"time"
 
 	"tokend/pkg/reconcile"
 	"tokend/pkg/spec"
@@ -23,12 +24,23 @@ type target struct {
 
 // targetOptions say what a command needs of its target.
 type targetOptions struct {
-	memory bool // a plan: no state is made where there is none
-	resume bool // work begins at once: the command is about one address
-	state  bool // there has to be a state already
+	memory bool     // a plan: no state is made where there is none
+	only   []string // work on these begins at once, and on nothing else
+	state  bool     // there has to be a state already
 }
 
+// target asks again while the state is held and nobody answers: a daemon that
+// starts holds it before it answers, and another command does for a moment.
 func (g *globals) target(ctx context.Context, o targetOptions) (*target, error) {
+	for until := time.Now().Add(lockPatience); ; {
+		t, err := g.targetNow(ctx, o)
+		if !errors.Is(err, state.ErrLocked) || time.Now().After(until) || pause(ctx, lockLook) != nil {
+			return t, err
+		}
+	}
+}
+
+func (g *globals) targetNow(ctx context.Context, o targetOptions) (*target, error) {
 	r, s, err := g.dial(ctx)
 	if err == nil {
 		return &target{backend: r, daemon: true}, g.sameConfig(s)
@@ -60,8 +72,8 @@ func (g *globals) localTarget(ctx context.Context, cfg *spec.Config, o targetOpt
 	}
 	e.conf = configurationView{Directory: cfg.Dir(), Valid: true}
 	held, err := e.loop.Set(ctx, cfg, reconcile.SetOptions{NoSettle: true, Dry: true})
-	if err == nil && o.resume {
-		err = e.loop.Resume(ctx)
+	if err == nil && o.only != nil {
+		err = e.loop.Resume(ctx, o.only...)
 	}
 	if err != nil {
 		return nil, errors.Join(err, e.Close())

@@ -255,11 +255,11 @@ func hintFor(e *Error) string {
 		return "the provider does not offer this grant: choose another one"
 	case "invalid_grant":
 		if e.Op == OpGrant {
-			return "check the inputs that the provider did not accept, then: tokend retry"
+			return "check the inputs that the provider did not accept"
 		}
 	}
 	if e.Class == ClassPermanent && e.Op == OpGrant {
-		return "mend the inputs, then: tokend retry"
+		return "mend the inputs"
 	}
 	return ""
 }
@@ -338,7 +338,7 @@ func clean(s string, limit int) string {
 func (e *Endpoint) unreadable(f *frame, r *Reply, part string, err error) *Error {
 	out := &Error{Op: f.call.Op, Class: ClassUnreadable, Reached: r != nil,
 		Message: fmt.Sprintf("reading %s: %s", part, clean(secret.Scrub(err.Error(), e.knownSecrets(f.call)...), 300)),
-		Hint:    fmt.Sprintf("compare the reply with the response block of provider type %s; after it is mended: tokend retry", e.typ.Name)}
+		Hint:    fmt.Sprintf("compare the reply with the response block of provider type %s, and mend that", e.typ.Name)}
 	if r != nil {
 		out.Status, out.URL = r.Status, r.URL
 	}
@@ -349,7 +349,7 @@ func (e *Endpoint) unreadable(f *frame, r *Reply, part string, err error) *Error
 func (e *Endpoint) notJSON(f *frame, r *Reply) *Error {
 	out := e.unreadable(f, r, "the reply", textError(describeSuccess(r)))
 	if isHTML(r, strings.TrimSpace(r.Body.Reveal())) || strings.TrimSpace(r.Body.Reveal()) == "" {
-		out.Hint = "check base_url: something else than the API may have answered; then: tokend retry"
+		out.Hint = "check base_url: something else than the API may have answered"
 	}
 	return out
 }

@@ -198,7 +198,7 @@ func (p *performer) head(rec *state.Credential) {
 		return
 	}
 	rec.Head.ExpiresAt = rec.Grant.ExpiresAt
-	if len(rec.Retiring) == 0 && rec.Failure == nil && rec.Raw == nil {
+	if len(rec.Retiring) == 0 && rec.Failure == nil && rec.Raw == nil && f&state.FlagTainted == 0 {
 		in := p.ob.in
 		in.Record = *rec
 		rec.Head.Due = in.due()

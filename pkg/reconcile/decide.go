@@ -112,6 +112,7 @@ func rules() []rule {
 		{"a login was completed", completedLogin},                  // a code lives for seconds
 		{"it is no longer declared", undeclared},                   // nothing below concerns an undeclared one
 		{"a kept reply waits", heldRaw},                            // what it holds may be the only refresh token
+		{"its account was ended", ended},                           // whatever it still has is of no use
 		{"its origin changed", changedOrigin},                      // nothing of the old grant goes to the new origin
 		{"it has no token", obtain},                                //
 		{"its refresh token may be spent", indeterminate},          // before anything may spend it again
@@ -370,6 +371,22 @@ func heldRaw(in *Input) (Step, bool) {
 	return s, true
 }
 
+// ended is a credential whose account was ended by an action: no login will
+// succeed again, unless it is another account's or a person knows better.
+func ended(in *Input) (Step, bool) {
+	f := in.Record.Failure
+	if f == nil || f.Op != opAction || !f.Stopped || in.Fresh || len(in.WantsNew) > 0 {
+		return Step{}, false
+	}
+	if in.Order.Kind == OrderRetry {
+		return Step{Action: ActReplace, Cause: causeExpired, State: Pending, Reason: f.Message + ", and a person says that it may be used again"}, true
+	}
+	if step, ok := retired(in); ok && step.Action != ActWait {
+		return step, true
+	}
+	return Step{Action: ActWait, State: Stopped, Reason: f.Message, Why: f.Message, Mend: f.Hint}, true
+}
+
 func changedOrigin(in *Input) (Step, bool) {
 	if in.Origins == "" || in.Record.Grant == nil {
 		return Step{}, false
@@ -543,7 +560,8 @@ func refresh(in *Input) (Step, bool) {
 		return Step{}, false
 	}
 	at := in.due()
-	ordered := in.Order.Kind == OrderRefresh
+	retry := in.Order.Kind == OrderRetry && in.Record.Failure != nil && in.Record.Failure.Op == opRefresh
+	ordered := in.Order.Kind == OrderRefresh || retry
 	if !ordered && (at.IsZero() || in.Now.Before(at)) {
 		return Step{}, false
 	}

@@ -59,6 +59,7 @@ type item struct {
 type extra struct {
 	standing *Standing // nil: ready
 	orders   []*waiter
+	follow   bool               // what an order began goes on after it, when only some addresses are worked on
 	pending  map[string][]*item // of a hook: the sinks that changed, with the credentials that each named
 	orphans  int                // tokens that may have been issued and were never seen
 	failures int                // of a hook: in a row

@@ -82,6 +82,7 @@ type Loop struct {
 	rejudging bool
 	stopping  bool
 	paused    bool
+	only      []string // the addresses that are worked on; nil: all
 	byPath    map[string]watched
 	hooks     map[string]*item
 	tally     [len(states)]int
@@ -202,8 +203,12 @@ func (l *Loop) Run(ctx context.Context) error {
 	}
 }
 
-// Resume lets a loop that was made paused begin.
-func (l *Loop) Resume(ctx context.Context) error { return l.do(ctx, func() { l.paused = false }) }
+// Resume lets a loop that was made paused begin: with everything, or with what
+// is ordered of the addresses given and with the sinks that name them, and
+// nothing else.
+func (l *Loop) Resume(ctx context.Context, only ...string) error {
+	return l.do(ctx, func() { l.paused, l.only = false, only })
+}
 
 // drain takes the results that are there without waiting for more.
 func (l *Loop) drain() {
@@ -219,7 +224,7 @@ func (l *Loop) drain() {
 
 // dispatch starts workers for what is ready.
 func (l *Loop) dispatch(ctx context.Context) {
-	for it := l.q.next(); it != nil; it = l.q.next() {
+	for it := l.next(); it != nil; it = l.next() {
 		j := l.job(it)
 		l.running++
 		l.wg.Add(1)
@@ -228,6 +233,41 @@ func (l *Loop) dispatch(ctx context.Context) {
 			l.results <- l.guarded(ctx, j)
 		}()
 	}
+}
+
+// next takes what is to be worked on next, or nil.
+func (l *Loop) next() *item {
+	if l.only == nil {
+		return l.q.next()
+	}
+	for _, it := range l.eligible() {
+		if l.q.take(it) {
+			return it
+		}
+	}
+	return nil
+}
+
+// eligible is what may be worked on when only some addresses may: those, while
+// something is ordered of them, and the sinks that name them. So a command about
+// one address carries no change of the configuration out.
+func (l *Loop) eligible() []*item {
+	var out []*item
+	for _, a := range l.only {
+		it, ok := l.items[a]
+		if !ok {
+			continue
+		}
+		if it.x != nil && (len(it.x.orders) > 0 || it.x.follow) {
+			out = append(out, it)
+		}
+		for _, u := range it.users {
+			if u.kind == kindSink && !u.gone {
+				out = append(out, u)
+			}
+		}
+	}
+	return out
 }
 
 // guarded works on one job and turns a panic into a failure of that job alone.

@@ -49,6 +49,7 @@ func (l *Loop) order(ctx context.Context, addr string, w *waiter) error {
 			return
 		}
 		it.ext().orders = append(it.x.orders, w)
+		it.x.follow = w.order.Kind == OrderRevoke // and obtain anew
 		l.wake(it)
 	})
 	if err != nil || missing != nil {

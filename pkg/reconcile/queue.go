@@ -164,6 +164,17 @@ func (q *queue) next() *item {
 	return nil
 }
 
+// take takes one item, if it is ready and its lane has room.
+func (q *queue) take(it *item) bool {
+	if it.phase != ready || it.lane.running >= it.lane.limit {
+		return false
+	}
+	heap.Remove(&it.lane.waiting, int(it.pos))
+	it.phase = running
+	it.lane.running++
+	return true
+}
+
 // finished says that a worker is done with the item, which was taken from l.
 func (q *queue) finished(it *item, l *lane) {
 	l.running--

@@ -257,11 +257,9 @@ func (p *performer) act() {
 // again, so none is tried.
 func (p *performer) end(action string) {
 	rec := &p.ob.in.Record
-	if rec.Grant != nil {
-		rec.Grant.RefreshState = state.RefreshRefused
-	}
+	rec.Grant.RefreshState = state.RefreshRefused
 	now := p.w.now()
-	rec.Failure = &state.Failure{Op: opGrant, Class: string(providers.ClassPermanent), Count: 1, FirstAt: now, LastAt: now, NextAt: now, Stopped: true,
+	rec.Failure = &state.Failure{Op: opAction, InputHash: rec.Grant.InputHashes, Class: string(providers.ClassPermanent), Count: 1, FirstAt: now, LastAt: now, NextAt: now, Stopped: true,
 		Message: fmt.Sprintf("its account was ended by the action %q", action), Hint: "remove its block"}
 }
 

@@ -303,6 +303,19 @@ func (l *Loop) Busy(ctx context.Context, horizon time.Duration) (bool, error) {
 	return busy, err
 }
 
+// Following says whether what an order of some addresses began, or its delivery,
+// is still under way, when only those are worked on.
+func (l *Loop) Following(ctx context.Context) (bool, error) {
+	busy := false
+	err := l.do(ctx, func() {
+		busy = l.running > 0
+		for _, it := range l.eligible() {
+			busy = busy || it.phase == ready
+		}
+	})
+	return busy, err
+}
+
 // Record reads what the state has of an address, for `tokend state show`.
 func (l *Loop) Record(ctx context.Context, addr string) (*state.Credential, *state.Intent, *state.Sink, error) {
 	if spec.Address(addr).Kind() == "sink" {

@@ -17,10 +17,10 @@ import (
 	"tokend/pkg/standin"
 )
 
-// rig is a host of one daemon: its directories, the stand-ins of the APIs, and
+// host is where one daemon runs: its directories, the stand-ins of the APIs, and
 // the binary. The stand-ins live in the test's process, so that they outlive
 // the daemon however it ends.
-type rig struct {
+type host struct {
 	t      *testing.T
 	binary string
 	dir    string // config/, state/, out/
@@ -30,11 +30,11 @@ type rig struct {
 	log    *locked // all that daemons wrote
 }
 
-// newRig makes a host. An empty binary means the one of the test itself, which
+// newHost makes one. An empty binary means the one of the test itself, which
 // testscript puts into the PATH.
-func newRig(t *testing.T, binary string, o standin.Options) *rig {
+func newHost(t *testing.T, binary string, o standin.Options) *host {
 	t.Helper()
-	r := &rig{t: t, binary: binary, dir: t.TempDir(), api: standin.New(o), log: &locked{}}
+	r := &host{t: t, binary: binary, dir: t.TempDir(), api: standin.New(o), log: &locked{}}
 	if binary == "" {
 		r.binary = "tokend"
 	}
@@ -73,13 +73,13 @@ func build(t *testing.T) string {
 	return binary
 }
 
-// path is a path below the rig's directory.
-func (r *rig) path(parts ...string) string {
+// path is a path below the host's directory.
+func (r *host) path(parts ...string) string {
 	return filepath.Join(append([]string{r.dir}, parts...)...)
 }
 
 // write writes a file of the configuration as an editor does: whole.
-func (r *rig) write(name, text string) {
+func (r *host) write(name, text string) {
 	r.t.Helper()
 	p := r.path("config", name)
 	if err := os.WriteFile(p+"~", []byte(text), 0o600); err != nil {
@@ -90,7 +90,7 @@ func (r *rig) write(name, text string) {
 	}
 }
 
-func (r *rig) environ() []string {
+func (r *host) environ() []string {
 	return []string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir, "TMPDIR=" + os.TempDir(),
 		"CONFIGURATION_DIRECTORY=" + r.path("config"), "STATE_DIRECTORY=" + r.path("state"), "RUNTIME_DIRECTORY=" + r.run,
@@ -102,13 +102,13 @@ func (r *rig) environ() []string {
 
 // running is a daemon of the binary.
 type running struct {
-	r    *rig
+	r    *host
 	cmd  *exec.Cmd
 	done chan error
 }
 
 // start runs the daemon.
-func (r *rig) start(args ...string) *running {
+func (r *host) start(args ...string) *running {
 	r.t.Helper()
 	d := &running{r: r, cmd: exec.Command(r.binary, append([]string{"run"}, args...)...), done: make(chan error, 1)}
 	d.cmd.Env, d.cmd.Stdout, d.cmd.Stderr = r.environ(), r.log, r.log
@@ -155,10 +155,10 @@ func (d *running) died() bool {
 }
 
 // ask is the daemon's answers.
-func (r *rig) ask() *remote { return &remote{control.Dial(filepath.Join(r.run, "tokend.sock"))} }
+func (r *host) ask() *remote { return &remote{control.Dial(filepath.Join(r.run, "tokend.sock"))} }
 
 // tokend runs a command and gives what it printed and its status.
-func (r *rig) tokend(stdin string, args ...string) (out string, status int) {
+func (r *host) tokend(stdin string, args ...string) (out string, status int) {
 	r.t.Helper()
 	cmd := exec.CommandContext(r.t.Context(), r.binary, args...)
 	var both bytes.Buffer
@@ -172,7 +172,7 @@ func (r *rig) tokend(stdin string, args ...string) (out string, status int) {
 }
 
 // until waits until check says nothing is wrong any more.
-func (r *rig) until(what string, check func(context.Context) string) {
+func (r *host) until(what string, check func(context.Context) string) {
 	r.t.Helper()
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()

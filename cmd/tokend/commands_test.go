@@ -1,0 +1,84 @@
+package main
+
+import (
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"tokend/pkg/standin"
+)
+
+// scriptPatience is how long a script waits for what has to come true.
+const scriptPatience = 30 * time.Second
+
+// eventually ends a script unless check says nothing is wrong; with wait it
+// looks again until it does.
+func eventually(ts *testscript.TestScript, wait bool, check func() string) {
+	deadline := time.NewTimer(scriptPatience)
+	defer deadline.Stop()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		wrong := check()
+		if wrong == "" {
+			return
+		}
+		if !wait {
+			ts.Fatalf("%s", wrong)
+		}
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			ts.Fatalf("after %s: %s", scriptPatience, wrong)
+		}
+	}
+}
+
+func cmdMended(ts *testscript.TestScript, _ bool, _ []string) { serverOf(ts).ClearFaults() }
+
+func cmdAccount(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: account API LOGIN PASSWORD")
+	}
+	serverOf(ts).Register(standin.Account{API: standin.API(args[0]), Login: args[1], Password: args[2]})
+}
+
+func cmdClient(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 {
+		ts.Fatalf("usage: client API ID SECRET")
+	}
+	serverOf(ts).RegisterClient(standin.Client{API: standin.API(args[0]), ID: args[1], Secret: args[2]})
+}
+
+// cmdStory checks what an API did, in order. It waits until enough was done.
+func cmdStory(ts *testscript.TestScript, _ bool, args []string) {
+	eventually(ts, true, func() string {
+		var did []string
+		for _, r := range serverOf(ts).Ledger(standin.API(args[0])).Requests {
+			if r.Did != "" && r.Did != "fault" {
+				did = append(did, r.Did)
+			}
+		}
+		if slices.Equal(did, args[1:]) {
+			return ""
+		}
+		if len(did) > len(args)-1 {
+			ts.Fatalf("the story of %s is %v, want %v", args[0], did, args[1:])
+		}
+		return args[0] + " has done " + strings.Join(did, ", ") + " so far"
+	})
+}
+
+// cmdAlive checks that the token which a file holds works.
+func cmdAlive(ts *testscript.TestScript, neg bool, args []string) {
+	value := strings.TrimSpace(ts.ReadFile(args[1]))
+	tok, found := serverOf(ts).Lookup(standin.API(args[0]), value)
+	switch {
+	case !found:
+		ts.Fatalf("%s never issued what %s holds", args[0], args[1])
+	case tok.Alive == neg:
+		ts.Fatalf("the token in %s: alive is %v (%s)", args[1], tok.Alive, tok.Why)
+	}
+}
