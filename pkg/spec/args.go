@@ -112,7 +112,7 @@ func (ev *evaluator) missing(f *form, sc *Schema, out map[string]cty.Value) Diag
 		at := &sc.Attrs[i]
 		a := f.arg(at.Name)
 		if a == nil && at.Ref == kindVault {
-			v, d := ev.c.defaultVault(f, at.Required)
+			v, d := ev.c.defaultVault(f, true)
 			if d != nil {
 				diags = append(diags, d)
 			} else if v != "" {

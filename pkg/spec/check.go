@@ -188,14 +188,29 @@ func (g *GrantType) input(n string) *Field {
 	return nil
 }
 
+// unique lists the arguments that say where a sink is: those that the schema
+// names, else a path, and with it the server that it is on.
+func (s *Schema) unique() []string {
+	if len(s.Unique) > 0 || s.attr("path") == nil {
+		return s.Unique
+	}
+	var out []string
+	for _, n := range []string{"vault", "mount", "path"} {
+		if s.attr(n) != nil {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
 // claim notes where a sink instance writes.
 func (k *checker) claim(p *blockPlan, res *resource, in *instance, m map[string]cty.Value) {
-	unique := p.schema.Unique
+	unique := p.schema.unique()
 	if len(unique) == 0 {
 		return
 	}
 	what := ""
-	path := false
+	path := len(unique) == 1 && unique[0] == "path"
 	for _, n := range unique {
 		v, ok := m[n]
 		if !ok {
@@ -218,8 +233,11 @@ func (k *checker) claim(p *blockPlan, res *resource, in *instance, m map[string]
 		if !u.IsKnown() || u.IsNull() || u.Type() != cty.String {
 			return
 		}
-		what += u.AsString() + "\x00"
-		path = path || p.schema.attr(n) != nil && p.schema.attr(n).Path
+		if path {
+			what = k.l.c.abs(u.AsString())
+		} else {
+			what += u.AsString() + "\x00"
+		}
 	}
 	kind := in.typ
 	if path {

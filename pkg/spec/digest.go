@@ -1,10 +1,12 @@
 package spec
 
 import (
+	"crypto/pbkdf2"
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
 	"strconv"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -15,29 +17,161 @@ import (
 // Digest returns a hash of all that the configuration says of an address: its
 // block, the instance's key and value, and what it names (variables, locals,
 // secrets, hooks, its provider and provider type, files read by functions),
-// but not the values of secrets, nor other credentials beyond their address.
-// It changes when any of this does. A sensitive variable is among what is
-// hashed, so that a digest is to be kept where secrets may be. The second
-// result is false where the address is not declared.
+// but not the values of secrets, nor of another credential more than its
+// address. It changes when any of this does, and is the same in every process.
+// A sensitive variable goes into it by a slow hash. The second result is false
+// where the address is not declared.
 func (c *Config) Digest(a Address) ([16]byte, bool) {
 	p, err := parseAddress(string(a))
 	if err != nil {
 		return [16]byte{}, false
 	}
-	d := &digester{c: c, ev: c.evaluator(Scope{}), h: sha256.New(), seen: map[string]bool{}}
-	if !d.address(p) {
-		return [16]byte{}, false
-	}
-	var out [16]byte
-	copy(out[:], d.h.Sum(nil))
-	return out, true
+	return c.digest(p)
 }
 
+// sum is a full hash; digests that are given out are its first half.
+type sum [sha256.Size]byte
+
+func (c *Config) digest(p parsed) ([16]byte, bool) {
+	var out [16]byte
+	s, ok := c.sumOf(p)
+	copy(out[:], s[:])
+	return out, ok
+}
+
+// sumOf is the hash of one address: that of its block, which all instances have
+// in common, and what is the instance's own.
+func (c *Config) sumOf(p parsed) (sum, bool) {
+	if p.kind == kindProvider {
+		return c.providerSum(p)
+	}
+	res := c.find(p.kind, p.typ, p.label)
+	if res == nil {
+		return sum{}, false
+	}
+	if res.insts == nil {
+		if p.key.kind != noKey {
+			return sum{}, false
+		}
+		return c.blockSum(p.kind, res).sum, true
+	}
+	in, err := c.instanceOf(p, res)
+	if err != nil {
+		return sum{}, false
+	}
+	return c.instanceSum(in, c.blockSum(p.kind, res)), true
+}
+
+// blockSum is the part of a digest that all instances of a block have in
+// common, and what has to be resolved for each.
+type blockSum struct {
+	sum     sum
+	form    *form
+	varying []ref       // references that can mean something else in each instance
+	files   []*argument // arguments that read files, by names that can differ
+}
+
+func (c *Config) blockSum(kind string, res *resource) *blockSum {
+	if res.insts != nil {
+		if b, ok := c.sums.get(res).(*blockSum); ok {
+			return b
+		}
+	}
+	f, _ := newForm(res.src, int(res.row))
+	d := &digester{c: c, ev: c.evaluator(Scope{}), h: sha256.New(), out: &blockSum{form: f}}
+	d.block(f, expands(kind))
+	switch kind {
+	case kindCredential:
+		d.credential(f)
+	case kindSecret:
+		d.defaultVault(f)
+	}
+	d.h.Sum(d.out.sum[:0])
+	if res.insts != nil {
+		c.sums.put(res, d.out)
+	}
+	return d.out
+}
+
+// instanceSum adds what is an instance's own: its key and value, and what its
+// references mean.
+func (c *Config) instanceSum(in *instance, b *blockSum) sum {
+	key := in.key.suffix()
+	if len(b.varying) == 0 && len(b.files) == 0 && in.set.vals == nil {
+		buf := make([]byte, 0, 96)
+		return sha256.Sum256(append(append(buf, b.sum[:]...), key...))
+	}
+	d := &digester{c: c, ev: c.evaluator(Scope{}), h: sha256.New(), in: in}
+	d.text(string(b.sum[:]))
+	d.text(key)
+	if in.set.vals != nil {
+		d.value(in.set.vals[in.index])
+	}
+	for i := range b.varying {
+		d.varying(&b.varying[i])
+	}
+	for _, a := range b.files {
+		d.files(a.expr)
+	}
+	var s sum
+	d.h.Sum(s[:0])
+	return s
+}
+
+// providerSum covers a provider block, or its absence, and its type.
+func (c *Config) providerSum(p parsed) (sum, bool) {
+	t := c.types[p.typ]
+	decl := c.providers[p.address()]
+	if t == nil || decl == nil && p.label != defaultAlias {
+		return sum{}, false
+	}
+	return c.memo.get("provider "+p.typ+"."+p.label, func() sum {
+		d := &digester{c: c, ev: c.evaluator(Scope{}), h: sha256.New(), out: &blockSum{}}
+		d.text(t.Name)
+		d.text(string(t.Source))
+		if decl != nil {
+			f, _ := newForm(decl.at.src, decl.at.row)
+			d.block(f, false)
+		}
+		var s sum
+		d.h.Sum(s[:0])
+		return s
+	}), true
+}
+
+// sumMemo keeps hashes of what many blocks name. It is bounded: one that is not
+// kept is computed again.
+type sumMemo struct {
+	mu sync.Mutex
+	m  map[string]sum
+}
+
+const sumsKept = 4096
+
+func (s *sumMemo) get(key string, compute func() sum) sum {
+	s.mu.Lock()
+	v, ok := s.m[key]
+	s.mu.Unlock()
+	if ok {
+		return v
+	}
+	v = compute()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m == nil || len(s.m) >= sumsKept {
+		s.m = map[string]sum{}
+	}
+	s.m[key] = v
+	return v
+}
+
+// digester feeds one hash.
 type digester struct {
-	c    *Config
-	ev   *evaluator
-	h    hash.Hash
-	seen map[string]bool
+	c   *Config
+	ev  *evaluator
+	h   hash.Hash
+	in  *instance // nil: of a block, for all its instances
+	out *blockSum // of a block: where what varies is put aside
 }
 
 // text adds a string, delimited by its length.
@@ -48,155 +182,114 @@ func (d *digester) text(s string) {
 	_, _ = d.h.Write([]byte(s))
 }
 
-// once reports whether a name is added for the first time, and adds it.
-func (d *digester) once(name string) bool {
-	d.text(name)
-	if d.seen[name] {
-		return false
-	}
-	d.seen[name] = true
-	return true
-}
+func (d *digester) value(v cty.Value) { d.text(string(canonicalValue(v))) }
 
-func (d *digester) value(v cty.Value) {
+func canonicalValue(v cty.Value) []byte {
 	u, _ := v.UnmarkDeep()
 	if !u.IsWhollyKnown() {
-		d.text("unknown")
-		return
+		return []byte("unknown")
 	}
 	b, err := ctyjson.Marshal(u, cty.DynamicPseudoType)
 	if err != nil { // a reference, which has no JSON
-		d.text(u.GoString())
-		return
+		return []byte(u.GoString())
 	}
-	d.text(string(b))
-}
-
-// address adds everything of one address.
-func (d *digester) address(p parsed) bool {
-	if !d.once(string(p.address())) {
-		return true
-	}
-	if p.kind == kindProvider {
-		return d.provider(p)
-	}
-	res := d.c.find(p.kind, p.typ, p.label)
-	if res == nil {
-		return false
-	}
-	in, err := d.c.instanceOf(p, res)
-	if err != nil {
-		return false
-	}
-	if in.set != nil && in.set.vals != nil {
-		d.value(in.set.vals[in.index])
-	}
-	f := d.form(p.kind, res)
-	d.block(f, in)
-	if p.kind == kindCredential {
-		if cr, err := d.c.Credential(p.address()); err == nil {
-			if pp, err := parseAddress(string(cr.Provider)); err == nil {
-				d.address(pp)
-			}
-			d.policies(cr)
-		}
-	}
-	if sc := d.c.kinds[p.kind][p.typ]; sc != nil && p.kind == kindSecret && f.arg(kindVault) == nil {
-		if at := sc.attr(kindVault); at != nil && at.Ref == kindVault {
-			if v, diag := d.c.defaultVault(f, false); diag == nil && v != "" {
-				if vp, err := parseAddress(string(v)); err == nil {
-					d.address(vp)
-				}
-			}
-		}
-	}
-	return true
-}
-
-// policies adds the settings that a credential takes over from `tokend`.
-func (d *digester) policies(cr *Credential) {
-	f := strconv.FormatFloat
-	d.text(f(cr.Refresh.At, 'g', -1, 64) + f(cr.Refresh.Jitter, 'g', -1, 64) + cr.Refresh.MinRemaining.String() +
-		cr.Retry.Initial.String() + cr.Retry.Max.String() + cr.RedirectURI)
-}
-
-// form is a parsed block, of the cache where it is there.
-func (d *digester) form(kind string, res *resource) *form {
-	if kind == kindCredential {
-		return d.c.credentialPlan(res).form
-	}
-	return d.c.blockPlan(kind, res).form
-}
-
-func (d *digester) provider(p parsed) bool {
-	t := d.c.types[p.typ]
-	if t == nil {
-		return false
-	}
-	if d.once("provider_type." + p.typ) {
-		d.text(string(t.Source))
-	}
-	if decl, ok := d.c.providers[p.address()]; ok {
-		f, _ := newForm(decl.at.src, decl.at.row)
-		d.block(f, nil)
-	}
-	return true
+	return b
 }
 
 // block adds the text of a block's arguments, without blanks and comments
 // between them, and what they name. What says which instances there are is not
 // what the configuration says of one.
-func (d *digester) block(f *form, in *instance) {
+func (d *digester) block(f *form, instances bool) {
 	d.text(f.title())
 	rows := f.src.attrs[f.row.attrs:f.row.attrsEnd]
 	for i := range f.args {
 		a := &f.args[i]
-		if isMeta(a.name) && in != nil && expands(in.kind) {
+		if isMeta(a.name) && instances {
 			continue
 		}
 		d.text(a.name)
 		d.text(f.src.cut(rows[i].expr))
-		if a.expr != nil {
-			d.refs(a.refs, in)
-			d.files(a.expr, in)
+		if a.expr == nil {
+			continue
+		}
+		d.refs(a.refs)
+		if !callsFile(a.expr) {
+			continue
+		}
+		if a.varies() {
+			d.out.files = append(d.out.files, a)
+		} else {
+			d.files(a.expr)
 		}
 	}
 	for _, b := range f.blocks {
-		d.block(b, in)
+		d.block(b, false)
 	}
 	d.text("end")
 }
 
-func (d *digester) refs(refs []ref, in *instance) {
+// credential adds the provider of a credential and the settings that it takes
+// over from `tokend`.
+func (d *digester) credential(f *form) {
+	s := &d.c.settings
+	number := func(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
+	d.text(number(s.Refresh.At) + " " + number(s.Refresh.Jitter) + " " + s.Refresh.MinRemaining.String() + " " +
+		s.Retry.Initial.String() + " " + s.Retry.Max.String() + " " + s.PublicURL)
+	if a := f.arg(kindProvider); a == nil || a.expr == nil || isLiteralNull(a.expr) {
+		d.address(parsed{kind: kindProvider, typ: f.labels[0], label: defaultAlias})
+	}
+}
+
+// defaultVault adds the vault of a secret that names none.
+func (d *digester) defaultVault(f *form) {
+	sc := d.c.kinds[kindSecret][f.labels[0]]
+	if sc == nil || f.arg(kindVault) != nil || sc.attr(kindVault) == nil || sc.attr(kindVault).Ref != kindVault {
+		return
+	}
+	if v, diag := d.c.defaultVault(f, false); diag == nil && v != "" {
+		if p, err := parseAddress(string(v)); err == nil {
+			d.address(p)
+		}
+	}
+}
+
+// address adds the hash of something that a block names.
+func (d *digester) address(p parsed) {
+	d.text(string(p.address()))
+	if p.kind == kindCredential {
+		return // its tokens are followed by their generation
+	}
+	if s, ok := d.c.sumOf(p); ok {
+		d.text(string(s[:]))
+	}
+}
+
+// refs adds what references name; what can differ between instances is put
+// aside.
+func (d *digester) refs(refs []ref) {
 	for i := range refs {
 		r := &refs[i]
-		d.refs(r.indexRefs, in)
 		switch root := r.root(); root {
 		case "var":
-			if v := d.c.vars[r.attr(1)]; v != nil && d.once("var."+v.name) {
-				d.value(v.value)
+			if v := d.c.vars[r.attr(1)]; v != nil {
+				s := d.c.variableSum(v)
+				d.text(string(s[:]))
 			}
 		case "path", "host":
-			if d.once(root) {
-				d.value(d.c.roots[root])
-			}
+			d.value(d.c.roots[root])
 		case "local":
 			d.local(r.attr(1))
 		case "each":
-			if in != nil && in.set != nil && r.attr(1) == "value" {
-				d.each(in)
+			if r.attr(1) == "value" {
+				d.aside(r)
 			}
-		case kindCredential:
-			for _, a := range d.ev.addresses(r, in) {
-				d.text(string(a))
+		case kindCredential, kindSecret:
+			if varying(r.indexRefs) {
+				d.aside(r)
+			} else {
+				d.varying(r)
 			}
-		case kindSecret:
-			for _, a := range d.ev.addresses(r, in) {
-				if p, err := parseAddress(string(a)); err == nil {
-					d.address(p)
-				}
-			}
-		case kindHook, kindVault:
+		case kindHook, kindVault, kindProvider:
 			if p, _, err := parseTraversal(r.trav); err == nil {
 				d.address(p)
 			}
@@ -204,66 +297,95 @@ func (d *digester) refs(refs []ref, in *instance) {
 	}
 }
 
-// each adds what each.value stands for.
-func (d *digester) each(in *instance) {
-	if of := in.set.of; of != nil {
-		a := of.address(in.index)
-		if p, err := parseAddress(string(a)); err == nil && of.kind == kindSecret {
-			d.address(p)
-			return
-		}
-		d.text(string(a))
+func (d *digester) aside(r *ref) {
+	if d.out != nil {
+		d.out.varying = append(d.out.varying, *r)
+	} else {
+		d.varying(r)
+	}
+}
+
+// varying adds what one reference means to the instance.
+func (d *digester) varying(r *ref) {
+	if r.root() == "each" && d.in != nil && d.in.set.of == nil {
+		d.item(d.in)
 		return
 	}
+	for _, a := range d.ev.addresses(r, d.in) {
+		if p, err := parseAddress(string(a)); err == nil {
+			d.address(p)
+		}
+	}
+}
+
+// item adds an element of a for_each whose values name secrets or tokens.
+func (d *digester) item(in *instance) {
 	if in.set.expr == nil {
 		return
 	}
-	d.refs(in.set.itemRefs(in.key.str), nil)
-	if obj, ok := unwrap(in.set.expr).(*hclsyntax.ObjectConsExpr); ok {
+	e, refs := in.set.expr, in.set.refs
+	if obj, ok := unwrap(e).(*hclsyntax.ObjectConsExpr); ok {
 		for _, item := range obj.Items {
 			if k, ok := objectKey(item.KeyExpr); ok && k == in.key.str {
-				d.expr(item.ValueExpr)
-				return
+				e, refs = item.ValueExpr, collectRefs(item.ValueExpr, nil)
+				break
 			}
 		}
 	}
-	d.expr(in.set.expr)
+	r := e.Range()
+	if s := d.c.source(r.Filename, false); s != nil && s.holds(spanOf(r)) {
+		d.text(s.cut(spanOf(r)))
+	}
+	d.refs(refs)
 }
 
-// expr adds an expression's text, from its file.
-func (d *digester) expr(e hclsyntax.Expression) {
-	r := e.Range()
-	if s := d.c.source(r.Filename, false); s != nil && r.End.Byte <= len(s.text) && r.Start.Byte <= r.End.Byte {
-		d.text(s.text[r.Start.Byte:r.End.Byte])
-	}
+// variableSum is the hash of a variable's value. That of a sensitive one is
+// slow to compute, so that a digest is no help in guessing it.
+func (c *Config) variableSum(v *variable) sum {
+	return c.memo.get("var "+v.name, func() sum {
+		b := canonicalValue(v.value)
+		if !v.sensitive {
+			return sha256.Sum256(b)
+		}
+		var s sum
+		key, err := pbkdf2.Key(sha256.New, string(b), []byte("tokend variable "+v.name), slowRounds, len(s))
+		if err != nil { // refused by a policy on key lengths: then only that it is there counts
+			return sha256.Sum256([]byte(v.name))
+		}
+		copy(s[:], key)
+		return s
+	})
 }
+
+// slowRounds of the hash of a sensitive variable cost some hundredths of a
+// second, once for a configuration.
+const slowRounds = 100_000
 
 func (d *digester) local(n string) {
 	lo := d.c.locals[n]
-	if lo == nil || !d.once("local."+n) {
+	if lo == nil {
 		return
 	}
-	if lo.static {
-		sum := lo.digest.get(func() [16]byte {
-			inner := &digester{h: sha256.New()}
-			inner.value(lo.value)
-			var out [16]byte
-			copy(out[:], inner.h.Sum(nil))
-			return out
-		})
-		d.text(string(sum[:]))
-		return
-	}
-	d.text(lo.text)
-	d.refs(lo.arg.refs, nil)
-	if lo.arg.expr != nil {
-		d.files(lo.arg.expr, nil)
-	}
+	s := lo.digest.get(func() sum {
+		if lo.static && !lo.value.ContainsMarked() {
+			return sha256.Sum256(canonicalValue(lo.value))
+		}
+		inner := &digester{c: d.c, ev: d.ev, h: sha256.New()}
+		inner.text(lo.text)
+		inner.refs(lo.arg.refs)
+		if lo.arg.expr != nil {
+			inner.files(lo.arg.expr)
+		}
+		var s sum
+		inner.h.Sum(s[:0])
+		return s
+	})
+	d.text(string(s[:]))
 }
 
 // files adds the content of the files that functions in an expression read; of
 // those whose names cannot be told, of all that this configuration read.
-func (d *digester) files(e hclsyntax.Expression, in *instance) {
+func (d *digester) files(e hclsyntax.Expression) {
 	if !callsFile(e) {
 		return
 	}
@@ -273,7 +395,7 @@ func (d *digester) files(e hclsyntax.Expression, in *instance) {
 		if !ok || !readsFiles(call.Name) || len(call.Args) == 0 {
 			return nil
 		}
-		v, diags := d.ev.eval(call.Args[0], collectRefs(call.Args[0], nil), in)
+		v, diags := d.ev.eval(call.Args[0], collectRefs(call.Args[0], nil), d.in)
 		u, _ := v.Unmark()
 		if diags.HasErrors() || !u.IsKnown() || u.IsNull() || u.Type() != cty.String || call.Name == "fileset" {
 			all = true

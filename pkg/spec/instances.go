@@ -17,8 +17,8 @@ type instances struct {
 	n    int      // of count
 	vals []cty.Value
 	of   *instancesOf
-	// expr is for_each itself where its values name secrets or tokens and must
-	// be evaluated again each time.
+	// expr is for_each itself where its values are sensitive, or name secrets or
+	// tokens: they are evaluated again each time, and not kept.
 	expr hclsyntax.Expression
 	refs []ref
 }
@@ -296,7 +296,7 @@ func mapInstances(u cty.Value, a *argument) *instances {
 		k, v := it.Element()
 		set.keys = append(set.keys, k.AsString())
 		set.vals = append(set.vals, v)
-		known = known && v.IsWhollyKnown()
+		known = known && v.IsWhollyKnown() && !v.ContainsMarked()
 	}
 	if !known {
 		set.vals = nil

@@ -42,6 +42,8 @@ type Config struct {
 
 	plans     *planCache
 	attrPlans *planCache
+	sums      *planCache
+	memo      *sumMemo
 }
 
 // plansKept is how many blocks are kept parsed.
@@ -216,7 +218,7 @@ func newLoader(dir string, given map[string][]byte, o Options) *loader {
 		kinds:       map[string]map[string]*Schema{},
 		auths:       map[string]*Schema{},
 		typeSchemas: map[string]*Schema{}, grantSchemas: map[*GrantType]*Schema{}, grantOutputs: map[*GrantType]outputNames{},
-		plans: newPlanCache(plansKept), attrPlans: newPlanCache(plansKept),
+		plans: newPlanCache(plansKept), attrPlans: newPlanCache(plansKept), sums: newPlanCache(plansKept), memo: &sumMemo{},
 		roots: map[string]cty.Value{
 			"path": cty.ObjectVal(map[string]cty.Value{"config": cty.StringVal(dir)}),
 			"host": cty.ObjectVal(map[string]cty.Value{"name": cty.StringVal(o.HostName)}),

@@ -81,7 +81,7 @@ func testOptions() Options {
 			"vault_kv": {Attrs: []Attr{vault, deferred(str("mount", true)), deferred(str("path", true))}},
 		},
 		Sinks: map[string]Schema{
-			"file":     {Attrs: []Attr{path, deferred(str("content", true)), str("mode", false), str("owner", false)}, Unique: []string{"path"}},
+			"file":     {Attrs: []Attr{path, deferred(str("content", true)), str("mode", false), str("owner", false)}},
 			"env":      {Attrs: []Attr{path, {Name: "vars", Type: cty.Map(cty.String), Deferred: true}, {Name: "format", Type: cty.String, Oneof: []string{"systemd", "dotenv", "docker", "shell"}}}, Unique: []string{"path"}},
 			"vault_kv": {Attrs: []Attr{vault, str("mount", true), str("path", true), {Name: "data", Type: cty.Map(cty.String), Deferred: true}}, Unique: []string{"vault", "mount", "path"}},
 		},

@@ -23,10 +23,10 @@ type local struct {
 // lazySum is a hash that is computed when it is first asked for.
 type lazySum struct {
 	once sync.Once
-	sum  [16]byte
+	sum  sum
 }
 
-func (l *lazySum) get(compute func() [16]byte) [16]byte {
+func (l *lazySum) get(compute func() sum) sum {
 	l.once.Do(func() { l.sum = compute() })
 	return l.sum
 }

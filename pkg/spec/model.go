@@ -183,7 +183,8 @@ type Schema struct {
 	Attrs  []Attr
 	Blocks []NestedBlock
 	// Unique names the arguments of a sink that say where it is; two sinks with
-	// the same values there are an error. A path of one kind also collides with
+	// the same values there are an error. Empty: a path, and with it the vault
+	// and the mount where there are such. A file's path of one kind collides with
 	// the same path of another.
 	Unique []string
 }

@@ -195,7 +195,9 @@ func quoteJSON(s string) string {
 	return string(b)
 }
 
-func itoa(i int) string { return instKey{kind: numKey, num: i}.suffix()[1 : len(instKey{kind: numKey, num: i}.suffix())-1] }
+func itoa(i int) string {
+	return instKey{kind: numKey, num: i}.suffix()[1 : len(instKey{kind: numKey, num: i}.suffix())-1]
+}
 
 func TestDigest(t *testing.T) {
 	base := map[string]string{
