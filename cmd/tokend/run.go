@@ -54,6 +54,7 @@ type daemonOptions struct {
 
 // daemon runs until ctx ends.
 func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions) error {
+	collector := newMemory(g.process)
 	metrics := web.NewRecorder(time.Now)
 	e, cfg, err := g.start(ctx, log, metrics)
 	if errors.Is(err, state.ErrLocked) && ctx.Err() != nil {
@@ -63,7 +64,7 @@ func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions)
 		return err
 	}
 	e.daemon = true
-	d := &service{engine: e, metrics: metrics, notify: newNotifier(log), options: o}
+	d := &service{engine: e, metrics: metrics, notify: newNotifier(log), memory: collector, options: o}
 	err = d.run(ctx, cfg)
 	return errors.Join(err, e.Close())
 }
@@ -110,6 +111,7 @@ type service struct {
 	*engine
 	metrics   *web.Recorder
 	notify    *notifier
+	memory    *memory
 	watcher   *watch.Watcher
 	options   daemonOptions
 	swept     bool
@@ -255,6 +257,7 @@ func (d *service) tryReload(ctx context.Context, changed time.Time) {
 
 // look tells systemd how it does and keeps the watch on what sinks wrote.
 func (d *service) look(ctx context.Context) {
+	d.memory.look(time.Now())
 	d.notify.progress(d.loop.Progress())
 	v, err := d.loop.Status(ctx, noAddress)
 	if err == nil {
