@@ -1,0 +1,193 @@
+package reconcile
+
+import (
+	"strings"
+	"time"
+	"tokend/pkg/state"
+)
+
+func heldRaw(in *Input) (Step, bool) {
+	if in.Record.Raw == nil {
+		return Step{}, false
+	}
+	s := Step{Action: ActWait, State: Unread, Mend: in.mend("retry"),
+		Reason: "a reply that spent something could not be read and is kept",
+		Why:    "the provider's reply could not be read: " + in.Record.Raw.Message}
+	// The access token held stays in force; retired ones are still given up.
+	if step, ok := retired(in); ok && step.Action != ActWait {
+		return step, true
+	}
+	return s, true
+}
+
+// ended is a credential whose account was ended by an action: no login will
+// succeed again, unless it is another account's or a person knows better.
+func ended(in *Input) (Step, bool) {
+	f := in.Record.Failure
+	if f == nil || f.Op != opAction || !f.Stopped || in.Fresh || len(in.WantsNew) > 0 {
+		return Step{}, false
+	}
+	if in.Order.Kind == OrderRetry {
+		return Step{Action: ActReplace, Cause: causeExpired, State: Pending, Reason: f.Message + ", and a person says that it may be used again"}, true
+	}
+	if step, ok := retired(in); ok && step.Action != ActWait {
+		return step, true
+	}
+	return Step{Action: ActWait, State: Stopped, Reason: f.Message, Why: f.Message, Mend: f.Hint}, true
+}
+
+func changedOrigin(in *Input) (Step, bool) {
+	if in.Origins == "" || in.Record.Grant == nil {
+		return Step{}, false
+	}
+	if in.Guarded == "" && in.Traits.Interactive && in.Order.Kind != OrderLogin {
+		return needsLogin(in, in.Origins+": the new address needs a login of its own"), true
+	}
+	if in.Guarded == "" {
+		if wait, blocked := backedOff(in); blocked {
+			return wait, true
+		}
+		return Step{Action: ActReplace, Cause: causeReplace, State: Pending, Reason: in.Origins + ": a new grant begins there", Origin: in.Origins}, true
+	}
+	return Step{Action: ActWait, State: Held, Mend: "tokend approve", Reason: in.Origins + "; nothing is sent there before a person approves", Why: in.Guarded}, true
+}
+
+func obtain(in *Input) (Step, bool) {
+	if in.Record.Grant != nil {
+		return Step{}, false
+	}
+	if in.Traits.Static {
+		if wait, blocked := backedOff(in); blocked {
+			return wait, true
+		}
+		return Step{Action: ActStatic, State: Pending, Reason: "its key is taken over: there is nothing to obtain"}, true
+	}
+	if in.Traits.Interactive {
+		if step, ok := retired(in); ok && step.Action != ActWait {
+			return step, true
+		}
+		return needsLogin(in, "nobody has logged in yet"), true
+	}
+	if wait, blocked := backedOff(in); blocked {
+		if step, ok := retired(in); ok && step.Action != ActWait {
+			return step, true
+		}
+		return wait, true
+	}
+	reason := "it has no token yet"
+	if in.Record.Head.Generation > 0 {
+		reason = "its token was given up"
+	}
+	return Step{Action: ActObtain, State: Pending, Reason: reason}, true
+}
+
+func needsLogin(in *Input, why string) Step {
+	s := Step{Action: ActWait, State: NeedsLogin, Reason: "a person has to log in: " + why, Why: why, Mend: in.mend("login")}
+	if f := in.Record.Failure; f != nil && f.Class == classLogin {
+		s.Why = f.Message
+	}
+	if g := in.Record.Grant; g != nil {
+		s.Next = g.ExpiresAt
+	}
+	return s
+}
+
+// backedOff says whether a failure keeps the grant from being tried now, and
+// until when.
+func backedOff(in *Input) (Step, bool) {
+	f := in.Record.Failure
+	if f == nil || f.Once || in.Fresh || in.Order.Kind == OrderRetry {
+		return Step{}, false
+	}
+	if f.Stopped {
+		return Step{Action: ActWait, State: Stopped, Reason: "the provider refused it for good", Why: f.Message, Mend: mendFailure(in, f)}, true
+	}
+	if at := in.nextTry(f); in.Now.Before(at) {
+		return Step{Action: ActWait, State: Failing, Next: at, Reason: "its last try failed", Why: f.Message, Mend: mendFailure(in, f)}, true
+	}
+	return Step{}, false
+}
+
+// nextTry is when a failed call is tried again: as the failure says, but soon
+// once the token held has expired, since a sink then holds one that no longer
+// works. What the provider asked for, and an account that more tries would
+// lock, go before haste.
+func (in *Input) nextTry(f *state.Failure) time.Time {
+	g := in.Record.Grant
+	patient := f.Class == classThrottled || f.Op == opGrant && in.Traits.Lockout && f.Reached >= lockoutCount
+	if patient || g == nil || g.ExpiresAt.IsZero() {
+		return f.NextAt
+	}
+	soon := g.ExpiresAt
+	if f.LastAt.After(soon) {
+		soon = f.LastAt
+	}
+	if soon = soon.Add(expiredBackoff); soon.Before(f.NextAt) {
+		return soon
+	}
+	return f.NextAt
+}
+
+func mendFailure(in *Input, f *state.Failure) string {
+	if f.Hint != "" {
+		return f.Hint + ", then: " + in.mend("retry")
+	}
+	return in.mend("retry")
+}
+
+func replace(in *Input) (Step, bool) {
+	tainted := in.Record.Head.Flags&state.FlagTainted != 0
+	if !tainted && len(in.WantsNew) == 0 {
+		return Step{}, false
+	}
+	s := Step{Action: ActReplace, State: Pending, Cause: causeTaint, Reason: "a person tainted it"}
+	if !tainted {
+		s.Cause, s.Inputs = causeReplace, in.WantsNew
+		s.Reason = strings.Join(in.WantsNew, ", ") + " changed"
+		if in.Guarded != "" {
+			return heldReplace(in, s), true
+		}
+	}
+	if in.Traits.Static {
+		s.Action, s.Reason = ActStatic, s.Reason+": its key is taken over anew"
+		return s, true
+	}
+	if in.Traits.Interactive {
+		if step, ok := upkeep(in); ok {
+			return step, true
+		}
+		return needsLogin(in, s.Reason+"; the old token stays in force until then"), true
+	}
+	if wait, blocked := backedOff(in); blocked {
+		// What is held is kept alive while its replacement fails.
+		if step, ok := upkeep(in); ok {
+			return step, true
+		}
+		return wait, true
+	}
+	return s, true
+}
+
+// heldReplace keeps the old grant going while the guard holds its replacement.
+func heldReplace(in *Input, s Step) Step {
+	if step, ok := upkeep(in); ok {
+		return step
+	}
+	next := time.Time{}
+	if g := in.Record.Grant; g != nil && in.Held.HasRefresh {
+		next = in.due()
+	}
+	return Step{Action: ActWait, State: Held, Next: next, Reason: s.Reason + ", but " + in.Guarded, Why: in.Guarded, Mend: "tokend approve"}
+}
+
+// upkeep is what keeps the grant in force alive and the retired ones going
+// away while something else is waited for.
+func upkeep(in *Input) (Step, bool) {
+	if step, ok := refresh(in); ok && step.Calls() && step.Action == ActRefresh {
+		return step, true
+	}
+	if step, ok := retired(in); ok && step.Action != ActWait {
+		return step, true
+	}
+	return Step{}, false
+}

@@ -1,0 +1,105 @@
+package reconcile
+
+import (
+	"fmt"
+	"time"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+func openAction(in *Input) (Step, bool) {
+	if in.Intent == nil || in.Intent.Op != opAction {
+		return Step{}, false
+	}
+	return Step{Action: ActSettle, State: Failing,
+		Reason: fmt.Sprintf("whether the action %q reached the provider is unknown; it is not repeated", in.Intent.Action)}, true
+}
+
+func openExchange(in *Input) (Step, bool) {
+	if in.Intent == nil || in.Intent.Op != opExchange {
+		return Step{}, false
+	}
+	return Step{Action: ActSettle, State: NeedsLogin, Mend: in.mend("login"),
+		Reason: "the reply to a login's code exchange was lost; a code works once, so a person has to log in again"}, true
+}
+
+// openRevive: the refresh token of a grant that is given up may be spent.
+func openRevive(in *Input) (Step, bool) {
+	if in.Intent == nil || in.Intent.Op != opRevive {
+		return Step{}, false
+	}
+	return Step{Action: ActSettle, State: Pending,
+		Reason: "the reply to the refresh of an old token, which its revocation needed, was lost"}, true
+}
+
+func openGrant(in *Input) (Step, bool) {
+	if in.Intent == nil || in.Intent.Op != opGrant {
+		return Step{}, false
+	}
+	return Step{Action: ActSettle, State: Pending,
+		Reason: "the reply to a grant was lost; a token that nobody saw may exist (counted as an orphan)"}, true
+}
+
+// openRefresh is what an open refresh intent means: a replay inside the type's
+// window; nothing special for a refresh token that does not rotate; else the
+// token's state is unknown from now on, which the rules below know.
+func openRefresh(in *Input) (Step, bool) {
+	if in.Intent == nil || in.Intent.Op != opRefresh {
+		return Step{}, false
+	}
+	if in.Record.Grant == nil {
+		return Step{Action: ActSettle, State: Pending, Reason: "the grant that was being refreshed is gone"}, true
+	}
+	if !singleUse(in.Held, in.Record.Grant) {
+		return Step{Action: ActSettle, State: Failing,
+			Reason: "the reply to a refresh was lost; this API's refresh tokens do not change, so it is tried again"}, true
+	}
+	if w := in.Held.ReplayWindow; w > 0 && !in.Intent.Replay && !in.Intent.LastTry && in.SinceIntentOK && in.SinceIntent < w {
+		return Step{Action: ActReplay, State: Pending,
+			Reason: fmt.Sprintf("the reply to a refresh was lost; the API answers a repeated one alike for %s", w)}, true
+	}
+	return Step{Action: ActSettle, State: Indeterminate,
+		Reason: "the reply to a refresh was lost; its refresh token works once, so its state is unknown from now on"}, true
+}
+
+// lastTryMargin is how long before the end of the access token the last try of
+// an indeterminate grant is made.
+const lastTryMargin = 30 * time.Second
+
+// indeterminate is what is done with a grant whose refresh token may be spent:
+// a new grant at once where no person is needed; else the access token is kept
+// while it lives, and the refresh token is tried once more at its end.
+func indeterminate(in *Input) (Step, bool) {
+	g := in.Record.Grant
+	if g == nil || g.RefreshState != state.RefreshIndeterminate || in.Order.Kind == OrderRetry && canRefresh(in, g) {
+		return Step{}, false
+	}
+	const lost = "the reply to a refresh was lost and its refresh token works once"
+	if !in.Traits.Interactive {
+		if wait, blocked := backedOff(in); blocked {
+			return wait, true
+		}
+		return Step{Action: ActReplace, State: Indeterminate, Cause: causeExpired, Why: lost, Reason: lost + ": a new token is obtained by the grant"}, true
+	}
+	at := g.ExpiresAt.Add(-lastTryMargin)
+	if !g.ExpiresAt.IsZero() && in.Now.Before(at) {
+		if step, ok := retired(in); ok && step.Action != ActWait {
+			return step, true
+		}
+		return Step{Action: ActWait, State: Indeterminate, Next: at, Mend: in.mend("login"), Why: lost + ": a login now avoids an outage at the token's end",
+			Reason: lost + "; the access token is kept while it lives, then the refresh token is tried once more"}, true
+	}
+	return Step{Action: ActRefresh, State: Indeterminate, Why: lost, Reason: lost + "; the access token ends, so it is tried one last time"}, true
+}
+
+// singleUse reports whether a grant's refresh token must be taken for one that
+// works once.
+func singleUse(t Traits, g *state.Grant) bool {
+	switch t.Rotates {
+	case spec.RotatesNever:
+		return false
+	case spec.RotatesAlways:
+		return true
+	}
+	return g.Rotation != state.RotationKept
+}

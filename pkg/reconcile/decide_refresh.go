@@ -1,0 +1,96 @@
+package reconcile
+
+import (
+	"time"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+func (in *Input) due() time.Time {
+	g := in.Record.Grant
+	p := spec.RefreshPolicy{At: 0.66, Jitter: 0.1, MinRemaining: time.Minute}
+	if in.Want != nil {
+		p = in.Want.Refresh
+	}
+	return due(lifetime{obtained: g.ObtainedAt, expires: g.ExpiresAt, late: in.Held.InvalidatesAccessToken}, p, in.Spread)
+}
+
+func refresh(in *Input) (Step, bool) {
+	g := in.Record.Grant
+	if g == nil {
+		return Step{}, false
+	}
+	at := in.due()
+	retry := in.Order.Kind == OrderRetry && in.Record.Failure != nil && in.Record.Failure.Op == opRefresh
+	ordered := in.Order.Kind == OrderRefresh || retry
+	if !ordered && (at.IsZero() || in.Now.Before(at)) {
+		return Step{}, false
+	}
+	if in.Traits.Static {
+		return Step{}, false
+	}
+	reason := "it is due"
+	if ordered {
+		reason = "a person wants it refreshed"
+	} else if !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt) {
+		reason = "its token has expired"
+	}
+	if canRefresh(in, g) {
+		if wait, blocked := refreshBackedOff(in); blocked {
+			return wait, true
+		}
+		return Step{Action: ActRefresh, State: Pending, Reason: reason}, true
+	}
+	if in.Traits.Interactive {
+		if g.ExpiresAt.IsZero() || in.Now.Before(g.ExpiresAt) {
+			return loginSoon(in, g), true
+		}
+		return needsLogin(in, "its token has expired and there is nothing to refresh it with"), true
+	}
+	if wait, blocked := backedOff(in); blocked {
+		return wait, true
+	}
+	return Step{Action: ActReplace, Cause: causeExpired, State: Pending, Reason: reason + " and " + whyNoRefresh(in, g) + ": a new one is obtained by the grant"}, true
+}
+
+func loginSoon(in *Input, g *state.Grant) Step {
+	s := needsLogin(in, "its token ends soon and only a login gives a new one")
+	s.Next = g.ExpiresAt
+	return s
+}
+
+// canRefresh says whether the refresh token held is worth a try.
+func canRefresh(in *Input, g *state.Grant) bool {
+	if !in.Held.HasRefresh || g.RefreshToken.Empty() {
+		return false
+	}
+	if !g.RefreshUntil.IsZero() && !in.Now.Before(g.RefreshUntil) {
+		return false
+	}
+	return g.RefreshState == state.RefreshUsable || in.Order.Kind == OrderRetry
+}
+
+func whyNoRefresh(in *Input, g *state.Grant) string {
+	switch {
+	case !in.Held.HasRefresh:
+		return "its API has no refresh"
+	case g.RefreshToken.Empty():
+		return "it came without a refresh token"
+	case !g.RefreshUntil.IsZero() && !in.Now.Before(g.RefreshUntil):
+		return "its refresh token has ended too"
+	}
+	return "its refresh token was refused"
+}
+
+func refreshBackedOff(in *Input) (Step, bool) {
+	f := in.Record.Failure
+	if f == nil || f.Op != opRefresh || f.Once || in.Order.Kind == OrderRetry || in.Order.Kind == OrderRefresh {
+		return Step{}, false
+	}
+	if at := in.nextTry(f); in.Now.Before(at) {
+		return Step{Action: ActWait, State: Failing, Next: at, Reason: "its last refresh failed", Why: f.Message, Mend: mendFailure(in, f)}, true
+	}
+	return Step{}, false
+}
+
+func fresh(in *Input) (Step, bool) { return in.fresh(), true }

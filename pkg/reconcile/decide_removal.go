@@ -1,0 +1,55 @@
+package reconcile
+
+import (
+	"time"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+func undeclared(in *Input) (Step, bool) {
+	if in.Declared {
+		return Step{}, false
+	}
+	r := &in.Record
+	switch {
+	case r.Grant != nil && r.Lifecycle.PreventDestroy:
+		return Step{Action: ActWait, State: Held, Reason: "prevent_destroy holds its removal back",
+			Why:  "it is no longer declared, but prevent_destroy was set when it was",
+			Mend: "set lifecycle { prevent_destroy = false } in its block and apply, then remove it"}, true
+	case in.Guarded != "":
+		return Step{Action: ActWait, State: Held, Reason: in.Guarded, Why: in.Guarded, Mend: "tokend approve"}, true
+	case in.Now.Before(in.Quiet):
+		return Step{Action: ActWait, State: Removing, Next: in.Quiet,
+			Reason: "it is no longer declared; the removal waits until the configuration has been quiet for a while",
+			Why:    "it is no longer declared"}, true
+	case r.Removing == nil && r.Grant != nil:
+		cause := causeRemove
+		if r.Lifecycle.OnRemove == spec.OnRemoveForget {
+			cause = causeForget
+		}
+		return Step{Action: ActNote, Cause: cause, State: Removing, Reason: "it is no longer declared", Why: "it is no longer declared"}, true
+	case in.Unknown && in.Now.Before(removalLimit(r)):
+		return Step{Action: ActWait, State: Removing, Next: removalLimit(r), Reason: "its removal waits until its sinks have been looked at", Why: "it is no longer declared"}, true
+	case len(in.Holding) > 0 && in.Now.Before(removalLimit(r)):
+		return Step{Action: ActWait, State: Removing, Next: removalLimit(r),
+			Reason: "its removal waits until " + list(in.Holding) + " no longer holds its token",
+			Why:    "waiting for " + list(in.Holding)}, true
+	case len(in.Telling) > 0 && in.Now.Before(removalLimit(r)):
+		return Step{Action: ActWait, State: Removing, Next: removalLimit(r),
+			Reason: "its removal waits until " + list(in.Telling) + " has run", Why: "waiting for " + list(in.Telling)}, true
+	case r.Grant != nil && r.Lifecycle.OnRemove == spec.OnRemoveForget:
+		return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: "it is no longer declared, and on_remove = \"forget\": its token is left alone"}, true
+	case r.Grant != nil:
+		return Step{Action: ActRetire, Cause: causeRemove, State: Removing, Reason: "it is no longer declared: its token is given up", Why: "it is no longer declared"}, true
+	case len(r.Retiring) > 0:
+		return retiredAt(in, 0), true
+	}
+	return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: "it is no longer declared and nothing of it is left"}, true
+}
+
+func removalLimit(r *state.Credential) time.Time {
+	if r.Removing == nil {
+		return time.Time{}
+	}
+	return r.Removing.Since.Add(r.Lifecycle.MaxOverlap)
+}

@@ -1,0 +1,120 @@
+package reconcile
+
+import (
+	"slices"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// retired works the list of old grants off, oldest first.
+func retired(in *Input) (Step, bool) {
+	var wait Step
+	waiting := false
+	for i := range in.Record.Retiring {
+		s := retiredAt(in, i)
+		if s.Action != ActWait {
+			return s, true
+		}
+		if !waiting || (!s.Next.IsZero() && s.Next.Before(wait.Next)) {
+			wait, waiting = s, true
+		}
+	}
+	if !waiting {
+		return Step{}, false
+	}
+	// Waiting for an old token's end does not make the credential less ready.
+	wait.State = Ready
+	if f := in.fresh(); !f.Next.IsZero() && (wait.Next.IsZero() || f.Next.Before(wait.Next)) {
+		wait.Next = f.Next
+	}
+	return wait, true
+}
+
+// retiredAt decides about one old grant.
+func retiredAt(in *Input, i int) Step {
+	g := &in.Record.Retiring[i]
+	t := in.RetiredTraits[i]
+	s := Step{Retiring: i, State: Pending, Cause: g.Retired.Cause}
+	if why, done := nothingToRevoke(in, g, t); done {
+		s.Action, s.Reason = ActRelease, why
+		return s
+	}
+	if g.Retired.Cause != causeRevoke && g.Retired.Cause != causeRemove && in.Order.Kind != OrderRevoke {
+		lc := in.Record.Lifecycle
+		limit := g.Retired.Since.Add(max(lc.MaxOverlap, lc.Overlap))
+		switch {
+		case in.Now.After(limit):
+		case g.Retired.DeliveredAt.IsZero() && len(in.Holding) == 0 && !in.Unknown && len(in.Telling) == 0:
+			s.Action, s.Cause, s.Reason = ActNote, "", "every sink holds the new token: the old one's overlap begins"
+			return s
+		case g.Retired.DeliveredAt.IsZero():
+			s.Action, s.Next, s.Reason = ActWait, limit, "the old token lives on until every sink holds the new one"
+			return s
+		case in.Now.Before(g.Retired.DeliveredAt.Add(lc.Overlap)):
+			s.Action, s.Next, s.Reason = ActWait, g.Retired.DeliveredAt.Add(lc.Overlap), "the old token lives on for its overlap"
+			return s
+		}
+	}
+	if in.Now.Before(g.Retired.NextAt) && in.Order.Kind != OrderRetry && in.Order.Kind != OrderRevoke {
+		return Step{Action: ActWait, Retiring: i, Next: g.Retired.NextAt, State: Failing, Reason: "its revocation failed and is retried",
+			Why: "revoking the old token failed: " + g.Retired.Message, Mend: in.mend("revoke --forget")}
+	}
+	return revokeStep(in, i)
+}
+
+// nothingToRevoke says why an old grant can be let go without a call.
+func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
+	accessDead := !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt)
+	refreshDead := g.RefreshToken.Empty() || (!g.RefreshUntil.IsZero() && !in.Now.Before(g.RefreshUntil))
+	wanted := slices.Contains(t.RevokeOn, g.Retired.Cause) || g.Retired.Cause == causeRevoke ||
+		(g.Retired.Cause == causeTaint || g.Retired.Cause == causeExpired) && slices.Contains(t.RevokeOn, causeReplace)
+	cur := in.Record.Grant
+	switch {
+	case !t.HasRevoke:
+		return "its API has no revocation; the old token is forgotten", true
+	case !wanted:
+		return "its API does not ask for a revocation here; the old token is forgotten", true
+	case accessDead && refreshDead:
+		return "the old token has expired by itself", true
+	case t.RevokeNeeds == needsAccess && accessDead && !t.HasRefresh:
+		return "the old token has expired by itself", true
+	case t.RevokeNeeds == needsAccess && accessDead && g.RefreshState == state.RefreshRefused:
+		return "the old token has expired and its refresh token was refused: both are dead", true
+	case t.RevokeNeeds == needsAccess && accessDead && g.RefreshState == state.RefreshIndeterminate:
+		return "the old token has expired, and revoking what may have come of its refresh token would spend that a second time; it is counted as an orphan", true
+	case cur != nil && g.Retired.Cause != causeRevoke && t.Session == spec.SessionSharedGrant:
+		return "revoking the old token would take the one in force with it", true
+	case cur != nil && t.Session == spec.SessionOnePerAccount:
+		return "the new login has ended the old token already", true
+	case cur != nil && !cur.RefreshToken.Empty() && cur.RefreshToken.Equal(g.RefreshToken) && !t.RevokeNamesAccess:
+		return "the token in force shares its refresh token", true
+	case cur != nil && cur.AccessToken.Equal(g.AccessToken):
+		return "it is the token in force", true
+	}
+	return "", false
+}
+
+const needsAccess = "access_token"
+
+func revokeStep(in *Input, i int) Step {
+	g := &in.Record.Retiring[i]
+	t := in.RetiredTraits[i]
+	s := Step{Action: ActRevoke, Retiring: i, Cause: g.Retired.Cause, State: Pending, Reason: revokeReason(g.Retired.Cause)}
+	dead := !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt)
+	if t.RevokeNeeds == needsAccess && dead {
+		s.Action, s.Reason = ActRevive, "revoking the old token needs a living access token, so it is refreshed first"
+	}
+	return s
+}
+
+func revokeReason(cause string) string {
+	switch cause {
+	case causeRemove:
+		return "it is no longer declared"
+	case causeRevoke:
+		return "a person wants it revoked"
+	case causeRefresh:
+		return "a refresh replaced it and the API leaves the old one alive"
+	}
+	return "a new token replaced it"
+}

@@ -1,0 +1,95 @@
+package reconcile
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+func (l *Loop) keepSnapshot(ctx context.Context, cfg *spec.Config) (string, error) {
+	b, err := l.o.Snapshot(cfg)
+	if err != nil {
+		return "", fmt.Errorf("packing the configuration: %w", err)
+	}
+	name, err := l.o.Store.PutBlob(ctx, b)
+	if err != nil {
+		return "", fmt.Errorf("recording the configuration: %w", err)
+	}
+	return name, nil
+}
+
+// keepLeaving packs what declared the gone addresses last: a removal may take
+// its time, and after a restart it still needs the hook or the Vault block that
+// went in the same change.
+func (l *Loop) keepLeaving(ctx context.Context) ([]byte, error) {
+	by := map[*spec.Config][]string{}
+	err := l.do(ctx, func() {
+		for a, it := range l.items {
+			if it.gone && it.stored && it.cfg != nil {
+				by[it.cfg] = append(by[it.cfg], a)
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	named := map[string][]string{}
+	for cfg, addrs := range by {
+		blob, err := l.keepSnapshot(ctx, cfg)
+		if err != nil {
+			return nil, err
+		}
+		named[blob] = append(named[blob], addrs...)
+	}
+	return json.Marshal(named)
+}
+
+// leaving reads back what keepLeaving packed, by address.
+func (l *Loop) leaving(ctx context.Context) (map[string]*spec.Config, error) {
+	b, err := l.o.Store.Meta(ctx, metaLeaving)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	var named map[string][]string
+	if err := json.Unmarshal(b, &named); err != nil {
+		return nil, err
+	}
+	out := map[string]*spec.Config{}
+	for blob, addrs := range named {
+		cfg, err := l.snapshot(ctx, blob)
+		if err != nil {
+			return out, err
+		}
+		for _, a := range addrs {
+			out[a] = cfg
+		}
+	}
+	return out, nil
+}
+
+// accepted reads the configuration that was last in force back.
+func (l *Loop) accepted(ctx context.Context) (*spec.Config, error) {
+	name, err := l.o.Store.Meta(ctx, metaAccepted)
+	if err != nil {
+		return nil, err
+	}
+	return l.snapshot(ctx, string(name))
+}
+
+func (l *Loop) snapshot(ctx context.Context, blob string) (*spec.Config, error) {
+	b, err := l.o.Store.Blob(ctx, blob)
+	if err != nil {
+		return nil, err
+	}
+	return l.o.LoadSnapshot(b)
+}
+
+// Accepted is the configuration that was last in force, as the state keeps it;
+// for a start whose directory is broken.
+func (l *Loop) Accepted(ctx context.Context) (*spec.Config, error) { return l.accepted(ctx) }
