@@ -61,13 +61,17 @@ sink "file" "person" {
 	stop := daemonFor(t, env)
 	defer stop()
 
-	eventually(t, func() bool { return strings.Contains(command(t, env, "status", "oauth2.service"), "ready (generation 2)") })
+	soon(t, func() bool {
+		return strings.Contains(command(t, env, "status", "oauth2.service"), "ready (generation 2)")
+	})
 	if !server.Active("service", oidcSecret("service"), strings.TrimSpace(command(t, env, "get", "oauth2.service", "--min-valid", "0s"))) {
 		t.Error("the service's token is not active at the server")
 	}
 
 	loginByBrowser(t, env, "oauth2.person", server.Browse)
-	eventually(t, func() bool { return strings.Contains(command(t, env, "status", "oauth2.person"), "ready (generation 3)") })
+	soon(t, func() bool {
+		return strings.Contains(command(t, env, "status", "oauth2.person"), "ready (generation 3)")
+	})
 	token := read(t, filepath.Join(dir, "person.token"))
 	if !server.Active("web", oidcSecret("web"), token) {
 		t.Error("the person's token is not active at the server")
@@ -77,7 +81,7 @@ sink "file" "person" {
 	if err := os.Remove(filepath.Join(config, "person.hcl")); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, func() bool { return !strings.Contains(command(t, env, "status"), "oauth2.person") })
+	soon(t, func() bool { return !strings.Contains(command(t, env, "status"), "oauth2.person") })
 	if _, err := os.Stat(filepath.Join(dir, "person.token")); !os.IsNotExist(err) {
 		t.Errorf("the file is still there: %v", err)
 	}
@@ -144,8 +148,8 @@ func daemonFor(t *testing.T, env []string) func() {
 	}
 }
 
-// eventually polls until a condition holds.
-func eventually(t *testing.T, ok func() bool) {
+// soon polls until a condition holds.
+func soon(t *testing.T, ok func() bool) {
 	t.Helper()
 	deadline := time.NewTimer(60 * time.Second)
 	defer deadline.Stop()

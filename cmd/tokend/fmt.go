@@ -1,0 +1,157 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/hashicorp/hcl/v2/hclwrite"
+	"github.com/rogpeppe/go-internal/diff"
+	"github.com/spf13/cobra"
+
+	"tokend/pkg/atomicfile"
+)
+
+const fmtHelp = `Rewrites the *.hcl files of the configuration in canonical style; comments stay.
+Given files or directories, those instead. A file that does not parse is refused
+and left alone. Mode and owner stay, and each file is replaced whole.
+
+Exit status: 0; with --check 3 when something would change; 1 error.`
+
+func fmtCommand(g *globals) *cobra.Command {
+	var check, showDiff bool
+	c := &cobra.Command{Use: "fmt [PATH…]", Short: "rewrite files in canonical style", Long: fmtHelp, RunE: func(_ *cobra.Command, args []string) error {
+		return g.format(args, check, showDiff)
+	}}
+	c.Flags().BoolVar(&check, "check", false, "change nothing; say which files would change")
+	c.Flags().BoolVar(&showDiff, "diff", false, "show what changes")
+	return c
+}
+
+func (g *globals) format(paths []string, check, showDiff bool) error {
+	if len(paths) == 0 {
+		paths = []string{g.config}
+	}
+	files, err := hclFiles(paths)
+	if err != nil {
+		return err
+	}
+	changed, broken := 0, 0
+	for _, file := range files {
+		different, err := g.formatFile(file, check, showDiff)
+		switch {
+		case errors.Is(err, errBroken):
+			broken++
+		case err != nil:
+			return err
+		case different:
+			changed++
+		}
+	}
+	switch {
+	case broken > 0:
+		return withHint(fmt.Errorf("%s cannot be parsed and left alone", countOf(broken, "file")), "mend what is marked above")
+	case check && changed > 0:
+		return exit(exitPerson)
+	}
+	return nil
+}
+
+// errBroken: a file does not parse.
+var errBroken = errors.New("it does not parse")
+
+// hclFiles are the files that paths name, those of a directory in it directly.
+func hclFiles(paths []string) ([]string, error) {
+	var out []string
+	for _, p := range paths {
+		st, err := os.Stat(p)
+		if err != nil {
+			return nil, fmt.Errorf("formatting: %w", err)
+		}
+		if !st.IsDir() {
+			out = append(out, p)
+			continue
+		}
+		found, err := filepath.Glob(filepath.Join(p, "*.hcl"))
+		if err != nil {
+			return nil, fmt.Errorf("formatting %s: %w", p, err)
+		}
+		sort.Strings(found)
+		out = append(out, found...)
+	}
+	return out, nil
+}
+
+func (g *globals) formatFile(file string, check, showDiff bool) (different bool, err error) {
+	old, err := os.ReadFile(file)
+	if err != nil {
+		return false, fmt.Errorf("formatting: %w", err)
+	}
+	if _, diags := hclsyntax.ParseConfig(old, file, hcl.InitialPos); diags.HasErrors() {
+		g.printDiagnostics(diags)
+		return false, errBroken
+	}
+	formatted := hclwrite.Format(old)
+	if bytes.Equal(old, formatted) {
+		return false, nil
+	}
+	fmt.Fprintln(g.out, file)
+	if showDiff {
+		fmt.Fprint(g.out, string(diff.Diff(file, old, file+" (formatted)", formatted)))
+	}
+	if check {
+		return true, nil
+	}
+	return true, rewrite(file, formatted)
+}
+
+// rewrite replaces a file whole, and leaves its mode and owner as they are. A
+// link is followed: the file that it names is rewritten, and the link stays.
+func rewrite(file string, content []byte) error {
+	real, err := filepath.EvalSymlinks(file)
+	if err != nil {
+		return fmt.Errorf("formatting: %w", err)
+	}
+	st, err := os.Stat(real)
+	if err != nil {
+		return fmt.Errorf("formatting: %w", err)
+	}
+	a := atomicfile.Attr{Mode: st.Mode().Perm()}
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok && int(sys.Uid) != os.Geteuid() {
+		a.Owner, a.Group = strconv.Itoa(int(sys.Uid)), strconv.Itoa(int(sys.Gid))
+	}
+	abs, err := filepath.Abs(real)
+	if err != nil {
+		return err
+	}
+	if err := atomicfile.WriteFile(abs, content, a); err != nil {
+		return fmt.Errorf("formatting: %w", err)
+	}
+	return nil
+}
+
+// wordwrap breaks text into lines of a width, for help texts.
+func wordwrap(text string, width int, indent string) string {
+	var b strings.Builder
+	line := 0
+	for _, w := range strings.Fields(text) {
+		if line > 0 && line+1+len(w) > width {
+			b.WriteString("\n" + indent)
+			line = 0
+		} else if line > 0 {
+			b.WriteString(" ")
+			line++
+		}
+		b.WriteString(w)
+		line += len(w)
+	}
+	return b.String()
+}
