@@ -68,13 +68,13 @@ func blocksFile(f, each int, more string) string {
   grant      = "login"
   login      = "user-%s@example.com"
   partner_id = var.partner
-  password   = secret.file.pw.value[%q]
+  password   = secret.file.pw.value
 }
 sink "file" %q {
   path    = "/run/tokend/%s.token%s"
   content = credential.apirone.%s.access_token
 }
-`, id, id, id, id, id, more, id)
+`, id, id, id, id, more, id)
 	}
 	return b.String()
 }

@@ -71,6 +71,7 @@ func (l *loader) checkBlocks() {
 		claims = append(claims, k.claims...)
 	}
 	l.checkClaims(claims)
+	l.c.claims = claimRows(l.c.seed, claims)
 }
 
 func (k *checker) block(kind string, res *resource) {

@@ -65,6 +65,7 @@ func (l *loader) cycles() {
 			g.visit(n)
 		}
 	}
+	l.c.chained = g.chains()
 }
 
 func (g *graph) add(n *node) {

@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"unicode"
@@ -69,13 +71,29 @@ func (l *loader) index() {
 		}
 	}
 	for _, kind := range []string{kindCredential, kindSink, kindSecret, kindVault, kindHook} {
-		list := c.resources[kind]
-		sort.SliceStable(list, func(i, j int) bool {
-			typ, label := list[j].names()
-			return list[i].less(typ, label)
-		})
-		c.resources[kind] = l.withoutDuplicates(kind, list)
+		c.resources[kind] = l.withoutDuplicates(kind, sortResources(c.resources[kind]))
 	}
+}
+
+// sortResources sorts by type and name, those with the same in the order of the
+// files. Names are read once, because there may be very many.
+func sortResources(list []resource) []resource {
+	type named struct {
+		typ, label string
+		res        resource
+	}
+	all := make([]named, len(list))
+	for i := range list {
+		all[i].typ, all[i].label = list[i].names()
+		all[i].res = list[i]
+	}
+	slices.SortStableFunc(all, func(a, b named) int {
+		return cmp.Or(strings.Compare(a.typ, b.typ), strings.Compare(a.label, b.label))
+	})
+	for i := range all {
+		list[i] = all[i].res
+	}
+	return list
 }
 
 func (l *loader) indexBlock(s *source, i int) {

@@ -3,8 +3,8 @@ package spec
 import (
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sort"
 	"strings"
@@ -44,7 +44,17 @@ type Config struct {
 	attrPlans *planCache
 	sums      *planCache
 	memo      *sumMemo
+
+	options  Options // without Previous
+	warnings Diagnostics
+	stamps   map[string]stamp
+	claims   []claimRow // sorted; where sinks write
+	seed     maphash.Seed
+	chained  bool // something but credentials and sinks names a credential
 }
+
+// catalogDir is where ranges of built-in types seem to be.
+const catalogDir = "catalog/"
 
 // plansKept is how many blocks are kept parsed.
 const plansKept = 512
@@ -73,11 +83,21 @@ func Load(dir string, o Options) (*Config, Diagnostics) {
 	if err != nil {
 		return nil, Diagnostics{unreadable(dir, err)}
 	}
-	files, diags := readDir(abs)
+	files, diags := readDir(abs, o.Previous)
 	if diags.HasErrors() {
 		return nil, diags
 	}
-	return load(abs, files, nil, o)
+	c, diags, done := quickLoad(abs, files, o)
+	if !done {
+		c, diags = load(abs, files, nil, o)
+	}
+	if c != nil {
+		c.stamps = make(map[string]stamp, len(files))
+		for i := range files {
+			c.stamps[files[i].Name] = files[i].stamp
+		}
+	}
+	return c, diags
 }
 
 // LoadFiles is [Load] with the files given: by name those of the directory, by
@@ -88,7 +108,7 @@ func LoadFiles(dir string, files map[string][]byte, o Options) (*Config, Diagnos
 	if err != nil {
 		return nil, Diagnostics{unreadable(dir, err)}
 	}
-	var own []File
+	var own []input
 	given := map[string][]byte{}
 	for n, b := range files {
 		switch {
@@ -97,7 +117,7 @@ func LoadFiles(dir string, files map[string][]byte, o Options) (*Config, Diagnos
 		case strings.HasPrefix(n, filesetPrefix):
 			given[n] = b
 		case isConfigFile(n):
-			own = append(own, File{Name: n, Bytes: b})
+			own = append(own, input{File: File{Name: n, Bytes: b}})
 		}
 	}
 	sort.Slice(own, func(i, j int) bool { return own[i].Name < own[j].Name })
@@ -136,52 +156,9 @@ func isConfigFile(n string) bool {
 		!strings.HasPrefix(n, ".") && !strings.HasPrefix(n, "#") && !strings.ContainsRune(n, '/')
 }
 
-// readDir reads the files of a directory.
-func readDir(dir string) ([]File, Diagnostics) {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return nil, Diagnostics{unreadable(dir, err)}
-	}
-	var files []File
-	var diags Diagnostics
-	for _, e := range entries {
-		if !isConfigFile(e.Name()) || e.IsDir() {
-			continue
-		}
-		b, err := readFile(filepath.Join(dir, e.Name()))
-		if err != nil {
-			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unreadable file",
-				Detail: fmt.Sprintf("Reading %s: %s.", filepath.Join(dir, e.Name()), osReason(err))})
-			continue
-		}
-		files = append(files, File{Name: e.Name(), Bytes: b})
-	}
-	return files, diags
-}
-
-// readFile reads a file, but no more of it than one may have.
-func readFile(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("it is not a regular file")
-	}
-	if info.Size() > maxFileSize {
-		return make([]byte, maxFileSize+1), nil
-	}
-	return os.ReadFile(path)
-}
-
 // load makes a Config of files. The order is: what a file says alone, names,
 // settings and values, then cycles, instances, and every block evaluated.
-func load(dir string, files []File, given map[string][]byte, o Options) (*Config, Diagnostics) {
+func load(dir string, files []input, given map[string][]byte, o Options) (*Config, Diagnostics) {
 	l := newLoader(dir, given, o)
 	l.readCatalog()
 	l.readSources(files)
@@ -207,6 +184,7 @@ func load(dir string, files []File, given map[string][]byte, o Options) (*Config
 	if diags.HasErrors() {
 		return nil, diags
 	}
+	l.c.warnings = diags
 	return l.c, diags
 }
 
@@ -225,6 +203,8 @@ func newLoader(dir string, given map[string][]byte, o Options) *loader {
 			"var":  cty.EmptyObjectVal,
 		},
 	}
+	c.options, c.seed = o, maphash.MakeSeed()
+	c.options.Previous = nil
 	l := &loader{c: c, o: o, reads: c.reads, expanded: map[*resource]bool{}, bad: map[*resource]bool{}}
 	l.fixed = func(path string) ([]byte, bool) {
 		abs, err := filepath.Abs(path)
@@ -282,7 +262,7 @@ func (l *loader) readCatalog() {
 			l.report(fileError(n, "Unreadable catalogue", fmt.Sprintf("Reading the built-in provider type %s: %s.", n, osReason(err))))
 			continue
 		}
-		l.c.catalog = append(l.c.catalog, l.reuse("catalog/"+n, b, true, low))
+		l.c.catalog = append(l.c.catalog, l.reuse(catalogDir+n, b, true, low))
 	}
 	for _, s := range l.c.catalog {
 		l.report(s.diags...)
@@ -290,7 +270,7 @@ func (l *loader) readCatalog() {
 }
 
 // readSources reads the directory's own files, two at a time.
-func (l *loader) readSources(files []File) {
+func (l *loader) readSources(files []input) {
 	low := &lowering{fns: l.c.fns, shapes: l.shapes()}
 	l.c.sources = make([]*source, len(files))
 	work := make(chan int)
@@ -299,7 +279,9 @@ func (l *loader) readSources(files []File) {
 	for range parsers {
 		go func() {
 			for i := range work {
-				l.c.sources[i] = l.reuse(files[i].Name, files[i].Bytes, false, low)
+				if l.c.sources[i] = files[i].src; files[i].src == nil {
+					l.c.sources[i] = l.reuse(files[i].Name, files[i].Bytes, false, low)
+				}
 			}
 			done <- struct{}{}
 		}()

@@ -67,6 +67,26 @@ func (r *readLog) contents() map[string][]byte {
 	return maps.Clone(r.kept)
 }
 
+// unchanged reports whether everything that was read is still the same on the
+// disk. What was not a file's content (a directory that was listed, a file that
+// was not there) cannot be told and counts as changed.
+func (r *readLog) unchanged() bool {
+	for _, path := range r.list() {
+		was := r.sum(path)
+		if was == "" {
+			return false
+		}
+		b, err := readRegular(path)
+		if err != nil {
+			return false
+		}
+		if now := sha256.Sum256(b); string(now[:]) != was {
+			return false
+		}
+	}
+	return true
+}
+
 func (r *readLog) list() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
