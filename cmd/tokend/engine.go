@@ -136,7 +136,8 @@ func (e *engine) keySource(ctx context.Context, s spec.StateSettings, dir string
 	case s.Transit != nil:
 		c, err := e.pool.Client(ctx, s.Transit.Vault)
 		if err != nil {
-			return nil, fmt.Errorf("reaching the transit key %q of the state: %w", s.Transit.Key, err)
+			return nil, withHint(fmt.Errorf("opening the state in %s: its key is wrapped by %s/%s of %s: %w", dir, s.Transit.Mount, s.Transit.Key, s.Transit.Vault, err),
+				"the state opens once that Vault answers; until then it stays as it is")
 		}
 		return state.TransitKey(s.Transit.Mount+"/"+s.Transit.Key, vault.NewTransit(c, s.Transit.Mount, s.Transit.Key)), nil
 	}

@@ -24,10 +24,6 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 		r.unjudged = true
 		return r
 	}
-	if j.cfg != nil && (ob.in.Traits.Static || step.State == Stopped) && step.Next.IsZero() {
-		// Nothing else tells of a changed secret there.
-		r.next = w.secrets.again(j.cfg, ob.in.Want.Uses, j.now)
-	}
 	if step.Calls() {
 		if name, limits := ob.laneOf(step); name != j.lane.name {
 			r.relane, r.laneName, r.limits, r.again = true, name, limits, true
@@ -37,6 +33,12 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 	p := performer{w: w, ctx: ctx, j: j, ob: &ob, step: step, r: &r}
 	p.say()
 	p.perform()
+	if f := ob.in.Record.Failure; j.cfg != nil && (ob.in.Traits.Static || f != nil && f.Stopped) {
+		// Nothing else tells of a changed secret there.
+		if at := w.secrets.again(j.cfg, ob.in.Want.Uses, j.now); !at.IsZero() && (r.next.IsZero() || at.Before(r.next)) {
+			r.next = at
+		}
+	}
 	return r
 }
 

@@ -86,6 +86,7 @@ type Loop struct {
 	byPath    map[string]watched
 	hooks     map[string]*item
 	tally     [len(states)]int
+	remotes   int // sinks whose place is no file
 	firstLeft int // items of the first pass that were not worked on yet
 	running   int
 
@@ -326,6 +327,7 @@ type job struct {
 	calls     chan struct{} // the lane's requests in flight
 	bucket    *rate.Limiter // the lane's rate limit; nil: none
 	noSecrets bool          // a plan that reads no secret
+	dry       bool          // only a decision: nothing is performed
 }
 
 func (l *Loop) job(it *item) job {
@@ -409,6 +411,7 @@ type result struct {
 	drop     bool // nothing is left of it
 	relane   bool // it belongs into the lane of this name
 	laneName string
+	remote   bool              // of a sink: its place is no file, so no event tells of what others do to it
 	holds    map[string]uint64 // of a sink: what its place holds now; nil: unchanged
 	place    string
 	path     string   // the file to watch
@@ -429,7 +432,9 @@ func (l *Loop) finish(r result) {
 	it := r.item
 	l.running--
 	l.q.finished(it, r.lane)
-	it.looked = true
+	if !r.relane {
+		it.looked = true
+	}
 	if it.first && !r.relane {
 		it.first = false
 		l.firstLeft--
@@ -452,7 +457,9 @@ func (l *Loop) finish(r result) {
 			it.ext().orphans = r.orphans
 		}
 	}
-	l.stand(it, r.standing)
+	if !r.relane || r.standing != nil {
+		l.stand(it, r.standing)
+	}
 	l.takeOrder(it, r.order)
 	l.takeSink(it, r)
 	if it.kind == kindHook {
@@ -477,7 +484,7 @@ func (l *Loop) finish(r result) {
 		l.q.now(it)
 		return
 	}
-	l.q.at(it, r.next)
+	l.q.at(it, l.lookAt(it, r))
 }
 
 // stand takes over how an address does.
@@ -514,6 +521,10 @@ func (l *Loop) takeSink(it *item, r result) {
 		return
 	}
 	l.place(it, r)
+	if r.remote && !it.remote {
+		it.remote = true
+		l.remotes++
+	}
 	for _, h := range r.hooks {
 		l.notify(h, it.addr)
 	}
@@ -590,6 +601,9 @@ func (l *Loop) forget(it *item) {
 	}
 	if it.first {
 		l.firstLeft--
+	}
+	if it.remote {
+		l.remotes--
 	}
 	l.unwatch(it)
 	delete(l.items, it.addr)

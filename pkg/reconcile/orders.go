@@ -38,6 +38,9 @@ func (l *Loop) Login(ctx context.Context, addr string, code LoginCode) error {
 
 func (l *Loop) order(ctx context.Context, addr string, w *waiter) error {
 	var missing error
+	if w.order.Kind == OrderRetry {
+		l.w.secrets.forget() // who says so may have changed one just now
+	}
 	err := l.do(ctx, func() {
 		it, ok := l.items[addr]
 		if !ok {

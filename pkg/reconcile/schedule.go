@@ -87,3 +87,24 @@ func backoff(p spec.RetryPolicy, n int, spread float64) time.Duration {
 	bound = math.Min(bound, float64(p.Max))
 	return time.Duration(bound * (0.1 + 0.9*spread))
 }
+
+// How often a place is compared that is no file: nobody tells of what others do
+// to it. Very many are compared less often, so that Vault is asked no more than
+// a hundred times a second for it.
+const (
+	placeLook    = time.Minute
+	placeLookGap = 10 * time.Millisecond
+)
+
+// lookAt is when an item is looked at next.
+func (l *Loop) lookAt(it *item, r result) time.Time {
+	if !it.remote || it.gone {
+		return r.next
+	}
+	every := max(placeLook, time.Duration(l.remotes)*placeLookGap)
+	at := l.o.Now().Add(every*3/4 + time.Duration(fraction(it.addr, l.o.Host)*float64(every)/2))
+	if !r.next.IsZero() && r.next.Before(at) {
+		return r.next
+	}
+	return at
+}

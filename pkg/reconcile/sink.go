@@ -22,12 +22,13 @@ type observedSink struct {
 	want    *spec.Sink
 	digest  [16]byte
 	gens    map[string]uint64 // of the credentials that it names, now
+	lane    string            // where its place is looked at and written
 }
 
 // observeSink gathers what deciding about a sink needs: its record, the tokens
 // that it names, what the place holds. It changes nothing.
 func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
-	ob := observedSink{in: SinkInput{Now: j.now, Address: j.addr, Guarded: j.guarded, Quiet: j.quiet}, gens: map[string]uint64{}}
+	ob := observedSink{in: SinkInput{Now: j.now, Address: j.addr, Guarded: j.guarded, Quiet: j.quiet}, gens: map[string]uint64{}, lane: j.lane.name}
 	in := &ob.in
 	if j.order != nil {
 		in.Order = j.order.order
@@ -64,8 +65,13 @@ func (w *worker) observeGoneSink(j job, ob *observedSink) error {
 	var err error
 	ob.in.Claimed = w.claimant(j.force, placeOf(ob.in.Record.Written)) != ""
 	ob.kindOf = ob.in.Record.SinkKind
-	ob.kind, err = w.sinkKind(ob.kindOf)
-	return err
+	if ob.kind, err = w.sinkKind(ob.kindOf); err != nil {
+		return err
+	}
+	if ob.lane == localLane && ob.in.Record.Written != nil && len(ob.kind.Paths(accountOf(ob.in.Record.Written))) == 0 {
+		ob.lane = laneOfPlace(ob.kindOf) // which of its kind it was written to is not known any more
+	}
+	return nil
 }
 
 func (w *worker) sinkKind(name string) (sinks.Sink, error) {
@@ -114,6 +120,9 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && !f.Once && !in.Changed && in.Order.Kind != OrderRetry {
 		return nil // backed off: the place is not even asked
 	}
+	if ob.lane = laneOfPlace(ob.desired.Target); ob.lane != j.lane.name && !j.dry {
+		return nil // it is looked at there: a Vault that stalls must not hold up files
+	}
 	in.Moved = in.Record.Written != nil && placeOf(in.Record.Written) != ob.desired.Place
 	last := accountOf(in.Record.Written)
 	if in.Moved {
@@ -148,6 +157,9 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	if err != nil {
 		return j.failing(w.now(), unready(err))
 	}
+	if ob.lane != j.lane.name {
+		return result{item: j.item, lane: j.lane, relane: true, laneName: ob.lane, again: true}
+	}
 	step := DecideSink(ob.in)
 	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), record: true, stored: ob.in.Stored}
 	if ob.desired.Place != "" {
@@ -167,10 +179,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	if ob.want != nil && r.next.IsZero() {
 		r.next = w.secrets.again(j.cfg, ob.want.Uses, j.now)
 	}
-	if lane := laneOfSink(&ob); ob.kind != nil && lane != j.lane.name && step.Action != ActNone && step.Action != ActWait {
-		r.relane, r.laneName, r.again = true, lane, true
-		return r
-	}
+	r.remote = ob.desired.Target != ""
 	p := sinkPerformer{w: w, ctx: ctx, j: j, ob: &ob, step: step, r: &r}
 	if step.acts() {
 		w.log.Debug("step", "address", j.addr, "type", ob.kindOf, "action", string(step.Action), "reason", step.Reason)
@@ -199,12 +208,12 @@ func nonNil(m map[string]uint64) map[string]uint64 {
 	return m
 }
 
-// laneOfSink keeps the work on one Vault out of the way of everything else.
-func laneOfSink(ob *observedSink) string {
-	if ob.desired.Target == "" {
+// laneOfPlace keeps the work on one Vault out of the way of everything else.
+func laneOfPlace(target string) string {
+	if target == "" {
 		return localLane
 	}
-	return "sink:" + ob.desired.Target
+	return "sink:" + target
 }
 
 // sinkPerformer carries one step of a sink out.
@@ -330,6 +339,10 @@ func (p *sinkPerformer) record(rec *state.Sink) {
 	}, state.Change{Sink: rec})
 }
 
+// maxSinkBackOff bounds how long a place is left alone after it came back: an
+// expired token must not stay there for longer.
+const maxSinkBackOff = 30 * time.Second
+
 func (p *sinkPerformer) failed(verb string, err error) {
 	if p.w.isStopped() && errors.Is(err, context.Canceled) {
 		p.answer(errStopping) // cut short by the stop, which is no failure of the place
@@ -341,7 +354,7 @@ func (p *sinkPerformer) failed(verb string, err error) {
 		o.class = "permanent"
 	}
 	now := p.w.now()
-	retry := spec.RetryPolicy{Initial: time.Second, Max: time.Minute}
+	retry := spec.RetryPolicy{Initial: time.Second, Max: maxSinkBackOff}
 	rec.Failure = nextFailure(rec.Failure, o, now, retry, fraction(p.j.addr, p.w.o.Host, fmt.Sprint(now.Unix())), false)
 	p.w.log.Warn(verb+" a sink failed", "address", p.j.addr, "type", p.ob.kindOf, "error", err, "again_at", rec.Failure.NextAt)
 	p.record(rec)
@@ -448,6 +461,7 @@ func (p *sinkPerformer) clean() {
 	}
 	rec.Failure = nil
 	p.record(rec)
+	p.r.standing = nil
 	p.answer(nil)
 }
 

@@ -92,6 +92,7 @@ func (w *worker) work(ctx context.Context, j job) result {
 
 // decide is what plan shows: the step that would be performed, and nothing is.
 func (w *worker) decide(ctx context.Context, j job) (Step, error) {
+	j.dry = true
 	switch j.kind {
 	case kindSink:
 		ob, err := w.observeSink(ctx, j)
