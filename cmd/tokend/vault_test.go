@@ -1,0 +1,696 @@
+package main
+
+import (
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tokend/pkg/reconcile"
+	"tokend/pkg/standin"
+	testrig "tokend/test/rig"
+)
+
+// deliveryPolicy is what a tokend of these tests may do in Vault.
+const deliveryPolicy = `
+path "kv/data/trading/*"       { capabilities = ["read"] }
+path "kv/data/delivered/*"     { capabilities = ["create", "read", "update", "delete"] }
+path "kv/metadata/delivered/*" { capabilities = ["create", "read", "update", "delete"] }
+path "kv/delete/delivered/*"   { capabilities = ["update"] }
+path "kv1/delivered/*"         { capabilities = ["create", "read", "update", "delete"] }
+path "transit/encrypt/state"   { capabilities = ["update"] }
+path "transit/decrypt/state"   { capabilities = ["update"] }
+`
+
+// vaultLab is a lab beside a real Vault with the engines kv (version 2, which
+// takes writes by check-and-set only) and kv1 (version 1), the policy
+// "delivery", and a password in kv/trading/apirone.
+func vaultLab(t *testing.T, rules standin.Rules) (*lab, *testrig.VaultServer) {
+	t.Helper()
+	v := testrig.Vault(t)
+	l := newLab(t, rules)
+	v.EnableKV("kv", 2)
+	v.Write("kv/config", map[string]any{"cas_required": true})
+	v.EnableKV("kv1", 1)
+	v.Policy("delivery", deliveryPolicy)
+	putKV(v, "trading/apirone", "key-one")
+	l.api.Register(standin.Account{API: standin.Apirone, Login: "apr-a", Password: "key-one"})
+	return l, v
+}
+
+// putKV writes a password as somebody else does, by check-and-set on what is
+// there.
+func putKV(v *testrig.VaultServer, path, password string) {
+	_, version := v.GetKV("kv", path)
+	v.Write("kv/data/"+path, map[string]any{"data": map[string]any{"password": password}, "options": map[string]any{"cas": version}})
+}
+
+// appRole writes a vault block that logs in by AppRole, and the files that its
+// login is read from.
+func (l *lab) appRole(v *testrig.VaultServer, settings map[string]any) {
+	l.t.Helper()
+	v.EnableAuth("approle", "approle")
+	settings["token_policies"] = "delivery"
+	roleID, secretID := v.AppRole("approle", "tokend", settings)
+	l.write("secrets/role_id", roleID+"\n")
+	l.write("secrets/secret_id", secretID+"\n")
+	l.write("vault.hcl", vaultBlock(v))
+}
+
+func vaultBlock(v *testrig.VaultServer) string {
+	return fmt.Sprintf(`
+vault "main" {
+  address = %q
+  timeout = "2s"
+  auth "approle" {
+    role_id   = secret.file.role_id.value
+    secret_id = secret.file.secret_id.value
+  }
+}
+secret "file" "role_id" { path = "secrets/role_id" }
+secret "file" "secret_id" { path = "secrets/secret_id" }
+`, v.Addr)
+}
+
+const apironeFromVault = `
+variable "out" { type = string }
+secret "vault_kv" "apirone" {
+  mount = "kv"
+  path  = "trading/apirone"
+}
+credential "apirone" "account" {
+  grant    = "login"
+  login    = "apr-a"
+  password = secret.vault_kv.apirone.value.password
+  refresh { min_remaining = "1s" }
+  lifecycle { overlap = "0s" }
+}
+sink "file" "account" {
+  path    = "${var.out}/token"
+  content = credential.apirone.account.access_token
+}
+`
+
+// quick lets removals act as soon as files are written.
+const quick = `
+tokend {
+  guard {
+    settle              = "100ms"
+    max_revocations     = 100
+    max_revoked_percent = 100
+  }
+}
+`
+
+func kvSink(name, mount, path, more string) string {
+	return fmt.Sprintf(`
+sink "vault_kv" %q {
+  mount = %q
+  path  = %q
+  data  = { access_token = credential.apirone.account.access_token }
+  %s
+}
+`, name, mount, path, more)
+}
+
+// delivered is the token that a secret of kv holds; "" when there is none.
+func delivered(v *testrig.VaultServer, path string) string {
+	data, _ := v.GetKV("kv", path)
+	token, _ := data["access_token"].(string)
+	return token
+}
+
+// untilDelivered waits until a secret of kv holds the token in force.
+func (l *lab) untilDelivered(v *testrig.VaultServer, path string) string {
+	l.t.Helper()
+	var token string
+	l.until(path+" holds the token in force", func() (bool, string) {
+		said, status := l.tokend("get", "apirone.account", "--min-valid", "0s")
+		token = strings.TrimSpace(said)
+		there := delivered(v, path)
+		return status == 0 && there == token, fmt.Sprintf("%q, want %q", there, token)
+	})
+	return token
+}
+
+func (l *lab) logged(message string) int {
+	return strings.Count(l.daemon.log.String(), `"msg":"`+message+`"`)
+}
+
+// A password out of KV, tokens into both versions of KV, by a login whose token
+// has to be renewed and obtained anew all the while.
+func TestVaultDelivery(t *testing.T) {
+	t.Parallel()
+	l, v := vaultLab(t, standin.Rules{AccessLifetime: 3 * time.Second, Rotate: standin.RotateSingleUse})
+	l.appRole(v, map[string]any{"token_ttl": "2s", "token_max_ttl": "4s", "secret_id_num_uses": 0})
+	l.write("quick.hcl", quick)
+	l.write("main.hcl", apironeFromVault)
+	l.write("two.hcl", kvSink("two", "kv", "delivered/two", ""))
+	l.write("one.hcl", kvSink("one", "kv1", "delivered/one", ""))
+	l.write("destroyed.hcl", kvSink("destroyed", "kv", "delivered/destroyed", `on_remove = "destroy"`))
+	l.write("kept.hcl", kvSink("kept", "kv", "delivered/kept", `on_remove = "keep"`))
+	l.start()
+	l.untilReady(6)
+
+	first := l.untilDelivered(v, "delivered/two")
+	meta := v.Read("kv/metadata/delivered/two")
+	if diff := cmp.Diff(map[string]any{"owner": "tokend"}, meta["custom_metadata"]); diff != "" {
+		t.Errorf("custom metadata (-want +got):\n%s", diff)
+	}
+	l.until("tokens rotate through both engines", func() (bool, string) {
+		one, _ := v.Read("kv1/delivered/one")["access_token"].(string)
+		two := delivered(v, "delivered/two")
+		return two != first && one == two, one + " " + two
+	})
+	l.until("the login was renewed and made anew", func() (bool, string) {
+		renewed, logins := l.logged("renewed the Vault token"), l.logged("logged in to Vault")
+		return renewed >= 2 && logins >= 3, fmt.Sprintf("%d renewals, %d logins", renewed, logins)
+	})
+	if failed := l.logged("writing a sink failed"); failed > 0 {
+		t.Errorf("%d writes failed meanwhile", failed)
+	}
+
+	// A place that somebody else wrote is put right, when somebody asks for it.
+	l.api.Change(standin.Apirone, func(r *standin.Rules) { r.AccessLifetime = time.Hour })
+	l.must("refresh", "apirone.account")
+	token := l.untilDelivered(v, "delivered/two")
+	_, version := v.GetKV("kv", "delivered/two")
+	v.Write("kv/data/delivered/two", map[string]any{"data": map[string]any{"access_token": "someone else's"}, "options": map[string]any{"cas": version}})
+	l.must("retry", "sink.vault_kv.two")
+	if got := delivered(v, "delivered/two"); got != token {
+		t.Errorf("after a repair the place holds %q, want %q", got, token)
+	}
+
+	// Each block ends as it says.
+	l.remove("two.hcl", "one.hcl", "destroyed.hcl", "kept.hcl")
+	l.until("the sinks are gone", func() (bool, string) {
+		said := l.must("state", "list")
+		return !strings.Contains(said, "vault_kv"), said
+	})
+	if got := delivered(v, "delivered/two"); got != "" {
+		t.Errorf("what was deleted holds %q", got)
+	}
+	if versions, _ := v.Read("kv/metadata/delivered/two")["versions"].(map[string]any); len(versions) == 0 {
+		t.Error("of what was deleted, the metadata is gone as well")
+	}
+	if got := v.Read("kv/metadata/delivered/destroyed"); got != nil {
+		t.Errorf("what was destroyed has metadata: %v", got)
+	}
+	if got := v.Read("kv1/delivered/one"); got != nil {
+		t.Errorf("what was deleted in version 1 holds %v", got)
+	}
+	if got := delivered(v, "delivered/kept"); got != token {
+		t.Errorf("what was to be kept holds %q, want %q", got, token)
+	}
+}
+
+// What somebody else wrote to Vault, where no event tells of it, is put right by
+// a look now and then.
+func TestVaultDriftIsSeen(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("Vault server: waits for a look that comes once a minute")
+	}
+	l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
+	l.appRole(v, map[string]any{"token_ttl": "20m"})
+	l.write("main.hcl", apironeFromVault)
+	l.write("two.hcl", kvSink("two", "kv", "delivered/two", ""))
+	l.start()
+	l.untilReady(3)
+	token := l.untilDelivered(v, "delivered/two")
+	v.Delete("kv/data/delivered/two")
+	l.within(2*time.Minute, "the place is written again", func() (bool, string) {
+		got := delivered(v, "delivered/two")
+		return got == token, got
+	})
+}
+
+// Blocks, their Vault and their provider go in one change: the configuration
+// before supplies what their removal needs.
+func TestVaultBlockGoesWithItsSinks(t *testing.T) {
+	t.Parallel()
+	for _, when := range []string{"running", "stopped", "sealed across a restart"} {
+		t.Run(when, func(t *testing.T) {
+			t.Parallel()
+			l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
+			l.appRole(v, map[string]any{"token_ttl": "20m"})
+			l.write("quick.hcl", quick)
+			l.write("main.hcl", apironeFromVault)
+			l.write("two.hcl", kvSink("two", "kv", "delivered/two", ""))
+			l.write("stays.hcl", `
+variable "stays" {
+  type    = string
+  default = "x"
+}
+secret "file" "other" { path = "secrets/role_id" }
+credential "coinify" "other" {
+  grant      = "password"
+  email      = "other@example.com"
+  partner_id = "p"
+  password   = secret.file.other.value
+}
+`)
+			l.start()
+			l.untilReady(4)
+			l.untilDelivered(v, "delivered/two")
+			// The login's secrets stay: what is removed is what the configuration says.
+			gone := []string{"main.hcl", "two.hcl", "vault.hcl"}
+			switch when {
+			case "running":
+				l.edit("stays.hcl", `secret "file" "other"`, `secret "file" "other2" { path = "secrets/secret_id" }`+"\n"+`secret "file" "other"`)
+				l.remove(gone...)
+			case "stopped":
+				l.stop()
+				l.remove(gone...)
+				l.start()
+			default:
+				v.Seal()
+				l.remove(gone...)
+				l.until("the removal meets a sealed Vault", func() (bool, string) {
+					got := l.line("sink.vault_kv.two")
+					return got.State == reconcile.Removing && strings.Contains(got.Why, "cannot clean"), got.Why
+				})
+				l.stop()
+				l.start()
+				v.Unseal()
+			}
+			l.until("nothing is left of what was removed", func() (bool, string) {
+				said, _ := l.tokend("status")
+				list := l.must("state", "list")
+				return !strings.Contains(list, "apirone") && !strings.Contains(list, "vault_kv"), said
+			})
+			if got := delivered(v, "delivered/two"); got != "" {
+				t.Errorf("Vault still holds %q", got)
+			}
+			l.revoked(standin.Apirone, 1)
+			l.untilReady(1)
+		})
+	}
+}
+
+// A Vault that is sealed, and one that is dead, hold up what goes to it, and
+// nothing else; once it is back, it has the token in force.
+func TestVaultAway(t *testing.T) {
+	t.Parallel()
+	l, v := vaultLab(t, standin.Rules{AccessLifetime: 3 * time.Second, Rotate: standin.RotateSingleUse})
+	l.appRole(v, map[string]any{"token_ttl": "20m"})
+	l.write("main.hcl", apironeFromVault)
+	var many strings.Builder
+	for i := range 20 {
+		many.WriteString(kvSink(fmt.Sprintf("s%d", i), "kv", fmt.Sprintf("delivered/%d", i), ""))
+	}
+	l.write("many.hcl", many.String())
+	l.start()
+	l.untilReady(22)
+
+	for _, away := range []struct {
+		name       string
+		goes, back func()
+	}{
+		{"sealed", v.Seal, v.Unseal},
+		{"killed", v.Kill, func() { v.Start(); v.Unseal() }},
+	} {
+		away.goes()
+		l.untilState("sink.vault_kv.s0", reconcile.Failing)
+		l.rotatesInTime(4)
+		said, _ := l.tokend("status", "sink.vault_kv.s0")
+		if !strings.Contains(said, v.Addr) || !strings.Contains(said, "failing") {
+			t.Errorf("%s: status says %s", away.name, said)
+		}
+		away.back()
+		for i := range 20 {
+			l.untilDelivered(v, fmt.Sprintf("delivered/%d", i))
+		}
+		l.untilReady(22)
+	}
+}
+
+// A Vault that takes requests and never answers holds up nothing else: neither
+// at a start, nor a change of configuration, nor a removal.
+func TestVaultStalls(t *testing.T) {
+	t.Parallel()
+	l, v := vaultLab(t, standin.Rules{AccessLifetime: 3 * time.Second, Rotate: standin.RotateSingleUse})
+	l.appRole(v, map[string]any{"token_ttl": "20m"})
+	g := newGate(t, v.Addr)
+	l.edit("vault.hcl", v.Addr, g.url)
+	l.edit("vault.hcl", `"2s"`, `"20s"`)
+	l.write("quick.hcl", quick)
+	l.write("main.hcl", apironeFromVault)
+	var many strings.Builder
+	const n = 60
+	for i := range n {
+		many.WriteString(kvSink(fmt.Sprintf("s%d", i), "kv", fmt.Sprintf("delivered/%d", i), ""))
+	}
+	l.write("many.hcl", many.String())
+	l.start()
+	l.untilReady(n + 2)
+	l.stop()
+
+	g.stall(true)
+	l.start()
+	l.rotatesInTime(2)
+
+	began := time.Now()
+	l.write("many.hcl", strings.ReplaceAll(many.String(), "access_token }", `access_token, more = "yes" }`))
+	l.write("more.hcl", `
+sink "file" "more" {
+  path    = "${var.out}/more"
+  content = credential.apirone.account.access_token
+}`)
+	l.untilFile(filepath.Join(l.out, "more"), "")
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("a change of configuration took %v", took)
+	}
+	l.rotatesInTime(1)
+
+	l.remove("many.hcl")
+	l.rotatesInTime(2)
+	g.stall(false)
+	l.until("what was removed is gone", func() (bool, string) {
+		said := l.must("state", "list")
+		return !strings.Contains(said, "vault_kv"), said
+	})
+	for i := range n {
+		if got := delivered(v, fmt.Sprintf("delivered/%d", i)); got != "" {
+			t.Errorf("delivered/%d still holds %q", i, got)
+		}
+	}
+}
+
+// gate stands before a Vault and may hold every request up.
+type gate struct {
+	url string
+
+	mu   sync.Mutex
+	held chan struct{} // closed to let them through; nil: nothing is held
+}
+
+func newGate(t *testing.T, address string) *gate {
+	t.Helper()
+	to, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := &gate{}
+	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) }, ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+		w.WriteHeader(http.StatusBadGateway)
+	}}
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.mu.Lock()
+		held := g.held
+		g.mu.Unlock()
+		if held != nil {
+			select {
+			case <-held:
+			case <-r.Context().Done():
+				return
+			}
+		}
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		g.stall(false)
+		s.Close()
+	})
+	g.url = s.URL
+	return g
+}
+
+func (g *gate) stall(on bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case on && g.held == nil:
+		g.held = make(chan struct{})
+	case !on && g.held != nil:
+		close(g.held)
+		g.held = nil
+	}
+}
+
+// rotatesInTime watches n tokens come into the file, each within moments of its
+// issue.
+func (l *lab) rotatesInTime(n int) {
+	l.t.Helper()
+	path := filepath.Join(l.out, "token")
+	before := l.untilFile(path, "")
+	for range n {
+		before = l.untilFile(path, before)
+		fi, err := os.Stat(path)
+		if err != nil {
+			l.t.Fatal(err)
+		}
+		issued, ok := l.api.Lookup(standin.Apirone, before)
+		if !ok {
+			l.t.Fatalf("the file holds %q, which is no token", before)
+		}
+		if late := fi.ModTime().Sub(issued.Issued); late > time.Second {
+			l.t.Errorf("a token was written %v after it was issued", late)
+		}
+	}
+}
+
+// A password that is changed in Vault is used from then on; one that is wrong
+// stops the grant, until it is right there.
+func TestVaultPasswordRotates(t *testing.T) {
+	t.Parallel()
+	l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
+	l.appRole(v, map[string]any{"token_ttl": "20m"})
+	l.write("main.hcl", apironeFromVault)
+	l.start()
+	l.untilReady(2)
+	before := l.file("token")
+
+	l.api.Register(standin.Account{API: standin.Apirone, Login: "apr-a", Password: "key-two"})
+	putKV(v, "trading/apirone", "key-two")
+	l.must("taint", "apirone.account")
+	l.until("the token is replaced, or refused for a password that was read a moment ago", func() (bool, string) {
+		got := l.line("credential.apirone.account")
+		return got.State == reconcile.Stopped || got.State == reconcile.Ready && got.Generation == 2, string(got.State)
+	})
+	if l.line("credential.apirone.account").State == reconcile.Stopped {
+		l.must("retry", "apirone.account") // reads it anew
+	}
+	l.untilFile(filepath.Join(l.out, "token"), before)
+	l.untilReady(2)
+	if c := l.api.Counts(standin.Apirone); c.Grants != 2 {
+		t.Errorf("%d logins for one token and its replacement", c.Grants)
+	}
+
+	if testing.Short() {
+		t.Skip("Vault server: waits for a look that comes once a minute")
+	}
+	l.api.Register(standin.Account{API: standin.Apirone, Login: "apr-a", Password: "key-three"})
+	l.must("taint", "apirone.account")
+	l.untilState("credential.apirone.account", reconcile.Stopped)
+	refusals := l.api.Counts(standin.Apirone).RefusedLogins
+	putKV(v, "trading/apirone", "key-three")
+	l.within(2*time.Minute, "the new password is found", func() (bool, string) {
+		got := l.line("credential.apirone.account")
+		return got.State == reconcile.Ready, got.Why
+	})
+	if got := l.api.Counts(standin.Apirone).RefusedLogins; got > refusals {
+		t.Errorf("the wrong password was sent again: %d refusals, before %d", got, refusals)
+	}
+}
+
+// The other two ways to log in, with tokens of somebody else's.
+func TestVaultTokens(t *testing.T) {
+	t.Parallel()
+	l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
+	mint := func() string { return v.CreateToken(map[string]any{"policies": []string{"delivery"}, "ttl": "1h"}) }
+	first := mint()
+	l.write("secrets/token", first+"\n")
+	block := func(auth string) string {
+		return fmt.Sprintf("vault \"main\" {\n  address = %q\n  %s\n}\n", v.Addr, auth)
+	}
+	file := block(`auth "token_file" { path = "secrets/token" }`)
+	l.write("vault.hcl", file)
+	l.write("main.hcl", apironeFromVault)
+	l.write("two.hcl", kvSink("two", "kv", "delivered/two", ""))
+	l.start()
+	l.untilReady(3)
+	l.untilDelivered(v, "delivered/two")
+
+	// The token dies, and somebody writes a new one into the file.
+	v.Write("auth/token/revoke", map[string]any{"token": first})
+	second := mint()
+	l.write("secrets/token", second+"\n")
+	l.must("refresh", "apirone.account")
+	l.untilDelivered(v, "delivered/two")
+
+	// By a secret: the same, and it is not revoked when tokend ends.
+	l.write("vault.hcl", block(`auth "token" { token = secret.file.vault.value }`)+`secret "file" "vault" { path = "secrets/token" }`)
+	l.must("refresh", "apirone.account")
+	l.untilDelivered(v, "delivered/two")
+	v.Write("auth/token/revoke", map[string]any{"token": second})
+	third := mint()
+	l.write("secrets/token", third+"\n")
+	l.must("refresh", "apirone.account")
+	l.untilDelivered(v, "delivered/two")
+	l.untilReady(3)
+	l.stop()
+	if status, _, err := v.CallAs(third, http.MethodGet, "auth/token/lookup-self", nil); err != nil || status != http.StatusOK {
+		t.Errorf("a token that somebody made is gone after tokend: %d, %v", status, err)
+	}
+}
+
+// A block that names another Vault from one moment to the next: everything goes
+// there, and nothing more to the one before.
+func TestVaultMoves(t *testing.T) {
+	t.Parallel()
+	l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
+	l.appRole(v, map[string]any{"token_ttl": "20m"})
+	l.write("main.hcl", apironeFromVault)
+	l.write("two.hcl", kvSink("two", "kv", "delivered/two", ""))
+	l.start()
+	l.untilReady(3)
+	token := l.untilDelivered(v, "delivered/two")
+
+	other := testrig.Vault(t)
+	other.EnableKV("kv", 2)
+	other.PutKV("kv", "trading/apirone", map[string]any{"password": "key-one"})
+	other.Policy("delivery", deliveryPolicy)
+	other.EnableAuth("approle", "approle")
+	roleID, secretID := other.AppRole("approle", "tokend", map[string]any{"token_policies": "delivery"})
+	_, version := v.GetKV("kv", "delivered/two")
+	// Files first: the old Vault refuses them and goes on with the login at hand.
+	l.write("secrets/role_id", roleID)
+	l.write("secrets/secret_id", secretID)
+	l.edit("main.hcl", `path    = "${var.out}/token"`, `path    = "${var.out}/token2"`)
+	l.edit("two.hcl", `credential.apirone.account.access_token }`, `credential.apirone.account.access_token, moved = "yes" }`)
+	l.write("vault.hcl", vaultBlock(other))
+	l.until("the token is in the other Vault", func() (bool, string) {
+		data, _ := other.GetKV("kv", "delivered/two")
+		return data["access_token"] == token && data["moved"] == "yes", fmt.Sprint(data != nil)
+	})
+	l.untilReady(3)
+	if _, now := v.GetKV("kv", "delivered/two"); now > version+1 {
+		t.Errorf("the former Vault was written %d times since", now-version)
+	}
+}
+
+// The state's key is wrapped by a key of Vault's that never leaves it.
+func TestVaultHoldsTheStateKey(t *testing.T) {
+	t.Parallel()
+	l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
+	v.EnableTransit("transit", "state")
+	l.appRole(v, map[string]any{"token_ttl": "20m"})
+	l.write("main.hcl", apironeFromVault)
+	l.write("state.hcl", `
+tokend {
+  state {
+    transit {
+      vault = vault.main
+      mount = "transit"
+      key   = "state"
+    }
+  }
+}
+`)
+	l.must("apply", "--auto-approve")
+	before := l.file("token")
+	if _, err := os.Stat(filepath.Join(l.state, "state.key")); err == nil {
+		t.Error("a key file was made beside the state")
+	}
+	v.Write("transit/keys/state/rotate", map[string]any{})
+	if said := l.must("state", "list"); !strings.Contains(said, "apirone.account") {
+		t.Errorf("after a rotation of the key in Vault the state lists %q", said)
+	}
+
+	state := filepath.Join(l.state, "state.db")
+	content, err := os.ReadFile(state)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.Seal()
+	for _, args := range [][]string{{"state", "list"}, {"plan"}, {"run"}} {
+		said, status := l.tokend(args...)
+		if status != exitFailed || !strings.Contains(said, "sealed") || !strings.Contains(said, v.Addr) || !strings.Contains(said, "hint: ") {
+			t.Errorf("with a sealed Vault, tokend %s: exit status %d\n%s", args[0], status, said)
+		}
+	}
+	v.Kill()
+	if said, status := l.tokend("state", "list"); status != exitFailed || !strings.Contains(said, v.Addr) {
+		t.Errorf("without Vault: exit status %d\n%s", status, said)
+	}
+	if now, err := os.ReadFile(state); err != nil || string(now) != string(content) {
+		t.Errorf("a state that could not be opened was written to (%v)", err)
+	}
+	v.Start()
+	v.Unseal()
+	l.start()
+	l.untilReady(2)
+	if got := l.file("token"); got != before {
+		t.Errorf("the token is another after a restart: %q, was %q", got, before)
+	}
+	// Once open, it does without Vault.
+	v.Kill()
+	l.must("refresh", "apirone.account")
+	l.untilFile(filepath.Join(l.out, "token"), before)
+}
+
+// The example, with the policy that it comes with, against a Vault behind TLS.
+func TestExampleVault(t *testing.T) {
+	t.Parallel()
+	v := testrig.VaultTLS(t)
+	dir := t.TempDir()
+	l := exampleLab(t, "vault", `"/etc/tokend-secrets/`, quote(dir + "/")[:len(dir)+2])
+	l.edit("tokens.hcl", "https://id.example.com", l.urls.OAuth2)
+	policy, err := os.ReadFile(filepath.Join(l.config, "policy", "tokend.hcl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.EnableKV("kv", 2)
+	v.EnableAuth("approle", "approle")
+	v.Policy("tokend", string(policy))
+	roleID, secretID := v.AppRole("approle", "tokend", map[string]any{"token_policies": "tokend", "token_ttl": "20m", "token_max_ttl": "4h"})
+	v.PutKV("kv", "trading/coinify", map[string]any{"alice": "pa", "bob": "pb"})
+	v.PutKV("kv", "trading/billing", map[string]any{"client_secret": "sb"})
+	for name, content := range map[string]string{"role_id": roleID, "secret_id": secretID} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.api.Register(standin.Account{API: standin.Coinify, Login: "alice@example.com", Password: "pa"})
+	l.api.Register(standin.Account{API: standin.Coinify, Login: "bob@example.com", Password: "pb"})
+	l.api.RegisterClient(standin.Client{API: standin.OAuth2, ID: "billing", Secret: "sb"})
+	l.env["CREDENTIALS_DIRECTORY"] = dir
+	l.env["TOKEND_VAR_vault_address"] = v.Addr
+	l.env["TOKEND_VAR_vault_ca_file"] = v.CAFile
+	l.staysHere()
+	l.start()
+	l.untilReady(6)
+	tokens := l.tokens(byType)
+	for _, name := range []string{"alice", "bob"} {
+		data, _ := v.GetKV("kv", "delivered/coinify/"+name)
+		if data["access_token"] != tokens[`coinify.trader["`+name+`"]`] || data["expires_at"] == "" {
+			t.Errorf("Vault holds %v for %s", data, name)
+		}
+	}
+	if data, _ := v.GetKV("kv", "delivered/billing"); data["header"] != "Authorization: Bearer "+tokens["oauth2.billing"] {
+		t.Errorf("Vault holds %v for billing", data)
+	}
+
+	// Removal needs Vault, whose block goes with everything else.
+	l.removeAll()
+	l.revoked(standin.Coinify, 2)
+	l.revoked(standin.OAuth2, 1)
+	for _, path := range []string{"delivered/coinify/alice", "delivered/coinify/bob", "delivered/billing"} {
+		if data, _ := v.GetKV("kv", path); data != nil {
+			t.Errorf("%s still holds %v", path, data)
+		}
+	}
+	if meta := v.Read("kv/metadata/delivered/billing"); meta != nil {
+		t.Errorf("of billing the metadata is left: %v", meta)
+	}
+}
