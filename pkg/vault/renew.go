@@ -112,6 +112,13 @@ func (e *entry) replace(ctx context.Context, s *session) bool {
 			next = f.until
 		}
 	}
+	if err != nil && !s.alive(now) {
+		// There is nothing left to keep alive, and perhaps nobody who needs it (its
+		// block may be gone): the next use logs in.
+		e.sess = nil
+		e.log(slog.LevelWarn, "the Vault token has expired, and a new login failed; the next use tries again", "error", err.Error())
+		return true
+	}
 	s.retryAt = next
 	if !s.renewAt.IsZero() && !s.renewAt.After(now) {
 		s.renewAt = next

@@ -324,6 +324,35 @@ func TestSettingsThatCannotBeReadAreNoChange(t *testing.T) {
 	})
 }
 
+// A block that is no longer declared leaves a session behind that nobody needs:
+// it ends with its token, and is not mourned every second ever after.
+func TestASessionWithoutABlockEndsWithItsToken(t *testing.T) {
+	inBubble(t, 300, true, func(t *testing.T, b *bubble) {
+		b.set(func(w http.ResponseWriter, _, path, _ string) bool {
+			return path == "auth/token/renew-self" && refuse(w, 403, "permission denied")
+		})
+		if err := b.use(t); err != nil {
+			t.Fatal(err)
+		}
+		b.blocks.mu.Lock()
+		b.blocks.err = errors.New("the configuration does not declare it")
+		b.blocks.mu.Unlock()
+		b.pool.Changed()
+		time.Sleep(10 * time.Minute)
+		before := b.blocks.resolved()
+		time.Sleep(24 * time.Hour)
+		if n := b.blocks.resolved() - before; n > 0 {
+			t.Errorf("its settings were read %d times within a day", n)
+		}
+		b.blocks.mu.Lock()
+		b.blocks.err = nil
+		b.blocks.mu.Unlock()
+		if err := b.use(t); err != nil {
+			t.Errorf("once it is declared again: %v", err)
+		}
+	})
+}
+
 func TestUnchangedSettingsKeepTheSession(t *testing.T) {
 	inBubble(t, 3600, false, func(t *testing.T, b *bubble) {
 		for range 3 {
