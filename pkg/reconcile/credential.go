@@ -25,7 +25,9 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 		return r
 	}
 	if step.Calls() {
-		if name, limits := ob.laneOf(step); name != j.lane.name {
+		// A lane does not know its limits before an endpoint was opened, and
+		// they may be other ones since the configuration changed.
+		if name, limits := ob.laneOf(step); name != j.lane.name || limits != nil && withDefault(*limits) != j.limits {
 			r.relane, r.laneName, r.limits, r.again = true, name, limits, true
 			return r
 		}

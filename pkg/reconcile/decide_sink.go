@@ -81,11 +81,16 @@ func waitForTokens(in *SinkInput) (Step, bool) {
 	if len(in.Missing) == 0 {
 		return Step{}, false
 	}
-	short := make([]string, len(in.Missing))
-	for i, m := range in.Missing {
+	why := waitsFor(in.Missing)
+	return Step{Action: ActWait, State: Waiting, Reason: why, Why: why}, true
+}
+
+func waitsFor(credentials []string) string {
+	short := make([]string, len(credentials))
+	for i, m := range credentials {
 		short[i] = strings.TrimPrefix(m, "credential.")
 	}
-	return Step{Action: ActWait, State: Waiting, Reason: "waits for " + list(short), Why: "waits for the token of " + list(short)}, true
+	return "waits for the token of " + list(short)
 }
 
 func sinkBackedOff(in *SinkInput) (Step, bool) {

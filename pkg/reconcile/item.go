@@ -101,6 +101,20 @@ func (w *waiter) finish(err error) {
 	}
 }
 
+// lacks is a credential without a token that a sink names which was never
+// written; nil when there is none.
+func (it *item) lacks() *item {
+	if it.kind != kindSink || it.stored {
+		return nil
+	}
+	for _, u := range it.uses {
+		if u.gen == 0 {
+			return u
+		}
+	}
+	return nil
+}
+
 // holdsOf is the generation of credential c that sink it holds.
 func (it *item) holdsOf(c *item) uint64 {
 	for i, u := range it.uses {

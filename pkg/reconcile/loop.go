@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -321,17 +322,18 @@ type job struct {
 	telling   []string // hooks that are about to run because of its sinks
 	holds     map[string]uint64
 	uses      []string
-	pending   []string      // of a hook
-	failures  int           // of a hook, in a row
-	first     bool          // first look since the start
-	calls     chan struct{} // the lane's requests in flight
-	bucket    *rate.Limiter // the lane's rate limit; nil: none
-	noSecrets bool          // a plan that reads no secret
-	dry       bool          // only a decision: nothing is performed
+	pending   []string       // of a hook
+	failures  int            // of a hook, in a row
+	first     bool           // first look since the start
+	calls     chan struct{}  // the lane's requests in flight
+	bucket    *rate.Limiter  // the lane's rate limit; nil: none
+	limits    spec.RateLimit // what both were made of
+	noSecrets bool           // a plan that reads no secret
+	dry       bool           // only a decision: nothing is performed
 }
 
 func (l *Loop) job(it *item) job {
-	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, bucket: it.lane.bucket}
+	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, bucket: it.lane.bucket, limits: it.lane.setting}
 	j.cfg, j.force = l.configOf(it), l.cfg
 	if it.gone {
 		j.last = it.cfg
@@ -536,24 +538,23 @@ func (l *Loop) takeSink(it *item, r result) {
 // hold records what a sink's place holds, drops what it neither names nor
 // holds any more, and wakes the credentials that wait for it.
 func (l *Loop) hold(it *item, holds map[string]uint64) {
-	named := map[string]bool{}
-	if cfg := l.configOf(it); cfg != nil {
-		if s, err := cfg.Sink(spec.Address(it.addr)); err == nil {
-			for _, u := range s.Uses {
-				named[string(u)] = true
-			}
+	left := false
+	for _, u := range it.uses {
+		left = left || holds[u.addr] == 0
+		if u.retires || u.gone {
+			l.wake(u)
 		}
 	}
-	var uses []*item
-	var gens []uint64
+	var named []spec.Address
+	if cfg := l.configOf(it); cfg != nil && left {
+		named, _ = cfg.Uses(spec.Address(it.addr)) // what is not declared names nothing
+	}
+	uses, gens := make([]*item, 0, len(it.uses)), make([]uint64, 0, len(it.uses))
 	for _, u := range it.uses {
-		if named[u.addr] || holds[u.addr] > 0 {
+		if holds[u.addr] > 0 || slices.Contains(named, spec.Address(u.addr)) {
 			uses, gens = append(uses, u), append(gens, holds[u.addr])
 		} else {
 			u.users = without(u.users, it)
-		}
-		if u.retires || u.gone {
-			l.wake(u)
 		}
 	}
 	it.uses, it.holds = uses, gens

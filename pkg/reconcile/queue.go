@@ -68,9 +68,7 @@ func (q *queue) lane(name string) *lane {
 // setLimit changes what a lane lets through. Calls under way keep their slots
 // in the old bound.
 func (l *lane) setLimit(r spec.RateLimit) {
-	if r.Concurrency <= 0 {
-		r.Concurrency = defaultCalls
-	}
+	r = withDefault(r)
 	if l.calls != nil && l.setting == r {
 		return
 	}
@@ -84,6 +82,13 @@ func (l *lane) setLimit(r spec.RateLimit) {
 		// given length ever sees more than the limit.
 		l.bucket = rate.NewLimiter(every, 1)
 	}
+}
+
+func withDefault(r spec.RateLimit) spec.RateLimit {
+	if r.Concurrency <= 0 {
+		r.Concurrency = defaultCalls
+	}
+	return r
 }
 
 // at schedules an item that is not running; a zero time takes it out.

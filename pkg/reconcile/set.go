@@ -125,22 +125,30 @@ func (l *Loop) accept(ctx context.Context, cfg *spec.Config, more ...state.Chang
 // compare says what is new, different and gone.
 func (l *Loop) compare(ctx context.Context, prev, cfg *spec.Config) (delta, error) {
 	d := delta{first: prev == nil, holds: map[string]map[string]uint64{}}
-	known := map[string][16]byte{}
-	if prev == nil {
-		err := l.o.Store.Heads(ctx, func(h state.Head) error { known[h.Address] = h.Digest; return nil })
-		if err != nil {
-			return d, fmt.Errorf("reading the state: %w", err)
+	if prev != nil {
+		changed, gone := cfg.Changed(prev)
+		for _, a := range changed {
+			d.changed = append(d.changed, string(a))
 		}
-	} else {
-		for _, a := range declared(prev) {
-			known[string(a)], _ = prev.Digest(a)
+		for _, a := range gone {
+			d.gone = append(d.gone, string(a))
 		}
+		return d, nil
 	}
+	known := map[string][16]byte{}
+	err := l.o.Store.Heads(ctx, func(h state.Head) error { known[h.Address] = h.Digest; return nil })
+	if err != nil {
+		return d, fmt.Errorf("reading the state: %w", err)
+	}
+	var stored []string
 	for _, a := range declared(cfg) {
 		now, _ := cfg.Digest(a)
 		was, ok := known[string(a)]
 		if !ok || was != now {
 			d.changed = append(d.changed, string(a))
+		}
+		if ok && was != now {
+			stored = append(stored, string(a))
 		}
 		delete(known, string(a))
 	}
@@ -148,20 +156,17 @@ func (l *Loop) compare(ctx context.Context, prev, cfg *spec.Config) (delta, erro
 		d.gone = append(d.gone, a)
 	}
 	sort.Strings(d.gone)
-	return d, l.readHoldings(ctx, &d)
+	return d, l.readHoldings(ctx, &d, append(stored, d.gone...))
 }
 
 func declared(c *spec.Config) []spec.Address {
 	return append(append([]spec.Address(nil), c.Credentials()...), c.Sinks()...)
 }
 
-// readHoldings reads what the places of changed and gone sinks hold, when this
-// is the first configuration since the start and the index does not know yet.
-func (l *Loop) readHoldings(ctx context.Context, d *delta) error {
-	if !d.first {
-		return nil
-	}
-	for _, a := range append(append([]string(nil), d.changed...), d.gone...) {
+// readHoldings reads what the places of changed and gone sinks hold: this is
+// the first configuration since the start, and the index does not know yet.
+func (l *Loop) readHoldings(ctx context.Context, d *delta, stored []string) error {
+	for _, a := range stored {
 		if spec.Address(a).Kind() != "sink" {
 			continue
 		}
@@ -199,6 +204,10 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 		l.declareAll(cfg)
 	}
 	for _, a := range d.changed {
+		if it, ok := l.items[a]; ok && prev == nil && len(d.holds[a]) == 0 {
+			l.begin(it) // declared already, and linked
+			continue
+		}
 		l.declare(a, d.holds[a])
 	}
 	for _, a := range d.gone {
@@ -233,7 +242,7 @@ func (l *Loop) declareAll(cfg *spec.Config) {
 		it := l.item(string(a), kindSink)
 		it.gone, it.cfg = false, nil
 		l.link(cfg, it, nil)
-		l.wake(it)
+		l.begin(it)
 	}
 	for _, a := range cfg.Credentials() {
 		l.link(cfg, l.items[string(a)], nil)
@@ -252,19 +261,31 @@ func (l *Loop) declare(addr string, holds map[string]uint64) {
 		it.cfg = nil // what is held keeps the configuration that it lives on by
 	}
 	l.link(l.cfg, it, holds)
-	l.wake(it)
+	l.begin(it)
+}
+
+// begin has a declared item looked at, but for a sink that was never written
+// and names a credential without a token: that one's first token wakes it.
+func (l *Loop) begin(it *item) {
+	if it.lacks() == nil {
+		l.wake(it)
+	}
 }
 
 // link makes the index edges of an item: to the credentials that it names and
-// to those whose token its place still holds.
+// to those whose token its place still holds. A credential gets into its
+// provider's lane.
 func (l *Loop) link(cfg *spec.Config, it *item, holds map[string]uint64) {
 	var names []spec.Address
 	if it.kind == kindSink {
-		if s, err := cfg.Sink(spec.Address(it.addr)); err == nil {
-			names = s.Uses
-		}
+		names, _ = cfg.Uses(spec.Address(it.addr)) // what is not declared names nothing
 	} else if c, err := cfg.Credential(spec.Address(it.addr)); err == nil {
 		names = c.Uses
+		l.q.move(it, l.q.lane(string(c.Provider)))
+	}
+	if len(it.uses) == 0 && len(holds) == 0 {
+		l.linkFirst(it, names)
+		return
 	}
 	want := map[*item]uint64{}
 	var uses []*item
@@ -295,6 +316,23 @@ func (l *Loop) link(cfg *spec.Config, it *item, holds map[string]uint64) {
 		}
 	}
 	l.relink(it, uses, want)
+}
+
+// linkFirst is link of an item that has no edges yet, as most have at a start.
+func (l *Loop) linkFirst(it *item, names []spec.Address) {
+	for _, n := range names {
+		if n.Kind() != "credential" {
+			continue
+		}
+		if u, ok := l.items[string(n)]; ok && u != it {
+			it.uses = append(it.uses, u)
+			u.users = append(u.users, it)
+		}
+	}
+	it.holds = nil
+	if it.kind == kindSink && len(it.uses) > 0 {
+		it.holds = make([]uint64, len(it.uses))
+	}
 }
 
 func (l *Loop) relink(it *item, uses []*item, gens map[*item]uint64) {

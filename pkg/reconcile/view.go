@@ -112,6 +112,8 @@ func (l *Loop) stateOf(it *item) State {
 		return it.x.standing.State
 	case it.gone:
 		return Removing
+	case it.lacks() != nil:
+		return Waiting
 	case it.kind == kindCredential && !it.stored, it.kind == kindSink && !it.stored:
 		return Pending
 	}
@@ -151,6 +153,9 @@ func (l *Loop) add(v *View, it *item) {
 		if s := it.x.standing; s != nil {
 			line.Since, line.Why, line.Next, line.Mend = s.Since, s.Why, s.Next, s.Mend
 		}
+	}
+	if u := it.lacks(); u != nil && line.Why == "" {
+		line.Since, line.Why = l.changed, waitsFor([]string{u.addr})
 	}
 	switch it.kind {
 	case kindCredential:
