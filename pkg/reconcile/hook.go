@@ -53,7 +53,11 @@ func (l *Loop) notify(hook, sink string) {
 		}
 	}
 	if it.phase == running {
-		it.again = true
+		// The run under way may have looked before this change.
+		if it.again = true; x.anew == nil {
+			x.anew = map[string]bool{}
+		}
+		x.anew[sink] = true
 		return
 	}
 	if it.phase == idle {
@@ -127,8 +131,11 @@ func (l *Loop) takeHook(it *item, r result) {
 		}
 	}
 	for _, s := range r.ran {
-		delete(it.x.pending, s)
+		if !it.x.anew[s] {
+			delete(it.x.pending, s)
+		}
 	}
+	it.x.anew = nil
 	if len(it.x.pending) == 0 {
 		it.again = false
 	} else if !r.failed {
@@ -211,12 +218,12 @@ func (w *worker) runHook(ctx context.Context, j job) error {
 }
 
 // answered takes the hook off the list of what each sink's record says has not
-// run yet. A sink that changed again meanwhile keeps it, by its version.
+// run yet. A sink that changed again meanwhile keeps it.
 func (w *worker) answered(ctx context.Context, j job) {
 	for _, s := range j.pending {
 		rec, err := w.store.Sink(ctx, s)
-		if err != nil {
-			continue
+		if err != nil || rec.WrittenAt.After(j.now) {
+			continue // written again since the run began: another run answers that
 		}
 		rec.Notify = without1(rec.Notify, j.addr)
 		rec.Head.Flags &^= state.FlagHookPending

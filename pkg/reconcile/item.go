@@ -62,6 +62,7 @@ type extra struct {
 	orders   []*waiter
 	follow   bool               // what an order began goes on after it, when only some addresses are worked on
 	pending  map[string][]*item // of a hook: the sinks that changed, with the credentials that each named
+	anew     map[string]bool    // of a hook: those of pending that changed while it ran
 	orphans  int                // tokens that may have been issued and were never seen
 	failures int                // of a hook: in a row
 	guarded  string             // the guard's reason, "" when nothing is held

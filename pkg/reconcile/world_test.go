@@ -244,6 +244,7 @@ type places struct {
 	log   []string
 	block chan struct{} // not nil: writes wait
 	fail  error
+	slow  time.Duration // how long a hook takes
 }
 
 func (p *places) get(place string) string {
@@ -321,6 +322,9 @@ type hookInto struct{ p *places }
 func (h hookInto) Run(_ context.Context, _ spec.Values, changed []spec.Address) error {
 	if h.p.fail != nil {
 		return h.p.fail
+	}
+	if h.p.slow > 0 {
+		time.Sleep(h.p.slow)
 	}
 	h.p.note("hook:%d", len(changed))
 	return nil
