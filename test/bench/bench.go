@@ -117,6 +117,9 @@ func (b *bench) build(ctx context.Context) error {
 func (b *bench) serve(ctx context.Context, server string) error {
 	b.standin = exec.Command(server, "-with-stdin", "-tls", "-ca", filepath.Join(b.dir, "ca.pem"), "-request-log", "-1", "-token-log", "1000", "-rules", everlasting)
 	b.standin.Stderr = os.Stderr
+	// Both clients speak HTTP/1.1, so that there are as many requests in flight
+	// as connections.
+	b.standin.Env = append(os.Environ(), "GODEBUG=http2server=0")
 	b.standin.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	in, err := b.standin.StdinPipe()
 	if err != nil {
