@@ -51,7 +51,7 @@ func AuthSchemas() map[string]spec.Schema {
 func tokenSchema() spec.Schema {
 	return spec.Schema{
 		Doc:   "A token that somebody made. It is renewed, and never revoked.",
-		Attrs: []spec.Attr{{Name: "token", Type: cty.String, Required: true, Deferred: true, Doc: "the token"}},
+		Attrs: []spec.Attr{{Name: "token", Type: cty.String, Required: true, Deferred: true, Sensitive: true, Doc: "the token"}},
 	}
 }
 
@@ -151,7 +151,7 @@ func appRoleSchema() spec.Schema {
 		Doc: "An AppRole login.",
 		Attrs: []spec.Attr{
 			{Name: "role_id", Type: cty.String, Required: true, Deferred: true, Doc: "the role's id"},
-			{Name: "secret_id", Type: cty.String, Deferred: true, Doc: "the secret id, where the role asks for one"},
+			{Name: "secret_id", Type: cty.String, Deferred: true, Sensitive: true, Doc: "the secret id, where the role asks for one"},
 			{Name: "mount", Type: cty.String, Default: "approle", Doc: "where the auth method is mounted"},
 		},
 	}
