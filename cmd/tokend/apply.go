@@ -48,9 +48,8 @@ func (g *globals) apply(ctx context.Context, t *target, yes bool, allow int) err
 		return err
 	}
 	g.printPlan(p)
-	if !todo(p) && !t.daemon {
-		return nil
-	}
+	// With nothing to do there is still something to remember: settings such as
+	// prevent_destroy, and the configuration as the one in force.
 	if !yes && todo(p) {
 		if ok, err := g.confirm("Go ahead?"); err != nil || !ok {
 			return refused(err)

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"time"
@@ -13,9 +15,9 @@ import (
 // scriptPatience is how long a script waits for what has to come true.
 const scriptPatience = 30 * time.Second
 
-// eventually ends a script unless check says nothing is wrong; with wait it
+// awaited ends a script unless check says nothing is wrong; with wait it
 // looks again until it does.
-func eventually(ts *testscript.TestScript, wait bool, check func() string) {
+func awaited(ts *testscript.TestScript, wait bool, check func() string) {
 	deadline := time.NewTimer(scriptPatience)
 	defer deadline.Stop()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -54,7 +56,7 @@ func cmdClient(ts *testscript.TestScript, _ bool, args []string) {
 
 // cmdStory checks what an API did, in order. It waits until enough was done.
 func cmdStory(ts *testscript.TestScript, _ bool, args []string) {
-	eventually(ts, true, func() string {
+	awaited(ts, true, func() string {
 		var did []string
 		for _, r := range serverOf(ts).Ledger(standin.API(args[0])).Requests {
 			if r.Did != "" && r.Did != "fault" {
@@ -81,4 +83,17 @@ func cmdAlive(ts *testscript.TestScript, neg bool, args []string) {
 	case tok.Alive == neg:
 		ts.Fatalf("the token in %s: alive is %v (%s)", args[1], tok.Alive, tok.Why)
 	}
+}
+
+func cmdSame(ts *testscript.TestScript, neg bool, args []string) {
+	awaited(ts, true, func() string {
+		a, err := os.ReadFile(ts.MkAbs(args[0]))
+		if err != nil {
+			return err.Error()
+		}
+		if (string(a) == ts.ReadFile(args[1])) == neg {
+			return fmt.Sprintf("that %s and %s are the same is %v", args[0], args[1], neg)
+		}
+		return ""
+	})
 }

@@ -37,6 +37,7 @@ import (
 //	                          waits for it
 //	story API WORD…           what the API did, in this order and nothing else
 //	alive [!] API FILE        the token in a file works at the API
+//	[!] same FILE FILE        waits until two files hold the same, or do not
 //	until [!] PATTERN CMD…    repeats a command until its output matches
 //	browser ADDRESS           logs in as a person with a browser would
 func TestMain(m *testing.M) {
@@ -64,7 +65,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"standin": cmdStandin, "fault": cmdFault, "books": cmdBooks, "until": cmdUntil, "browser": cmdBrowser, "mode": cmdMode, "login": cmdLogin,
-			"mended": cmdMended, "account": cmdAccount, "client": cmdClient, "story": cmdStory, "alive": cmdAlive,
+			"mended": cmdMended, "account": cmdAccount, "client": cmdClient, "story": cmdStory, "alive": cmdAlive, "same": cmdSame,
 		},
 	})
 }
@@ -137,7 +138,7 @@ func cmdBooks(ts *testscript.TestScript, neg bool, args []string) {
 	if wait {
 		args = args[1:]
 	}
-	eventually(ts, wait, func() string {
+	awaited(ts, wait, func() string {
 		b, err := json.Marshal(serverOf(ts).Counts(standin.API(args[0])))
 		ts.Check(err)
 		var counts map[string]any

@@ -40,16 +40,19 @@ func changedOrigin(in *Input) (Step, bool) {
 	if in.Origins == "" || in.Record.Grant == nil {
 		return Step{}, false
 	}
+	if in.Guarded == "" && in.preventsDestroy() {
+		return kept(in, prevented(in, in.Origins)), true
+	}
 	if in.Guarded == "" && in.Traits.Interactive && in.Order.Kind != OrderLogin {
-		return needsLogin(in, in.Origins+": the new address needs a login of its own"), true
+		return kept(in, needsLogin(in, in.Origins+": the new address needs a login of its own")), true
 	}
 	if in.Guarded == "" {
 		if wait, blocked := backedOff(in); blocked {
-			return wait, true
+			return kept(in, wait), true
 		}
 		return Step{Action: ActReplace, Cause: causeReplace, State: Pending, Reason: in.Origins + ": a new grant begins there", Origin: in.Origins}, true
 	}
-	return Step{Action: ActWait, State: Held, Mend: "tokend approve", Reason: in.Origins + "; nothing is sent there before a person approves", Why: in.Guarded}, true
+	return kept(in, Step{Action: ActWait, State: Held, Mend: "tokend approve", Reason: in.Origins + "; nothing is sent there before a person approves", Why: in.Guarded}), true
 }
 
 func obtain(in *Input) (Step, bool) {
@@ -152,32 +155,57 @@ func replace(in *Input) (Step, bool) {
 		s.Action, s.Reason = ActStatic, s.Reason+": its key is taken over anew"
 		return s, true
 	}
+	if !tainted && in.preventsDestroy() {
+		return kept(in, prevented(in, s.Reason)), true
+	}
 	if in.Traits.Interactive {
-		if step, ok := upkeep(in); ok {
-			return step, true
-		}
-		return needsLogin(in, s.Reason+"; the old token stays in force until then"), true
+		return kept(in, needsLogin(in, s.Reason+"; the old token stays in force until then")), true
 	}
 	if wait, blocked := backedOff(in); blocked {
-		// What is held is kept alive while its replacement fails.
-		if step, ok := upkeep(in); ok {
-			return step, true
-		}
-		return wait, true
+		return kept(in, wait), true
 	}
 	return s, true
 }
 
+// preventsDestroy says whether a change of configuration may not give the token
+// up. Unlike a removal, a replacement is of a block that is there to say so.
+func (in *Input) preventsDestroy() bool { return in.Want != nil && in.Want.Lifecycle.PreventDestroy }
+
+func prevented(in *Input, why string) Step {
+	return Step{Action: ActWait, State: Held, Reason: why + ", but prevent_destroy holds its replacement back", Why: why + ", but prevent_destroy is set",
+		Mend: "set lifecycle { prevent_destroy = false } in its block, or undo the change"}
+}
+
 // heldReplace keeps the old grant going while the guard holds its replacement.
 func heldReplace(in *Input, s Step) Step {
+	return kept(in, Step{Action: ActWait, State: Held, Reason: s.Reason + ", but " + in.Guarded, Why: in.Guarded, Mend: "tokend approve"})
+}
+
+// kept waits for something, and meanwhile keeps the grant in force alive and
+// lets the retired ones go.
+func kept(in *Input, wait Step) Step {
 	if step, ok := upkeep(in); ok {
 		return step
 	}
-	next := time.Time{}
-	if g := in.Record.Grant; g != nil && in.Held.HasRefresh {
-		next = in.due()
+	if at := in.upkeepAt(); !at.IsZero() && (wait.Next.IsZero() || at.Before(wait.Next)) {
+		wait.Next = at
 	}
-	return Step{Action: ActWait, State: Held, Next: next, Reason: s.Reason + ", but " + in.Guarded, Why: in.Guarded, Mend: "tokend approve"}
+	return wait
+}
+
+// upkeepAt is when upkeep will have something to do.
+func (in *Input) upkeepAt() time.Time {
+	var next time.Time
+	if g := in.Record.Grant; g != nil && canRefresh(in, g) {
+		if next = in.due(); !in.Now.Before(next) {
+			s, _ := refresh(in)
+			next = s.Next
+		}
+	}
+	if s, ok := retired(in); ok && !s.Next.IsZero() && (next.IsZero() || s.Next.Before(next)) {
+		next = s.Next
+	}
+	return next
 }
 
 // upkeep is what keeps the grant in force alive and the retired ones going

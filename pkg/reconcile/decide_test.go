@@ -109,7 +109,7 @@ func TestDecide(t *testing.T) {
 		"an input changed, guarded, due": {func(in *Input) {
 			in.WantsNew, in.Guarded, in.Now = []string{"email"}, "too many", t0.Add(40*time.Minute)
 		}, ActRefresh, Pending, "due", 0},
-		"an input changed, interactive": {func(in *Input) { interactive(in); in.WantsNew = []string{"client_id"} }, ActWait, NeedsLogin, "stays in force", 60 * time.Minute},
+		"an input changed, interactive": {func(in *Input) { interactive(in); in.WantsNew = []string{"client_id"} }, ActWait, NeedsLogin, "stays in force", 30 * time.Minute},
 		"tainted":                       {func(in *Input) { in.Record.Head.Flags = state.FlagTainted }, ActReplace, Pending, "tainted", 0},
 		"origin changed":                {func(in *Input) { in.Origins = "its API's address changed from a to b" }, ActReplace, Pending, "new grant begins", 0},
 		"origin changed, guarded":       {func(in *Input) { in.Origins, in.Guarded = "its API's address changed from a to b", "another address" }, ActWait, Held, "approves", 0},
