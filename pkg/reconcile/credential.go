@@ -141,12 +141,11 @@ func (p *performer) rest() {
 		return
 	}
 	stale := p.ob.in.Declared && rec.Head.Digest != p.ob.digest && len(p.ob.in.WantsNew) == 0 && p.ob.in.Origins == "" && p.j.guarded == ""
-	if !stale && !p.rescheduled() {
+	if !stale && !p.ob.returned && !p.rescheduled() {
 		return
 	}
 	if stale {
 		rec.Head.Digest = p.ob.digest
-		rec.Removing = nil
 	}
 	p.save("its settings")
 }

@@ -67,6 +67,7 @@ type extra struct {
 	failures int                // of a hook: in a row
 	guarded  string             // the guard's reason, "" when nothing is held
 	allowed  bool               // the guard has let its destructive step go ahead
+	agreed   string             // the change that it was let go for
 	quiet    time.Time          // when its removal may act
 }
 

@@ -37,6 +37,7 @@ type verdict struct {
 	held    *HeldChange
 	allowed map[string]bool // destructive steps that may go ahead
 	blocked map[string]bool
+	agreed  map[string]string // what exactly each that would be destroyed is destroyed for
 	// approved are the approvals that still are for something; spent says that
 	// others are on record, whose change was carried out or taken back.
 	approved map[string]string
@@ -45,11 +46,11 @@ type verdict struct {
 
 // judgeChange finds what the change would destroy and asks the guard.
 func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta, o SetOptions) (verdict, error) {
-	v := verdict{allowed: map[string]bool{}, blocked: map[string]bool{}}
+	v := verdict{allowed: map[string]bool{}, blocked: map[string]bool{}, agreed: map[string]string{}}
 	var jobs []job
 	var total change
 	var log guardLog
-	pending := map[string]bool{}
+	pending := map[string]string{}
 	err := l.do(ctx, func() {
 		log = l.guard
 		for _, a := range append(append([]string(nil), d.changed...), d.gone...) {
@@ -65,7 +66,7 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 		for a, it := range l.items {
 			l.countHeld(it, &total)
 			if it.x != nil && it.x.allowed {
-				pending[a] = true
+				pending[a] = it.x.agreed
 			}
 			// What was gone or held before is judged again with the rest, but
 			// for what is allowed already.
@@ -131,7 +132,7 @@ func (l *Loop) candidates(ctx context.Context, jobs []job) ([]candidate, error) 
 }
 
 // weigh asks the guard about all that a change would destroy together.
-func (l *Loop) weigh(ctx context.Context, cfg *spec.Config, v verdict, all []candidate, pending map[string]bool, total change, log guardLog, o SetOptions) (verdict, error) {
+func (l *Loop) weigh(ctx context.Context, cfg *spec.Config, v verdict, all []candidate, pending map[string]string, total change, log guardLog, o SetOptions) (verdict, error) {
 	approved, err := l.approvals(ctx)
 	if err != nil {
 		return v, err
@@ -140,13 +141,14 @@ func (l *Loop) weigh(ctx context.Context, cfg *spec.Config, v verdict, all []can
 	c := total
 	v.approved = map[string]string{}
 	for _, x := range all {
+		v.agreed[x.addr] = x.digest
 		if approved[x.addr] == x.digest {
 			v.approved[x.addr] = x.digest
 		}
 	}
 	v.spent = len(v.approved) < len(approved)
 	for _, x := range all {
-		if pending[x.addr] || approved[x.addr] == x.digest {
+		if pending[x.addr] == x.digest || approved[x.addr] == x.digest {
 			v.allowed[x.addr] = true
 			log.Begun = append(log.Begun, weight(x, l.o.Now()))
 			continue
@@ -263,7 +265,7 @@ func (l *Loop) applyVerdict(it *item, addr string, v verdict, last *spec.Config)
 		l.wake(it)
 	case v.allowed[addr]:
 		x := it.ext()
-		x.allowed = true
+		x.allowed, x.agreed = true, v.agreed[addr]
 		if x.guarded != "" {
 			x.guarded = ""
 			l.unhold(it)
@@ -303,6 +305,7 @@ func (l *Loop) rejudge() {
 		err := l.judgeAgain(ctx)
 		if err != nil && !errors.Is(err, ErrClosed) {
 			l.log.Error("judging a change again failed", "error", err)
+			_ = l.do(context.Background(), func() { l.rejudging = false })
 		}
 	}()
 }
@@ -407,7 +410,7 @@ func (l *Loop) Approve(ctx context.Context, shown *HeldChange) error {
 		for a := range approved {
 			if it, ok := l.items[a]; ok {
 				x := it.ext()
-				x.allowed, x.guarded, x.quiet = true, "", time.Time{}
+				x.allowed, x.agreed, x.guarded, x.quiet = true, approved[a], "", time.Time{}
 				l.unhold(it)
 				l.wake(it)
 			}

@@ -278,7 +278,7 @@ func (l *Loop) guarded(ctx context.Context, j job) (r result) {
 		if p := recover(); p != nil {
 			// The panic's value may hold anything, so only its type is told.
 			l.log.Error("working on an address panicked; it is put aside for a while", "address", j.addr, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			r = result{item: j.item, lane: j.lane, next: j.now.Add(5 * time.Minute),
+			r = result{item: j.item, lane: j.lane, order: j.order, next: j.now.Add(5 * time.Minute),
 				standing: &Standing{State: Failing, Why: "a defect in tokend: see the log", Mend: "tokend retry " + shellAddress(j.addr)}}
 			j.order.finish(errors.New("a defect in tokend stopped this: see the log"))
 		}
@@ -434,8 +434,8 @@ func (l *Loop) finish(r result) {
 	it := r.item
 	l.running--
 	l.q.finished(it, r.lane)
-	if !r.relane {
-		it.looked = true
+	if !r.relane && (it.kind != kindSink || r.record) {
+		it.looked = true // what the place of a sink holds is known only after a look that came to an end
 	}
 	if it.first && !r.relane {
 		it.first = false
@@ -472,6 +472,9 @@ func (l *Loop) finish(r result) {
 	}
 	if r.began != (begun{}) {
 		l.began(r.began)
+		if it.x != nil {
+			it.x.allowed = false // the next one is judged anew
+		}
 	}
 	switch {
 	case r.drop && it.gone:
@@ -479,9 +482,13 @@ func (l *Loop) finish(r result) {
 		it.counted = l.uncount(it)
 		return
 	case r.unjudged:
+		it.again = false
 		l.rejudge()
+		// If the judgement fails, or finds nothing to judge, nobody else wakes it.
+		l.q.at(it, l.o.Now().Add(lookAgain))
 		return
-	case r.again || it.again || (it.x != nil && len(it.x.orders) > 0):
+	case r.again || it.again || (r.order != nil && it.x != nil && len(it.x.orders) > 0):
+		// An order that was not answered waits until r.next, for a rate limit.
 		it.again = false
 		l.q.now(it)
 		return

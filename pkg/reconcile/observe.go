@@ -27,6 +27,8 @@ type observed struct {
 	// hashes are those of the inputs that the configuration gives and that are
 	// known without reading a secret.
 	hashes map[string]string
+	// returned: its removal had begun, and it is declared again.
+	returned bool
 }
 
 // observe gathers what deciding about a credential needs: its record, what the
@@ -76,6 +78,7 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 	}
 	in.Traits = traitsOf(ob.ep.ep, want.Grant.Name)
 	in.Record.Lifecycle = lifecycleOf(want.Lifecycle)
+	ob.returned, in.Record.Removing = in.Record.Removing != nil, nil
 	if f := in.Record.Failure; f != nil && len(f.InputHash) > 0 {
 		in.Fresh = w.inputsChanged(j, ob, f.InputHash)
 	}

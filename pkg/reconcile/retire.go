@@ -222,7 +222,7 @@ func (p *performer) drop() {
 		p.log().Info("removed", "reason", p.step.Reason)
 	}
 	p.answer()
-	p.r.drop, p.r.stored = true, false
+	p.r.drop, p.r.stored, p.r.gen = true, false, 0 // declared again, its generations begin again
 }
 
 // act makes a provider's imperative call, once.

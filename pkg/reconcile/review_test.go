@@ -1,6 +1,8 @@
 package reconcile_test
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -24,6 +26,86 @@ func TestAHookRunsAgainForWhatChangedWhileItRan(t *testing.T) {
 		}
 		if !w.works(standin.Coinify, "trader") {
 			t.Error("the place holds a token that does not work")
+		}
+	})
+}
+
+// What the guard has let go ahead once is not let go ahead for ever.
+func TestTheGuardJudgesEveryChangeAnew(t *testing.T) {
+	guarded := "tokend {\n guard { max_revocations = 1 }\n}"
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", guarded))
+		time.Sleep(time.Second)
+		if held := w.set(trader("b@example.com", guarded)); held != nil {
+			t.Fatalf("held %+v", held)
+		}
+		time.Sleep(5 * time.Minute)
+		if held := w.set(trader("c@example.com", guarded)); held == nil {
+			t.Error("a second replacement within the hour was not held")
+		}
+		time.Sleep(5 * time.Minute)
+		if n := w.server.Counts(standin.Coinify).Grants; n != 2 {
+			t.Errorf("%d grants", n)
+		}
+	})
+}
+
+// That a replacement was let go ahead does not let another address be asked.
+func TestAnotherAddressNeedsAPersonWhateverWasAllowed(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", ""))
+		time.Sleep(time.Second)
+		w.down.Store(true)
+		w.set(trader("b@example.com", "")) // allowed, and cannot begin
+		time.Sleep(time.Minute)
+		held := w.set(strings.Replace(trader("b@example.com", ""), "http://coinify", "http://apirone", 1))
+		if held == nil || !strings.Contains(held.Reason, "another address") {
+			t.Errorf("held %+v", held)
+		}
+	})
+}
+
+// A block that comes back while its removal is under way is removed, the next
+// time, like any other: judged, and after its sinks.
+func TestABlockThatComesBackIsRemovedInOrderAgain(t *testing.T) {
+	const last = "tokend {\n guard { settle = \"1s\" }\n}\nprovider \"apirone\" {\n base_url = \"http://apirone.localhost\"\n allow_insecure_http = true\n}\nsecret \"mem\" \"other\" { value = \"x\" }\ncredential \"apirone\" \"other\" {\n grant = \"login\"\n login = \"apr-1\"\n password = secret.mem.other.value\n}"
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", last))
+		time.Sleep(time.Second)
+		w.places.fail = errors.New("read-only")
+		w.set(last)
+		time.Sleep(time.Minute) // its removal waits for the place
+		w.set(trader("a@example.com", last))
+		w.places.fail = nil
+		time.Sleep(2 * time.Hour)
+		if !w.works(standin.Coinify, "trader") {
+			t.Fatal("the place holds a token that does not work")
+		}
+		w.places.fail = errors.New("read-only")
+		w.set(last)
+		time.Sleep(10 * time.Minute)
+		if w.server.Counts(standin.Coinify).Revocations != 0 {
+			t.Error("the token was revoked while its place still held it")
+		}
+	})
+}
+
+// After a restart a sink that cannot be looked at may still hold the old token.
+func TestASinkThatCannotBeLookedAtMayHoldTheOldToken(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", ""))
+		time.Sleep(time.Second)
+		w.places.fail = errors.New("read-only")
+		w.set(trader("b@example.com", ""))
+		time.Sleep(10 * time.Second)
+		w.crash()
+		w.places.broken = errors.New("cannot render")
+		w.set(trader("b@example.com", ""))
+		time.Sleep(time.Second)
+		_ = w.loop.Wake(t.Context(), []string{"credential.coinify.trader"})
+		time.Sleep(10 * time.Minute)
+		if w.server.Counts(standin.Coinify).Revocations != 0 {
+			t.Error("the old token was revoked while its place still held it")
 		}
 	})
 }

@@ -245,6 +245,8 @@ type places struct {
 	block chan struct{} // not nil: writes wait
 	fail  error
 	slow  time.Duration // how long a hook takes
+	// broken keeps places from being rendered.
+	broken error
 }
 
 func (p *places) get(place string) string {
@@ -269,6 +271,9 @@ func (p *places) Render(args spec.Values) (sinks.Desired, error) {
 	place, err := args.String("place")
 	if err != nil {
 		return sinks.Desired{}, err
+	}
+	if p.broken != nil {
+		return sinks.Desired{Place: "mem:" + place}, p.broken
 	}
 	content, err := args.Secret("content")
 	if err != nil {
