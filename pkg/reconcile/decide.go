@@ -229,4 +229,5 @@ const (
 const (
 	classLogin     = "login"
 	classThrottled = "throttled"
+	classUnknown   = "unknown"
 )

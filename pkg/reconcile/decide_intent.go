@@ -55,6 +55,12 @@ func openRefresh(in *Input) (Step, bool) {
 			Reason: "the reply to a refresh was lost; this API's refresh tokens do not change, so it is tried again"}, true
 	}
 	if w := in.Held.ReplayWindow; w > 0 && !in.Intent.Replay && !in.Intent.LastTry && in.SinceIntentOK && in.SinceIntent < w {
+		if wait, blocked := refreshBackedOff(in); blocked && in.Record.Failure.Class != classUnknown {
+			if end := in.Now.Add(w - in.SinceIntent); end.Before(wait.Next) {
+				wait.Next = end
+			}
+			return wait, true
+		}
 		return Step{Action: ActReplay, State: Pending,
 			Reason: fmt.Sprintf("the reply to a refresh was lost; the API answers a repeated one alike for %s", w)}, true
 	}

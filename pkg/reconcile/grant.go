@@ -20,8 +20,9 @@ type call struct {
 	ep     *openEndpoint
 	c      providers.Call
 	intent state.Intent
-	spends secret.Text // the refresh token or code
-	blob   string      // where the state keeps ep
+	before *state.Intent // that was open before it
+	spends secret.Text   // the refresh token or code
+	blob   string        // where the state keeps ep
 	took   time.Duration
 }
 
@@ -89,8 +90,8 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	if !c.spends.Empty() {
 		c.intent.TokenHash = state.HashText(p.w.store, "spent", c.spends)
 	}
-	if p.ob.in.Intent != nil {
-		c.intent.Attempt = p.ob.in.Intent.Attempt
+	if c.before = p.ob.in.Intent; c.before != nil {
+		c.intent.Attempt = c.before.Attempt
 	}
 	c.intent.Attempt++
 	// Nothing is spent that could not be recorded: an intent that the disk does

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tokend/pkg/providers"
+	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
@@ -107,7 +108,9 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 	held := p.ob.in.Held
 	if held.HasRevoke && slices.Contains(held.RevokeOn, causeRefresh) && !held.InvalidatesAccessToken {
 		r := p.retiring(old, causeRefresh)
-		r.Retired.OnlyAccess = old.RefreshToken.Equal(g.RefreshToken)
+		// Its refresh token is the one in force, or was spent for it: to spend or
+		// to revoke it would take the token in force along.
+		r.RefreshToken, r.Retired.OnlyAccess = secret.Text{}, true
 		rec.Retiring = append(rec.Retiring, r)
 	}
 	rec.Grant, rec.Failure, rec.Replays = &g, nil, 0
@@ -195,6 +198,10 @@ func (p *performer) refused(c *call, err error) {
 		p.unknown(c, o)
 		return
 	}
+	if p.step.Action == ActReplay && !o.stops && !o.login {
+		p.unanswered(c, o)
+		return
+	}
 	if c.op == opRefresh && rec.Grant != nil && (o.stops || o.login) {
 		// The refresh token was refused: it is of no more use. A new grant, or a
 		// person, is the way on; the access token stays in force meanwhile.
@@ -215,6 +222,21 @@ func (p *performer) refused(c *call, err error) {
 		p.r.standing = p.standFailed(rec.Failure)
 	}
 	p.fail(err)
+}
+
+// unanswered: a replay did not get through, so what became of the refresh that
+// it repeats is as unknown as before. Its intent stays open, with the window as
+// it was.
+func (p *performer) unanswered(c *call, o outcome) {
+	rec := &p.ob.in.Record
+	rec.Failure = nextFailure(rec.Failure, o, p.w.now(), p.retry(), p.ob.in.Spread, p.expired())
+	open := p.ob.in.Intent
+	if c.before != nil {
+		open = c.before
+	}
+	p.save("a replay that was not answered", state.Change{Intent: open, IntentFor: p.j.addr})
+	p.r.next, p.r.standing = rec.Failure.NextAt, p.standFailed(rec.Failure)
+	p.fail(errors.New(o.message))
 }
 
 func failureNext(f *state.Failure) time.Time {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"tokend/pkg/providers/catalog"
 	"tokend/pkg/reconcile"
 	"tokend/pkg/standin"
 )
@@ -106,6 +107,33 @@ func TestASinkThatCannotBeLookedAtMayHoldTheOldToken(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		if w.server.Counts(standin.Coinify).Revocations != 0 {
 			t.Error("the old token was revoked while its place still held it")
+		}
+	})
+}
+
+// A replay that the provider does not take leaves the refresh as unknown as it
+// was: its refresh token may be spent, and is not taken for a good one.
+func TestAReplayThatIsTurnedAwayForgetsNothing(t *testing.T) {
+	own, err := catalog.FS.ReadFile("coinify.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	replays := strings.Replace(string(own), "  refresh {", "  refresh {\n    replay_window = \"1h\"", 1)
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", replays))
+		time.Sleep(time.Second)
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultLost, Grant: "refresh_token"})
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultThrottle, Grant: "refresh_token", RetryAfter: time.Minute})
+		for range 2000 {
+			if w.server.Counts(standin.Coinify).Faulted > 1 {
+				break
+			}
+			time.Sleep(time.Second)
+		}
+		time.Sleep(time.Second)
+		_, intent, _, err := w.loop.Record(t.Context(), "credential.coinify.trader")
+		if err != nil || intent == nil || intent.Replay {
+			t.Errorf("the intent of the lost refresh is %+v, %v", intent, err)
 		}
 	})
 }
