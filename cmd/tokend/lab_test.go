@@ -275,6 +275,10 @@ func (l *lab) untilFile(path, before string) string {
 // login logs in by --paste, as somebody whom the stand-in lets in at once.
 func (l *lab) login(addr string) {
 	l.t.Helper()
+	l.until(addr+" can be logged in to", func() (bool, string) {
+		got := l.line("credential." + addr).State
+		return got == reconcile.NeedsLogin || got == reconcile.Ready, string(got)
+	})
 	in, paste := io.Pipe()
 	urls := &record{}
 	var said record
