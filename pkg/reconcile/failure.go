@@ -21,6 +21,35 @@ type outcome struct {
 	inputs     map[string]string
 }
 
+// failed notes a failure in the record. The refusals of a grant outlive what
+// happens to refreshes of the token held meanwhile: a refused password is not
+// sent again because a refresh came between, nor an account locked.
+func (p *performer) failed(o outcome) *state.Failure {
+	rec := &p.ob.in.Record
+	f := nextFailure(rec.Failure, o, p.w.now(), p.retry(), p.ob.in.Spread, p.expired())
+	if !p.keepsRefusal(o.op) {
+		rec.Failure = f
+		return f
+	}
+	wait := backoff(p.retry(), refusedRefreshTry, p.ob.in.Spread)
+	if p.expired() {
+		wait = min(wait, expiredBackoff)
+	}
+	f.NextAt = p.w.now().Add(max(wait, o.retryAfter))
+	return f
+}
+
+// refusedRefreshTry is the place in the row of failures by which a refresh is
+// tried again whose own failures are not counted.
+const refusedRefreshTry = 5
+
+// keepsRefusal says whether the record holds refusals of its grant, which what
+// became of another call must not wipe out.
+func (p *performer) keepsRefusal(op string) bool {
+	f := p.ob.in.Record.Failure
+	return (op == opRefresh || op == opAction) && f != nil && f.Op == opGrant && (f.Stopped || f.Reached > 0)
+}
+
 // nextFailure is the record of a failure that follows prev (nil: the first in a
 // row). expired says that the token held has expired, which caps the wait.
 func nextFailure(prev *state.Failure, o outcome, now time.Time, p spec.RetryPolicy, spread float64, expired bool) *state.Failure {

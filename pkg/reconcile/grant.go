@@ -265,7 +265,7 @@ func (p *performer) delivered(c *call, what string) {
 	p.log().Info(what, "expires_at", rec.Grant.ExpiresAt, "reason", p.step.Reason)
 	p.r.standing = nil
 	p.r.next = rec.Head.Due
-	p.r.again = len(rec.Retiring) > 0
+	p.r.again = len(rec.Retiring) > 0 || rec.Failure != nil
 	p.answer()
 }
 
@@ -332,9 +332,11 @@ func (p *performer) static() {
 // be readable a moment later, and its source's events wake the credential.
 func (p *performer) unreadable(err error) {
 	err = unready(err)
-	in := &p.ob.in
-	f := nextFailure(in.Record.Failure, outcome{op: opGrant, class: "input", message: err.Error()}, p.w.now(), p.retry(), in.Spread, p.expired())
-	in.Record.Failure = f
+	o := outcome{op: opGrant, class: "input", message: err.Error()}
+	if p.step.Action == ActRefresh || p.step.Action == ActReplay {
+		o.op = opRefresh
+	}
+	f := p.failed(o)
 	p.r.next = f.NextAt
 	p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "tried again", Mend: "tokend retry " + shellAddress(p.j.addr)}
 	p.log().Warn("an input could not be read", "error", err)

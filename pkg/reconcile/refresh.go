@@ -113,7 +113,10 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 		r.RefreshToken, r.Retired.OnlyAccess = secret.Text{}, true
 		rec.Retiring = append(rec.Retiring, r)
 	}
-	rec.Grant, rec.Failure, rec.Replays = &g, nil, 0
+	rec.Grant, rec.Replays = &g, 0
+	if !p.keepsRefusal(opRefresh) {
+		rec.Failure = nil
+	}
 	if c.intent.Replay {
 		rec.Note = "a refresh whose reply was lost was repeated"
 	} else {
@@ -150,7 +153,6 @@ func nextGrant(old state.Grant, t providers.Token, now time.Time) state.Grant {
 func (p *performer) settle() {
 	in := &p.ob.in
 	rec := &in.Record
-	now := p.w.now()
 	o := outcome{op: in.Intent.Op, class: string(providers.ClassUnknown), message: p.step.Reason, reached: true, lockout: in.Traits.Lockout && in.Intent.Op == opGrant}
 	switch in.Intent.Op {
 	case opGrant:
@@ -175,10 +177,13 @@ func (p *performer) settle() {
 		o.stops = false
 	}
 	if rec.Failure == nil || rec.Failure.Op != o.op || !rec.Failure.LastAt.After(in.Intent.At) {
-		rec.Failure = nextFailure(rec.Failure, o, now, p.retry(), in.Spread, p.expired())
+		p.r.next = p.failed(o).NextAt
 	}
 	p.log().Warn("the outcome of a call is unknown", "op", in.Intent.Op, "meaning", p.step.Reason)
 	p.r.again = p.save("what a lost reply means", state.Change{IntentFor: p.j.addr, ClearIntent: true})
+	if o.op == opRefresh && p.keepsRefusal(o.op) && rec.Grant != nil && rec.Grant.RefreshState == state.RefreshUsable {
+		p.r.again = false // nothing else would hold the next try back
+	}
 }
 
 // refused records a call that failed, by its class.
@@ -208,18 +213,20 @@ func (p *performer) refused(c *call, err error) {
 		rec.Grant.RefreshState = state.RefreshRefused
 		o.stops = false
 	}
-	rec.Failure = nextFailure(rec.Failure, o, p.w.now(), p.retry(), in.Spread, p.expired())
+	f := p.failed(o)
 	if c.op == opRefresh && rec.Grant != nil && rec.Grant.RefreshState == state.RefreshRefused && !p.ob.in.Traits.Interactive {
-		rec.Failure = nil // what follows at once is a grant, which has failures of its own
+		if f = nil; !p.keepsRefusal(c.op) {
+			rec.Failure = nil // what follows at once is a grant, which has failures of its own
+		}
 		p.r.again = true
 	}
-	p.log().Warn("a call failed", "op", c.op, "class", o.class, "error", err, "again_at", failureNext(rec.Failure))
-	if p.save("a failure", state.Change{IntentFor: p.j.addr, ClearIntent: true}) && rec.Failure != nil {
-		p.r.next = rec.Failure.NextAt
-		if rec.Failure.Stopped {
+	p.log().Warn("a call failed", "op", c.op, "class", o.class, "error", err, "again_at", failureNext(f))
+	if p.save("a failure", state.Change{IntentFor: p.j.addr, ClearIntent: true}) && f != nil {
+		p.r.next = f.NextAt
+		if f.Stopped {
 			p.r.next = in.stoppedNext()
 		}
-		p.r.standing = p.standFailed(rec.Failure)
+		p.r.standing = p.standFailed(f)
 	}
 	p.fail(err)
 }
@@ -228,14 +235,13 @@ func (p *performer) refused(c *call, err error) {
 // it repeats is as unknown as before. Its intent stays open, with the window as
 // it was.
 func (p *performer) unanswered(c *call, o outcome) {
-	rec := &p.ob.in.Record
-	rec.Failure = nextFailure(rec.Failure, o, p.w.now(), p.retry(), p.ob.in.Spread, p.expired())
+	f := p.failed(o)
 	open := p.ob.in.Intent
 	if c.before != nil {
 		open = c.before
 	}
 	p.save("a replay that was not answered", state.Change{Intent: open, IntentFor: p.j.addr})
-	p.r.next, p.r.standing = rec.Failure.NextAt, p.standFailed(rec.Failure)
+	p.r.next, p.r.standing = f.NextAt, p.standFailed(f)
 	p.fail(errors.New(o.message))
 }
 
@@ -303,11 +309,10 @@ func (p *performer) refusedInputs(c *call) map[string]string {
 // unknown leaves the intent open: what became of the call is decided at the
 // next look, by the same rules as after a crash.
 func (p *performer) unknown(c *call, o outcome) {
-	rec := &p.ob.in.Record
 	p.log().Warn("the outcome of a call is unknown: no complete reply came", "op", c.op, "error", o.message)
-	rec.Failure = nextFailure(rec.Failure, o, p.w.now(), p.retry(), p.ob.in.Spread, p.expired())
+	f := p.failed(o)
 	p.r.again = p.save("an unknown outcome")
-	p.r.next = rec.Failure.NextAt
+	p.r.next = f.NextAt
 	if c.op == opExchange {
 		p.fail(errors.New(o.message))
 	}

@@ -137,3 +137,27 @@ func TestAReplayThatIsTurnedAwayForgetsNothing(t *testing.T) {
 		}
 	})
 }
+
+// A password that was refused for good is not sent again because the token that
+// is held was refreshed, or could not be, in between.
+func TestARefusedReplacementOutlivesRefreshes(t *testing.T) {
+	o := strict()
+	o.Accounts = []standin.Account{{API: standin.Coinify, Login: "b@example.com", Password: "another"}}
+	inWorld(t, o, func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", ""))
+		time.Sleep(time.Second)
+		w.set(trader("b@example.com", "")) // with the wrong password
+		w.pass(6*time.Hour, time.Minute, func() {
+			if !w.works(standin.Coinify, "trader") {
+				t.Fatalf("at %s the place holds a token that does not work", time.Now())
+			}
+		})
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultStatus, Status: 503, Grant: "refresh_token", Times: 3})
+		time.Sleep(2 * time.Hour)
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultRefuse, Grant: "refresh_token"})
+		time.Sleep(2 * time.Hour)
+		if n := w.server.Counts(standin.Coinify).RefusedLogins; n != 1 {
+			t.Errorf("the wrong password was sent %d times", n)
+		}
+	})
+}
