@@ -116,7 +116,7 @@ func rules() []rule {
 		{"it has no token", obtain},                                //
 		{"its refresh token may be spent", indeterminate},          // before anything may spend it again
 		{"it has to be replaced", replace},                         // taint, a changed input
-		{"it is due", refresh},                                     // before what can wait
+		{"it is due", dueOrWaiting},                                // before what can wait
 		{"an old token waits to be given up", retired},             //
 		{"it is fresh", fresh},                                     //
 	}

@@ -89,11 +89,8 @@ func indeterminate(in *Input) (Step, bool) {
 	}
 	at := g.ExpiresAt.Add(-lastTryMargin)
 	if !g.ExpiresAt.IsZero() && in.Now.Before(at) {
-		if step, ok := retired(in); ok && step.Action != ActWait {
-			return step, true
-		}
-		return Step{Action: ActWait, State: Indeterminate, Next: at, Mend: in.mend("login"), Why: lost + ": a login now avoids an outage at the token's end",
-			Reason: lost + "; the access token is kept while it lives, then the refresh token is tried once more"}, true
+		return kept(in, Step{Action: ActWait, State: Indeterminate, Next: at, Mend: in.mend("login"), Why: lost + ": a login now avoids an outage at the token's end",
+			Reason: lost + "; the access token is kept while it lives, then the refresh token is tried once more"}), true
 	}
 	return Step{Action: ActRefresh, State: Indeterminate, Why: lost, Reason: lost + "; the access token ends, so it is tried one last time"}, true
 }

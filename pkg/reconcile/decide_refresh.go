@@ -15,6 +15,23 @@ func (in *Input) due() time.Time {
 	return due(lifetime{obtained: g.ObtainedAt, expires: g.ExpiresAt, late: in.Held.InvalidatesAccessToken}, p, in.Spread)
 }
 
+// dueOrWaiting is refresh, but that old tokens are given up while it waits.
+func dueOrWaiting(in *Input) (Step, bool) {
+	s, ok := refresh(in)
+	if !ok || s.Action != ActWait {
+		return s, ok
+	}
+	if step, ok := retired(in); ok {
+		if step.Action != ActWait {
+			return step, true
+		}
+		if !step.Next.IsZero() && (s.Next.IsZero() || step.Next.Before(s.Next)) && step.Next.After(in.Now) {
+			s.Next = step.Next
+		}
+	}
+	return s, true
+}
+
 func refresh(in *Input) (Step, bool) {
 	g := in.Record.Grant
 	if g == nil {

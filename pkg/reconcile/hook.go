@@ -16,7 +16,7 @@ import (
 // declareHooks makes an item of every hook, and takes up what a sink's record
 // says has not run yet. A hook that is gone is forgotten once nothing waits
 // for it.
-func (l *Loop) declareHooks(cfg *spec.Config) {
+func (l *Loop) declareHooks(cfg, before *spec.Config) {
 	for _, a := range cfg.Hooks() {
 		it := l.item(string(a), kindHook)
 		it.gone, it.cfg = false, nil
@@ -24,10 +24,17 @@ func (l *Loop) declareHooks(cfg *spec.Config) {
 		l.hooks[string(a)] = it
 	}
 	for a, it := range l.hooks {
-		if _, ok := cfg.Digest(spec.Address(a)); !ok && len(it.ext().pending) == 0 && it.phase != running {
+		if _, ok := cfg.Digest(spec.Address(a)); ok {
+			continue
+		}
+		if len(it.ext().pending) == 0 && it.phase != running {
 			l.q.remove(it)
 			delete(l.items, a)
 			delete(l.hooks, a)
+			continue
+		}
+		if it.gone = true; it.cfg == nil {
+			it.cfg = before // what it has to tell still, it tells as it was declared
 		}
 	}
 }

@@ -564,6 +564,13 @@ func (l *Loop) hold(it *item, holds map[string]uint64) {
 			u.users = without(u.users, it)
 		}
 	}
+	for a, gen := range holds {
+		// It may have been written by a configuration that is no longer in force.
+		if u, ok := l.items[a]; ok && gen > 0 && !contains(uses, u) {
+			uses, gens = append(uses, u), append(gens, gen)
+			u.users = append(u.users, it)
+		}
+	}
 	it.uses, it.holds = uses, gens
 }
 

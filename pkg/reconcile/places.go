@@ -40,6 +40,9 @@ func (l *Loop) place(it *item, r result) {
 	if r.path == "" {
 		return
 	}
+	if w, ok := l.byPath[r.path]; ok && it.gone && w.it != it && !w.it.gone {
+		return // the file is another sink's now
+	}
 	if it.path != r.path {
 		l.unwatch(it)
 		it.path = r.path

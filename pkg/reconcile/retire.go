@@ -137,8 +137,11 @@ func (p *performer) revokeFailed(g *state.Grant, message string, after time.Dura
 	p.log().Warn("a revocation failed; it is tried again", "retired", g.Generation, "attempt", r.Attempts, "error", message, "again_at", r.NextAt)
 	p.save("a failed revocation", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	p.r.next = r.NextAt
-	if at := p.ob.in.Record.Head.Due; !at.IsZero() && at.Before(p.r.next) {
-		p.r.next = at
+	if p.ob.in.Record.Grant != nil {
+		// However long the revocation waits, the token in force does not.
+		if at := p.ob.in.due(); !at.IsZero() && at.Before(p.r.next) {
+			p.r.next = at
+		}
 	}
 	p.r.standing = &Standing{State: Failing, Why: "revoking the old token failed: " + message, Next: "tried again at " + r.NextAt.UTC().Format(time.RFC3339),
 		Mend: p.ob.in.mend("revoke --forget")}

@@ -161,3 +161,53 @@ func TestARefusedReplacementOutlivesRefreshes(t *testing.T) {
 		}
 	})
 }
+
+// A revocation that has to wait for long does not keep the token in force from
+// its refresh.
+func TestAWaitingRevocationDelaysNoRefresh(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", ""))
+		time.Sleep(time.Second)
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultThrottle, Path: "/auth/revoke", RetryAfter: 3 * time.Hour})
+		w.set(trader("b@example.com", ""))
+		w.pass(2*time.Hour, time.Minute, func() {
+			if !w.works(standin.Coinify, "trader") {
+				t.Fatalf("at %s the place holds a token that does not work", time.Now())
+			}
+		})
+		if w.server.Counts(standin.Coinify).Faulted != 1 {
+			t.Error("no revocation was turned away")
+		}
+	})
+}
+
+// A hook that goes while it has something to tell tells it as it was declared.
+func TestAHookThatGoesStillTells(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", ""))
+		time.Sleep(500 * time.Millisecond) // written, and the hook waits for more
+		own := strings.Replace(trader("a@example.com", ""), "  notify  = [hook.mem.tell]\n", "", 1)
+		w.set(strings.Replace(own, "hook \"mem\" \"tell\" {}\n", "", 1))
+		time.Sleep(time.Minute)
+		if got := w.places.events(); got != "write:trader hook:1" && got != "write:trader write:trader hook:1" {
+			t.Errorf("events %s", got)
+		}
+	})
+}
+
+// A sink that is moved to where the right value is already gives up its earlier
+// place all the same.
+func TestASinkThatMovesCleansItsEarlierPlace(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", ""))
+		time.Sleep(5 * time.Second)
+		w.places.mu.Lock()
+		w.places.held["elsewhere"] = w.places.held["trader"] // a crash came before the record
+		w.places.mu.Unlock()
+		w.set(strings.Replace(trader("a@example.com", ""), `place   = "trader"`, `place   = "elsewhere"`, 1))
+		time.Sleep(time.Minute)
+		if w.places.get("trader") != "" || !w.works(standin.Coinify, "elsewhere") {
+			t.Errorf("the earlier place holds %q", w.places.get("trader"))
+		}
+	})
+}

@@ -204,6 +204,11 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 		l.declareAll(cfg)
 	}
 	for _, a := range d.changed {
+		if prev != nil {
+			l.item(a, kindOf(a)) // one may name another that comes later
+		}
+	}
+	for _, a := range d.changed {
 		if it, ok := l.items[a]; ok && prev == nil && len(d.holds[a]) == 0 {
 			l.begin(it) // declared already, and linked
 			continue
@@ -214,9 +219,12 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 		l.undeclare(a, d.lastOf(a, last), quiet, d.holds[a])
 	}
 	for a, it := range l.items {
+		if it.gone && it.x != nil && !it.x.quiet.IsZero() && it.x.quiet.Before(quiet) {
+			it.x.quiet = quiet // the files were not quiet
+		}
 		l.applyVerdict(it, a, v, last)
 	}
-	l.declareHooks(cfg)
+	l.declareHooks(cfg, prev)
 	for _, it := range l.items {
 		l.recount(it)
 		if prev == nil && it.phase == ready {
@@ -249,13 +257,16 @@ func (l *Loop) declareAll(cfg *spec.Config) {
 	}
 }
 
+func kindOf(addr string) itemKind {
+	if spec.Address(addr).Kind() == "sink" {
+		return kindSink
+	}
+	return kindCredential
+}
+
 // declare brings an item in line with what the configuration says of it now.
 func (l *Loop) declare(addr string, holds map[string]uint64) {
-	kind := kindCredential
-	if spec.Address(addr).Kind() == "sink" {
-		kind = kindSink
-	}
-	it := l.item(addr, kind)
+	it := l.item(addr, kindOf(addr))
 	it.gone = false
 	if it.x == nil || it.x.guarded == "" {
 		it.cfg = nil // what is held keeps the configuration that it lives on by

@@ -231,6 +231,10 @@ func (p *sinkPerformer) perform() {
 	case ActWrite, ActRepair:
 		p.write()
 	case ActRecord:
+		if p.ob.in.Moved {
+			p.write() // there is no account of the new place, and the old one is to be cleaned
+			return
+		}
 		p.written(nil, false)
 	case ActRemove:
 		p.remove()
