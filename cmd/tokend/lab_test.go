@@ -284,11 +284,24 @@ func (l *lab) login(addr string) {
 	var said record
 	ended := make(chan int, 1)
 	go func() { ended <- l.globals(in, urls, &said, []string{"login", "--paste", addr}).run(l.t.Context()) }()
+	redirect := approve(l, urls.String)
+	if _, err := io.WriteString(paste, redirect+"\n"); err != nil {
+		l.t.Fatal(err)
+	}
+	if status := <-ended; status != 0 {
+		l.t.Fatalf("logging in to %s: exit status %d\n%s", addr, status, said.String())
+	}
+}
+
+// approve waits for the address that a login printed, goes there as a browser
+// does, and returns where the stand-in sends it.
+func approve(l *lab, printed func() string) string {
+	l.t.Helper()
 	var url string
 	l.until("login prints an address", func() (bool, string) {
 		var whole bool
-		url, _, whole = strings.Cut(urls.String(), "\n")
-		return whole, said.String()
+		url, _, whole = strings.Cut(printed(), "\n")
+		return whole, url
 	})
 	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	res, err := c.Get(url)
@@ -296,12 +309,7 @@ func (l *lab) login(addr string) {
 		l.t.Fatal(err)
 	}
 	res.Body.Close()
-	if _, err := io.WriteString(paste, res.Header.Get("Location")+"\n"); err != nil {
-		l.t.Fatal(err)
-	}
-	if status := <-ended; status != 0 {
-		l.t.Fatalf("logging in to %s: exit status %d\n%s", addr, status, said.String())
-	}
+	return res.Header.Get("Location")
 }
 
 // record keeps what is written to it. It is safe for concurrent use.
