@@ -85,7 +85,7 @@ func (e *engine) Plan(ctx context.Context, in planRequest) (planReply, error) {
 	if err != nil {
 		return planReply{}, err
 	}
-	r := planReply{Held: held}
+	r := planReply{Held: held, Configuration: e.configuration()}
 	for _, s := range steps {
 		if strings.HasPrefix(s.Address, "sink.") {
 			r.Sinks++
@@ -233,7 +233,7 @@ func (e *engine) LoginStart(ctx context.Context, in loginRequest) (loginReply, e
 		return loginReply{}, err
 	}
 	if !want.Grant.Interactive() {
-		return loginReply{}, withHint(fmt.Errorf("%s needs no login: its grant %q works by itself", want.Addr.Short(), want.Grant.Name), "`tokend status %s` says how it does", want.Addr.Short())
+		return loginReply{}, withHint(fmt.Errorf("%s needs no login: its grant %q works by itself", want.Addr.Short(), want.Grant.Name), "`tokend status %s` says how it does", reconcile.ShellAddress(string(want.Addr)))
 	}
 	endpoint, ok := ep.(*providers.Endpoint)
 	if !ok {
@@ -261,17 +261,21 @@ func (e *engine) LoginStart(ctx context.Context, in loginRequest) (loginReply, e
 func (e *engine) LoginFinish(ctx context.Context, in loginFinish) error {
 	e.mu.Lock()
 	l, ok := e.logins[in.ID]
+	ok = ok && l.address == in.Address && time.Since(l.since) <= loginLasts
+	if ok {
+		delete(e.logins, in.ID) // its code is sent once, however often it is handed in
+	}
 	e.mu.Unlock()
-	if !ok || l.address != in.Address {
-		return withHint(errors.New("this login has ended: it was completed already, or it took too long"), "begin again: tokend login %s", spec.Address(in.Address).Short())
+	if !ok {
+		return withHint(errors.New("this login has ended: it was completed already, or it took too long"), "begin again: tokend login %s", reconcile.ShellAddress(in.Address))
 	}
 	flow, err := l.pending.Finish(l.endpoint, l.call, in.Redirect)
 	if err != nil {
+		e.mu.Lock()
+		e.logins[in.ID] = l // what was pasted was not it
+		e.mu.Unlock()
 		return err
 	}
-	e.mu.Lock()
-	delete(e.logins, in.ID)
-	e.mu.Unlock()
 	if err := e.loop.Login(ctx, in.Address, reconcile.LoginCode{Flow: flow}); err != nil {
 		return err
 	}

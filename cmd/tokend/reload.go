@@ -25,6 +25,12 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 		}
 		e.conf.Valid, e.conf.Errors = false, e.g.diagnosticLines(diags)
 		e.mu.Unlock()
+		if o.Changed.IsZero() {
+			o.Changed = now
+		}
+		if err := e.loop.Disturbed(ctx, o.Changed); err != nil {
+			return err
+		}
 		return withHint(&configError{e.g.config, e.conf.Errors}, "`tokend validate` shows where")
 	}
 	if e.configuration().Valid && !o.NoSettle && sameSources(prev, cfg) {

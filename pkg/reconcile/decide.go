@@ -134,11 +134,11 @@ func Decide(in Input) Step {
 }
 
 func (in *Input) mend(command string) string {
-	return "tokend " + command + " " + shellAddress(in.Address)
+	return "tokend " + command + " " + ShellAddress(in.Address)
 }
 
-// shellAddress is the address as a person would type it into a shell.
-func shellAddress(a string) string {
+// ShellAddress is an address as a person would type it into a shell.
+func ShellAddress(a string) string {
 	s := spec.Address(a).Short()
 	if strings.ContainsAny(s, `"[]$* `) {
 		return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"

@@ -72,7 +72,7 @@ func removeSink(in *SinkInput) (Step, bool) {
 	}
 	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && in.Order.Kind != OrderRetry {
 		return Step{Action: ActWait, State: Removing, Next: f.NextAt, Reason: "cannot clean: " + f.Message, Why: "cannot clean: " + f.Message,
-			Mend: "tokend retry " + shellAddress(in.Address)}, true
+			Mend: "tokend retry " + ShellAddress(in.Address)}, true
 	}
 	return Step{Action: ActRemove, State: Removing, Reason: "it is no longer declared", Why: "it is no longer declared"}, true
 }
@@ -98,7 +98,7 @@ func sinkBackedOff(in *SinkInput) (Step, bool) {
 	if f == nil || f.Once || in.Changed || in.Order.Kind == OrderRetry || !in.Now.Before(f.NextAt) {
 		return Step{}, false
 	}
-	return Step{Action: ActWait, State: Failing, Next: f.NextAt, Reason: "its last write failed", Why: f.Message, Mend: "tokend retry " + shellAddress(in.Address)}, true
+	return Step{Action: ActWait, State: Failing, Next: f.NextAt, Reason: "its last write failed", Why: f.Message, Mend: "tokend retry " + ShellAddress(in.Address)}, true
 }
 
 func deferSink(in *SinkInput) (Step, bool) {
@@ -136,7 +136,7 @@ func cleanSink(in *SinkInput) (Step, bool) {
 		return Step{}, false
 	}
 	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && in.Order.Kind != OrderRetry {
-		return Step{Action: ActNone, State: Failing, Next: f.NextAt, Why: "cannot clean its earlier place: " + f.Message, Mend: "tokend retry " + shellAddress(in.Address)}, true
+		return Step{Action: ActNone, State: Failing, Next: f.NextAt, Why: "cannot clean its earlier place: " + f.Message, Mend: "tokend retry " + ShellAddress(in.Address)}, true
 	}
 	return Step{Action: ActClean, State: Pending, Reason: "its place changed: the earlier one is cleaned"}, true
 }

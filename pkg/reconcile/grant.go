@@ -214,7 +214,7 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 	}
 	p.log().Error("a provider's reply could not be read; it is kept", "op", c.op, "error", cause)
 	if p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true}) {
-		p.r.standing = &Standing{State: Unread, Why: cause.Error(), Next: "the reply is kept", Mend: "tokend retry " + shellAddress(p.j.addr)}
+		p.r.standing = &Standing{State: Unread, Why: cause.Error(), Next: "the reply is kept", Mend: "tokend retry " + ShellAddress(p.j.addr)}
 		p.r.next = time.Time{}
 	}
 	p.fail(cause)
@@ -338,7 +338,7 @@ func (p *performer) unreadable(err error) {
 	}
 	f := p.failed(o)
 	p.r.next = f.NextAt
-	p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "tried again", Mend: "tokend retry " + shellAddress(p.j.addr)}
+	p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "tried again", Mend: "tokend retry " + ShellAddress(p.j.addr)}
 	p.log().Warn("an input could not be read", "error", err)
 	p.save("an input that could not be read")
 	p.fail(err)

@@ -189,7 +189,7 @@ func (w *worker) workHook(ctx context.Context, j job) result {
 		wait := backoff(spec.RetryPolicy{Initial: hookRetryInitial, Max: hookRetryMax}, n, fraction(j.addr, w.o.Host, fmt.Sprint(n)))
 		r.failures = n
 		r.next = w.now().Add(wait)
-		r.standing = &Standing{State: Failing, Why: err.Error(), Next: "run again at " + r.next.UTC().Format(time.RFC3339), Mend: "tokend retry " + shellAddress(j.addr)}
+		r.standing = &Standing{State: Failing, Why: err.Error(), Next: "run again at " + r.next.UTC().Format(time.RFC3339), Mend: "tokend retry " + ShellAddress(j.addr)}
 		w.log.Warn("a hook failed", "address", j.addr, "error", err, "again_at", r.next)
 		return r
 	}

@@ -279,7 +279,7 @@ func (l *Loop) guarded(ctx context.Context, j job) (r result) {
 			// The panic's value may hold anything, so only its type is told.
 			l.log.Error("working on an address panicked; it is put aside for a while", "address", j.addr, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
 			r = result{item: j.item, lane: j.lane, order: j.order, next: j.now.Add(5 * time.Minute),
-				standing: &Standing{State: Failing, Why: "a defect in tokend: see the log", Mend: "tokend retry " + shellAddress(j.addr)}}
+				standing: &Standing{State: Failing, Why: "a defect in tokend: see the log", Mend: "tokend retry " + ShellAddress(j.addr)}}
 			j.order.finish(errors.New("a defect in tokend stopped this: see the log"))
 		}
 	}()

@@ -111,7 +111,16 @@ func (l *Loop) Attributes(ctx context.Context, addr string, minValid time.Durati
 // LoginCall is what a login of a credential begins with: its endpoint, its
 // grant, its inputs.
 func (l *Loop) LoginCall(ctx context.Context, addr string) (Endpoint, providers.Call, *spec.Credential, error) {
-	cfg := l.config.Load()
+	var cfg *spec.Config
+	err := l.do(ctx, func() {
+		cfg = l.cfg
+		if it, ok := l.items[addr]; ok && !it.gone {
+			cfg = l.configOf(it) // the code goes to where it will be exchanged, also while a change is held
+		}
+	})
+	if err != nil {
+		return nil, providers.Call{}, nil, err
+	}
 	if cfg == nil {
 		return nil, providers.Call{}, nil, errors.New("no configuration is in force")
 	}

@@ -211,3 +211,36 @@ func TestASinkThatMovesCleansItsEarlierPlace(t *testing.T) {
 		}
 	})
 }
+
+// A removal waits for quiet for as long as the files go on changing, also into
+// what cannot be used.
+func TestARemovalWaitsWhileTheFilesChange(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		other := "secret \"mem\" \"a\" { value = \"a\" }\n"
+		keep := strings.Replace(strings.Replace(trader("k@example.com", ""), `"trader"`, `"keeper"`, -1), "coinify.trader", "coinify.keeper", -1)
+		both := keep + `
+credential "coinify" "trader" {
+  grant      = "password"
+  email      = "a@example.com"
+  partner_id = "p"
+  password   = secret.mem.pw.value
+}`
+		w.set(both)
+		time.Sleep(time.Second)
+		w.set(keep)
+		time.Sleep(8 * time.Second)
+		w.set(keep + other)
+		time.Sleep(8 * time.Second)
+		if err := w.loop.Disturbed(t.Context(), time.Now()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(8 * time.Second)
+		if n := w.server.Counts(standin.Coinify).Revocations; n != 0 {
+			t.Errorf("%d revocations while the files changed", n)
+		}
+		time.Sleep(8 * time.Second)
+		if n := w.server.Counts(standin.Coinify).Revocations; n != 1 {
+			t.Errorf("%d revocations after they were quiet", n)
+		}
+	})
+}

@@ -234,6 +234,22 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 	}
 }
 
+// Disturbed says that the configuration's files changed at a time, though into
+// nothing that can be taken over: removals that wait for quiet wait on.
+func (l *Loop) Disturbed(ctx context.Context, at time.Time) error {
+	return l.do(ctx, func() {
+		if l.cfg == nil {
+			return
+		}
+		quiet := at.Add(l.cfg.Settings().Guard.Settle)
+		for _, it := range l.items {
+			if it.gone && it.x != nil && it.x.quiet.After(l.o.Now()) && it.x.quiet.Before(quiet) {
+				it.x.quiet = quiet
+			}
+		}
+	})
+}
+
 // declareAll makes an item of everything declared, at the first configuration:
 // unchanged credentials sleep until they are due, sinks are looked at.
 func (l *Loop) declareAll(cfg *spec.Config) {

@@ -372,7 +372,7 @@ func (p *sinkPerformer) failed(verb string, err error) {
 	if p.step.Action == ActRemove {
 		st = Removing
 	}
-	p.r.standing = &Standing{State: st, Why: why, Next: "tried again at " + rec.Failure.NextAt.UTC().Format(time.RFC3339), Mend: "tokend retry " + shellAddress(p.j.addr)}
+	p.r.standing = &Standing{State: st, Why: why, Next: "tried again at " + rec.Failure.NextAt.UTC().Format(time.RFC3339), Mend: "tokend retry " + ShellAddress(p.j.addr)}
 	p.answer(fmt.Errorf("%s %s: %w", verb, p.j.addr, err))
 }
 

@@ -149,7 +149,7 @@ func attributesOf(g *state.Grant) (spec.Attributes, error) {
 func (j job) failing(now time.Time, err error) result {
 	j.order.finish(err)
 	return result{item: j.item, lane: j.lane, order: j.order, next: now.Add(lookAgain),
-		standing: &Standing{State: Failing, Why: err.Error(), Mend: "tokend retry " + shellAddress(j.addr)}}
+		standing: &Standing{State: Failing, Why: err.Error(), Mend: "tokend retry " + ShellAddress(j.addr)}}
 }
 
 // lookAgain is when an address is looked at again that could not be looked at.
