@@ -28,7 +28,7 @@ exec sleep infinity
 `
 )
 
-// The example for a host, word for word, under a real systemd: the unit as it is
+// The example for a host, word for word but for its port, under a real systemd: the unit as it is
 // shipped, secrets by LoadCredential=, the services beside it.
 func TestExampleSystemdHostUnderSystemd(t *testing.T) {
 	t.Parallel()
@@ -54,7 +54,12 @@ func TestExampleSystemdHostUnderSystemd(t *testing.T) {
 		t.Fatalf("the example's files: %q, %v", files, err)
 	}
 	for _, f := range files {
-		m.CopyFile("/etc/tokend/"+filepath.Base(f), f, 0o644)
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		// The machine shares its ports with this one.
+		m.WriteFile("/etc/tokend/"+filepath.Base(f), strings.Replace(string(b), `"127.0.0.1:8250"`, `"127.0.0.1:0"`, 1), 0o644)
 	}
 	m.CopyFile("/etc/systemd/system/tokend.service.d/secrets.conf", example+"units/tokend-secrets.conf", 0o644)
 	m.CopyFile("/etc/systemd/system/trader.service", example+"units/trader.service", 0o644)
@@ -67,7 +72,7 @@ func TestExampleSystemdHostUnderSystemd(t *testing.T) {
 	} {
 		m.WriteFile("/etc/tokend-secrets/"+name, content, 0o600)
 	}
-	// The one thing that is not the example's: whom the built-in types ask.
+	// Beside the example's files: whom the built-in types ask.
 	m.WriteFile("/etc/tokend/standins.hcl", fmt.Sprintf("provider \"coinify\" { base_url = %q }\nprovider \"cryptohopper\" { base_url = %q }\nprovider \"apirone\" { base_url = %q }\n",
 		apis.URLs.Coinify, apis.URLs.Cryptohopper, apis.URLs.Apirone), 0o644)
 	m.Boot()
