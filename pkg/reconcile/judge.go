@@ -29,6 +29,7 @@ type candidate struct {
 	addr   string
 	sink   bool
 	digest string // what exactly an approval is for
+	forget bool   // nothing is revoked: it counts only where no credential is left
 	origin string // its address changed, which needs a person whatever the guard says
 }
 
@@ -121,7 +122,7 @@ func (l *Loop) candidates(ctx context.Context, jobs []job) ([]candidate, error) 
 		if !step.Destructive() {
 			continue
 		}
-		c := candidate{addr: j.addr, sink: j.kind == kindSink, digest: "removed", origin: step.Origin}
+		c := candidate{addr: j.addr, sink: j.kind == kindSink, digest: "removed", forget: step.Cause == causeForget, origin: step.Origin}
 		if j.cfg != nil {
 			dg, _ := j.cfg.Digest(spec.Address(j.addr))
 			c.digest = hex.EncodeToString(dg[:])
@@ -149,8 +150,13 @@ func (l *Loop) weigh(ctx context.Context, cfg *spec.Config, v verdict, all []can
 	v.spent = len(v.approved) < len(approved)
 	for _, x := range all {
 		if pending[x.addr] == x.digest || approved[x.addr] == x.digest {
+			if v.allowed[x.addr] = true; !x.forget {
+				log.Begun = append(log.Begun, weight(x, l.o.Now()))
+			}
+			continue
+		}
+		if x.forget && len(cfg.Credentials()) > 0 {
 			v.allowed[x.addr] = true
-			log.Begun = append(log.Begun, weight(x, l.o.Now()))
 			continue
 		}
 		if x.sink {

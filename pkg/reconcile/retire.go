@@ -39,7 +39,7 @@ func (p *performer) note() {
 		}
 	}
 	p.r.again = p.save("progress")
-	if p.step.Destructive() {
+	if p.step.Cause == causeRemove {
 		p.r.began = begun{Revocations: 1}
 	}
 	if p.step.Cause == causeTaint {

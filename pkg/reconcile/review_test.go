@@ -244,3 +244,19 @@ credential "coinify" "trader" {
 		}
 	})
 }
+
+// A directory that declares no credential any more waits for a person also
+// where nothing would be revoked.
+func TestAnEmptiedDirectoryForgetsNothingUnasked(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(strings.Replace(trader("a@example.com", ""), "  partner_id", "  lifecycle { on_remove = \"forget\" }\n  partner_id", 1))
+		time.Sleep(time.Second)
+		if held := w.set(""); held == nil {
+			t.Error("nothing was held")
+		}
+		time.Sleep(time.Hour)
+		if !w.works(standin.Coinify, "trader") {
+			t.Error("the place holds a token that does not work")
+		}
+	})
+}

@@ -53,26 +53,26 @@ const (
 // again. It is data: plan prints it, apply and the daemon perform it, status
 // shows it.
 type Step struct {
-	Address string
-	Action  Action
-	Reason  string // in words, without a secret
+	Address string `json:"address"`
+	Action  Action `json:"action"`
+	Reason  string `json:"reason,omitempty"` // in words, without a secret
 	// Next is when to look again if nothing happens before; zero means that
 	// only an event (a change, a command, another address) calls for a look.
-	Next time.Time
+	Next time.Time `json:"next,omitzero"`
 	// State, Why and Mend are for status. Why is empty for Ready.
-	State State
-	Why   string
-	Mend  string // the one command that mends it
+	State State  `json:"status,omitempty"`
+	Why   string `json:"why,omitempty"`
+	Mend  string `json:"mend,omitempty"` // the one command that mends it
 	// Retiring is the index of the retired grant that revive, revoke and
 	// release are about.
-	Retiring int
+	Retiring int `json:"-"`
 	// Cause is recorded with what is given up: "remove", "replace", "refresh",
 	// "taint" or "revoke".
-	Cause string
+	Cause string `json:"cause,omitempty"`
 	// Origin says in words that its API's address changed.
-	Origin string
+	Origin string `json:"origin,omitempty"`
 	// Inputs are the inputs whose change forces a replacement.
-	Inputs []string
+	Inputs []string `json:"inputs,omitempty"`
 }
 
 // Destructive reports whether the step gives up a token or a sink because the
@@ -82,7 +82,7 @@ func (s Step) Destructive() bool {
 	case ActReplace:
 		return s.Cause == causeReplace
 	case ActNote:
-		return s.Cause == causeRemove
+		return s.Cause == causeRemove || s.Cause == causeForget
 	case ActRemove:
 		return true
 	}
