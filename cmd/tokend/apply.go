@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -47,11 +46,15 @@ func (g *globals) apply(ctx context.Context, t *target, yes bool, allow int) err
 	if err != nil {
 		return err
 	}
+	if p.Held != nil && allow >= p.Held.Total() {
+		g.printAllowed(p.Held)
+		p.Held = nil
+	}
 	g.printPlan(p)
 	// With nothing to do there is still something to remember: settings such as
 	// prevent_destroy, and the configuration as the one in force.
 	if !yes && todo(p) {
-		if ok, err := g.confirm("Go ahead?"); err != nil || !ok {
+		if ok, err := g.confirm(ctx, "Go ahead?"); err != nil || !ok {
 			return refused(err)
 		}
 	}
@@ -60,6 +63,15 @@ func (g *globals) apply(ctx context.Context, t *target, yes bool, allow int) err
 		return err
 	}
 	return g.applied(r)
+}
+
+// printAllowed shows what the guard would hold back, and a person allowed.
+func (g *globals) printAllowed(h *reconcile.HeldChange) {
+	fmt.Fprintf(g.out, "Allowed by --allow-revocations, though %s:\n", h.Reason)
+	for _, a := range append(append([]string(nil), h.Revocations...), h.Sinks...) {
+		fmt.Fprintf(g.out, "  %s %s\n", g.painter()(red, "-"), shown(a))
+	}
+	fmt.Fprintln(g.out)
 }
 
 // applied says how a pass ended.
@@ -114,10 +126,14 @@ func refused(err error) error {
 }
 
 // confirm asks a person on the terminal.
-func (g *globals) confirm(question string) (bool, error) {
+func (g *globals) confirm(ctx context.Context, question string) (bool, error) {
 	fmt.Fprintf(g.out, "%s Only \"yes\" goes ahead: ", question)
-	line, err := bufio.NewReader(g.in).ReadString('\n')
-	if err != nil && line == "" {
+	line, err := readLine(ctx, g.in)
+	if errors.Is(err, context.Canceled) {
+		fmt.Fprintln(g.out)
+		return false, err
+	}
+	if err != nil {
 		return false, fmt.Errorf("reading the answer: %w", err)
 	}
 	if strings.TrimSpace(line) != "yes" {

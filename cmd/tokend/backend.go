@@ -58,8 +58,9 @@ type planReply struct {
 	Held  *reconcile.HeldChange `json:"held,omitempty"`
 	// Counts of everything, so that a plan with nothing to do says how much it
 	// looked at.
-	Credentials int `json:"credentials"`
-	Sinks       int `json:"sinks"`
+	Credentials   int               `json:"credentials"`
+	Sinks         int               `json:"sinks"`
+	Configuration configurationView `json:"configuration"`
 }
 
 type applyRequest struct {

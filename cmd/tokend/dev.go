@@ -24,9 +24,14 @@ import (
 
 const devHelp = `Runs everything on this machine: stand-ins of the built-in APIs whose tokens live
 for half a minute, a state that is thrown away at the end, and the daemon on DIR
-(default: a copy of a built-in quickstart). Nothing outside this machine is
-asked: the built-in provider types point at the stand-ins, and logins that need
-a person are approved by the stand-ins themselves.
+(default: a copy of a built-in quickstart). The built-in provider types point at
+the stand-ins, and logins that need a person are approved by the stand-ins
+themselves.
+
+With a DIR of your own nobody but the stand-ins is asked (a base_url that points
+elsewhere is refused), files are written below a temporary directory instead of
+where they would go, and hooks are not run. Secrets are read as the directory
+says, and shown to the stand-ins.
 
 On a terminal it shows a live table, otherwise log lines. Ctrl-C ends it.`
 
@@ -47,6 +52,7 @@ func devCommand(g *globals) *cobra.Command {
 type playground struct {
 	root   string // removed at the end
 	config string
+	own    bool // the configuration is a directory of the user's
 	urls   standin.URLs
 }
 
@@ -65,11 +71,21 @@ func (g *globals) dev(ctx context.Context, dir string, lifetime time.Duration) e
 	g.state = filepath.Join(p.root, "state")
 	g.control = filepath.Join(p.root, "tokend.sock")
 	g.catalog = os.DirFS(filepath.Join(p.root, "catalog"))
-	g.onlyLoopback = true
+	files := ""
+	if dir != "" {
+		files = filepath.Join(p.root, "files")
+	}
+	g.guard = newDevGuard(run.URLs, files)
+	if cfg, err := g.load(nil); err != nil {
+		return err
+	} else if len(cfg.Credentials()) == 0 {
+		return withHint(fmt.Errorf("%s declares no credential", p.config), "leave the directory out to try the quickstart")
+	}
 	if isTerminal(g.out) {
 		return g.devTerminal(ctx, p)
 	}
 	fmt.Fprint(g.out, p.words(g.control))
+	defer func() { fmt.Fprintf(g.out, "Stopped; %s is removed.\n", p.root) }()
 	if g.logFormat == "auto" {
 		g.logFormat = "text"
 	}
@@ -100,7 +116,7 @@ func (g *globals) playground(dir string, urls standin.URLs) (*playground, error)
 	if err != nil {
 		return nil, fmt.Errorf("making a directory: %w", err)
 	}
-	p := &playground{root: root, config: dir, urls: urls}
+	p := &playground{root: root, config: dir, own: dir != "", urls: urls}
 	if err := p.fill(); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(root))
 	}
@@ -167,26 +183,27 @@ func (p *playground) words(socket string) string {
 	if onPath, err := exec.LookPath("tokend"); err == nil && same(onPath, self) {
 		self = "tokend"
 	}
-	return fmt.Sprintf(`tokend dev: stand-ins of Coinify, Coins.ph, Cryptohopper and Apirone run on this
+	head := fmt.Sprintf(`tokend dev: stand-ins of Coinify, Coins.ph, Cryptohopper and Apirone run on this
 machine, and tokend keeps their tokens fresh.
 
   configuration  %s
-  tokens         %s
-
-Try, in another terminal:
-  cat %s/bot.env                    again after a refresh: another token
-  rm %s/apirone.token               it comes back within a second
+`, p.config)
+	try := fmt.Sprintf("  %s status --control %s\n", self, socket)
+	if p.own {
+		head += fmt.Sprintf("  files          %s (instead of where they would go)\n", filepath.Join(p.root, "files"))
+	} else {
+		head += fmt.Sprintf("  tokens         %s\n", out)
+		try = fmt.Sprintf(`  cat %s/bot.env              again after a refresh: another token
+  rm %s/apirone.token         it comes back within a second
   $EDITOR %s/main.hcl   take "bob" out: ten seconds later his token is revoked
-  %s status --control %s
-
-Ctrl-C ends it and removes what it made.
-
-`, p.config, out, out, out, p.config, self, socket)
+`, out, out, p.config) + try
+	}
+	return head + "\nTry, in another terminal:\n" + try + "\nCtrl-C ends it and removes what it made.\n\n"
 }
 
 // devDaemon is the daemon, with somebody who approves logins.
 func (g *globals) devDaemon(ctx context.Context, log *slog.Logger, started func(*engine)) error {
-	return g.daemon(ctx, log, daemonOptions{started: func(e *engine) {
+	return g.daemon(ctx, log, daemonOptions{dev: true, started: func(e *engine) {
 		go e.approveLogins(ctx)
 		if started != nil {
 			started(e)

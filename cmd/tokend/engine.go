@@ -14,6 +14,7 @@ import (
 	"tokend/pkg/hooks"
 	"tokend/pkg/providers"
 	"tokend/pkg/reconcile"
+	"tokend/pkg/sinks"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 	"tokend/pkg/vault"
@@ -62,7 +63,7 @@ func (g *globals) stateDir(s spec.StateSettings) string {
 func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Logger, o engineOptions) (*engine, error) {
 	e := &engine{g: g, log: log, files: &atomicfile.Writer{}, logins: map[string]pendingLogin{}, paths: newPathChanges()}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	e.pool = vault.NewPool(e.vaultSettings(cfg), vault.Options{Logger: log})
+	e.pool = vault.NewPool(e.vaultSettings(cfg), vaultOptions(log, g.guard))
 	store, err := e.openStore(ctx, cfg, o)
 	if err != nil {
 		e.cancel()
@@ -71,8 +72,8 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 	e.store = store
 	dir := cfg.Dir()
 	e.loop, err = reconcile.New(ctx, reconcile.Options{
-		Store: store, Providers: endpointOpener{log}, Sources: sourceKinds(g.process, e.pool, dir), Sinks: sinkKinds(e.files, e.pool, dir),
-		Hooks: hookKinds(g.process, dir, e.scrub), HookDebounce: hooks.Debounce, Snapshot: g.packSnapshot, LoadSnapshot: g.unpackSnapshot,
+		Store: store, Providers: endpointOpener{log, g.guard}, Sources: sourceKinds(g.process, e.pool, dir), Sinks: g.sinks(e.files, e.pool, dir),
+		Hooks: g.hooks(dir, e.scrub, log), HookDebounce: hooks.Debounce, Snapshot: g.packSnapshot, LoadSnapshot: g.unpackSnapshot,
 		Host: hostName(), Logger: log, Observe: o.observe, Paused: o.paused, PathsChanged: e.paths.add,
 		Taken: func(*spec.Config) { e.pool.Changed() },
 	})
@@ -180,11 +181,43 @@ func (e *engine) scrub(s string) string {
 	return e.loop.Scrub(ctx, s)
 }
 
+func vaultOptions(log *slog.Logger, guard *devGuard) vault.Options {
+	o := vault.Options{Logger: log}
+	if guard != nil {
+		o.DialContext = guard.dial
+	}
+	return o
+}
+
+// sinks and hooks are the kinds, tamed in dev.
+func (g *globals) sinks(w *atomicfile.Writer, pool *vault.Pool, dir string) map[string]sinks.Sink {
+	kinds := sinkKinds(w, pool, dir)
+	if g.guard != nil {
+		kinds = g.guard.kinds(kinds)
+	}
+	return kinds
+}
+
+func (g *globals) hooks(dir string, scrub func(string) string, log *slog.Logger) map[string]hooks.Hook {
+	kinds := hookKinds(g.process, dir, scrub)
+	if g.guard != nil {
+		kinds = g.guard.hooks(kinds, log)
+	}
+	return kinds
+}
+
 // endpointOpener opens providers for the loop.
-type endpointOpener struct{ log *slog.Logger }
+type endpointOpener struct {
+	log   *slog.Logger
+	guard *devGuard
+}
 
 func (o endpointOpener) options() providers.Options {
-	return providers.Options{Logger: o.log, UserAgent: "tokend/" + version}
+	options := providers.Options{Logger: o.log, UserAgent: "tokend/" + version}
+	if o.guard != nil {
+		options.DialContext = o.guard.dial
+	}
+	return options
 }
 
 func (o endpointOpener) Open(p *spec.Provider) (reconcile.Endpoint, error) {

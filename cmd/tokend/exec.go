@@ -28,6 +28,9 @@ func execCommand(g *globals) *cobra.Command {
 }
 
 func (g *globals) exec(ctx context.Context, env, args []string) error {
+	if len(env) == 0 {
+		return withHint(errors.New("exec was told no token to hand over"), "name one: --env TOKEN=coinify.trader")
+	}
 	values, err := g.tokens(ctx, env)
 	if err != nil {
 		return err

@@ -23,6 +23,20 @@ func sinkSchemas() map[string]spec.Schema {
 	}
 }
 
+// checkSink says what is wrong with a sink as far as its arguments are known
+// while the configuration is read.
+func checkSink(kind string, args spec.Values) error {
+	switch kind {
+	case "file":
+		return filesink.Check(args)
+	case "env":
+		return envsink.Check(args)
+	case "vault_kv":
+		return kvsink.Check(args)
+	}
+	return nil
+}
+
 func sinkKinds(w *atomicfile.Writer, pool *vault.Pool, dir string) map[string]sinks.Sink {
 	return map[string]sinks.Sink{
 		"file":     filesink.New(w, dir),
@@ -59,6 +73,6 @@ func (g *globals) specOptions() spec.Options {
 	}
 	return spec.Options{
 		Catalog: g.catalog, Vars: vars, VarFiles: g.varFiles, Environ: g.environ, HostName: hostName(), Version: version,
-		Sinks: sinkSchemas(), Secrets: sources.Schemas(), Hooks: hooks.Schemas(), Auths: vault.AuthSchemas(), Vault: vault.Schema(),
+		Sinks: sinkSchemas(), CheckSink: checkSink, Secrets: sources.Schemas(), Hooks: hooks.Schemas(), Auths: vault.AuthSchemas(), Vault: vault.Schema(),
 	}
 }

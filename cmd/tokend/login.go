@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -38,11 +39,14 @@ func loginCommand(g *globals) *cobra.Command {
 		} else {
 			fmt.Fprintf(g.out, "Open this address in a browser and approve:\n\n  %s\n\nThen paste the address that you were sent to, and press Enter:\n", r.URL)
 		}
-		redirect, err := readLine(g.in)
+		redirect, err := readLine(c.Context(), g.in)
 		if err != nil {
-			return withHint(err, "give the redirected address as one line on standard input")
+			return withHint(fmt.Errorf("reading the redirected address: %w", err), "give the redirected address as one line on standard input")
 		}
 		if err := t.LoginFinish(c.Context(), loginFinish{Address: a, ID: r.ID, Redirect: redirect}); err != nil {
+			if hintOf(err) == "" {
+				err = withHint(err, "begin again: tokend login %s, and paste the whole address that the browser was sent to", args[0])
+			}
 			return err
 		}
 		fmt.Fprintf(g.out, "%s: logged in\n", shown(a))
@@ -55,14 +59,29 @@ func loginCommand(g *globals) *cobra.Command {
 // maxRedirect bounds what is read of a pasted address.
 const maxRedirect = 64 << 10
 
-func readLine(r io.Reader) (string, error) {
-	line, err := bufio.NewReader(io.LimitReader(r, maxRedirect)).ReadString('\n')
-	line = strings.TrimSpace(line)
+func readLine(ctx context.Context, r io.Reader) (string, error) {
+	type read struct {
+		line string
+		err  error
+	}
+	got := make(chan read, 1)
+	go func() {
+		line, err := bufio.NewReader(io.LimitReader(r, maxRedirect)).ReadString('\n')
+		got <- read{line, err}
+	}()
+	var line string
+	var err error
+	select {
+	case in := <-got:
+		line, err = strings.TrimSpace(in.line), in.err
+	case <-ctx.Done():
+		return "", ctx.Err() // the reader ends with the process
+	}
 	if line == "" {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = errors.New("there was nothing to read")
 		}
-		return "", fmt.Errorf("reading the redirected address: %w", err)
+		return "", err
 	}
 	return line, nil
 }

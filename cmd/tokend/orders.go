@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -82,7 +83,7 @@ func (g *globals) action(c *cobra.Command, addr, name string, yes bool) error {
 		return err
 	}
 	if !yes {
-		if ok, err := g.mayAct(a, name); err != nil || !ok {
+		if ok, err := g.mayAct(c.Context(), a, name); err != nil || !ok {
 			return refused(err)
 		}
 	}
@@ -92,10 +93,11 @@ func (g *globals) action(c *cobra.Command, addr, name string, yes bool) error {
 // mayAct asks before a destructive action. Whether it is destructive is read
 // from the configuration where it can be; an action that is not known is taken
 // for one that is.
-func (g *globals) mayAct(addr, name string) (bool, error) {
+func (g *globals) mayAct(ctx context.Context, addr, name string) (bool, error) {
 	destructive, ends := true, false
 	if cfg, diags := g.read(nil); !diags.HasErrors() {
 		if cr, err := cfg.Credential(spec.Address(addr)); err == nil {
+			destructive = false // one that is not there is refused, not asked about
 			for _, a := range cr.Type.Actions {
 				if a.Name == name {
 					destructive, ends = a.Destructive, a.EndsAccount
@@ -113,7 +115,7 @@ func (g *globals) mayAct(addr, name string) (bool, error) {
 	if ends {
 		question = fmt.Sprintf("The action %q ends the account of %s: it gets no token ever after.", name, shown(addr))
 	}
-	return g.confirm(question)
+	return g.confirm(ctx, question)
 }
 
 // defaultMinValid is how much of a token must be left when it is asked for.
@@ -173,7 +175,7 @@ func approveCommand(g *globals) *cobra.Command {
 		}
 		g.printHeld(held)
 		if isTerminal(g.in) {
-			if ok, err := g.confirm("Let it go ahead?"); err != nil || !ok {
+			if ok, err := g.confirm(c.Context(), "Let it go ahead?"); err != nil || !ok {
 				return refused(err)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -43,6 +44,9 @@ func planCommand(g *globals) *cobra.Command {
 		} else {
 			g.printPlan(p)
 		}
+		if !p.Configuration.Valid {
+			return exit(exitFailed)
+		}
 		if detailed && todo(p) {
 			return exit(exitTodo)
 		}
@@ -59,12 +63,7 @@ func todo(p planReply) bool {
 	if p.Held != nil {
 		return true
 	}
-	for _, s := range p.Steps {
-		if s.Action != reconcile.ActNone {
-			return true
-		}
-	}
-	return false
+	return len(p.Steps) > 0
 }
 
 // group is one kind of step as a plan shows it.
@@ -93,6 +92,7 @@ func groups() []group {
 const planShown = 200
 
 func (g *globals) printPlan(p planReply) {
+	g.printBroken(g.out, p.Configuration, time.Now())
 	if len(p.Steps) == 0 && p.Held == nil {
 		fmt.Fprintf(g.out, "Nothing to do: %s and %s are as declared.\n", countOf(p.Credentials, "credential"), countOf(p.Sinks, "sink"))
 		return
@@ -111,7 +111,7 @@ func (g *globals) printPlan(p planReply) {
 				fmt.Fprintf(g.out, "  … and %d more\n", len(steps)-planShown)
 				break
 			}
-			fmt.Fprintf(g.out, "  %s %s\n      %s\n", paint(gr.colour, gr.sign), shown(s.Address), s.Reason)
+			fmt.Fprintf(g.out, "  %s %s\n      %s\n", paint(gr.colour, gr.sign), shown(s.Address), firstOf(s.Reason, s.Why))
 			if s.Mend != "" {
 				fmt.Fprintf(g.out, "      to mend: %s\n", s.Mend)
 			}

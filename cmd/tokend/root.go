@@ -12,17 +12,17 @@ import (
 // globals are the flags that every command has, and the process.
 type globals struct {
 	process
-	config    string
-	state     string
-	control   string
-	vars      []string
-	varFiles  []string
-	logLevel  string
-	logFormat string
-	configSet bool
-	catalog   fs.FS // built-in provider types
+	config                string
+	state                 string
+	control               string
+	vars                  []string
+	varFiles              []string
+	logLevel              string
+	logFormat             string
+	configSet, controlSet bool
+	catalog               fs.FS // built-in provider types
 	// What dev does differently: whom it may ask.
-	onlyLoopback bool
+	guard *devGuard // nil but in dev
 }
 
 // A help text teaches: what the command is for, then how it is used.
@@ -78,7 +78,7 @@ func newRoot(g *globals) *cobra.Command {
 
 // defaults fills in what the environment says where no flag does.
 func (g *globals) defaults(c *cobra.Command) error {
-	g.configSet = c.Flags().Changed("config")
+	g.configSet, g.controlSet = c.Flags().Changed("config"), c.Flags().Changed("control")
 	if g.config == "" {
 		g.config = firstOf(firstPath(g.getenv("CONFIGURATION_DIRECTORY")), "/etc/tokend")
 	}

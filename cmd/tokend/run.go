@@ -49,6 +49,7 @@ func runCommand(g *globals) *cobra.Command {
 
 // daemonOptions are what `dev` does differently.
 type daemonOptions struct {
+	dev     bool
 	started func(*engine) // called once the first configuration is in force
 }
 
@@ -83,6 +84,17 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 		e.conf = configurationView{Directory: cfg.Dir(), Valid: true, LoadedAt: time.Now()}
 		return e, cfg, nil
 	}
+	e, last, err := g.lastInForce(ctx, log, diags, engineOptions{observe: metrics.Observe, wait: true})
+	if err != nil {
+		return nil, nil, err
+	}
+	log.Error("the configuration is broken; the one that was last in force goes on", "directory", last.Dir(), "error", e.conf.Errors[0])
+	return e, last, nil
+}
+
+// lastInForce opens the engine with the configuration that the state keeps as
+// the one that was last in force, since the directory's is broken.
+func (g *globals) lastInForce(ctx context.Context, log *slog.Logger, diags spec.Diagnostics, o engineOptions) (*engine, *spec.Config, error) {
 	g.printDiagnostics(diags)
 	broken := withHint(fmt.Errorf("%s cannot be used, and there is no configuration to go on with: %s", g.config, countOf(errorCount(diags), "error")),
 		"mend what is marked above and start again")
@@ -93,7 +105,7 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 	if _, err := os.Stat(filepath.Join(g.stateDir(empty.Settings().State), state.FileName)); err != nil {
 		return nil, nil, broken
 	}
-	e, err := g.openEngine(ctx, empty, log, engineOptions{observe: metrics.Observe, wait: true})
+	e, err := g.openEngine(ctx, empty, log, o)
 	if err != nil {
 		return nil, nil, errors.Join(broken, err)
 	}
@@ -102,7 +114,6 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 		return nil, nil, errors.Join(broken, e.Close())
 	}
 	e.conf = configurationView{Directory: last.Dir(), LoadedAt: time.Now(), Since: time.Now(), Errors: g.diagnosticLines(diags)}
-	log.Error("the configuration is broken; the one that was last in force goes on", "directory", last.Dir(), "error", e.conf.Errors[0])
 	return e, last, nil
 }
 
@@ -184,6 +195,9 @@ func (d *service) follow(ctx context.Context, serving chan error) error {
 				d.ticked(ctx, t)
 			}
 		case <-hup:
+			if d.options.dev {
+				return nil // its terminal is gone
+			}
 			d.notify.reloading()
 			d.tryReload(ctx, time.Time{})
 			d.pool.Changed()

@@ -115,13 +115,7 @@ func parseAddress(s string) (string, error) {
 const statusShown = 200
 
 func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
-	if !s.Configuration.Valid {
-		fmt.Fprintf(w, "The configuration in %s is broken since %s; the last good one is in force:\n", s.Configuration.Directory, ago(s.Now, s.Configuration.Since))
-		for _, e := range s.Configuration.Errors {
-			fmt.Fprintf(w, "  %s\n", e)
-		}
-		fmt.Fprintln(w)
-	}
+	g.printBroken(w, s.Configuration, s.Now)
 	g.printLines(w, s.Now, columns{"CREDENTIAL", []string{"EXPIRES", "NEXT"}, credentialCells}, s.Credentials, addr != "")
 	g.printLines(w, s.Now, columns{"SINK", []string{"PLACE"}, sinkCells}, s.Sinks, addr != "")
 	g.printLines(w, s.Now, columns{"HOOK", []string{"NEXT"}, hookCells}, s.Hooks, addr != "")
@@ -141,6 +135,18 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 		}
 		fmt.Fprintln(w)
 	}
+}
+
+// printBroken says that the configuration is broken, if it is.
+func (g *globals) printBroken(w io.Writer, c configurationView, now time.Time) {
+	if c.Valid {
+		return
+	}
+	fmt.Fprintf(w, "The configuration in %s is broken since %s; the last good one is in force:\n", c.Directory, ago(now, c.Since))
+	for _, e := range c.Errors {
+		fmt.Fprintf(w, "  %s\n", e)
+	}
+	fmt.Fprintln(w)
 }
 
 // columns say how one kind of line is shown, beside its address and status.

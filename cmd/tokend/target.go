@@ -48,17 +48,43 @@ func (g *globals) targetNow(ctx context.Context, o targetOptions) (*target, erro
 	if !noDaemon(err) {
 		return nil, err
 	}
+	if g.controlSet && !g.configSet && g.state == "" {
+		return nil, withHint(err, "give the socket of a running daemon; or leave --control out and name --config and --state to work without one")
+	}
+	if o.state {
+		return g.stateTarget(ctx, o)
+	}
 	cfg, err := g.load(nil)
 	if err != nil {
 		return nil, err
 	}
-	if o.state {
-		dir := g.stateDir(cfg.Settings().State)
-		if _, err := os.Stat(filepath.Join(dir, state.FileName)); errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("%w (no daemon at %s, no state in %s)", errNobody, g.control, dir)
-		}
-	}
 	return g.localTarget(ctx, cfg, o)
+}
+
+// stateTarget is for commands that ask a state that is there already. Where the
+// configuration cannot be used, the one that was last in force serves.
+func (g *globals) stateTarget(ctx context.Context, o targetOptions) (*target, error) {
+	cfg, diags := g.read(nil)
+	var settings spec.StateSettings
+	if !diags.HasErrors() {
+		settings = cfg.Settings().State
+	}
+	dir := g.stateDir(settings)
+	if _, err := os.Stat(filepath.Join(dir, state.FileName)); errors.Is(err, os.ErrNotExist) {
+		return nil, fmt.Errorf("%w: no daemon answers at %s, and there is no state in %s", errNobody, g.control, dir)
+	}
+	if !diags.HasErrors() {
+		return g.localTarget(ctx, cfg, o)
+	}
+	log, err := g.quietLogger()
+	if err != nil {
+		return nil, err
+	}
+	e, last, err := g.lastInForce(ctx, log, diags, engineOptions{paused: true})
+	if err != nil {
+		return nil, err
+	}
+	return g.paused(ctx, e, last, o)
 }
 
 func (g *globals) localTarget(ctx context.Context, cfg *spec.Config, o targetOptions) (*target, error) {
@@ -71,6 +97,11 @@ func (g *globals) localTarget(ctx context.Context, cfg *spec.Config, o targetOpt
 		return nil, err
 	}
 	e.conf = configurationView{Directory: cfg.Dir(), Valid: true}
+	return g.paused(ctx, e, cfg, o)
+}
+
+// paused makes a target of an engine that waits.
+func (g *globals) paused(ctx context.Context, e *engine, cfg *spec.Config, o targetOptions) (*target, error) {
 	held, err := e.loop.Set(ctx, cfg, reconcile.SetOptions{NoSettle: true, Dry: true})
 	if err == nil && o.only != nil {
 		err = e.loop.Resume(ctx, o.only...)
@@ -87,6 +118,9 @@ func (g *globals) quietLogger() (*slog.Logger, error) {
 	quiet := *g
 	if g.logLevel == "info" {
 		quiet.logLevel = "warn"
+	}
+	if g.logFormat == "auto" {
+		quiet.logFormat = "text" // a person, or a script that shows it to one, reads it between the command's own lines
 	}
 	return quiet.logger()
 }
