@@ -154,7 +154,7 @@ func TestASinkThatCannotBeWrittenKeepsTheOldToken(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
 		w.set(trader("a@example.com", ""))
 		time.Sleep(10 * time.Second)
-		w.places.fail = errors.New("the place is read-only")
+		w.places.failWith(errors.New("the place is read-only"))
 		w.set(trader("b@example.com", ""))
 		time.Sleep(50 * time.Minute)
 		if n := w.server.Counts(standin.Coinify).Revocations; n != 0 {
@@ -163,7 +163,7 @@ func TestASinkThatCannotBeWrittenKeepsTheOldToken(t *testing.T) {
 		if l := w.line("sink.mem.trader"); l.State != reconcile.Failing || !strings.Contains(l.Why, "read-only") {
 			t.Errorf("status of the sink: %+v", l)
 		}
-		w.places.fail = nil
+		w.places.failWith(nil)
 		time.Sleep(3 * time.Minute)
 		if n := w.server.Counts(standin.Coinify).Revocations; n != 1 {
 			t.Errorf("%d revocations after the sink was written", n)

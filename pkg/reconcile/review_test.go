@@ -73,16 +73,16 @@ func TestABlockThatComesBackIsRemovedInOrderAgain(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
 		w.set(trader("a@example.com", last))
 		time.Sleep(time.Second)
-		w.places.fail = errors.New("read-only")
+		w.places.failWith(errors.New("read-only"))
 		w.set(last)
 		time.Sleep(time.Minute) // its removal waits for the place
 		w.set(trader("a@example.com", last))
-		w.places.fail = nil
+		w.places.failWith(nil)
 		time.Sleep(2 * time.Hour)
 		if !w.works(standin.Coinify, "trader") {
 			t.Fatal("the place holds a token that does not work")
 		}
-		w.places.fail = errors.New("read-only")
+		w.places.failWith(errors.New("read-only"))
 		w.set(last)
 		time.Sleep(10 * time.Minute)
 		if w.server.Counts(standin.Coinify).Revocations != 0 {
@@ -96,11 +96,11 @@ func TestASinkThatCannotBeLookedAtMayHoldTheOldToken(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
 		w.set(trader("a@example.com", ""))
 		time.Sleep(time.Second)
-		w.places.fail = errors.New("read-only")
+		w.places.failWith(errors.New("read-only"))
 		w.set(trader("b@example.com", ""))
 		time.Sleep(10 * time.Second)
 		w.crash()
-		w.places.broken = errors.New("cannot render")
+		w.places.breakWith(errors.New("cannot render"))
 		w.set(trader("b@example.com", ""))
 		time.Sleep(time.Second)
 		_ = w.loop.Wake(t.Context(), []string{"credential.coinify.trader"})

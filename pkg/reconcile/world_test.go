@@ -249,6 +249,25 @@ type places struct {
 	broken error
 }
 
+// failWith has writes, removals and hooks fail, breakWith rendering; nil mends it.
+func (p *places) failWith(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.fail = err
+}
+
+func (p *places) breakWith(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.broken = err
+}
+
+func (p *places) failing() (fail, broken error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.fail, p.broken
+}
+
 func (p *places) get(place string) string {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -272,8 +291,8 @@ func (p *places) Render(args spec.Values) (sinks.Desired, error) {
 	if err != nil {
 		return sinks.Desired{}, err
 	}
-	if p.broken != nil {
-		return sinks.Desired{Place: "mem:" + place}, p.broken
+	if _, broken := p.failing(); broken != nil {
+		return sinks.Desired{Place: "mem:" + place}, broken
 	}
 	content, err := args.Secret("content")
 	if err != nil {
@@ -297,8 +316,8 @@ func (p *places) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, 
 			return nil, ctx.Err()
 		}
 	}
-	if p.fail != nil {
-		return nil, p.fail
+	if fail, _ := p.failing(); fail != nil {
+		return nil, fail
 	}
 	place := d.Place[len("mem:"):]
 	p.note("write:%s", place)
@@ -309,8 +328,8 @@ func (p *places) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, 
 }
 
 func (p *places) Remove(_ context.Context, written []byte) error {
-	if p.fail != nil {
-		return p.fail
+	if fail, _ := p.failing(); fail != nil {
+		return fail
 	}
 	p.note("remove:%s", written)
 	p.mu.Lock()
@@ -325,8 +344,8 @@ func (p *places) Paths([]byte) []string { return nil }
 type hookInto struct{ p *places }
 
 func (h hookInto) Run(_ context.Context, _ spec.Values, changed []spec.Address) error {
-	if h.p.fail != nil {
-		return h.p.fail
+	if fail, _ := h.p.failing(); fail != nil {
+		return fail
 	}
 	if h.p.slow > 0 {
 		time.Sleep(h.p.slow)
