@@ -411,6 +411,7 @@ type result struct {
 	retires  bool
 	orphans  int
 	drop     bool // nothing is left of it
+	blind    bool // it could not even be looked at: standing says why
 	relane   bool // it belongs into the lane of this name
 	laneName string
 	remote   bool              // of a sink: its place is no file, so no event tells of what others do to it
@@ -460,6 +461,9 @@ func (l *Loop) finish(r result) {
 		}
 	}
 	if !r.relane || r.standing != nil {
+		if s := r.standing; r.blind && (it.x == nil || it.x.standing == nil || it.x.standing.Why != s.Why) {
+			l.log.Warn("an address cannot be worked on; it is looked at again", "address", it.addr, "type", typeOf(it.addr), "error", s.Why)
+		}
 		l.stand(it, r.standing)
 	}
 	l.takeOrder(it, r.order)

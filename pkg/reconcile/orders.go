@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sort"
+	"strings"
 	"time"
 
 	"github.com/agext/levenshtein"
@@ -17,9 +19,15 @@ import (
 type NotFoundError struct {
 	Address string
 	Near    string // a known address that is close; "" for none
+	// Instances are those of a block with for_each or count that was named as a
+	// whole.
+	Instances []string
 }
 
 func (e *NotFoundError) Error() string {
+	if len(e.Instances) > 0 {
+		return fmt.Sprintf("%s has several instances: name one of %s", spec.Address(e.Address).Short(), list(e.Instances))
+	}
 	if e.Near != "" {
 		return fmt.Sprintf("there is no %s; did you mean %s?", e.Address, spec.Address(e.Near).Short())
 	}
@@ -44,7 +52,7 @@ func (l *Loop) order(ctx context.Context, addr string, w *waiter) error {
 	err := l.do(ctx, func() {
 		it, ok := l.items[addr]
 		if !ok {
-			missing = &NotFoundError{Address: addr, Near: l.near(addr)}
+			missing = l.missing(addr)
 			return
 		}
 		if l.stopping {
@@ -73,6 +81,18 @@ func (l *Loop) order(ctx context.Context, addr string, w *waiter) error {
 	}
 }
 
+// missing is the error for an address that is not known.
+func (l *Loop) missing(addr string) error {
+	e := &NotFoundError{Address: addr, Near: l.near(addr)}
+	for a := range l.items {
+		if strings.HasPrefix(a, addr+"[") {
+			e.Instances = append(e.Instances, ShellAddress(a))
+		}
+	}
+	sort.Strings(e.Instances)
+	return e
+}
+
 // near is the known address that is closest to one that is not known.
 func (l *Loop) near(addr string) string {
 	const far = 6
@@ -92,6 +112,9 @@ func (l *Loop) near(addr string) string {
 // less than minValid is left of it.
 func (l *Loop) Attributes(ctx context.Context, addr string, minValid time.Duration) (spec.Attributes, error) {
 	at, err := l.w.attributes(ctx, spec.Address(addr))
+	if life := at.ExpiresAt.Sub(at.ObtainedAt); !at.ExpiresAt.IsZero() && minValid > life/2 {
+		minValid = life / 2 // more is never there for long: it would be refreshed at every call
+	}
 	short := err == nil && !at.ExpiresAt.IsZero() && at.ExpiresAt.Sub(l.o.Now()) < minValid
 	if err == nil && !short {
 		return at, nil
@@ -285,7 +308,7 @@ func (l *Loop) Forget(ctx context.Context, addr string) error {
 		it, ok := l.items[addr]
 		switch {
 		case !ok || !it.stored:
-			missing = &NotFoundError{Address: addr, Near: l.near(addr)}
+			missing = l.missing(addr)
 		case it.phase == running:
 			missing = fmt.Errorf("%s is being worked on: try again", addr)
 		default:

@@ -70,7 +70,7 @@ func (l *Loop) Status(ctx context.Context, addr string) (View, error) {
 	err := l.do(ctx, func() {
 		if addr != "" && addr != CountsOnly {
 			if _, ok := l.items[addr]; !ok {
-				missing = &NotFoundError{Address: addr, Near: l.near(addr)}
+				missing = l.missing(addr)
 				return
 			}
 		}
@@ -110,6 +110,8 @@ func (l *Loop) stateOf(it *item) State {
 	switch {
 	case it.x != nil && it.x.standing != nil:
 		return it.x.standing.State
+	case it.x != nil && it.x.guarded != "":
+		return Held
 	case it.gone:
 		return Removing
 	case it.lacks() != nil:
@@ -150,6 +152,9 @@ func (l *Loop) add(v *View, it *item) {
 	}
 	if it.x != nil {
 		line.Orphans = it.x.orphans
+		if line.State == Held && it.x.standing == nil {
+			line.Why, line.Next, line.Mend = it.x.guarded, "it lives on meanwhile", "tokend approve"
+		}
 		if s := it.x.standing; s != nil {
 			line.Since, line.Why, line.Next, line.Mend = s.Since, s.Why, s.Next, s.Mend
 		}
@@ -222,6 +227,7 @@ func (w *worker) plan(ctx context.Context, jobs []job) ([]Step, error) {
 			defer wg.Done()
 			for i := range next {
 				steps[i], errs[i] = w.decide(ctx, jobs[i])
+				w.foresee(ctx, jobs[i], &steps[i])
 			}
 		}()
 	}
@@ -239,6 +245,25 @@ func (w *worker) plan(ctx context.Context, jobs []job) ([]Step, error) {
 	}
 	sort.Slice(steps, func(i, j int) bool { return steps[i].Address < steps[j].Address })
 	return steps, nil
+}
+
+// foresee says of a grant that cannot be run because an input cannot be read
+// that it will fail. Nothing is asked but the secret's own source.
+func (w *worker) foresee(ctx context.Context, j job, s *Step) {
+	switch s.Action {
+	case ActObtain, ActReplace, ActStatic:
+	default:
+		return
+	}
+	if j.cfg == nil || j.noSecrets {
+		return
+	}
+	_, err := j.cfg.Inputs(spec.Address(j.addr), nil, w.scope(ctx, j.cfg))
+	if err == nil || missingToken(err) != "" {
+		return
+	}
+	s.State, s.Why, s.Mend = Failing, err.Error(), "make the input readable"
+	s.Reason += ", but it would fail: " + err.Error()
 }
 
 // expectWrites turns a sink's wait for a token that the same plan obtains into

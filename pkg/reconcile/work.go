@@ -148,7 +148,7 @@ func attributesOf(g *state.Grant) (spec.Attributes, error) {
 // and say why.
 func (j job) failing(now time.Time, err error) result {
 	j.order.finish(err)
-	return result{item: j.item, lane: j.lane, order: j.order, next: now.Add(lookAgain),
+	return result{item: j.item, lane: j.lane, order: j.order, blind: true, next: now.Add(lookAgain),
 		standing: &Standing{State: Failing, Why: err.Error(), Mend: "tokend retry " + ShellAddress(j.addr)}}
 }
 
