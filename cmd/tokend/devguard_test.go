@@ -1,0 +1,60 @@
+package main
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+// dev on the directory of a real host asks nobody else, leaves the host's files
+// as they are and runs none of its hooks.
+func TestDevKeepsOutOfTheWayOfARealHost(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	host := t.TempDir()
+	real, touched := filepath.Join(host, "real.token"), filepath.Join(host, "touched")
+	write(t, real, "the real token")
+	write(t, filepath.Join(host, "config", "pw"), "a-password")
+	write(t, filepath.Join(host, "config", "main.hcl"), `
+secret "file" "pw" { path = "pw" }
+credential "coinify" "trader" {
+  grant      = "password"
+  email      = "me@example.com"
+  partner_id = "p"
+  password   = secret.file.pw.value
+}
+provider "apirone" { base_url = "http://127.0.0.1:9" }
+credential "apirone" "elsewhere" {
+  grant    = "login"
+  login    = "apr-1"
+  password = secret.file.pw.value
+}
+sink "file" "trader" {
+  path    = "`+real+`"
+  content = credential.coinify.trader.access_token
+  owner   = "nobody-of-that-name"
+  notify  = [hook.exec.touch]
+}
+hook "exec" "touch" {
+  command  = ["touch", "`+touched+`"]
+  debounce = "0s"
+}
+`)
+	out := &watched{until: map[string]bool{"written address=sink.file.trader": false, "dev runs no hooks": false,
+		"dev asks nobody but its own stand-ins, and 127.0.0.1:9 is none": false}, done: cancel}
+	status := run(ctx, process{args: []string{"dev", filepath.Join(host, "config")}, environ: []string{"HOME=" + temp}, in: strings.NewReader(""), out: out, err: out})
+	if missing := out.missing(); len(missing) > 0 || status != 0 {
+		t.Errorf("dev exited with %d and did not show %q:\n%s", status, missing, out.text.String())
+	}
+	if got := read(t, real); got != "the real token" {
+		t.Errorf("dev wrote %q over the host's file", got)
+	}
+	if _, err := os.Stat(touched); err == nil {
+		t.Error("dev ran the host's hook")
+	}
+}
