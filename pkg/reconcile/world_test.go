@@ -42,6 +42,7 @@ type world struct {
 	cancel context.CancelFunc
 	ended  chan error
 	log    *slog.Logger
+	mu     sync.Mutex // of stop: endpoints are opened by workers
 	stop   []func()
 }
 
@@ -121,10 +122,16 @@ func (o opener) options() providers.Options {
 	return providers.Options{DialContext: o.w.dial, Logger: o.w.log}
 }
 
+func (w *world) atEnd(f func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.stop = append(w.stop, f)
+}
+
 func (o opener) Open(p *spec.Provider) (reconcile.Endpoint, error) {
 	e, err := providers.NewEndpoint(p, o.options())
 	if err == nil {
-		o.w.stop = append(o.w.stop, e.Close)
+		o.w.atEnd(e.Close)
 	}
 	return e, err
 }
@@ -132,7 +139,7 @@ func (o opener) Open(p *spec.Provider) (reconcile.Endpoint, error) {
 func (o opener) Restore(b []byte) (reconcile.Endpoint, error) {
 	e, err := providers.DecodeEndpoint(b, o.options())
 	if err == nil {
-		o.w.stop = append(o.w.stop, e.Close)
+		o.w.atEnd(e.Close)
 	}
 	return e, err
 }
