@@ -95,7 +95,7 @@ func (p *performer) log() *slog.Logger {
 }
 
 func (p *performer) say() {
-	if p.step.acts() {
+	if p.step.acts() && p.w.log.Enabled(p.ctx, slog.LevelDebug) {
 		p.log().Debug("step", "action", string(p.step.Action), "reason", p.step.Reason)
 	}
 }

@@ -70,8 +70,9 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 				pending[a] = it.x.agreed
 			}
 			// What was gone or held before is judged again with the rest, but
-			// for what is allowed already.
-			if (it.gone || it.x != nil && it.x.guarded != "") && it.stored && !inSorted(d.gone, a) {
+			// for what is allowed already. Before the first configuration all
+			// are gone, and those that stay so are among the others.
+			if !d.first && (it.gone || it.x != nil && it.x.guarded != "") && it.stored && !inSorted(d.gone, a) {
 				j := l.job(it)
 				j.cfg, j.last, j.force = cfg, it.cfg, cfg
 				if !declares(cfg, a) {

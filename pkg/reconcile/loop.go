@@ -69,6 +69,7 @@ type Loop struct {
 	log *slog.Logger
 
 	calls   chan func()
+	idle    chan job // to a worker that has nothing to do
 	results chan result
 	ended   chan struct{}
 	setting sync.Mutex // one Set, Approve or judgement at a time
@@ -108,7 +109,7 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 	l := &Loop{
 		o: o, log: o.Logger, items: map[string]*item{}, q: newQueue(),
 		byPath: map[string]watched{}, hooks: map[string]*item{},
-		calls: make(chan func()), results: make(chan result, 1024), ended: make(chan struct{}),
+		calls: make(chan func()), idle: make(chan job), results: make(chan result, 1024), ended: make(chan struct{}),
 	}
 	l.w, l.paused = newWorker(o, &l.config), o.Paused
 	if err := l.restore(ctx); err != nil {
@@ -229,11 +230,35 @@ func (l *Loop) dispatch(ctx context.Context) {
 	for it := l.next(); it != nil; it = l.next() {
 		j := l.job(it)
 		l.running++
-		l.wg.Add(1)
-		go func() {
-			defer l.wg.Done()
-			l.results <- l.guarded(ctx, j)
-		}()
+		select {
+		case l.idle <- j:
+		default:
+			l.wg.Add(1)
+			go l.serve(ctx, j)
+		}
+	}
+}
+
+// workerRests is how long a goroutine waits for more work: its stack has grown
+// to what the work needs, and growing a new one for each costs as much as
+// sealing a token.
+const workerRests = time.Second
+
+// serve works on a job, and on those that come soon after.
+func (l *Loop) serve(ctx context.Context, j job) {
+	defer l.wg.Done()
+	rest := time.NewTimer(workerRests)
+	defer rest.Stop()
+	for {
+		l.results <- l.guarded(ctx, j)
+		rest.Reset(workerRests)
+		select {
+		case j = <-l.idle:
+		case <-rest.C:
+			return
+		case <-l.ended:
+			return
+		}
 	}
 }
 
@@ -322,6 +347,7 @@ type job struct {
 	telling   []string // hooks that are about to run because of its sinks
 	holds     map[string]uint64
 	uses      []string
+	gens      []uint64       // of the tokens in force of those in uses
 	pending   []string       // of a hook
 	failures  int            // of a hook, in a row
 	first     bool           // first look since the start
@@ -358,6 +384,7 @@ func (l *Loop) job(it *item) job {
 		j.holds = map[string]uint64{}
 		for i, u := range it.uses {
 			j.uses = append(j.uses, u.addr)
+			j.gens = append(j.gens, u.gen)
 			if i < len(it.holds) {
 				j.holds[u.addr] = it.holds[i]
 			}

@@ -33,10 +33,14 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 	if j.order != nil {
 		in.Order = j.order.order
 	}
-	rec, err := w.store.Sink(ctx, j.addr)
+	var rec state.Sink
+	var err error
+	if j.stored {
+		rec, err = w.store.Sink(ctx, j.addr)
+	}
 	switch {
 	case err == nil:
-		in.Stored = true
+		in.Stored = j.stored
 	case !errors.Is(err, state.ErrNotFound):
 		return ob, fmt.Errorf("reading the record of %s: %w", j.addr, err)
 	}
@@ -145,6 +149,39 @@ func missingToken(err error) string {
 	return ""
 }
 
+// unchangedSink is the first look since the start at a sink of which nothing
+// changed: the configuration says the same of it, the tokens that it names are
+// those that it holds, and its place is as it was left. Then it need not be
+// rendered, and no token unsealed.
+func (w *worker) unchangedSink(ctx context.Context, j job) (result, bool) {
+	if !j.first || !j.stored || j.cfg == nil || j.order != nil || j.guarded != "" || j.lane.name != localLane {
+		return result{}, false
+	}
+	uses, err := j.cfg.Uses(spec.Address(j.addr))
+	if err != nil || len(uses) != len(j.uses) {
+		return result{}, false // a secret is among them, which may have changed
+	}
+	rec, err := w.store.Sink(ctx, j.addr)
+	if err != nil || rec.Failure != nil || rec.Removing != nil || len(rec.Leaving) > 0 || len(rec.Notify) > 0 || len(rec.Delivered) != len(j.uses) {
+		return result{}, false
+	}
+	for i, u := range j.uses {
+		if gen, ok := rec.Delivered[u]; !ok || gen != j.gens[i] {
+			return result{}, false
+		}
+	}
+	if digest, _ := j.cfg.Digest(spec.Address(j.addr)); digest != rec.Head.Digest {
+		return result{}, false
+	}
+	kind, account := w.o.Sinks[rec.SinkKind], accountOf(rec.Written)
+	if kind == nil || !kind.Intact(ctx, account) {
+		return result{}, false
+	}
+	r := result{item: j.item, lane: j.lane, record: true, stored: true, holds: nonNil(rec.Delivered), place: placeOf(rec.Written)}
+	r.watch(kind.Paths(account))
+	return r, true
+}
+
 // workSink looks at one sink, decides, and performs the one step. A stop cuts a
 // slow place short: it is compared again after the next start.
 func (w *worker) workSink(ctx context.Context, j job) result {
@@ -152,6 +189,9 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 		var cancel context.CancelFunc
 		ctx, cancel = w.untilStop(ctx)
 		defer cancel()
+	}
+	if r, ok := w.unchangedSink(ctx, j); ok {
+		return r
 	}
 	ob, err := w.observeSink(ctx, j)
 	if err != nil {

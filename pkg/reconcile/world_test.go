@@ -347,6 +347,8 @@ func (p *places) Remove(_ context.Context, written []byte) error {
 
 func (p *places) Paths([]byte) []string { return nil }
 
+func (p *places) Intact(context.Context, []byte) bool { return false }
+
 // hookInto is a kind of hook that writes into the log of the places.
 type hookInto struct{ p *places }
 

@@ -35,6 +35,11 @@ type Sink interface {
 	// account of what it wrote and where (no value in clear; it is stored
 	// sealed), enough for Check and Remove after the block is gone.
 	Write(ctx context.Context, d Desired, last []byte) (written []byte, err error)
+	// Intact says that the place certainly still is as Write left it, and that
+	// the same arguments would be written the same way today, without being told
+	// them. False says nothing: Check has to be asked. A hundred thousand places
+	// are asked this when tokend starts.
+	Intact(ctx context.Context, written []byte) bool
 	// Remove takes away what was written, if it is still what was written:
 	// ErrForeign otherwise, and nothing is touched. A place that is gone
 	// already is success.

@@ -85,6 +85,31 @@ func repairChanged(t *testing.T, r *rig) {
 	r.drift(t, d, last, false)
 }
 
+// intact: what somebody touched is never said to be intact.
+func intact(t *testing.T, r *rig) {
+	d := r.desire(t, "a", canary(1))
+	last := r.write(t, d, nil)
+	if r.Sink.Intact(t.Context(), last) != r.Reopen().Intact(t.Context(), last) {
+		t.Error("a new process says something else of what was just written")
+	}
+	r.Meddle("a", "meddled")
+	if r.Sink.Intact(t.Context(), last) {
+		t.Error("what somebody changed is said to be intact")
+	}
+	last = r.write(t, d, last)
+	newer := r.write(t, r.desire(t, "a", canary(2)), last)
+	if r.Sink.Intact(t.Context(), last) {
+		t.Error("an earlier version is said to be intact")
+	}
+	r.Delete("a")
+	if r.Sink.Intact(t.Context(), newer) {
+		t.Error("what is gone is said to be intact")
+	}
+	if r.Sink.Intact(t.Context(), nil) || r.Sink.Intact(t.Context(), []byte("nonsense")) {
+		t.Error("what was never written is said to be intact")
+	}
+}
+
 func repairDeleted(t *testing.T, r *rig) {
 	d := r.desire(t, "a", canary(1))
 	last := r.write(t, d, nil)

@@ -52,6 +52,7 @@ func Run(t *testing.T, start func(t *testing.T) Rig) {
 		{"check changes nothing", checkChangesNothing},
 		{"what somebody changed is repaired", repairChanged},
 		{"what somebody deleted is repaired", repairDeleted},
+		{"what somebody touched is not intact", intact},
 		{"what is there already is taken over", takeOver},
 		{"a write that was not recorded costs no second one", unrecordedWrite},
 		{"remove", remove},

@@ -163,6 +163,20 @@ func (f Files) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, er
 	})
 }
 
+// Intact implements [sinks.Sink].
+func (f Files) Intact(ctx context.Context, written []byte) bool {
+	a, fp, err := open(written)
+	if err != nil || ctx.Err() != nil {
+		return false
+	}
+	mode, err := strconv.ParseUint(a.Mode, 8, 32)
+	if err != nil {
+		return false
+	}
+	info, err := f.writer.Inspect(a.Path, fp)
+	return err == nil && info.Match == 0 && info.Mode == fs.FileMode(mode) && info.UID == a.UID && info.GID == a.GID
+}
+
 // Remove implements [sinks.Sink].
 func (f Files) Remove(ctx context.Context, written []byte) error {
 	if err := ctx.Err(); err != nil {
