@@ -44,13 +44,16 @@ func (e *engine) Status(ctx context.Context, addr string) (statusReply, error) {
 // judgeStatus fills in how things stand where no daemon has looked at them: what
 // would be done now says it.
 func (e *engine) judgeStatus(ctx context.Context, r *statusReply) error {
-	steps, err := e.loop.Plan(ctx, true)
+	p, err := e.loop.Plan(ctx, true)
 	if err != nil {
 		return err
 	}
 	byAddr := map[string]reconcile.Step{}
 	r.Counts, r.Ready = map[reconcile.State]int{}, true
-	for _, s := range steps {
+	if n := p.Credentials + p.Sinks - len(p.Steps); n > 0 {
+		r.Counts[reconcile.Ready] = n
+	}
+	for _, s := range p.Steps {
 		if s.State == "" {
 			s.State = reconcile.Ready
 		}
@@ -60,7 +63,11 @@ func (e *engine) judgeStatus(ctx context.Context, r *statusReply) error {
 	}
 	for _, lines := range [][]reconcile.Line{r.Credentials, r.Sinks} {
 		for i := range lines {
-			l, s := &lines[i], byAddr[lines[i].Address]
+			l := &lines[i]
+			s, ok := byAddr[l.Address]
+			if !ok {
+				s.State = reconcile.Ready
+			}
 			l.State, l.Mend = s.State, s.Mend
 			if s.State != reconcile.Ready {
 				l.Why = firstOf(s.Why, s.Reason)
@@ -77,7 +84,7 @@ func (e *engine) configuration() configurationView {
 }
 
 func (e *engine) Plan(ctx context.Context, in planRequest) (planReply, error) {
-	steps, err := e.loop.Plan(ctx, in.NoSecrets)
+	p, err := e.loop.Plan(ctx, in.NoSecrets)
 	if err != nil {
 		return planReply{}, err
 	}
@@ -85,13 +92,8 @@ func (e *engine) Plan(ctx context.Context, in planRequest) (planReply, error) {
 	if err != nil {
 		return planReply{}, err
 	}
-	r := planReply{Held: held, Configuration: e.configuration()}
-	for _, s := range steps {
-		if strings.HasPrefix(s.Address, "sink.") {
-			r.Sinks++
-		} else {
-			r.Credentials++
-		}
+	r := planReply{Held: held, Configuration: e.configuration(), Credentials: p.Credentials, Sinks: p.Sinks}
+	for _, s := range p.Steps {
 		if interesting(s) {
 			r.Steps = append(r.Steps, s)
 		}

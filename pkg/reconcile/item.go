@@ -51,6 +51,7 @@ type item struct {
 	gone    bool  // not declared by the configuration in force
 	retires bool  // has old grants that wait for sinks
 	looked  bool  // was worked on since the start
+	secret  bool  // a changed secret may be a reason to do something at once
 	remote  bool  // of a sink: its place is no file
 	first   bool  // belongs to the first pass and was not worked on yet
 	counted uint8 // the state under which it is counted; 0: not counted

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -306,8 +307,10 @@ func (l *Loop) link(cfg *spec.Config, it *item, holds map[string]uint64) {
 	var names []spec.Address
 	if it.kind == kindSink {
 		names, _ = cfg.Uses(spec.Address(it.addr)) // what is not declared names nothing
+		it.secret = slices.ContainsFunc(names, func(a spec.Address) bool { return a.Kind() == "secret" })
 	} else if c, err := cfg.Credential(spec.Address(it.addr)); err == nil {
 		names = c.Uses
+		it.secret = c.Grant.Static || slices.ContainsFunc(c.Inputs, func(in spec.Input) bool { return in.Deferred && in.OnChange == spec.OnChangeReplace })
 		l.q.move(it, l.q.lane(string(c.Provider)))
 	}
 	if len(it.uses) == 0 && len(holds) == 0 {

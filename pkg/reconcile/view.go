@@ -193,15 +193,31 @@ func typeOf(addr string) string {
 	return ""
 }
 
-// Plan says what would be done now with everything that is declared and with
-// what is left of what no longer is. It asks no provider and changes nothing;
-// with noSecrets it reads no secret either, and what depends on one is "known
-// at apply".
-func (l *Loop) Plan(ctx context.Context, noSecrets bool) ([]Step, error) {
+// Plan is what would be done now with everything that is declared and with what
+// is left of what no longer is.
+type Plan struct {
+	Steps []Step // sorted by address; what certainly has nothing to do has none
+	// Credentials and Sinks are the numbers of addresses that were considered.
+	Credentials int
+	Sinks       int
+}
+
+// Plan asks no provider and changes nothing.
+func (l *Loop) Plan(ctx context.Context, noSecrets bool) (Plan, error) {
+	var p Plan
 	var jobs []job
 	err := l.do(ctx, func() {
+		now := l.o.Now().UnixNano()
 		for _, it := range l.items {
-			if it.kind == kindHook {
+			switch it.kind {
+			case kindCredential:
+				p.Credentials++
+			case kindSink:
+				p.Sinks++
+			default:
+				continue
+			}
+			if it.settled(now) {
 				continue
 			}
 			j := l.job(it)
@@ -209,10 +225,32 @@ func (l *Loop) Plan(ctx context.Context, noSecrets bool) ([]Step, error) {
 			jobs = append(jobs, j)
 		}
 	})
-	if err != nil {
-		return nil, err
+	if err == nil {
+		p.Steps, err = l.w.plan(ctx, jobs)
 	}
-	return l.w.plan(ctx, jobs)
+	return p, err
+}
+
+// settled says that a look at the item would find nothing to do, since nothing
+// has happened that could be the reason: a credential that is as the
+// configuration says sleeps until it is due, and a file that was compared, and
+// is watched, holds the tokens in force.
+func (it *item) settled(now int64) bool {
+	if !it.stored || it.gone || it.cfg != nil || it.again || it.retires || it.secret || it.phase == ready || it.phase == running {
+		return false
+	}
+	if x := it.x; x != nil && (x.standing != nil || x.guarded != "" || x.allowed || len(x.orders) > 0) {
+		return false
+	}
+	if it.kind == kindCredential {
+		return it.phase == timed && it.due > now && (it.expires == 0 || it.expires > now)
+	}
+	for i, u := range it.uses {
+		if i >= len(it.holds) || it.holds[i] != u.gen || !u.settled(now) {
+			return false
+		}
+	}
+	return it.looked && it.path != "" && !it.remote
 }
 
 // plan decides about many addresses, on all cores.
