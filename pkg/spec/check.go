@@ -88,12 +88,14 @@ func (k *checker) block(kind string, res *resource) {
 		return
 	}
 	failed := map[*argument]bool{}
+	sink := &sinkCheck{k: k, plan: p}
 	k.instances(kind, res, func(in *instance, first bool) {
 		ev := k.l.c.evaluator(Scope{})
 		m, diags := ev.args(p.form, p.schema, in, &selectArgs{check: true, varying: !first, failed: failed})
 		k.report(diags...)
 		switch kind {
 		case kindSink:
+			sink.instance(in, m, first, diags.HasErrors())
 			k.claim(p, res, in, m)
 		case kindVault:
 			k.vault(p, m)

@@ -30,6 +30,11 @@ type Options struct {
 	// Sinks, Secrets and Hooks have the schema of each kind that may be
 	// declared; Auths those of a vault's auth blocks.
 	Sinks, Secrets, Hooks, Auths map[string]Schema
+	// CheckSink returns what is wrong with the arguments of a sink that are known
+	// without secrets and tokens, as [ArgumentError] where it is one argument; the
+	// others are unknown, which is no mistake. It must not keep the Values. Nil:
+	// only the schema is checked.
+	CheckSink func(kind string, args Values) error
 	// Vault is the schema of `vault` blocks, but for their auth block.
 	Vault Schema
 	// Previous is a configuration of the same directory that was loaded before.

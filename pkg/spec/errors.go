@@ -21,6 +21,20 @@ func (e *UnreadableError) Error() string { return fmt.Sprintf("reading %s: %v", 
 // Unwrap returns the Scope func's own error.
 func (e *UnreadableError) Unwrap() error { return e.Err }
 
+// ArgumentError says what is wrong with one argument of a block. A kind's own
+// check returns it, or several joined, so that the place can be shown.
+type ArgumentError struct {
+	Name string // of the argument
+	Key  string // of the member of a map that is wrong; empty: not only one
+	Err  error
+}
+
+// Error names the argument and what is wrong with it.
+func (e *ArgumentError) Error() string { return fmt.Sprintf("reading %s: %v", e.Name, e.Err) }
+
+// Unwrap returns what is wrong.
+func (e *ArgumentError) Unwrap() error { return e.Err }
+
 // EvalError says that an expression of Addr's block could not be evaluated with
 // the values it was given. Neither its text nor its diagnostics show a
 // sensitive value.

@@ -92,6 +92,9 @@ func (v Values) String(name string) (string, error) {
 		return "", nil
 	}
 	x := v.m[name]
+	if x.Type() == cty.String && !x.IsMarked() {
+		return x.AsString(), nil
+	}
 	if IsSensitive(x) {
 		return "", fmt.Errorf("reading %s: the value is sensitive and would be shown here", name)
 	}

@@ -94,10 +94,10 @@ func (d dialect) tryWrite(name, value string) (string, error) {
 // checkName refuses names that are no variable's.
 func (d dialect) checkName(name string) error {
 	if !validName(name) {
-		return fmt.Errorf("reading variable name %q: a name has letters, digits and underscores, and no digit first", name)
+		return fmt.Errorf("variable name %q: a name has letters, digits and underscores, and no digit first", name)
 	}
 	if slices.Contains(d.reserved, name) {
-		return fmt.Errorf("reading variable name %q: a shell sets this one by itself and would not take it; choose another name", name)
+		return fmt.Errorf("variable name %q: a shell sets this one by itself and would not take it; choose another name", name)
 	}
 	return nil
 }

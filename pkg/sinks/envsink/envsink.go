@@ -3,7 +3,8 @@ package envsink
 import (
 	"errors"
 	"fmt"
-	"sort"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/zclconf/go-cty/cty"
@@ -58,17 +59,9 @@ func (s *Sink) Reads(args spec.Values) []string {
 // Render implements [sinks.Sink]. It reads the template, which is thereby
 // checked although the values are not known yet.
 func (s *Sink) Render(args spec.Values) (sinks.Desired, error) {
-	target, err := hostfile.ParseTarget(args, s.dir)
+	target, d, vars, err := parse(args, s.dir)
 	if err != nil {
 		return sinks.Desired{}, err
-	}
-	d, err := dialectOf(args)
-	if err != nil {
-		return sinks.Desired{}, hostfile.Wrong(target.Path, err)
-	}
-	vars, err := readVars(args)
-	if err != nil {
-		return sinks.Desired{}, hostfile.Wrong(target.Path, err)
 	}
 	var lines []line
 	if args.Has("template") {
@@ -90,6 +83,41 @@ func (s *Sink) Render(args spec.Values) (sinks.Desired, error) {
 		return sinks.Desired{}, hostfile.Wrong(target.Path, err)
 	}
 	return target.Desired(text), nil
+}
+
+// parse reads the arguments alone.
+func parse(args spec.Values, dir string) (hostfile.Target, dialect, variables, error) {
+	target, err := hostfile.ParseTarget(args, dir)
+	if err != nil {
+		return target, dialect{}, variables{}, err
+	}
+	d, err := dialectOf(args)
+	if err != nil {
+		return target, d, variables{}, hostfile.Wrong(target.Path, err)
+	}
+	vars, err := readVars(args)
+	if err != nil {
+		return target, d, vars, hostfile.Wrong(target.Path, err)
+	}
+	return target, d, vars, nil
+}
+
+// Check says what is wrong with arguments of which some may be unknown yet. A
+// template is not read: it is no part of the configuration, and may come later.
+func Check(args spec.Values) error {
+	_, d, vars, err := parse(args, "/")
+	if err != nil {
+		return err
+	}
+	if args.Has("template") {
+		_, err := hostfile.Path(args, "template", "/")
+		return err
+	}
+	lines, err := vars.lines(d)
+	if err == nil && vars.known {
+		_, err = write(lines, vars, d)
+	}
+	return err
 }
 
 func (s *Sink) templateLines(args spec.Values, target hostfile.Target, d dialect, vars variables) ([]line, error) {
@@ -129,13 +157,13 @@ func readVars(args spec.Values) (variables, error) {
 	case x.IsNull():
 		return v, nil
 	case !x.Type().IsObjectType() && !x.Type().IsMapType():
-		return v, errors.New("reading vars: a map of strings is required")
+		return v, &spec.ArgumentError{Name: "vars", Err: errors.New("a map of strings is required")}
 	}
 	for it := x.ElementIterator(); it.Next(); {
 		k, e := it.Element()
 		k, _ = k.Unmark()
 		if err := v.add(k.AsString(), e); err != nil {
-			return v, fmt.Errorf("reading vars: variable %q: %w", k.AsString(), err)
+			return v, &spec.ArgumentError{Name: "vars", Key: k.AsString(), Err: fmt.Errorf("variable %q: %w", k.AsString(), err)}
 		}
 	}
 	return v, nil
@@ -166,13 +194,16 @@ func (v *variables) add(name string, e cty.Value) error {
 // lines are one for each variable, in the order of their names.
 func (v variables) lines(d dialect) ([]line, error) {
 	var out []line
-	for name := range v.values {
+	var errs []error
+	for _, name := range slices.Sorted(maps.Keys(v.values)) {
 		if err := d.checkName(name); err != nil {
-			return nil, err
+			errs = append(errs, &spec.ArgumentError{Name: "vars", Key: name, Err: err})
 		}
 		out = append(out, line{prefix: name + "=", name: name, value: []segment{{variable: name}}})
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].name < out[j].name })
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
+	}
 	if v.named && len(out) == 0 {
 		return nil, errors.New("there is no variable to write; give vars, and at least one that is not null")
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"tokend/pkg/atomicfile"
+	"tokend/pkg/secret"
 	"tokend/pkg/sinks"
 	"tokend/pkg/sinks/internal/hostfile"
 	"tokend/pkg/spec"
@@ -53,19 +54,34 @@ func Schema() spec.Schema {
 
 // Render implements [sinks.Sink].
 func (s *Sink) Render(args spec.Values) (sinks.Desired, error) {
-	target, err := hostfile.ParseTarget(args, s.dir)
+	target, content, err := parse(args, s.dir)
 	if err != nil {
 		return sinks.Desired{}, err
 	}
-	if !args.Cty("content").IsWhollyKnown() {
+	if content.Empty() {
 		return target.Unknown()
 	}
-	content, err := args.Secret("content")
-	if err != nil {
-		return sinks.Desired{}, hostfile.Wrong(target.Path, err)
-	}
-	if content.Empty() {
-		return sinks.Desired{}, hostfile.Wrong(target.Path, errors.New("the content is empty; a file without its token would only break what reads it"))
-	}
 	return target.Desired(content), nil
+}
+
+// Check says what is wrong with arguments of which some may be unknown yet.
+func Check(args spec.Values) error {
+	_, _, err := parse(args, "/")
+	return err
+}
+
+// parse reads the arguments; content that is not known yet is empty.
+func parse(args spec.Values, dir string) (hostfile.Target, secret.Text, error) {
+	target, err := hostfile.ParseTarget(args, dir)
+	if err != nil || !args.Cty("content").IsWhollyKnown() {
+		return target, secret.Text{}, err
+	}
+	content, err := args.Secret("content")
+	if err == nil && content.Empty() {
+		err = &spec.ArgumentError{Name: "content", Err: errors.New("the content is empty; a file without its token would only break what reads it")}
+	}
+	if err != nil {
+		return target, secret.Text{}, hostfile.Wrong(target.Path, err)
+	}
+	return target, content, nil
 }

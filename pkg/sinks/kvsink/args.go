@@ -66,6 +66,14 @@ func (s *Sink) Render(args spec.Values) (sinks.Desired, error) {
 	return d, nil
 }
 
+// Check says what is wrong with arguments of which some may be unknown yet.
+func Check(args spec.Values) error {
+	if _, err := (*Sink)(nil).Render(args); !errors.Is(err, sinks.ErrUnknown) {
+		return err
+	}
+	return nil
+}
+
 func parsePlace(args spec.Values) (place, error) {
 	var p place
 	name := "the secret in Vault"
@@ -78,16 +86,16 @@ func parsePlace(args spec.Values) (place, error) {
 	}
 	switch {
 	case p.vault == "":
-		return place{}, wrong(name, errors.New("reading vault: it must name a vault block, such as vault.main"))
+		return place{}, wrong(name, argument("vault", "it must name a vault block, such as vault.main"))
 	case p.mount == "":
-		return place{}, wrong(name, errors.New("reading mount: it must name where the engine is mounted, such as \"kv\""))
+		return place{}, wrong(name, argument("mount", "it must name where the engine is mounted, such as \"kv\""))
 	case p.path == "":
-		return place{}, wrong(name, errors.New("reading path: it must name a secret below the mount"))
+		return place{}, wrong(name, argument("path", "it must name a secret below the mount"))
 	}
 	for attr, v := range map[string]string{"mount": p.mount, "path": p.path} {
 		for part := range strings.SplitSeq(v, "/") {
 			if part == "" || part == "." || part == ".." {
-				return place{}, wrong(name, fmt.Errorf("reading %s: %q contains the part %q", attr, v, part))
+				return place{}, wrong(name, argument(attr, "%q contains the part %q", v, part))
 			}
 		}
 	}
@@ -96,7 +104,7 @@ func parsePlace(args spec.Values) (place, error) {
 		p.onRemove = onRemoveDelete
 	case onRemoveDelete, onRemoveDestroy, onRemoveKeep:
 	default:
-		return place{}, wrong(p.name(), fmt.Errorf("reading on_remove: %q is none of \"delete\", \"destroy\", \"keep\"", p.onRemove))
+		return place{}, wrong(p.name(), argument("on_remove", "%q is none of \"delete\", \"destroy\", \"keep\"", p.onRemove))
 	}
 	return p, nil
 }
@@ -105,6 +113,11 @@ func parsePlace(args spec.Values) (place, error) {
 // around them.
 func wrong(name string, err error) error {
 	return fmt.Errorf("rendering %s: %w: %w", name, sinks.ErrPermanent, err)
+}
+
+// argument is what is wrong with one argument.
+func argument(name, what string, args ...any) error {
+	return &spec.ArgumentError{Name: name, Err: fmt.Errorf(what, args...)}
 }
 
 // secretOf takes out again what Render put in.
@@ -124,7 +137,7 @@ type content struct{ text, canonical secret.Text }
 // wherever a map is delivered.
 func contentOf(v cty.Value) (content, error) {
 	if v.IsNull() || !v.Type().IsObjectType() && !v.Type().IsMapType() {
-		return content{}, fmt.Errorf("reading data: a map is required, not %s", v.Type().FriendlyName())
+		return content{}, argument("data", "a map is required, not %s", v.Type().FriendlyName())
 	}
 	b, err := ctyjson.Marshal(v, v.Type())
 	if err != nil {
@@ -136,7 +149,7 @@ func contentOf(v cty.Value) (content, error) {
 	}
 	dropNulls(data)
 	if len(data) == 0 {
-		return content{}, errors.New("reading data: it is empty; a secret without its token would only break what reads it")
+		return content{}, argument("data", "it is empty; a secret without its token would only break what reads it")
 	}
 	return contentOfData(data)
 }

@@ -39,7 +39,9 @@ func ParseTarget(args spec.Values, base string) (Target, error) {
 	var t Target
 	path, err := Path(args, "path", base)
 	if err != nil {
-		return Target{}, err
+		_, err1 := parseMode(args, "mode")
+		_, err2 := parseMode(args, "dir_mode")
+		return Target{}, errors.Join(err, err1, err2)
 	}
 	t.Path = path
 	mode, err1 := parseMode(args, "mode")
@@ -50,10 +52,10 @@ func ParseTarget(args spec.Values, base string) (Target, error) {
 		return Target{}, Wrong(t.Path, err)
 	}
 	if mode != 0 && mode&0o444 == 0 {
-		return Target{}, Wrong(t.Path, fmt.Errorf("reading mode: %04o lets nobody read the file", mode))
+		return Target{}, Wrong(t.Path, argument("mode", "%04o lets nobody read the file", mode))
 	}
 	if dirMode != 0 && dirMode&0o300 != 0o300 {
-		return Target{}, Wrong(t.Path, fmt.Errorf("reading dir_mode: with %04o not even tokend could write in the directory", dirMode))
+		return Target{}, Wrong(t.Path, argument("dir_mode", "with %04o not even tokend could write in the directory", dirMode))
 	}
 	t.Attr = atomicfile.Attr{Mode: mode, DirMode: dirMode, Owner: owner, Group: group}
 	return t, nil
@@ -66,15 +68,15 @@ func Path(args spec.Values, name, base string) (string, error) {
 	case err != nil:
 		return "", Wrong("the file", err)
 	case p == "":
-		return "", Wrong("the file", fmt.Errorf("reading %s: it must name a file", name))
+		return "", Wrong("the file", argument(name, "it must name a file"))
 	case strings.ContainsRune(p, 0):
-		return "", Wrong("the file", fmt.Errorf("reading %s: %q contains a zero byte", name, p))
+		return "", Wrong("the file", argument(name, "%q contains a zero byte", p))
 	case strings.HasSuffix(p, "/"):
-		return "", Wrong(p, fmt.Errorf("reading %s: it ends in a slash and so names a directory; a file is required", name))
+		return "", Wrong(p, argument(name, "it ends in a slash and so names a directory; a file is required"))
 	}
 	if !filepath.IsAbs(p) {
 		if base == "" {
-			return "", Wrong(p, fmt.Errorf("reading %s: it must be absolute", name))
+			return "", Wrong(p, argument(name, "it must be absolute"))
 		}
 		p = filepath.Join(base, p)
 	}
@@ -87,6 +89,11 @@ func Wrong(path string, err error) error {
 	return fmt.Errorf("rendering %s: %w: %w", path, sinks.ErrPermanent, err)
 }
 
+// argument is what is wrong with one argument.
+func argument(name, what string, args ...any) error {
+	return &spec.ArgumentError{Name: name, Err: fmt.Errorf(what, args...)}
+}
+
 // parseMode reads permission bits, 0 when absent.
 func parseMode(args spec.Values, name string) (fs.FileMode, error) {
 	s, err := args.String(name)
@@ -96,7 +103,7 @@ func parseMode(args spec.Values, name string) (fs.FileMode, error) {
 	digits := strings.TrimPrefix(s, "0o")
 	n, err := strconv.ParseUint(digits, 8, 32)
 	if err != nil || len(digits) < 3 || n == 0 || n > 0o777 {
-		return 0, fmt.Errorf("reading %s: %q is not a mode; it is three octal digits, as in \"0640\"", name, s)
+		return 0, argument(name, "%q is not a mode; it is three octal digits, as in \"0640\"", s)
 	}
 	return fs.FileMode(n), nil
 }
