@@ -23,7 +23,8 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 		if e.conf.Valid {
 			e.conf.Since = now
 		}
-		e.conf.Valid, e.conf.Errors = false, e.g.diagnosticLines(diags)
+		lines := e.g.diagnosticLines(diags)
+		e.conf.Valid, e.conf.Errors = false, lines
 		e.mu.Unlock()
 		if o.Changed.IsZero() {
 			o.Changed = now
@@ -31,7 +32,7 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 		if err := e.loop.Disturbed(ctx, o.Changed); err != nil {
 			return err
 		}
-		return withHint(&configError{e.g.config, e.conf.Errors}, "`tokend validate` shows where")
+		return withHint(&configError{e.g.config, lines}, "`tokend validate` shows where")
 	}
 	if e.configuration().Valid && !o.NoSettle && sameSources(prev, cfg) {
 		return nil // an event that changed nothing: an editor's backup, a directory made beside

@@ -13,7 +13,14 @@ func heldRaw(in *Input) (Step, bool) {
 	s := Step{Action: ActWait, State: Unread, Mend: in.mend("retry"),
 		Reason: "a reply that spent something could not be read and is kept",
 		Why:    "the provider's reply could not be read: " + in.Record.Raw.Message}
-	// The access token held stays in force; retired ones are still given up.
+	// The access token held stays in force; retired ones are still given up. Where
+	// the reply was a new grant's, the one held is refreshed as ever.
+	if in.Record.Raw.Op != opRefresh && in.Record.Grant != nil {
+		if step, ok := upkeep(in); ok {
+			return step, true
+		}
+		s.Next = in.due()
+	}
 	if step, ok := retired(in); ok && step.Action != ActWait {
 		return step, true
 	}

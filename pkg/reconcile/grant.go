@@ -189,7 +189,7 @@ func (p *performer) read(c *call, reply *providers.Reply, then func(providers.To
 		return
 	}
 	var pe *providers.Error
-	if !errors.As(err, &pe) || pe.Class != providers.ClassUnreadable {
+	if reply == nil || !errors.As(err, &pe) || pe.Class != providers.ClassUnreadable {
 		p.refused(c, err)
 		return
 	}

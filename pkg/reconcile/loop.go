@@ -476,9 +476,9 @@ func (l *Loop) finish(r result) {
 	}()
 	if r.relane {
 		it.lane = l.q.lane(r.laneName)
-		if r.limits != nil {
-			it.lane.setLimit(*r.limits)
-		}
+	}
+	if r.limits != nil {
+		it.lane.setLimit(*r.limits)
 	}
 	newer := r.record && r.gen > it.gen
 	if r.record {

@@ -85,6 +85,13 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 	if err != nil {
 		return nil, err
 	}
+	if v.held != nil && last == nil {
+		// What is held lives on by the configuration before, also when this is
+		// the first one since the start.
+		if last, err = l.accepted(ctx); err != nil {
+			l.log.Warn("the configuration that was last in force cannot be read back; what is held does without it", "error", err)
+		}
+	}
 	if err := l.do(ctx, func() { l.take(cfg, last, d, v, o) }); err != nil {
 		return nil, err
 	}
