@@ -27,7 +27,8 @@ type host struct {
 	run    string // the control socket; a short path
 	api    *standin.Server
 	urls   standin.URLs
-	log    *locked // all that daemons wrote
+	log    *locked  // all that daemons wrote
+	extra  []string // environment
 }
 
 // newHost makes one. An empty binary means the one of the test itself, which
@@ -91,13 +92,13 @@ func (r *host) write(name, text string) {
 }
 
 func (r *host) environ() []string {
-	return []string{
+	return append([]string{
 		"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir, "TMPDIR=" + os.TempDir(),
 		"CONFIGURATION_DIRECTORY=" + r.path("config"), "STATE_DIRECTORY=" + r.path("state"), "RUNTIME_DIRECTORY=" + r.run,
 		"TOKEND_VAR_out=" + r.path("out"), "TOKEND_VAR_coinify_url=" + r.urls.Coinify, "TOKEND_VAR_coinify_user_url=" + r.urls.CoinifyUser,
 		"TOKEND_VAR_apirone_url=" + r.urls.Apirone, "TOKEND_VAR_coinsph_url=" + r.urls.CoinsPh,
 		"TOKEND_VAR_cryptohopper_url=" + r.urls.Cryptohopper, "TOKEND_VAR_oauth2_url=" + r.urls.OAuth2,
-	}
+	}, r.extra...)
 }
 
 // running is a daemon of the binary.

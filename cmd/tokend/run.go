@@ -55,6 +55,9 @@ type daemonOptions struct {
 
 // daemon runs until ctx ends.
 func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions) error {
+	hup := make(chan os.Signal, 1) // from the first moment: its default would end the process
+	signal.Notify(hup, syscall.SIGHUP)
+	defer signal.Stop(hup)
 	collector := newMemory(g.process)
 	metrics := web.NewRecorder(time.Now)
 	e, cfg, err := g.start(ctx, log, metrics)
@@ -65,7 +68,7 @@ func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions)
 		return err
 	}
 	e.daemon = true
-	d := &service{engine: e, metrics: metrics, notify: newNotifier(log), memory: collector, options: o}
+	d := &service{engine: e, metrics: metrics, notify: newNotifier(log), memory: collector, options: o, hup: hup}
 	err = d.run(ctx, cfg)
 	return errors.Join(err, e.Close())
 }
@@ -126,6 +129,7 @@ type service struct {
 	watcher   *watch.Watcher
 	options   daemonOptions
 	swept     bool
+	hup       chan os.Signal
 	templates map[string][]string // file -> sinks that read it; under mu, replaced whole
 }
 
@@ -144,9 +148,9 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 	if err != nil {
 		return err
 	}
+	defer ln.Close()
 	serving := make(chan error, 2)
-	go func() { serving <- control.Serve(ctx, ln, routes(d), d.log) }()
-	servers := 1
+	servers := 0
 	if addr := cfg.Settings().Listen; addr != "" {
 		h := web.Handler(web.Options{Source: webSource{d}, Recorder: d.metrics, Version: version, Logger: d.log, State: d.stats})
 		go func() { serving <- web.Serve(ctx, addr, h, d.log) }()
@@ -160,6 +164,10 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 	if _, err := d.loop.Set(ctx, cfg, reconcile.SetOptions{}); err != nil {
 		return err
 	}
+	// Whoever asked meanwhile has waited: before there is a configuration there
+	// is nothing true to say.
+	go func() { serving <- control.Serve(ctx, ln, routes(d), d.log) }()
+	servers++
 	// What changed between the reading and the watching was seen by nobody.
 	d.tryReload(ctx, time.Time{})
 	if d.options.started != nil {
@@ -183,9 +191,6 @@ func ignoreCanceled(err error) error {
 
 // follow takes what happens, one thing at a time, until ctx ends.
 func (d *service) follow(ctx context.Context, serving chan error) error {
-	hup := make(chan os.Signal, 1)
-	signal.Notify(hup, syscall.SIGHUP)
-	defer signal.Stop(hup)
 	look := time.NewTicker(d.notify.interval())
 	defer look.Stop()
 	for {
@@ -194,7 +199,7 @@ func (d *service) follow(ctx context.Context, serving chan error) error {
 			if ok {
 				d.ticked(ctx, t)
 			}
-		case <-hup:
+		case <-d.hup:
 			if d.options.dev {
 				return nil // its terminal is gone
 			}

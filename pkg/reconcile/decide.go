@@ -181,7 +181,7 @@ func orderedRevoke(in *Input) (Step, bool) {
 }
 
 func orderedTaint(in *Input) (Step, bool) {
-	if in.Order.Kind != OrderTaint || in.Record.Grant == nil {
+	if in.Order.Kind != OrderTaint || in.Record.Grant == nil && in.Record.Raw == nil {
 		return Step{}, false
 	}
 	return Step{Action: ActNote, Cause: causeTaint, State: Pending, Reason: "a person tainted it"}, true

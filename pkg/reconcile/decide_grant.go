@@ -7,12 +7,12 @@ import (
 )
 
 func heldRaw(in *Input) (Step, bool) {
-	if in.Record.Raw == nil {
-		return Step{}, false
+	if in.Record.Raw == nil || in.Record.Head.Flags&state.FlagTainted != 0 {
+		return Step{}, false // a person who taints it gives the reply up
 	}
 	s := Step{Action: ActWait, State: Unread, Mend: in.mend("retry"),
 		Reason: "a reply that spent something could not be read and is kept",
-		Why:    "the provider's reply could not be read: " + in.Record.Raw.Message}
+		Why:    unreadWhy(in.Record.Raw.Message)}
 	// The access token held stays in force; retired ones are still given up. Where
 	// the reply was a new grant's, the one held is refreshed as ever.
 	if in.Record.Raw.Op != opRefresh && in.Record.Grant != nil {
@@ -25,6 +25,12 @@ func heldRaw(in *Input) (Step, bool) {
 		return step, true
 	}
 	return s, true
+}
+
+// unreadWhy says what is wrong with a reply that is kept, and what the ways on
+// are.
+func unreadWhy(message string) string {
+	return "the provider's reply could not be read and is kept: " + message + " (mend the provider type and retry, or give the reply up with tokend taint)"
 }
 
 // ended is a credential whose account was ended by an action: no login will

@@ -214,7 +214,7 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 	}
 	p.log().Error("a provider's reply could not be read; it is kept", "op", c.op, "error", cause)
 	if p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true}) {
-		p.r.standing = &Standing{State: Unread, Why: cause.Error(), Next: "the reply is kept", Mend: "tokend retry " + ShellAddress(p.j.addr)}
+		p.r.standing = &Standing{State: Unread, Why: unreadWhy(cause.Error()), Next: "the reply is kept", Mend: "tokend retry " + ShellAddress(p.j.addr)}
 		p.r.next = time.Time{}
 	}
 	p.fail(cause)
@@ -242,6 +242,10 @@ func (p *performer) granted(c *call, t providers.Token) {
 	}
 	if in.Intent != nil && in.Intent.Attempt > 1 {
 		p.log().Debug("a grant succeeded after tries", "attempt", in.Intent.Attempt)
+	}
+	if rec.Raw != nil {
+		rec.Orphans++
+		p.log().Warn("a reply that could not be read is given up; what it brought lives on until it expires")
 	}
 	rec.Grant, rec.Failure, rec.Raw, rec.Removing = &g, nil, nil, nil
 	rec.LastGrant, rec.Replays = p.w.now(), 0

@@ -216,6 +216,9 @@ func (p *performer) release() {
 // drop deletes the record: nothing of the credential is left.
 func (p *performer) drop() {
 	rec := &p.ob.in.Record
+	if rec.Raw != nil {
+		p.log().Warn("a reply that could not be read goes with its credential; what it brought lives on until it expires")
+	}
 	if p.j.stored {
 		err := p.w.commit(p.ctx, p.j.addr, "the end", state.Change{Delete: p.j.addr, DeleteVersion: rec.Head.Version})
 		if err != nil {
@@ -338,7 +341,7 @@ func (p *performer) reread() {
 	if err != nil {
 		in.Record.Raw.Message = err.Error()
 		p.save("a reply that still cannot be read")
-		p.r.standing = &Standing{State: Unread, Why: err.Error(), Next: "the reply is kept", Mend: in.mend("retry")}
+		p.r.standing = &Standing{State: Unread, Why: unreadWhy(err.Error()), Next: "the reply is kept", Mend: in.mend("retry")}
 		p.fail(err)
 		return
 	}

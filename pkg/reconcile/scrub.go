@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"tokend/pkg/secret"
+	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
 
@@ -32,12 +33,30 @@ func (l *Loop) Scrub(ctx context.Context, s string) string {
 		if err != nil {
 			continue
 		}
-		for _, g := range append([]state.Grant(nil), rec.Retiring...) {
-			known = append(known, g.AccessToken, g.RefreshToken)
+		for i := range rec.Retiring {
+			known = append(known, secretsOf(&rec.Retiring[i])...)
 		}
-		if g := rec.Grant; g != nil {
-			known = append(known, g.AccessToken, g.RefreshToken, g.Header)
+		if rec.Grant != nil {
+			known = append(known, secretsOf(rec.Grant)...)
 		}
 	}
 	return secret.Scrub(s, known...)
+}
+
+// secretsOf are what a grant holds that nobody may see: its outputs and inputs
+// too, since a static grant's key is an output and no token.
+func secretsOf(g *state.Grant) []secret.Text {
+	out := []secret.Text{g.AccessToken, g.RefreshToken, g.Header}
+	for _, sealed := range [][]byte{g.Outputs, g.Inputs} {
+		values, err := spec.OpenValues(sealed)
+		if err != nil {
+			continue
+		}
+		for _, n := range values.Names() {
+			if t, err := values.Secret(n); err == nil {
+				out = append(out, t)
+			}
+		}
+	}
+	return out
 }

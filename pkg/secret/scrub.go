@@ -15,8 +15,8 @@ const minScrub = 4
 
 // Scrub returns s with every occurrence of the secrets replaced by [Redacted]:
 // in clear, as base64 (both alphabets, with and without padding), as
-// hexadecimal, URL-encoded (query and path) and JSON-escaped. Secrets of fewer
-// than four bytes are left alone.
+// hexadecimal, URL-encoded (query and path), JSON-escaped, and quoted as in
+// environment files. Secrets of fewer than four bytes are left alone.
 func Scrub(s string, secrets ...Text) string {
 	forms := make([]string, 0, 8*len(secrets))
 	for _, t := range secrets {
@@ -40,7 +40,14 @@ func appendForms(forms []string, v string) []string {
 		hex.EncodeToString(raw), strings.ToUpper(hex.EncodeToString(raw)),
 		url.QueryEscape(v), url.PathEscape(v))
 	if j, err := json.Marshal(v); err == nil {
-		forms = append(forms, strings.Trim(string(j), `"`))
+		forms = append(forms, string(j[1:len(j)-1]))
 	}
-	return forms
+	// As others write JSON, and as systemd, dotenv and C quote; then the shell.
+	var plain strings.Builder
+	e := json.NewEncoder(&plain)
+	e.SetEscapeHTML(false)
+	if e.Encode(v) == nil {
+		forms = append(forms, strings.TrimSuffix(plain.String()[1:], "\"\n"))
+	}
+	return append(forms, strings.ReplaceAll(v, "'", `'\''`))
 }
