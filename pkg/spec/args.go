@@ -2,6 +2,7 @@ package spec
 
 import (
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -108,6 +109,7 @@ func (s *Schema) names() []string {
 // missing reports required arguments that are not there.
 func (ev *evaluator) missing(f *form, sc *Schema, out map[string]cty.Value) Diagnostics {
 	var diags Diagnostics
+	var absent []string
 	for i := range sc.Attrs {
 		at := &sc.Attrs[i]
 		a := f.arg(at.Name)
@@ -125,10 +127,17 @@ func (ev *evaluator) missing(f *form, sc *Schema, out map[string]cty.Value) Diag
 		}
 		switch {
 		case a == nil:
-			diags = append(diags, absence(problem(f.missing(), "Missing argument", "%s needs the argument %s%s.", f.title(), at.Name, what(at.Doc)), ""))
+			absent = append(absent, at.Name+what(at.Doc))
 		case a.expr != nil && isLiteralNull(a.expr):
 			diags = append(diags, problem(a.rng(), "Missing argument", "%s needs the argument %s; it cannot be null.", f.title(), at.Name))
 		}
+	}
+	switch len(absent) {
+	case 0:
+	case 1:
+		diags = append(diags, absence(problem(f.missing(), "Missing argument", "%s needs the argument %s.", f.title(), absent[0]), ""))
+	default:
+		diags = append(diags, absence(problem(f.missing(), "Missing arguments", "%s needs the arguments %s.", f.title(), strings.Join(absent, ", ")), ""))
 	}
 	return diags
 }
@@ -152,11 +161,15 @@ func (ev *evaluator) arg(a *argument, at *Attr, in *instance, sel *selectArgs) (
 			return cty.DynamicVal, diags
 		}
 	}
+	if ev.c.onBroken(a.refs) {
+		return cty.DynamicVal, Diagnostics{following(a)}
+	}
 	if at.Ref != "" {
 		return ev.reference(a, at, in)
 	}
 	v, diags := ev.eval(a.expr, a.refs, in)
 	if diags.HasErrors() {
+		ev.adviseAttribute(a, in, diags)
 		return cty.DynamicVal, diags
 	}
 	if at.Type != cty.DynamicPseudoType && at.Type != cty.NilType {
@@ -166,6 +179,7 @@ func (ev *evaluator) arg(a *argument, at *Attr, in *instance, sel *selectArgs) (
 			if at.Sensitive {
 				hideSource(d)
 			}
+			ev.adviseAttribute(a, in, Diagnostics{d})
 			return cty.DynamicVal, append(diags, d)
 		}
 		v = converted

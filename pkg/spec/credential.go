@@ -103,6 +103,9 @@ func (c *Config) grantOf(ev *evaluator, p *credentialPlan, res *resource) (*Gran
 	if diags := c.checkRefs(ev, a, nil); diags.HasErrors() {
 		return nil, diags[0]
 	}
+	if c.onBroken(a.refs) {
+		return nil, following(a)
+	}
 	v, diags := ev.eval(a.expr, a.refs, nil)
 	if diags.HasErrors() {
 		return nil, diags[0]

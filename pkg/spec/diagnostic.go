@@ -92,7 +92,7 @@ func tidy(diags Diagnostics) Diagnostics {
 			d = &c
 		}
 		switch d.Extra.(type) {
-		case NoSource, Hinted, absent, nil:
+		case NoSource, Hinted, absent, followed, nil:
 		default:
 			c := *d
 			c.Extra = nil
@@ -190,11 +190,14 @@ func finish(diags Diagnostics, broken []*source) Diagnostics {
 	return out
 }
 
-// withoutFollowers drops diagnostics about what may stand in the lost part of a
+// withoutFollowers drops diagnostics that follow from others, and those about what may stand in the lost part of a
 // file that does not parse.
 func withoutFollowers(diags Diagnostics, broken []*source) Diagnostics {
 	out := diags[:0]
 	for _, d := range diags {
+		if _, follows := d.Extra.(followed); follows {
+			continue
+		}
 		a, ok := d.Extra.(absent)
 		if !ok {
 			out = append(out, d)

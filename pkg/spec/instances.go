@@ -189,6 +189,10 @@ func (l *loader) forEach(kind string, res *resource, a *argument) *instances {
 		l.bad[res] = true
 		return none
 	}
+	if l.c.onBroken(a.refs) {
+		l.bad[res] = true
+		return none
+	}
 	if set, ok := l.forEachOf(res, a); ok {
 		return set
 	}
@@ -321,7 +325,7 @@ func setInstances(u cty.Value, a *argument) (*instances, *hcl.Diagnostic) {
 // count evaluates count.
 func (l *loader) count(a *argument) *instances {
 	none := &instances{kind: numKey}
-	if a.expr == nil || !l.checkRefs(a, nil) {
+	if a.expr == nil || !l.checkRefs(a, nil) || l.c.onBroken(a.refs) {
 		return none
 	}
 	v, diags := l.ev.eval(a.expr, a.refs, nil)

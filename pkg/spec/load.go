@@ -51,6 +51,7 @@ type Config struct {
 	claims   []claimRow // sorted; where sinks write
 	seed     maphash.Seed
 	chained  bool // something but credentials and sinks names a credential
+	broken   bool // a local has no value; only while loading
 }
 
 // catalogDir is where ranges of built-in types seem to be.
@@ -168,7 +169,9 @@ func load(dir string, files []input, given map[string][]byte, o Options) (*Confi
 	l.declareLocals()
 	l.loadProviders()
 	l.cycles()
+	l.noteBroken()
 	l.settleLocals()
+	l.noteBroken()
 	l.loadSettings()
 	l.expandAll()
 	l.checkProviders()

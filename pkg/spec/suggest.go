@@ -51,5 +51,8 @@ func didYouMean(given string, known []string) string {
 	}
 	list := append([]string(nil), known...)
 	sort.Strings(list)
-	return fmt.Sprintf(" There is: %s.", strings.Join(list, ", "))
+	if len(list) == 1 {
+		return fmt.Sprintf(" There is %s and nothing else.", list[0])
+	}
+	return fmt.Sprintf(" There are: %s.", strings.Join(list, ", "))
 }

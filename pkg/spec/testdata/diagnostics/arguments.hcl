@@ -96,3 +96,29 @@ sink "env" "x" {
   in_place = true # ERROR: Reserved argument
   vars = ["a"] # ERROR: Wrong type # HINT: a map of strings
 }
+
+# All that is missing is said at once.
+credential "apirone" "bare" { # ERROR: Missing arguments # HINT: needs the arguments login, password.
+  grant = "login"
+}
+sink "file" "bare" {} # ERROR: Missing arguments # HINT: path, content
+# A secret or a credential as a whole is no text.
+secret "file" "whole" { path = "whole" }
+credential "apirone" "whole" {
+  grant    = "login"
+  login    = "x"
+  password = secret.file.whole # ERROR: Wrong type # NOSOURCE # HINT: Write secret.file.whole.value.
+}
+credential "apirone" "fine" {
+  grant    = "login"
+  login    = "x"
+  password = secret.file.whole.value
+}
+sink "file" "whole" {
+  path    = "/run/whole"
+  content = credential.apirone.fine # ERROR: Wrong type # HINT: Write credential.apirone.fine.access_token
+}
+sink "file" "inside" {
+  path    = "/run/inside"
+  content = "token: ${credential.apirone.fine}" # ERROR: Invalid template interpolation value # HINT: Write credential.apirone.fine.access_token
+}

@@ -37,3 +37,25 @@ credential "apirone" "bykey" {
   login    = "y"
   password = secret.file.pw.value
 }
+
+# What names a local of a cycle has no mistake of its own.
+sink "file" "onlocal" {
+  path    = "/run/${local.a}"
+  content = local.b
+}
+credential "apirone" "onlocal" {
+  grant    = local.a
+  login    = local.b
+  password = local.c
+}
+credential "apirone" "onlocal2" {
+  grant    = "login"
+  login    = local.b
+  password = local.c
+}
+credential "apirone" "foreachlocal" {
+  for_each = local.a
+  grant    = "login"
+  login    = each.key
+  password = secret.file.pw.value
+}

@@ -33,7 +33,7 @@ credential "apirone" "few" {
   for_each = toset(["alice", "carol"])
   grant    = "login"
   login    = each.key
-  password = secret.file.pw[each.key].value # ERROR: No such instance # HINT: There is: alice, bob.
+  password = secret.file.pw[each.key].value # ERROR: No such instance # HINT: There are: alice, bob.
 }
 credential "apirone" "refs" {
   grant    = "login"
