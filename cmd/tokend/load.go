@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/hashicorp/hcl/v2"
+
 	"tokend/pkg/spec"
 )
 
@@ -28,7 +30,25 @@ func (g *globals) read(previous *spec.Config) (*spec.Config, spec.Diagnostics) {
 	}
 	o := g.specOptions()
 	o.Previous = previous
-	return spec.Load(dir, o)
+	cfg, diags := spec.Load(dir, o)
+	if previous == nil && g.begins && isEmpty(diags) {
+		return nil, diags
+	}
+	return cfg, diags
+}
+
+// isEmpty reports whether a directory has no file to read, and makes an error
+// of the warning that says so.
+func isEmpty(diags spec.Diagnostics) bool {
+	empty := false
+	for i, d := range diags {
+		if d.Summary == spec.NoFiles {
+			wrong := *d
+			wrong.Severity = hcl.DiagError
+			diags[i], empty = &wrong, true
+		}
+	}
+	return empty
 }
 
 func countOf(n int, noun string) string {

@@ -20,6 +20,7 @@ type globals struct {
 	logLevel              string
 	logFormat             string
 	configSet, controlSet bool
+	begins                bool  // the command begins with the directory: an empty one is a mistake
 	catalog               fs.FS // built-in provider types
 	// What dev does differently: whom it may ask.
 	guard *devGuard // nil but in dev
@@ -56,9 +57,9 @@ Then: "tokend validate" checks it, "tokend plan" says what would happen,
 func newRoot(g *globals) *cobra.Command {
 	root := &cobra.Command{
 		Use: "tokend", Short: "declarative API tokens: obtained, kept fresh, delivered, revoked", Long: rootHelp,
-		SilenceUsage: true, SilenceErrors: true, Args: cobra.NoArgs,
-		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+		SilenceUsage: true, SilenceErrors: true, Version: version,
 	}
+	root.SetVersionTemplate("tokend {{.Version}}\n")
 	f := root.PersistentFlags()
 	f.StringVar(&g.config, "config", "", "`directory` of the configuration (default $CONFIGURATION_DIRECTORY, else /etc/tokend)")
 	f.StringVar(&g.state, "state", "", "`directory` of the state (default: the configuration's state.path, else $STATE_DIRECTORY, else /var/lib/tokend)")
@@ -73,12 +74,17 @@ func newRoot(g *globals) *cobra.Command {
 		approveCommand(g), refreshCommand(g), revokeCommand(g), taintCommand(g), retryCommand(g), actionCommand(g),
 		stateCommand(g), providerCommand(g), devCommand(g), execCommand(g), fmtCommand(g), functionsCommand(g), versionCommand(g),
 	)
+	explainUse(root)
 	return root
 }
 
 // defaults fills in what the environment says where no flag does.
 func (g *globals) defaults(c *cobra.Command) error {
 	g.configSet, g.controlSet = c.Flags().Changed("config"), c.Flags().Changed("control")
+	switch c.CommandPath() {
+	case "tokend validate", "tokend plan", "tokend apply", "tokend run":
+		g.begins = true
+	}
 	if g.config == "" {
 		g.config = firstOf(firstPath(g.getenv("CONFIGURATION_DIRECTORY")), "/etc/tokend")
 	}

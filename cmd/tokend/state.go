@@ -3,11 +3,14 @@ package main
 import (
 	"fmt"
 	"sort"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"tokend/pkg/spec"
 )
 
 func stateCommand(g *globals) *cobra.Command {
@@ -33,12 +36,19 @@ func stateListCommand(g *globals) *cobra.Command {
 			return g.printJSON(lines)
 		}
 		w := tabwriter.NewWriter(g.out, 0, 0, 2, ' ', 0)
+		if len(lines) > 0 {
+			fmt.Fprintln(w, "ADDRESS\tGENERATION\tEXPIRES\tNOTES")
+		}
 		for _, l := range lines {
 			words := l.Flags
 			if l.Intent {
 				words = append(words, "open intent")
 			}
-			fmt.Fprintf(w, "%s\t%d\t%s\t%s\n", shown(l.Address), l.Generation, in(time.Now(), l.ExpiresAt), strings.Join(words, ", "))
+			generation, expires := "", "" // which only a credential has
+			if spec.Address(l.Address).Kind() == "credential" {
+				generation, expires = strconv.FormatUint(l.Generation, 10), in(time.Now(), l.ExpiresAt)
+			}
+			fmt.Fprintf(w, "%s\t%s\t%s\t%s\n", shown(l.Address), generation, expires, strings.Join(words, ", "))
 		}
 		return w.Flush()
 	}}

@@ -97,6 +97,9 @@ func Load(dir string, o Options) (*Config, Diagnostics) {
 		for i := range files {
 			c.stamps[files[i].Name] = files[i].stamp
 		}
+		if len(files) == 0 {
+			diags = append(diags, emptyDirectory(abs))
+		}
 	}
 	return c, diags
 }
@@ -129,6 +132,16 @@ func LoadFiles(dir string, files map[string][]byte, o Options) (*Config, Diagnos
 type File struct {
 	Name  string
 	Bytes []byte
+}
+
+// NoFiles is the summary of the warning about a directory without a file to
+// read. It declares nothing, which is a mistake where somebody begins, and
+// perhaps none where everything was taken out.
+const NoFiles = "No configuration files"
+
+func emptyDirectory(dir string) *hcl.Diagnostic {
+	return hinted(&hcl.Diagnostic{Severity: hcl.DiagWarning, Summary: NoFiles,
+		Detail: fmt.Sprintf("There is no *.hcl or *.hcl.json file in %s.", dir)}, "write one, or give the directory of the configuration with --config DIR")
 }
 
 func unreadable(dir string, err error) *hcl.Diagnostic {

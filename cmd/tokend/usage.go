@@ -1,0 +1,89 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// explainUse lets a command and those below it say in full what is wrong with
+// how they are called.
+func explainUse(c *cobra.Command) {
+	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return withHint(err, "`%s --help` lists the flags", c.CommandPath())
+	})
+	for _, sub := range c.Commands() {
+		explainUse(sub)
+	}
+	if c.HasSubCommands() {
+		if c.RunE == nil && c.Run == nil {
+			c.SuggestionsMinimumDistance = 2
+			c.Args = knownCommand
+			c.RunE = func(c *cobra.Command, _ []string) error { return c.Help() }
+		}
+		return
+	}
+	check := c.Args
+	if check == nil {
+		return
+	}
+	c.Args = func(c *cobra.Command, args []string) error {
+		if check(c, args) == nil {
+			return nil
+		}
+		return withHint(errors.New(wrongOperands(c, args)), "usage: %s", c.UseLine())
+	}
+}
+
+// knownCommand refuses what is left of a command line when no command has that
+// name.
+func knownCommand(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	err := fmt.Errorf("%s has no command %q", c.CommandPath(), args[0])
+	if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+		return withHint(err, "did you mean %s?", strings.Join(near, " or "))
+	}
+	var names []string
+	for _, sub := range c.Commands() {
+		if sub.IsAvailableCommand() {
+			names = append(names, sub.Name())
+		}
+	}
+	return withHint(err, "there are: %s", strings.Join(names, ", "))
+}
+
+// wrongOperands says how many arguments a command takes, by its usage line.
+func wrongOperands(c *cobra.Command, args []string) string {
+	_, line, _ := strings.Cut(c.Use, " ")
+	if _, after, found := strings.Cut(line, "-- "); found {
+		line = after
+	}
+	takes := strings.Fields(line)
+	required := 0
+	for i, word := range takes {
+		if !strings.HasPrefix(word, "[") {
+			required++
+		}
+		takes[i] = strings.Trim(word, "[]")
+	}
+	switch {
+	case len(takes) == 0:
+		return fmt.Sprintf("%s takes no arguments, not %q", c.CommandPath(), args[0])
+	case len(args) < required:
+		return fmt.Sprintf("%s needs %s", c.CommandPath(), operands(takes[:required]))
+	case required == 0:
+		return fmt.Sprintf("%s takes at most %s, not %d arguments", c.CommandPath(), operands(takes), len(args))
+	}
+	return fmt.Sprintf("%s takes %s, not %d arguments", c.CommandPath(), operands(takes), len(args))
+}
+
+func operands(words []string) string {
+	if len(words) == 1 {
+		return "one " + words[0]
+	}
+	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}
