@@ -46,9 +46,12 @@ func (a account) fingerprint() (atomicfile.Fingerprint, error) {
 
 // open reads an account.
 func open(written []byte) (account, atomicfile.Fingerprint, error) {
-	var a account
-	if err := json.Unmarshal(written, &a); err != nil {
-		return a, atomicfile.Fingerprint{}, fmt.Errorf("reading the account of a written file: %w", err)
+	a, ok := readAccount(written)
+	if !ok {
+		a = account{}
+		if err := json.Unmarshal(written, &a); err != nil {
+			return a, atomicfile.Fingerprint{}, fmt.Errorf("reading the account of a written file: %w", err)
+		}
 	}
 	f, err := a.fingerprint()
 	return a, f, err
