@@ -51,7 +51,7 @@ func (l *Loop) notify(hook, sink string) {
 	}
 	x.pending[sink] = nil
 	if s, ok := l.items[sink]; ok {
-		x.pending[sink] = s.uses
+		x.pending[sink] = s.named()
 	}
 	if it.cfg == nil {
 		if _, ok := l.digestOf(hook); !ok {
@@ -81,7 +81,7 @@ func (l *Loop) telling(c *item) []string {
 			continue
 		}
 		for _, uses := range h.x.pending {
-			if contains(uses, c) {
+			if slices.Contains(uses, c) {
 				names = append(names, a)
 				break
 			}

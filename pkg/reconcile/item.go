@@ -33,14 +33,12 @@ type item struct {
 	cfg   *spec.Config // the configuration that declares it (for a held change: that declared it); nil: none does
 	lane  *lane
 	users []*item // the sinks and credentials that name it
-	uses  []*item // the credentials that it names
-	holds []uint64
+	uses  []edge  // the credentials that it names
 	x     *extra
 	place string // of a sink: where it is
-	path  string // of a sink: the file that is watched; "" for none
+	path  string // of a sink: the file that is watched, the end of place where it can be; "" for none
 
 	due     int64 // unix nanoseconds; 0: none
-	urgency int64 // order within a lane: soonest expiry first
 	gen     uint64
 	expires int64 // unix nanoseconds; 0: none
 	pos     int32 // place in the heap or lane that it is in
@@ -55,6 +53,20 @@ type item struct {
 	remote  bool  // of a sink: its place is no file
 	first   bool  // belongs to the first pass and was not worked on yet
 	counted uint8 // the state under which it is counted; 0: not counted
+}
+
+// edge leads to a credential.
+type edge struct {
+	to    *item
+	holds uint64 // generation of its token that the sink's place holds; 0: none
+}
+
+// urgency is the order within a lane: soonest expiry first.
+func (it *item) urgency() int64 {
+	if it.expires != 0 {
+		return it.expires
+	}
+	return it.due
 }
 
 // extra is what few items have at a time.
@@ -110,9 +122,9 @@ func (it *item) lacks() *item {
 	if it.kind != kindSink || it.stored {
 		return nil
 	}
-	for _, u := range it.uses {
-		if u.gen == 0 {
-			return u
+	for _, e := range it.uses {
+		if e.to.gen == 0 {
+			return e.to
 		}
 	}
 	return nil
@@ -120,10 +132,19 @@ func (it *item) lacks() *item {
 
 // holdsOf is the generation of credential c that sink it holds.
 func (it *item) holdsOf(c *item) uint64 {
-	for i, u := range it.uses {
-		if u == c && i < len(it.holds) {
-			return it.holds[i]
+	for _, e := range it.uses {
+		if e.to == c {
+			return e.holds
 		}
 	}
 	return 0
+}
+
+// named lists the credentials that it names.
+func (it *item) named() []*item {
+	list := make([]*item, len(it.uses))
+	for i, e := range it.uses {
+		list[i] = e.to
+	}
+	return list
 }

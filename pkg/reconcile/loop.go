@@ -382,12 +382,10 @@ func (l *Loop) job(it *item) job {
 		}
 	case kindSink:
 		j.holds = map[string]uint64{}
-		for i, u := range it.uses {
-			j.uses = append(j.uses, u.addr)
-			j.gens = append(j.gens, u.gen)
-			if i < len(it.holds) {
-				j.holds[u.addr] = it.holds[i]
-			}
+		for _, e := range it.uses {
+			j.uses = append(j.uses, e.to.addr)
+			j.gens = append(j.gens, e.to.gen)
+			j.holds[e.to.addr] = e.holds
 		}
 	}
 	return j
@@ -577,7 +575,8 @@ func (l *Loop) takeSink(it *item, r result) {
 // holds any more, and wakes the credentials that wait for it.
 func (l *Loop) hold(it *item, holds map[string]uint64) {
 	left := false
-	for _, u := range it.uses {
+	for _, e := range it.uses {
+		u := e.to
 		left = left || holds[u.addr] == 0
 		if u.retires || u.gone {
 			l.wake(u)
@@ -587,22 +586,22 @@ func (l *Loop) hold(it *item, holds map[string]uint64) {
 	if cfg := l.configOf(it); cfg != nil && left {
 		named, _ = cfg.Uses(spec.Address(it.addr)) // what is not declared names nothing
 	}
-	uses, gens := make([]*item, 0, len(it.uses)), make([]uint64, 0, len(it.uses))
-	for _, u := range it.uses {
-		if holds[u.addr] > 0 || slices.Contains(named, spec.Address(u.addr)) {
-			uses, gens = append(uses, u), append(gens, holds[u.addr])
+	uses := make([]edge, 0, len(it.uses))
+	for _, e := range it.uses {
+		if gen := holds[e.to.addr]; gen > 0 || slices.Contains(named, spec.Address(e.to.addr)) {
+			uses = append(uses, edge{e.to, gen})
 		} else {
-			u.users = without(u.users, it)
+			e.to.users = without(e.to.users, it)
 		}
 	}
 	for a, gen := range holds {
 		// It may have been written by a configuration that is no longer in force.
-		if u, ok := l.items[a]; ok && gen > 0 && !contains(uses, u) {
-			uses, gens = append(uses, u), append(gens, gen)
+		if u, ok := l.items[a]; ok && gen > 0 && !leads(uses, u) {
+			uses = append(uses, edge{u, gen})
 			u.users = append(u.users, it)
 		}
 	}
-	it.uses, it.holds = uses, gens
+	it.uses = uses
 }
 
 func without(list []*item, it *item) []*item {
@@ -634,7 +633,8 @@ func (l *Loop) wake(it *item) {
 // forget removes an item of which nothing is left.
 func (l *Loop) forget(it *item) {
 	l.q.remove(it)
-	for _, u := range it.uses {
+	for _, e := range it.uses {
+		u := e.to
 		u.users = without(u.users, it)
 		if u.gone || u.retires {
 			l.wake(u)

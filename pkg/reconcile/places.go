@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -34,7 +35,7 @@ type watched struct {
 
 // place takes over where a sink is.
 func (l *Loop) place(it *item, r result) {
-	if r.place != "" {
+	if r.place != "" && r.place != it.place {
 		it.place = r.place
 	}
 	if r.path == "" {
@@ -42,6 +43,9 @@ func (l *Loop) place(it *item, r result) {
 	}
 	if w, ok := l.byPath[r.path]; ok && it.gone && w.it != it && !w.it.gone {
 		return // the file is another sink's now
+	}
+	if strings.HasSuffix(it.place, r.path) {
+		r.path = it.place[len(it.place)-len(r.path):] // one string for both
 	}
 	if it.path != r.path {
 		l.unwatch(it)

@@ -110,11 +110,6 @@ func (q *queue) now(it *item) {
 	}
 	q.remove(it)
 	it.phase = ready
-	if it.expires != 0 {
-		it.urgency = it.expires
-	} else {
-		it.urgency = it.due
-	}
 	heap.Push(&it.lane.waiting, it)
 }
 
@@ -204,7 +199,7 @@ func (h *itemHeap) Len() int { return len(h.items) }
 func (h *itemHeap) Less(i, j int) bool {
 	a, b := h.items[i], h.items[j]
 	if a.phase == ready {
-		return a.urgency < b.urgency
+		return a.urgency() < b.urgency()
 	}
 	return a.due < b.due
 }
@@ -225,5 +220,8 @@ func (h *itemHeap) Pop() any {
 	it := h.items[last]
 	h.items[last] = nil
 	h.items = h.items[:last]
+	if last == 0 {
+		h.items = nil // what a start has filled is not needed again
+	}
 	return it
 }

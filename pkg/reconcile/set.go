@@ -324,35 +324,47 @@ func (l *Loop) link(cfg *spec.Config, it *item, holds map[string]uint64) {
 		l.linkFirst(it, names)
 		return
 	}
-	want := map[*item]uint64{}
-	var uses []*item
-	add := func(u *item, gen uint64) {
-		if _, ok := want[u]; !ok {
-			want[u] = gen
-			uses = append(uses, u)
+	had := map[*item]uint64{}
+	for _, e := range it.uses {
+		had[e.to] = e.holds
+	}
+	var uses []edge
+	at := map[*item]int{}
+	put := func(u *item, gen uint64) {
+		if _, ok := at[u]; !ok {
+			at[u] = len(uses)
+			uses = append(uses, edge{u, gen})
 		}
 	}
 	for _, n := range names {
 		if n.Kind() == "credential" {
 			if u, ok := l.items[string(n)]; ok && u != it {
-				add(u, it.holdsOf(u))
+				put(u, had[u])
 			}
 		}
 	}
-	for i, u := range it.uses {
-		if i < len(it.holds) && it.holds[i] > 0 {
-			add(u, it.holds[i])
+	for _, e := range it.uses {
+		if e.holds > 0 {
+			put(e.to, e.holds)
 		}
 	}
 	for a, gen := range holds {
 		if u, ok := l.items[a]; ok {
-			if _, have := want[u]; !have {
-				uses = append(uses, u)
-			}
-			want[u] = gen
+			put(u, gen)
+			uses[at[u]].holds = gen
 		}
 	}
-	l.relink(it, uses, want)
+	for _, e := range it.uses {
+		if _, ok := at[e.to]; !ok {
+			e.to.users = without(e.to.users, it)
+		}
+	}
+	for _, e := range uses {
+		if _, ok := had[e.to]; !ok {
+			e.to.users = append(e.to.users, it)
+		}
+	}
+	it.uses = uses
 }
 
 // linkFirst is link of an item that has no edges yet, as most have at a start.
@@ -362,44 +374,14 @@ func (l *Loop) linkFirst(it *item, names []spec.Address) {
 			continue
 		}
 		if u, ok := l.items[string(n)]; ok && u != it {
-			it.uses = append(it.uses, u)
-			u.users = append(u.users, it)
-		}
-	}
-	it.holds = nil
-	if it.kind == kindSink && len(it.uses) > 0 {
-		it.holds = make([]uint64, len(it.uses))
-	}
-}
-
-func (l *Loop) relink(it *item, uses []*item, gens map[*item]uint64) {
-	for _, u := range it.uses {
-		if _, ok := gens[u]; !ok {
-			u.users = without(u.users, it)
-		}
-	}
-	had := it.uses
-	it.uses, it.holds = uses, nil
-	if it.kind == kindSink && len(uses) > 0 {
-		it.holds = make([]uint64, len(uses))
-	}
-	for i, u := range uses {
-		if it.holds != nil {
-			it.holds[i] = gens[u]
-		}
-		if !contains(had, u) {
+			it.uses = append(it.uses, edge{to: u})
 			u.users = append(u.users, it)
 		}
 	}
 }
 
-func contains(list []*item, it *item) bool {
-	for _, x := range list {
-		if x == it {
-			return true
-		}
-	}
-	return false
+func leads(uses []edge, u *item) bool {
+	return slices.ContainsFunc(uses, func(e edge) bool { return e.to == u })
 }
 
 // undeclare begins the end of an item that the configuration no longer

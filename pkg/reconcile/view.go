@@ -245,8 +245,8 @@ func (it *item) settled(now int64) bool {
 	if it.kind == kindCredential {
 		return it.phase == timed && it.due > now && (it.expires == 0 || it.expires > now)
 	}
-	for i, u := range it.uses {
-		if i >= len(it.holds) || it.holds[i] != u.gen || !u.settled(now) {
+	for _, e := range it.uses {
+		if e.holds != e.to.gen || !e.to.settled(now) {
 			return false
 		}
 	}
