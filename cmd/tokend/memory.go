@@ -15,6 +15,7 @@ type memory struct {
 	looked    time.Time
 	lively    time.Time // when much was last allocated
 	calm      bool
+	trim      func() // gives back what the state's file has mapped
 }
 
 const (
@@ -35,7 +36,7 @@ func newMemory(p process) *memory {
 	}
 	debug.SetGCPercent(gcBusy)
 	debug.SetMemoryLimit(memoryFloor)
-	return &memory{}
+	return &memory{trim: func() {}}
 }
 
 // look is called a few times a second.
@@ -61,5 +62,6 @@ func (m *memory) look(now time.Time) {
 		m.calm = true
 		debug.SetGCPercent(gcCalm)
 		debug.FreeOSMemory()
+		m.trim()
 	}
 }
