@@ -357,7 +357,7 @@ func (h hookInto) Run(_ context.Context, _ spec.Values, changed []spec.Address) 
 		return fail
 	}
 	if h.p.slow > 0 {
-		time.Sleep(h.p.slow)
+		<-time.After(h.p.slow)
 	}
 	h.p.note("hook:%d", len(changed))
 	return nil
