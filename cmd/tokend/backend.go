@@ -75,6 +75,9 @@ type getRequest struct {
 	Address  string        `json:"address"`
 	Field    string        `json:"field"`
 	MinValid time.Duration `json:"min_valid"`
+	// Unasked says that nobody asked for MinValid: it is the default, which a
+	// token that lives for seconds need not reach.
+	Unasked bool `json:"unasked,omitempty"`
 }
 
 type getReply struct {

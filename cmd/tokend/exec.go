@@ -75,7 +75,7 @@ func (g *globals) tokens(ctx context.Context, env []string) ([]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		r, err := t.Get(ctx, getRequest{Address: addr, Field: field, MinValid: defaultMinValid})
+		r, err := t.Get(ctx, getRequest{Address: addr, Field: field, MinValid: defaultMinValid, Unasked: true})
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", from, err)
 		}

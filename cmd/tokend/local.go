@@ -166,7 +166,7 @@ func (e *engine) converge(ctx context.Context) error {
 }
 
 func (e *engine) Get(ctx context.Context, in getRequest) (getReply, error) {
-	at, err := e.loop.Attributes(ctx, in.Address, in.MinValid)
+	at, err := e.loop.Attributes(ctx, in.Address, in.MinValid, in.Unasked)
 	if err == nil {
 		err = e.follow(ctx)
 	}

@@ -141,7 +141,7 @@ func getCommand(g *globals) *cobra.Command {
 			return err
 		}
 		defer t.Close()
-		r, err := t.Get(c.Context(), getRequest{Address: a, Field: field, MinValid: minValid})
+		r, err := t.Get(c.Context(), getRequest{Address: a, Field: field, MinValid: minValid, Unasked: !c.Flags().Changed("min-valid")})
 		if err != nil {
 			return err
 		}

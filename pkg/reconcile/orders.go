@@ -109,11 +109,12 @@ func (l *Loop) near(addr string) string {
 }
 
 // Attributes gives what a credential's token is, refreshing it once first when
-// less than minValid is left of it.
-func (l *Loop) Attributes(ctx context.Context, addr string, minValid time.Duration) (spec.Attributes, error) {
+// less than minValid is left of it; with atMostHalf, half of its lifetime is
+// enough.
+func (l *Loop) Attributes(ctx context.Context, addr string, minValid time.Duration, atMostHalf bool) (spec.Attributes, error) {
 	at, err := l.w.attributes(ctx, spec.Address(addr))
-	if life := at.ExpiresAt.Sub(at.ObtainedAt); !at.ExpiresAt.IsZero() && minValid > life/2 {
-		minValid = life / 2 // more is never there for long: it would be refreshed at every call
+	if life := at.ExpiresAt.Sub(at.ObtainedAt); atMostHalf && !at.ExpiresAt.IsZero() {
+		minValid = min(minValid, life/2)
 	}
 	short := err == nil && !at.ExpiresAt.IsZero() && at.ExpiresAt.Sub(l.o.Now()) < minValid
 	if err == nil && !short {
