@@ -24,8 +24,7 @@ func (v Values) Seal(names []string) ([]byte, error) {
 		if !ok {
 			continue
 		}
-		plain, _ := x.UnmarkDeep()
-		b, err := ctyjson.Marshal(plain, cty.DynamicPseudoType)
+		b, err := encode(x)
 		if err != nil {
 			return nil, fmt.Errorf("encoding %s: %w", n, err)
 		}
@@ -33,6 +32,25 @@ func (v Values) Seal(names []string) ([]byte, error) {
 	}
 	return json.Marshal(out)
 }
+
+// encode writes a value with its type, without its marks. Strings, which nearly
+// all inputs are, are written directly; it is the same text.
+func encode(x cty.Value) ([]byte, error) {
+	if s, _ := x.Unmark(); s.Type() == cty.String && s.IsKnown() && !s.IsNull() {
+		text, err := json.Marshal(s.AsString())
+		if err != nil {
+			return nil, err
+		}
+		b := make([]byte, 0, len(text)+len(stringForm))
+		b = append(append(b, stringForm[:len(`{"value":`)]...), text...)
+		return append(b, stringForm[len(`{"value":`):]...), nil
+	}
+	plain, _ := x.UnmarkDeep()
+	return ctyjson.Marshal(plain, cty.DynamicPseudoType)
+}
+
+// stringForm is what cty writes around a string.
+const stringForm = `{"value":,"type":"string"}`
 
 // OpenValues reads what [Values.Seal] wrote. A value of which any part was
 // sensitive comes back sensitive as a whole.

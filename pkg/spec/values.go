@@ -7,7 +7,6 @@ import (
 
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/convert"
-	ctyjson "github.com/zclconf/go-cty/cty/json"
 
 	"tokend/pkg/secret"
 )
@@ -228,8 +227,7 @@ func (v Values) Known() bool {
 // Canonical returns the named value as bytes that are equal exactly when the
 // values are, for a keyed hash. It may contain a secret: hash it at once.
 func (v Values) Canonical(name string) ([]byte, error) {
-	x, _ := v.Cty(name).UnmarkDeep()
-	b, err := ctyjson.Marshal(x, cty.DynamicPseudoType)
+	b, err := encode(v.Cty(name))
 	if err != nil {
 		return nil, fmt.Errorf("encoding %s: %w", name, err)
 	}
