@@ -266,7 +266,8 @@ func (p *performer) delivered(c *call, what string) {
 	if !p.save("a token that was "+what, state.Change{IntentFor: p.j.addr, ClearIntent: true}) {
 		return
 	}
-	p.log().Info(what, "expires_at", rec.Grant.ExpiresAt, "reason", p.step.Reason)
+	p.w.recent.put(p.j.addr, rec.Grant)
+	p.w.log.Info(what, "address", p.j.addr, "type", p.providerType(), "generation", rec.Head.Generation, "expires_at", rec.Grant.ExpiresAt, "reason", p.step.Reason)
 	p.r.standing = nil
 	p.r.next = rec.Head.Due
 	p.r.again = len(rec.Retiring) > 0 || rec.Failure != nil

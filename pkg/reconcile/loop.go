@@ -189,6 +189,9 @@ func (l *Loop) Run(ctx context.Context) error {
 			sleep = l.q.advance(l.o.Now())
 			l.dispatch(work)
 		}
+		if l.running == 0 {
+			l.w.recent.empty()
+		}
 		timer.Reset(max(sleep, 0))
 		select {
 		case f := <-l.calls:

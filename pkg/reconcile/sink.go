@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -95,7 +96,7 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 	}
 	read := scope.Credential
 	scope.Credential = func(a spec.Address) (spec.Attributes, error) {
-		at, err := read(a)
+		at, err := w.tokenOf(j, a, read)
 		if err == nil {
 			ob.gens[string(a)] = at.Generation
 		}
@@ -138,6 +139,16 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 		in.Drift = "it could not be compared: " + err.Error()
 	}
 	return nil
+}
+
+// tokenOf is the token in force of a credential that a sink names.
+func (w *worker) tokenOf(j job, a spec.Address, read func(spec.Address) (spec.Attributes, error)) (spec.Attributes, error) {
+	if i := slices.Index(j.uses, string(a)); i >= 0 {
+		if g, ok := w.recent.get(string(a), j.gens[i]); ok {
+			return attributesOf(&g)
+		}
+	}
+	return read(a)
 }
 
 // missingToken is the credential that an evaluation could not do without.

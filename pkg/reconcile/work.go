@@ -46,6 +46,7 @@ type worker struct {
 	secrets   *secretReader
 	endpoints *endpoints
 	claims    claims
+	recent    recent
 	stopped   <-chan struct{}
 	life      context.Context
 	stop      context.CancelFunc // tells the worker to begin nothing new; what is under way goes on
