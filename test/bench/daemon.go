@@ -20,7 +20,7 @@ import (
 type daemon struct {
 	cmd     *exec.Cmd
 	client  *control.Client
-	log     bytes.Buffer
+	log     string // the file
 	ended   chan struct{}
 	err     error
 	started time.Time
@@ -63,8 +63,14 @@ func (b *bench) startDaemon(conf, state string) (*daemon, error) {
 	d := &daemon{ended: make(chan struct{})}
 	socket := filepath.Join(b.dir, "control.sock")
 	d.client = control.Dial(socket)
-	d.cmd = exec.Command(b.tokend, "run", "--config", conf, "--state", state, "--control", socket, "--log-level", "warn", "--log-format", "text")
-	d.cmd.Stdout, d.cmd.Stderr = &d.log, &d.log
+	d.cmd = exec.Command(b.tokend, "run", "--config", conf, "--state", state, "--control", socket, "--log-format", "json")
+	d.log = filepath.Join(b.dir, "tokend.log")
+	log, err := os.Create(d.log)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()
+	d.cmd.Stdout, d.cmd.Stderr = log, log
 	d.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
 	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	d.started = time.Now()
@@ -89,12 +95,19 @@ func (d *daemon) stop() error {
 		return errors.New("tokend did not stop within a minute")
 	}
 	if d.err != nil {
-		return fmt.Errorf("running tokend: %w\n%s", d.err, lastOf(d.log.String()))
+		return fmt.Errorf("running tokend: %w\n%s", d.err, d.lastWords())
 	}
 	return nil
 }
 
-func lastOf(log string) string { return log[max(0, len(log)-2000):] }
+// lastWords are the end of its log.
+func (d *daemon) lastWords() string {
+	b, err := os.ReadFile(d.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(b[max(0, len(b)-2000):])
+}
 
 // ask is its status, without a line for each address, so that asking costs next
 // to nothing.
@@ -130,7 +143,7 @@ func (d *daemon) await(ctx context.Context, what string, every time.Duration, ok
 		select {
 		case <-tick.C:
 		case <-d.ended:
-			return time.Time{}, nil, fmt.Errorf("tokend ended while %s was awaited: %v\n%s", what, d.err, lastOf(d.log.String()))
+			return time.Time{}, nil, fmt.Errorf("tokend ended while %s was awaited: %v\n%s", what, d.err, d.lastWords())
 		case <-ctx.Done():
 			return time.Time{}, nil, fmt.Errorf("awaiting %s: %w (%s)", what, ctx.Err(), last)
 		}

@@ -220,7 +220,7 @@ func (b *bench) changeOne(ctx context.Context, out, mark string, text func(strin
 		case err != nil && !errors.Is(err, os.ErrNotExist):
 			return 0, err
 		case time.Since(began) > time.Minute:
-			return 0, fmt.Errorf("a changed sink was not written within a minute\n%s", lastOf(b.running.log.String()))
+			return 0, fmt.Errorf("a changed sink was not written within a minute\n%s", b.running.lastWords())
 		}
 		select {
 		case <-tick.C:
