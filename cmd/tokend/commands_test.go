@@ -51,7 +51,7 @@ func cmdClient(ts *testscript.TestScript, _ bool, args []string) {
 	if len(args) != 3 {
 		ts.Fatalf("usage: client API ID SECRET")
 	}
-	serverOf(ts).RegisterClient(standin.Client{API: standin.API(args[0]), ID: args[1], Secret: args[2]})
+	serverOf(ts).RegisterClient(standin.Client{API: standin.API(args[0]), ID: args[1], Secret: args[2], RedirectURIs: []string{"http://127.0.0.1:8250/callback"}})
 }
 
 // cmdStory checks what an API did, in order. It waits until enough was done.

@@ -7,8 +7,8 @@ import (
 )
 
 func heldRaw(in *Input) (Step, bool) {
-	if in.Record.Raw == nil || in.Record.Head.Flags&state.FlagTainted != 0 {
-		return Step{}, false // a person who taints it gives the reply up
+	if in.Record.Raw == nil {
+		return Step{}, false
 	}
 	s := Step{Action: ActWait, State: Unread, Mend: in.mend("retry"),
 		Reason: "a reply that spent something could not be read and is kept",

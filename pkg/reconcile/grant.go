@@ -243,10 +243,7 @@ func (p *performer) granted(c *call, t providers.Token) {
 	if in.Intent != nil && in.Intent.Attempt > 1 {
 		p.log().Debug("a grant succeeded after tries", "attempt", in.Intent.Attempt)
 	}
-	if rec.Raw != nil {
-		rec.Orphans++
-		p.log().Warn("a reply that could not be read is given up; what it brought lives on until it expires")
-	}
+	p.giveUpRaw()
 	rec.Grant, rec.Failure, rec.Raw, rec.Removing = &g, nil, nil, nil
 	rec.LastGrant, rec.Replays = p.w.now(), 0
 	rec.Head.Generation = g.Generation
@@ -258,6 +255,17 @@ func (p *performer) granted(c *call, t providers.Token) {
 	if began {
 		p.r.began = begun{Revocations: 1}
 	}
+}
+
+// giveUpRaw drops a reply that could not be read: a person wants another token.
+func (p *performer) giveUpRaw() {
+	rec := &p.ob.in.Record
+	if rec.Raw == nil {
+		return
+	}
+	rec.Raw = nil
+	rec.Orphans++
+	p.log().Warn("a reply that could not be read is given up; what it brought lives on until it expires")
 }
 
 // delivered commits a new generation; only then is anybody told of it.

@@ -52,6 +52,7 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 	var total change
 	var log guardLog
 	pending := map[string]string{}
+	seen := map[string]bool{}
 	err := l.do(ctx, func() {
 		log = l.guard
 		for _, a := range append(append([]string(nil), d.changed...), d.gone...) {
@@ -61,7 +62,7 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 				if !declares(cfg, a) {
 					j.cfg = nil
 				}
-				jobs = append(jobs, j)
+				jobs, seen[a] = append(jobs, j), true
 			}
 		}
 		for a, it := range l.items {
@@ -69,10 +70,10 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 			if it.x != nil && it.x.allowed {
 				pending[a] = it.x.agreed
 			}
-			// What was gone or held before is judged again with the rest, but
-			// for what is allowed already. Before the first configuration all
-			// are gone, and those that stay so are among the others.
-			if !d.first && (it.gone || it.x != nil && it.x.guarded != "") && it.stored && !inSorted(d.gone, a) {
+			// What was gone, held or allowed before and has not happened yet is
+			// judged again with the rest. Before the first configuration all are
+			// gone, and those that stay so are among the others.
+			if !d.first && (it.gone || it.x != nil && (it.x.guarded != "" || it.x.allowed)) && it.stored && !seen[a] {
 				j := l.job(it)
 				j.cfg, j.last, j.force = cfg, it.cfg, cfg
 				if !declares(cfg, a) {
@@ -90,11 +91,6 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 		return v, err
 	}
 	return l.weigh(ctx, cfg, v, all, pending, total, log, o)
-}
-
-func inSorted(sorted []string, s string) bool {
-	i := sort.SearchStrings(sorted, s)
-	return i < len(sorted) && sorted[i] == s
 }
 
 // countHeld counts what the state has.

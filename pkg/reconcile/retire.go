@@ -30,7 +30,10 @@ func (p *performer) note() {
 	case causeRemove, causeForget:
 		rec.Removing = &state.Removing{Since: p.w.now(), Reason: p.step.Reason}
 	case causeTaint:
-		rec.Head.Flags |= state.FlagTainted
+		p.giveUpRaw()
+		if rec.Grant != nil {
+			rec.Head.Flags |= state.FlagTainted
+		}
 	default:
 		for i := range rec.Retiring {
 			if r := rec.Retiring[i].Retired; r.DeliveredAt.IsZero() {
