@@ -25,8 +25,9 @@ func pack(content []byte) []byte {
 	}
 	var out bytes.Buffer
 	out.WriteByte(blobDeflate)
-	// Neither the level nor a write into memory can fail.
-	w, _ := flate.NewWriter(&out, flate.DefaultCompression)
+	// A configuration is packed at each change, so speed counts. Neither the level
+	// nor a write into memory can fail.
+	w, _ := flate.NewWriter(&out, flate.BestSpeed)
 	_, _ = w.Write(content)
 	_ = w.Close()
 	if out.Len() >= len(plain) {
