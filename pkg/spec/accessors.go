@@ -64,9 +64,13 @@ func sortedAddressKeys[V any](m map[Address]V) []Address {
 	return sortAddresses(out)
 }
 
-func (c *Config) addresses(kind string) []Address {
-	var out []Address
-	list := c.resources[kind]
+// Counts returns the numbers of credential and sink instances, without making
+// their addresses.
+func (c *Config) Counts() (credentials, sinks int) {
+	return count(c.resources[kindCredential]), count(c.resources[kindSink])
+}
+
+func count(list []resource) int {
 	n := 0
 	for i := range list {
 		if list[i].insts == nil {
@@ -75,7 +79,24 @@ func (c *Config) addresses(kind string) []Address {
 			n += list[i].insts.len()
 		}
 	}
-	out = make([]Address, 0, n)
+	return n
+}
+
+// SinksOf lists the addresses of the sinks of one kind, sorted.
+func (c *Config) SinksOf(kind string) []Address {
+	var out []Address
+	list := c.resources[kindSink]
+	for i := range list {
+		if typ, _ := list[i].names(); typ == kind {
+			c.each(kindSink, &list[i], func(in *instance) { out = append(out, in.address()) })
+		}
+	}
+	return sortAddresses(out)
+}
+
+func (c *Config) addresses(kind string) []Address {
+	list := c.resources[kind]
+	out := make([]Address, 0, count(list))
 	for i := range list {
 		c.each(kind, &list[i], func(in *instance) { out = append(out, in.address()) })
 	}
