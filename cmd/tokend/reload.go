@@ -47,7 +47,8 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 	if e.followed != nil {
 		e.followed(cfg)
 	}
-	e.log.Info("configuration taken over", "directory", cfg.Dir(), "credentials", len(cfg.Credentials()), "sinks", len(cfg.Sinks()))
+	credentials, sinks := cfg.Counts()
+	e.log.Info("configuration taken over", "directory", cfg.Dir(), "credentials", credentials, "sinks", sinks)
 	if held != nil {
 		e.log.Warn("a change is held back until a person approves it", "reason", held.Reason, "revocations", len(held.Revocations), "sinks", len(held.Sinks))
 	}

@@ -82,7 +82,8 @@ func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions)
 func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Recorder) (*engine, *spec.Config, error) {
 	cfg, diags := g.read(nil)
 	if !diags.HasErrors() {
-		log.Info("configuration read", "directory", cfg.Dir(), "credentials", len(cfg.Credentials()), "sinks", len(cfg.Sinks()))
+		credentials, sinks := cfg.Counts()
+		log.Info("configuration read", "directory", cfg.Dir(), "credentials", credentials, "sinks", sinks)
 		e, err := g.openEngine(ctx, cfg, log, engineOptions{observe: metrics.Observe, wait: true})
 		if err != nil {
 			return nil, nil, err

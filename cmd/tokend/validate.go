@@ -30,7 +30,8 @@ func validateCommand(g *globals) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(g.out, "%s is valid: %s, %s.\n", cfg.Dir(), countOf(len(cfg.Credentials()), "credential"), countOf(len(cfg.Sinks()), "sink"))
+		credentials, sinks := cfg.Counts()
+		fmt.Fprintf(g.out, "%s is valid: %s, %s.\n", cfg.Dir(), countOf(credentials, "credential"), countOf(sinks, "sink"))
 		return nil
 	}}
 	c.Flags().BoolVar(&asJSON, "json", false, "print the diagnostics as JSON, in Terraform's shape")

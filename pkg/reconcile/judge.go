@@ -65,15 +65,14 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 				jobs, seen[a] = append(jobs, j), true
 			}
 		}
-		for a, it := range l.items {
-			l.countHeld(it, &total)
+		for it := range l.odd {
+			a := it.addr
 			if it.x != nil && it.x.allowed {
 				pending[a] = it.x.agreed
 			}
 			// What was gone, held or allowed before and has not happened yet is
-			// judged again with the rest. Before the first configuration all are
-			// gone, and those that stay so are among the others.
-			if !d.first && (it.gone || it.x != nil && (it.x.guarded != "" || it.x.allowed)) && it.stored && !seen[a] {
+			// judged again with the rest.
+			if (it.gone || it.x != nil && (it.x.guarded != "" || it.x.allowed)) && it.stored && !seen[a] {
 				j := l.job(it)
 				j.cfg, j.last, j.force = cfg, it.cfg, cfg
 				if !declares(cfg, a) {
@@ -89,6 +88,16 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 	all, err := l.candidates(ctx, jobs)
 	if err != nil {
 		return v, err
+	}
+	if len(all) > 0 {
+		err = l.do(ctx, func() {
+			for _, it := range l.items {
+				l.countHeld(it, &total)
+			}
+		})
+		if err != nil {
+			return v, err
+		}
 	}
 	return l.weigh(ctx, cfg, v, all, pending, total, log, o)
 }
@@ -136,6 +145,7 @@ func (l *Loop) weigh(ctx context.Context, cfg *spec.Config, v verdict, all []can
 		return v, err
 	}
 	held := &HeldChange{Since: l.o.Now()}
+	credentials, _ := cfg.Counts()
 	c := total
 	v.approved = map[string]string{}
 	for _, x := range all {
@@ -152,7 +162,7 @@ func (l *Loop) weigh(ctx context.Context, cfg *spec.Config, v verdict, all []can
 			}
 			continue
 		}
-		if x.forget && len(cfg.Credentials()) > 0 {
+		if x.forget && credentials > 0 {
 			v.allowed[x.addr] = true
 			continue
 		}
@@ -164,7 +174,7 @@ func (l *Loop) weigh(ctx context.Context, cfg *spec.Config, v verdict, all []can
 			held.Revocations = append(held.Revocations, x.addr)
 		}
 	}
-	c.emptied = len(cfg.Credentials()) == 0 && c.credentials > 0 && c.revocations > 0
+	c.emptied = credentials == 0 && c.credentials > 0 && c.revocations > 0
 	g, err := l.strictGuard(ctx, cfg)
 	if err != nil {
 		return v, err
@@ -262,6 +272,7 @@ func (l *Loop) applyVerdict(it *item, addr string, v verdict, last *spec.Config)
 	case v.blocked[addr]:
 		x := it.ext()
 		x.allowed, x.guarded = false, v.held.Reason
+		l.odd[it] = true
 		if it.cfg == nil {
 			it.cfg = last
 		}
@@ -269,6 +280,7 @@ func (l *Loop) applyVerdict(it *item, addr string, v verdict, last *spec.Config)
 	case v.allowed[addr]:
 		x := it.ext()
 		x.allowed, x.agreed = true, v.agreed[addr]
+		l.odd[it] = true
 		if x.guarded != "" {
 			x.guarded = ""
 			l.unhold(it)

@@ -87,6 +87,7 @@ type Loop struct {
 	only      []string // the addresses that are worked on; nil: all
 	byPath    map[string]watched
 	hooks     map[string]*item
+	odd       map[*item]bool // gone, held back or let go; perhaps not any more
 	tally     [len(states)]int
 	remotes   int // sinks whose place is no file
 	firstLeft int // items of the first pass that were not worked on yet
@@ -107,7 +108,7 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	l := &Loop{
-		o: o, log: o.Logger, items: map[string]*item{}, q: newQueue(),
+		o: o, log: o.Logger, items: map[string]*item{}, odd: map[*item]bool{}, q: newQueue(),
 		byPath: map[string]watched{}, hooks: map[string]*item{},
 		calls: make(chan func()), idle: make(chan job), results: make(chan result, 1024), ended: make(chan struct{}),
 	}
@@ -655,6 +656,7 @@ func (l *Loop) forget(it *item) {
 		l.remotes--
 	}
 	l.unwatch(it)
+	delete(l.odd, it)
 	delete(l.items, it.addr)
 }
 

@@ -275,17 +275,19 @@ type templated interface {
 // render, with the sinks that read each.
 func (l *Loop) Templates(cfg *spec.Config) map[string][]string {
 	out := map[string][]string{}
-	for _, a := range cfg.Sinks() {
-		k, ok := l.o.Sinks[typeOf(string(a))].(templated)
+	for name, kind := range l.o.Sinks {
+		k, ok := kind.(templated)
 		if !ok {
 			continue
 		}
-		s, err := cfg.Sink(a)
-		if err != nil {
-			continue
-		}
-		for _, p := range k.Reads(s.Static) {
-			out[p] = append(out[p], string(a))
+		for _, a := range cfg.SinksOf(name) {
+			s, err := cfg.Sink(a)
+			if err != nil {
+				continue
+			}
+			for _, p := range k.Reads(s.Static) {
+				out[p] = append(out[p], string(a))
+			}
 		}
 	}
 	return out

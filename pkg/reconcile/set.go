@@ -226,20 +226,56 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 	for _, a := range d.gone {
 		l.undeclare(a, d.lastOf(a, last), quiet, d.holds[a])
 	}
-	for a, it := range l.items {
+	touched := l.touchedBy(d, v)
+	for it := range touched {
 		if it.gone && it.x != nil && !it.x.quiet.IsZero() && it.x.quiet.Before(quiet) {
 			it.x.quiet = quiet // the files were not quiet
 		}
-		l.applyVerdict(it, a, v, last)
+		l.applyVerdict(it, it.addr, v, last)
 	}
 	l.declareHooks(cfg, prev)
+	for it := range touched {
+		l.recount(it)
+	}
+	for _, it := range l.hooks {
+		l.recount(it)
+	}
+	if prev != nil {
+		return
+	}
 	for _, it := range l.items {
 		l.recount(it)
-		if prev == nil && it.phase == ready {
+		if it.phase == ready {
 			it.first = true
 			l.firstLeft++
 		}
 	}
+}
+
+// touchedBy are the items that a change concerns, or an earlier one still does.
+func (l *Loop) touchedBy(d delta, v verdict) map[*item]bool {
+	touched := map[*item]bool{}
+	add := func(addr string) {
+		if it, ok := l.items[addr]; ok {
+			touched[it] = true
+		}
+	}
+	for _, list := range [][]string{d.changed, d.gone} {
+		for _, a := range list {
+			add(a)
+		}
+	}
+	for _, set := range []map[string]bool{v.allowed, v.blocked} {
+		for a := range set {
+			add(a)
+		}
+	}
+	for it := range l.odd {
+		if touched[it] = true; !it.gone && (it.x == nil || it.x.guarded == "" && !it.x.allowed) {
+			delete(l.odd, it)
+		}
+	}
+	return touched
 }
 
 // Disturbed says that the configuration's files changed at a time, though into
@@ -392,6 +428,7 @@ func (l *Loop) undeclare(addr string, last *spec.Config, quiet time.Time, holds 
 		return
 	}
 	it.gone = true
+	l.odd[it] = true
 	if it.cfg == nil {
 		it.cfg = last
 	}
