@@ -27,9 +27,9 @@ func (l *Loop) keepSnapshot(ctx context.Context, cfg *spec.Config) (string, erro
 func (l *Loop) keepLeaving(ctx context.Context) ([]byte, error) {
 	by := map[*spec.Config][]string{}
 	err := l.do(ctx, func() {
-		for a, it := range l.items {
+		for it := range l.odd {
 			if it.gone && it.stored && it.cfg != nil {
-				by[it.cfg] = append(by[it.cfg], a)
+				by[it.cfg] = append(by[it.cfg], it.addr)
 			}
 		}
 	})
