@@ -233,7 +233,6 @@ type canaryWatch struct {
 // token that was issued in all that came out: output, logs, pages, metrics, the
 // state's files. Only sinks and what `get` prints may hold them.
 func TestCanaries(t *testing.T) {
-	t.Parallel()
 	w := newCanaryWatch(t)
 	w.run("", "validate")
 	w.mistakes()

@@ -90,8 +90,7 @@ var crashRules = standin.Rules{
 // single-use token is sent twice, what may have been lost is counted, and no
 // sink ever holds an empty file or a half token.
 func TestCrash(t *testing.T) {
-	t.Parallel()
-	rounds := 24
+	rounds := 30
 	if s := os.Getenv("TOKEND_CRASH_ROUNDS"); s != "" {
 		var err error
 		if rounds, err = strconv.Atoi(s); err != nil {
@@ -123,7 +122,6 @@ func TestCrash(t *testing.T) {
 // TestLostReplies loses replies under a living daemon: the same rules hold, and
 // what was lost is counted exactly.
 func TestLostReplies(t *testing.T) {
-	t.Parallel()
 	c := newCrash(t)
 	d := c.start("--log-level", "warn")
 	c.converged(d)
@@ -167,7 +165,6 @@ func TestLostReplies(t *testing.T) {
 // token lives: revoking Apirone's would need a refresh, and the refresh token
 // may be spent. It is not tried.
 func TestCrashThenStandstill(t *testing.T) {
-	t.Parallel()
 	c := newCrash(t)
 	d := c.start("--log-level", "warn")
 	c.converged(d)
