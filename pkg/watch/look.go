@@ -226,7 +226,7 @@ func (w *Watcher) onEvent(ev fsnotify.Event, now time.Time) (displaced bool) {
 	if ev.Op == 0 || d == nil {
 		return false
 	}
-	displaced = ev.Has(fsnotify.Rename) && w.dirs[ev.Name] != nil
+	displaced = ev.Has(fsnotify.Rename) && w.displaces(ev.Name, now)
 	below := ""
 	if ev.Has(fsnotify.Create) || ev.Has(fsnotify.Remove) || ev.Has(fsnotify.Rename) {
 		below = ev.Name
@@ -242,6 +242,28 @@ func (w *Watcher) onEvent(ev fsnotify.Event, now time.Time) (displaced bool) {
 		w.tickEntry(p, name, ev.Op, now)
 	}
 	return displaced
+}
+
+// displaces says whether a path that was renamed is that of a directory which is
+// watched, or was lately: inotify tells of it twice, from the directory above
+// and from itself, and only with the second, which may come when nobody needs
+// the old path any more, does the watch go.
+func (w *Watcher) displaces(path string, now time.Time) bool {
+	_, lately := w.moved[path]
+	if !lately && w.dirs[path] == nil {
+		return false
+	}
+	w.moved[path] = now
+	return true
+}
+
+// forgetMoved ends the memory of displaces, long after the second event came.
+func (w *Watcher) forgetMoved(now time.Time) {
+	for path, at := range w.moved {
+		if now.Sub(at) > time.Minute {
+			delete(w.moved, path)
+		}
+	}
 }
 
 // tickEntry ticks the groups that ask for an entry, or for all of them.

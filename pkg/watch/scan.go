@@ -17,10 +17,11 @@ type scan struct {
 	full    time.Time       // the next one of all places
 	stepC   <-chan struct{} // ready while there is something to compare
 	places  []*place
-	names   []string // of places[0] that are still to be compared for groups[0]
-	groups  []*group // of places[0] whose names are still to be compared
-	entered bool     // places[0]'s way was followed
-	cost    time.Duration
+	names   []string      // of places[0] that are still to be compared for groups[0]
+	groups  []*group      // of places[0] whose names are still to be compared
+	entered bool          // places[0]'s way was followed
+	cost    time.Duration // of what was compared so far
+	whole   bool          // it is the net, of all places, on which full waits
 }
 
 // schedule sets when the next one is due.
@@ -40,14 +41,16 @@ func (s *scan) begin(w *Watcher, now time.Time) {
 		s.due = now.Add(w.opts.Poll)
 		return
 	}
-	places := slices.Collect(maps.Keys(w.blind))
-	if !s.full.After(now) {
+	places, whole := slices.Collect(maps.Keys(w.blind)), !s.full.After(now)
+	if whole {
 		s.full = now.Add(w.opts.Rescan)
+		w.forgetMoved(now)
 		w.newInotify()
 		w.renew()
 		places = w.allPlaces()
 	}
 	s.start(w, places)
+	s.whole = whole
 	s.schedule(w, now)
 }
 
@@ -66,8 +69,10 @@ func (s *scan) step(w *Watcher) {
 	s.cost += time.Since(begin)
 	if len(s.places) == 0 {
 		now := time.Now()
-		if rested := now.Add(300 * s.cost); s.full.Before(rested) {
-			s.full = rested // a third of a percent of a core
+		// A third of a percent of a core. Only for the net itself: looking at the
+		// blind places comes more often than that, and would put it off for ever.
+		if rested := now.Add(300 * s.cost); s.whole && s.full.Before(rested) {
+			s.full = rested
 		}
 		s.stepC = nil
 		s.schedule(w, now)

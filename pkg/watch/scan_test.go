@@ -69,3 +69,26 @@ func TestScanFindsWhatNoEventTold(t *testing.T) {
 		t.Errorf("the scan found %q a second time", got)
 	}
 }
+
+// Looking at the blind places comes often. However long it takes, it must not
+// put off the look at everything, which is also what asks for inotify again.
+func TestOnlyTheNetPutsTheNetOff(t *testing.T) {
+	w := New(Options{Rescan: time.Hour})
+	defer w.Close()
+	w.Set(Group{Name: "g", Paths: []string{filepath.Join(t.TempDir(), "token")}})
+	for _, whole := range []bool{false, true} {
+		var before, after time.Time
+		w.call(func() {
+			before = w.scan.full
+			w.scan.start(w, w.allPlaces())
+			w.scan.whole, w.scan.cost = whole, 24*time.Hour
+			for w.scan.stepC != nil {
+				w.scan.step(w)
+			}
+			after = w.scan.full
+		})
+		if moved := after.After(before); moved != whole {
+			t.Errorf("whole %v: the next look at everything was put off: %v", whole, moved)
+		}
+	}
+}

@@ -59,7 +59,8 @@ type Watcher struct {
 	groups       map[string]*group
 	places       map[string]*place
 	dirs         map[string]*dir
-	unused       map[*dir]struct{} // may be needed no more
+	unused       map[*dir]struct{}    // may be needed no more
+	moved        map[string]time.Time // directories that were watched here, by when they went
 	blind        map[*place]struct{}
 	blindChanged bool
 	scan         scan
@@ -90,7 +91,7 @@ func New(o Options) *Watcher {
 		opts: o, log: o.Logger,
 		ticks: make(chan Tick), calls: make(chan func()), stop: make(chan struct{}), done: make(chan struct{}),
 		summer: newSummer(), groups: map[string]*group{}, places: map[string]*place{}, dirs: map[string]*dir{},
-		unused: map[*dir]struct{}{}, blind: map[*place]struct{}{}, always: make(chan struct{}),
+		unused: map[*dir]struct{}{}, moved: map[string]time.Time{}, blind: map[*place]struct{}{}, always: make(chan struct{}),
 	}
 	close(w.always)
 	w.newInotify()
