@@ -310,7 +310,7 @@ func (p *performer) seal(g *state.Grant, c *call) error {
 		return err
 	}
 	sort.Strings(g.Origins)
-	g.Inputs, err = c.c.Inputs.Seal(append(names, []string{}...))
+	g.Inputs, err = c.c.Inputs.Seal(names)
 	return err
 }
 

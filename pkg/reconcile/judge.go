@@ -330,10 +330,8 @@ func (l *Loop) judgeAgain(ctx context.Context) error {
 	defer l.setting.Unlock()
 	cfg := l.config.Load()
 	var d delta
-	var changed time.Time
 	err := l.do(ctx, func() {
 		l.rejudging = false
-		changed = l.changed
 		for a, it := range l.items {
 			if it.kind == kindHook || !it.stored {
 				continue
@@ -358,7 +356,6 @@ func (l *Loop) judgeAgain(ctx context.Context) error {
 		for a, it := range l.items {
 			l.applyVerdict(it, a, v, cfg)
 		}
-		_ = changed
 	})
 }
 
