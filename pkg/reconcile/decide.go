@@ -112,6 +112,7 @@ func rules() []rule {
 		{"it is no longer declared", undeclared},                   // nothing below concerns an undeclared one
 		{"a kept reply waits", heldRaw},                            // what it holds may be the only refresh token
 		{"its account was ended", ended},                           // whatever it still has is of no use
+		{"a person wants it refreshed", orderedRefresh},            // and not what the configuration wants of it besides
 		{"its origin changed", changedOrigin},                      // nothing of the old grant goes to the new origin
 		{"it has no token", obtain},                                //
 		{"its refresh token may be spent", indeterminate},          // before anything may spend it again

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"strings"
 	"time"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
@@ -30,6 +31,31 @@ func dueOrWaiting(in *Input) (Step, bool) {
 		}
 	}
 	return s, true
+}
+
+// orderedRefresh keeps an order to refresh from carrying out a replacement that
+// waits: it spends the refresh token held, or says why it cannot.
+func orderedRefresh(in *Input) (Step, bool) {
+	g := in.Record.Grant
+	if in.Order.Kind != OrderRefresh || g == nil || g.RefreshState == state.RefreshIndeterminate {
+		return Step{}, false
+	}
+	var waits string
+	switch {
+	case in.Record.Head.Flags&state.FlagTainted != 0:
+		waits = "a person tainted it"
+	case in.Origins != "":
+		waits = in.Origins
+	case len(in.WantsNew) > 0:
+		waits = strings.Join(in.WantsNew, ", ") + " changed"
+	default:
+		return Step{}, false // nothing is in the way
+	}
+	if !in.Traits.Static && canRefresh(in, g) {
+		return Step{Action: ActRefresh, State: Pending, Reason: "a person wants it refreshed"}, true
+	}
+	return Step{Action: ActWait, State: Pending, Next: in.Now, Mend: "tokend apply",
+		Reason: waits + ", so it is to be replaced (tokend apply does that), and " + whyNoRefresh(in, g)}, true
 }
 
 func refresh(in *Input) (Step, bool) {

@@ -105,6 +105,13 @@ func TestDecide(t *testing.T) {
 		}, ActRefresh, Pending, "due", 0},
 		"static, nothing held":      {func(in *Input) { in.Traits.Static, in.Record.Grant = true, nil }, ActStatic, Pending, "key", 0},
 		"an input changed":          {func(in *Input) { in.WantsNew = []string{"email"} }, ActReplace, Pending, "email changed", 0},
+		"refresh ordered, an input changed": {func(in *Input) { in.Order.Kind, in.WantsNew = OrderRefresh, []string{"email"} }, ActRefresh, Pending, "a person", 0},
+		"refresh ordered, tainted": {func(in *Input) {
+			in.Order.Kind, in.Record.Head.Flags = OrderRefresh, state.FlagTainted
+		}, ActRefresh, Pending, "a person", 0},
+		"refresh ordered, an input changed, no refresh token": {func(in *Input) {
+			in.Order.Kind, in.WantsNew, in.Record.Grant.RefreshToken = OrderRefresh, []string{"email"}, secret.Text{}
+		}, ActWait, Pending, "tokend apply", 0},
 		"an input changed, guarded": {func(in *Input) { in.WantsNew, in.Guarded = []string{"email"}, "too many" }, ActWait, Held, "too many", 30 * time.Minute},
 		"an input changed, guarded, due": {func(in *Input) {
 			in.WantsNew, in.Guarded, in.Now = []string{"email"}, "too many", t0.Add(40*time.Minute)

@@ -228,7 +228,12 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 	}
 	touched := l.touchedBy(d, v)
 	for it := range touched {
-		if it.gone && it.x != nil && !it.x.quiet.IsZero() && it.x.quiet.Before(quiet) {
+		switch {
+		case !it.gone || it.x == nil || it.x.quiet.IsZero():
+		case o.NoSettle:
+			it.x.quiet = time.Time{} // of an earlier change too: the person who watches sees them all
+			l.wake(it)
+		case it.x.quiet.Before(quiet):
 			it.x.quiet = quiet // the files were not quiet
 		}
 		l.applyVerdict(it, it.addr, v, last)

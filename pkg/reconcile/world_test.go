@@ -145,7 +145,10 @@ func (o opener) Restore(b []byte) (reconcile.Endpoint, error) {
 }
 
 // start begins a loop over the store, as a process does.
-func (w *world) start() {
+func (w *world) start() { w.begin(false) }
+
+// begin is start; a paused loop does nothing before it is told to.
+func (w *world) begin(paused bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel, w.ended = cancel, make(chan error, 1)
 	loop, err := reconcile.New(ctx, reconcile.Options{
@@ -159,7 +162,7 @@ func (w *world) start() {
 			}
 			return c, nil
 		},
-		Host: "host", Logger: w.log,
+		Host: "host", Logger: w.log, Paused: paused,
 	})
 	if err != nil {
 		w.t.Fatal(err)
@@ -195,14 +198,20 @@ func (w *world) options() spec.Options {
 	}
 }
 
-// set takes a configuration over.
-func (w *world) set(hcl string) *reconcile.HeldChange {
+// config reads a configuration.
+func (w *world) config(hcl string) *spec.Config {
 	w.t.Helper()
 	cfg, diags := spec.LoadFiles("/config", map[string][]byte{"main.hcl": []byte(hcl)}, w.options())
 	if diags.HasErrors() {
 		w.t.Fatal(diags)
 	}
-	held, err := w.loop.Set(context.Background(), cfg, reconcile.SetOptions{})
+	return cfg
+}
+
+// set takes a configuration over.
+func (w *world) set(hcl string) *reconcile.HeldChange {
+	w.t.Helper()
+	held, err := w.loop.Set(context.Background(), w.config(hcl), reconcile.SetOptions{})
 	if err != nil {
 		w.t.Fatal(err)
 	}
