@@ -72,7 +72,7 @@ func newRoot(g *globals) *cobra.Command {
 	root.AddCommand(
 		runCommand(g), planCommand(g), applyCommand(g), validateCommand(g), statusCommand(g), getCommand(g), loginCommand(g),
 		approveCommand(g), refreshCommand(g), revokeCommand(g), taintCommand(g), retryCommand(g), actionCommand(g),
-		stateCommand(g), providerCommand(g), devCommand(g), execCommand(g), fmtCommand(g), functionsCommand(g), versionCommand(g),
+		stateCommand(g), providerCommand(g), devCommand(g), execCommand(g), fmtCommand(g), functionsCommand(g), schemaCommand(g), versionCommand(g),
 	)
 	explainUse(root)
 	return root

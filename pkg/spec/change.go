@@ -12,12 +12,15 @@ type importDecl struct {
 	at place
 }
 
-// importSchema is what an import block takes beside `to`.
+// importSchema is that of the `import` block.
 func importSchema() *Schema {
-	return &Schema{Attrs: []Attr{
-		{Name: "to", Type: cty.DynamicPseudoType, Required: true, Doc: "the credential"},
-		{Name: "refresh_token", Type: cty.String, Required: true, Deferred: true, Sensitive: true, Doc: "a refresh token that exists already"},
-	}}
+	return &Schema{
+		Doc: "an adoption: a refresh token that exists already belongs to a credential, and is not spent before it must be",
+		Attrs: []Attr{
+			{Name: "to", Type: cty.DynamicPseudoType, Required: true, Doc: "the credential"},
+			{Name: "refresh_token", Type: cty.String, Required: true, Deferred: true, Sensitive: true, Doc: "a refresh token that exists already"},
+		},
+	}
 }
 
 // loadChanges reads moved, removed and import blocks.
@@ -40,8 +43,8 @@ func (l *loader) loadChanges() {
 }
 
 // onlyArgs reports arguments that are unknown or missing.
-func (l *loader) onlyArgs(f *form, names ...string) bool {
-	ok := true
+func (l *loader) onlyArgs(f *form, sc Schema) bool {
+	ok, names := true, sc.argNames()
 	for i := range f.args {
 		if !contains(names, f.args[i].name) {
 			l.report(unknownArgument(&f.args[i], f.typ, names))
@@ -107,7 +110,7 @@ func (c *Config) declared(p parsed) bool {
 }
 
 func (l *loader) readMoved(f *form) {
-	if !l.onlyArgs(f, "from", "to") {
+	if !l.onlyArgs(f, movedSchema()) {
 		return
 	}
 	from, ok1 := l.endpoint(f.arg("from"), kindCredential, kindSink)
@@ -162,7 +165,7 @@ func (l *loader) addMoved(f *form, from, to parsed) {
 }
 
 func (l *loader) readRemoved(f *form) {
-	if !l.onlyArgs(f, "from") {
+	if !l.onlyArgs(f, removedSchema()) {
 		return
 	}
 	from, ok := l.endpoint(f.arg("from"), kindCredential, kindSink)
@@ -183,7 +186,7 @@ func (l *loader) readRemoved(f *form) {
 }
 
 func (l *loader) readImport(f *form, at place) {
-	if !l.onlyArgs(f, "to", "refresh_token") {
+	if !l.onlyArgs(f, *importSchema()) {
 		return
 	}
 	to, ok := l.endpoint(f.arg("to"), kindCredential)

@@ -295,8 +295,7 @@ func (c *Config) defaultVault(f *form, required bool) (Address, *hcl.Diagnostic)
 }
 
 func (c *Config) unknownKind(kind, typ string, at hcl.Range) *hcl.Diagnostic {
-	switch {
-	case kind == kindSink && (typ == "directory" || typ == "systemd_credential" || typ == "kubernetes_secret"):
+	if kind == kindSink && contains(ReservedNames().Sinks, typ) {
 		return problem(at, "Reserved kind of sink", "Sinks of kind %q are reserved for a later version.", typ)
 	}
 	return problem(at, "Unknown kind of "+kind, "There is no kind of %s named %q.%s", kind, typ, didYouMean(typ, sortedKeys(c.kinds[kind])))

@@ -267,8 +267,7 @@ func strayArgument(n string, at hcl.Range) *hcl.Diagnostic {
 }
 
 func unknownBlock(typ string, at hcl.Range) *hcl.Diagnostic {
-	switch typ {
-	case "access", "alert":
+	if contains(ReservedNames().Blocks, typ) {
 		return problem(at, "Reserved block type", "Blocks of type %q are reserved for a later version.", typ)
 	}
 	suggestion := ""

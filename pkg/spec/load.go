@@ -257,7 +257,7 @@ func vaultSchema(sc Schema) *Schema {
 	out := withAttrs(sc, nil)
 	out.Blocks = append([]NestedBlock(nil), sc.Blocks...)
 	if out.nested(authBlock) == nil {
-		out.Blocks = append(out.Blocks, NestedBlock{Name: authBlock, Labels: []string{"type"}, Schema: Schema{Doc: "how to log in"}})
+		out.Blocks = append(out.Blocks, NestedBlock{Name: authBlock, Labels: []string{"type"}, Required: true, Schema: Schema{Doc: "how to log in"}})
 	}
 	return out
 }

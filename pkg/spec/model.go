@@ -214,9 +214,14 @@ type Attr struct {
 	Doc       string
 }
 
-// NestedBlock is a block inside a block of this kind, at most once.
+// NestedBlock is a block inside a block of this kind, at most once unless it
+// says Many.
 type NestedBlock struct {
-	Name   string
-	Labels []string // names of its labels; the auth block of a vault has one
-	Schema Schema
+	Name     string
+	Labels   []string // names of its labels; the auth block of a vault has one
+	Many     bool     // it may stand several times: only where this package decodes the block by hand
+	Required bool     // as documentation says it; the decoder reports it in its own words
+	Schema   Schema
+	// Kinds are the schemas by its first label, where that chooses one.
+	Kinds map[string]Schema
 }

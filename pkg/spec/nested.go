@@ -119,9 +119,10 @@ func (ev *evaluator) dynamic(b *form, in *instance) ([]nestedBlock, Diagnostics)
 		}
 		diags = append(diags, unknownNested(inner, "dynamic", []string{"content"}))
 	}
+	sc := dynamicSchema()
 	for i := range b.args {
-		if n := b.args[i].name; n != "for_each" && n != "iterator" && n != "labels" {
-			diags = append(diags, unknownArgument(&b.args[i], "dynamic", []string{"for_each", "iterator", "labels", "content"}))
+		if n := b.args[i].name; n != "iterator" && sc.attr(n) == nil {
+			diags = append(diags, unknownArgument(&b.args[i], "dynamic", sc.names()))
 		}
 	}
 	over := b.arg("for_each")
@@ -197,11 +198,8 @@ func (c *Config) unknownArg(f *form, a *argument, sc *Schema) *hcl.Diagnostic {
 	if nb := sc.nested(a.name); nb != nil {
 		return problem(a.nameRange, "Block written as an argument", "%s is a block: write %s { … } without an equals sign.", a.name, a.name)
 	}
-	if f.typ == kindSink {
-		switch a.name {
-		case "in_place", "acl", "on_conflict", "on_expiry", "partial":
-			return problem(a.nameRange, "Reserved argument", "%s is reserved for a later version.", a.name)
-		}
+	if f.typ == kindSink && contains(ReservedNames().SinkArguments, a.name) {
+		return problem(a.nameRange, "Reserved argument", "%s is reserved for a later version.", a.name)
 	}
 	d := unknownArgument(a, f.title(), sc.names())
 	if n := nearest(a.name, sc.names()); f.typ != kindSink && f.typ != kindHook && (n == "" || sc.attr(n) != nil && sc.attr(n).Sensitive) {

@@ -152,29 +152,8 @@ func (d *typeDecoder) label(b *hcl.Block, what string) {
 	d.add(problem(at, "Invalid name", "%q cannot be the name of a %s: letters, digits, _ and - are allowed, a letter first.", b.Labels[0], what))
 }
 
-var (
-	requestBlock  = hcl.BlockHeaderSchema{Type: "request"}
-	responseBlock = hcl.BlockHeaderSchema{Type: "response"}
-	refreshBlock  = hcl.BlockHeaderSchema{Type: "refresh"}
-	revokeBlock   = hcl.BlockHeaderSchema{Type: "revoke"}
-)
-
-func attrs(names ...string) []hcl.AttributeSchema {
-	out := make([]hcl.AttributeSchema, len(names))
-	for i, n := range names {
-		out[i] = hcl.AttributeSchema{Name: n}
-	}
-	return out
-}
-
 func (d *typeDecoder) decode(body hcl.Body) {
-	c := d.content(body, &hcl.BodySchema{
-		Attributes: attrs("summary", "session", "header_name", "header", "default_lifetime", "discovery"),
-		Blocks: []hcl.BlockHeaderSchema{
-			{Type: "config", LabelNames: []string{"name"}}, {Type: "input", LabelNames: []string{"name"}}, {Type: "grant", LabelNames: []string{"name"}}, {Type: "action", LabelNames: []string{"name"}},
-			responseBlock, refreshBlock, revokeBlock, {Type: "error"}, {Type: "verify"},
-		},
-	})
+	c := d.content(body, bodySchema(TypeSchema()))
 	t := d.t
 	d.text(c, "summary", &t.Summary)
 	d.oneOf(c, "session", &t.Session, SessionIndependent, SessionOnePerAccount, SessionSharedGrant)
@@ -204,7 +183,7 @@ func (d *typeDecoder) decode(body hcl.Body) {
 		t.Errors, d.blocks.errors = d.errors(b), b.DefRange
 	}
 	if b := d.single(c, "verify"); b != nil {
-		vc := d.content(b.Body, &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{requestBlock}})
+		vc := d.content(b.Body, bodySchema(typeVerifySchema()))
 		t.Verify, d.blocks.verify = &VerifyRequest{Request: d.request(vc, b)}, b.DefRange
 	}
 	for _, b := range c.Blocks.OfType("action") {
@@ -214,13 +193,14 @@ func (d *typeDecoder) decode(body hcl.Body) {
 
 // reservedInputs are the common arguments of credentials.
 func reservedInputs() []string {
-	return []string{"for_each", "count", "provider", "grant", "scopes", "redirect_uri", "default_lifetime",
-		"expose_refresh_token", "refresh", "retry", "lifecycle", "verify", "dynamic"}
+	sc := CredentialSchema()
+	return append(sc.names(), "dynamic")
 }
 
 // reservedSettings are those of providers.
 func reservedSettings() []string {
-	return []string{"alias", "http", "rate_limit", "allow_insecure_http", "dynamic"}
+	sc := ProviderSchema()
+	return append(sc.names(), "dynamic")
 }
 
 // field reads an `input` or `config` block.
@@ -246,11 +226,11 @@ func (d *typeDecoder) field(have []Field, b *hcl.Block, what string, reserved []
 			d.add(problem(at, "Duplicate "+what, "There is a %s %q already.", what, f.Name))
 		}
 	}
-	schema := attrs("type", "default", "sensitive", "description", "one_of")
+	schema := settingSchema()
 	if what == "input" {
-		schema = append(schema, attrs("on_change")...)
+		schema = inputSchema()
 	}
-	c := d.content(b.Body, &hcl.BodySchema{Attributes: schema})
+	c := d.content(b.Body, bodySchema(schema, "type"))
 	if a := c.Attributes["type"]; a != nil {
 		t, diags := typeexpr.TypeConstraint(a.Expr)
 		d.diags = append(d.diags, diags...)

@@ -16,12 +16,7 @@ func (d *typeDecoder) grant(b *hcl.Block) {
 		}
 	}
 	d.grantAt[g] = b.DefRange
-	c := d.content(b.Body, &hcl.BodySchema{
-		Attributes: attrs("summary", "static", "lockout", "outputs", "refreshable", "revocable"),
-		Blocks: []hcl.BlockHeaderSchema{
-			{Type: "input", LabelNames: []string{"name"}}, requestBlock, responseBlock, refreshBlock, revokeBlock, {Type: "authorize"}, {Type: "device"},
-		},
-	})
+	c := d.content(b.Body, bodySchema(typeGrantSchema()))
 	d.text(c, "summary", &g.Summary)
 	d.flag(c, "static", &g.Static)
 	g.NoRefresh = d.unset(c, "refreshable")
@@ -88,9 +83,7 @@ func (d *typeDecoder) request(content *hcl.BodyContent, in *hcl.Block) *Request 
 		d.add(problem(in.DefRange, "Missing request", "The %s block needs a request block.", in.Type))
 		return nil
 	}
-	c := d.content(b.Body, &hcl.BodySchema{Attributes: append(
-		[]hcl.AttributeSchema{{Name: "method", Required: true}, {Name: "url", Required: true}},
-		attrs("json", "form", "query", "headers")...)})
+	c := d.content(b.Body, bodySchema(typeRequestSchema("")))
 	r := &Request{
 		Method: d.expr(c, "method"), URL: d.expr(c, "url"), JSON: d.expr(c, "json"), Form: d.expr(c, "form"),
 		Query: d.expr(c, "query"), Headers: d.expr(c, "headers"), Range: b.DefRange,
@@ -110,8 +103,7 @@ func (r *Request) Exprs() []hcl.Expression {
 }
 
 func (d *typeDecoder) response(b *hcl.Block) *Response {
-	c := d.content(b.Body, &hcl.BodySchema{Attributes: attrs(
-		"access_token", "refresh_token", "token_type", "expires_in", "expires_at", "scopes", "outputs")})
+	c := d.content(b.Body, bodySchema(typeResponseSchema(), "access_token"))
 	if c.Attributes["access_token"] == nil {
 		d.add(hinted(problem(b.DefRange, "Missing access_token", "A response must say where the access token is."),
 			"For most APIs it is access_token = body.access_token."))
@@ -132,10 +124,7 @@ func (r *Response) Exprs() []hcl.Expression {
 }
 
 func (d *typeDecoder) refresh(b *hcl.Block) *Refresh {
-	c := d.content(b.Body, &hcl.BodySchema{
-		Attributes: attrs("rotates", "replay_window", "token_lifetime", "invalidates_access_token"),
-		Blocks:     []hcl.BlockHeaderSchema{requestBlock, responseBlock},
-	})
+	c := d.content(b.Body, bodySchema(typeRefreshSchema()))
 	r := &Refresh{Rotates: RotatesObserve}
 	if a := c.Attributes["rotates"]; a != nil {
 		if v, ok := d.constant(a); ok {
@@ -158,7 +147,7 @@ func (d *typeDecoder) refresh(b *hcl.Block) *Refresh {
 }
 
 func (d *typeDecoder) revoke(b *hcl.Block) *Revoke {
-	c := d.content(b.Body, &hcl.BodySchema{Attributes: attrs("on", "needs"), Blocks: []hcl.BlockHeaderSchema{requestBlock}})
+	c := d.content(b.Body, bodySchema(typeRevokeSchema()))
 	r := &Revoke{On: []string{RevokeOnRemove, RevokeOnReplace}}
 	if a := c.Attributes["on"]; a != nil {
 		r.On = d.strings(a)
@@ -184,8 +173,7 @@ const (
 )
 
 func (d *typeDecoder) authorize(b *hcl.Block) *Authorize {
-	c := d.content(b.Body, &hcl.BodySchema{Attributes: append([]hcl.AttributeSchema{{Name: "url", Required: true}},
-		attrs("query", "scope_separator", "pkce", "state", "code_from", "error_when", "error_message")...)})
+	c := d.content(b.Body, bodySchema(typeAuthorizeSchema()))
 	a := &Authorize{
 		URL: d.expr(c, "url"), Query: d.expr(c, "query"), ErrorWhen: d.expr(c, "error_when"), ErrorMessage: d.expr(c, "error_message"),
 		ScopeSeparator: " ", State: StateRequired, CodeFrom: FromQuery,
@@ -198,16 +186,15 @@ func (d *typeDecoder) authorize(b *hcl.Block) *Authorize {
 }
 
 func (d *typeDecoder) device(b *hcl.Block) *Device {
-	c := d.content(b.Body, &hcl.BodySchema{Blocks: []hcl.BlockHeaderSchema{requestBlock, responseBlock}})
+	schema := typeDeviceSchema()
+	c := d.content(b.Body, bodySchema(schema))
 	dev := &Device{Request: d.request(c, b)}
 	r := d.single(c, "response")
 	if r == nil {
 		d.add(problem(b.DefRange, "Missing response", "The device block needs a response block that says where device_code, user_code and verification_uri are."))
 		return dev
 	}
-	rc := d.content(r.Body, &hcl.BodySchema{Attributes: append(
-		[]hcl.AttributeSchema{{Name: "device_code", Required: true}, {Name: "user_code", Required: true}, {Name: "verification_uri", Required: true}},
-		attrs("verification_uri_complete", "expires_in", "interval")...)})
+	rc := d.content(r.Body, bodySchema(schema.nested("response").Schema))
 	dev.Response = &DeviceResponse{
 		DeviceCode: d.expr(rc, "device_code"), UserCode: d.expr(rc, "user_code"), VerificationURI: d.expr(rc, "verification_uri"),
 		VerificationURIComplete: d.expr(rc, "verification_uri_complete"), ExpiresIn: d.expr(rc, "expires_in"), Interval: d.expr(rc, "interval"),
@@ -224,7 +211,7 @@ func (r *DeviceResponse) Exprs() []hcl.Expression {
 }
 
 func (d *typeDecoder) errors(b *hcl.Block) *Errors {
-	c := d.content(b.Body, &hcl.BodySchema{Attributes: attrs("permanent", "transient", "login", "code", "message")})
+	c := d.content(b.Body, bodySchema(typeErrorSchema()))
 	return &Errors{
 		Permanent: d.expr(c, "permanent"), Transient: d.expr(c, "transient"), Login: d.expr(c, "login"),
 		Code: d.expr(c, "code"), Message: d.expr(c, "message"),
@@ -239,7 +226,7 @@ func (d *typeDecoder) action(b *hcl.Block) {
 			d.add(problem(b.DefRange, "Duplicate action", "There is an action %q already.", a.Name))
 		}
 	}
-	c := d.content(b.Body, &hcl.BodySchema{Attributes: attrs("summary", "destructive", "ends_account"), Blocks: []hcl.BlockHeaderSchema{requestBlock}})
+	c := d.content(b.Body, bodySchema(typeActionSchema()))
 	d.text(c, "summary", &a.Summary)
 	d.flag(c, "destructive", &a.Destructive)
 	d.flag(c, "ends_account", &a.EndsAccount)

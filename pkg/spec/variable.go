@@ -34,8 +34,6 @@ type variable struct {
 	broken    bool
 }
 
-var variableArgs = []string{"type", "default", "sensitive", "description", "nullable"}
-
 // given is a value from outside: raw text, or a value that a file gave.
 type given struct {
 	text  *string
@@ -90,7 +88,8 @@ func (l *loader) declareVariable(at place) *variable {
 		case "description":
 			l.constantString(a)
 		default:
-			l.report(unknownArgument(a, "variable", append([]string{"validation"}, variableArgs...)))
+			sc := variableSchema()
+			l.report(unknownArgument(a, "variable", sc.names()))
 		}
 	}
 	for _, b := range f.blocks {
@@ -272,9 +271,10 @@ func (l *loader) validate(v *variable) {
 			continue
 		}
 		cond, msg := b.arg("condition"), b.arg("error_message")
+		sc := validationSchema()
 		for i := range b.args {
-			if n := b.args[i].name; n != "condition" && n != "error_message" {
-				l.report(unknownArgument(&b.args[i], "validation", []string{"condition", "error_message"}))
+			if sc.attr(b.args[i].name) == nil {
+				l.report(unknownArgument(&b.args[i], "validation", sc.argNames()))
 			}
 		}
 		if cond == nil || msg == nil {

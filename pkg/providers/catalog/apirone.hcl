@@ -68,8 +68,9 @@ provider_type "apirone" {
     static  = true
 
     input "transfer_key" {
-      type      = string
-      sensitive = true
+      type        = string
+      sensitive   = true
+      description = "the transfer key"
     }
     outputs = { transfer_key = input.transfer_key }
   }

@@ -17,14 +17,18 @@ provider_type "coinify" {
   grant "password" {
     summary = "a trader's e-mail address and password"
 
-    input "email" { type = string }
+    input "email" {
+      type        = string
+      description = "the trader's e-mail address"
+    }
     input "partner_id" {
       type        = string
       description = "the partner whom the trader belongs to"
     }
     input "password" {
-      type      = string
-      sensitive = true
+      type        = string
+      sensitive   = true
+      description = "the trader's password"
     }
     request {
       method = "POST"
@@ -42,8 +46,9 @@ provider_type "coinify" {
     summary = "an offline token, which was handed out at sign-up and never expires"
 
     input "offline_token" {
-      type      = string
-      sensitive = true
+      type        = string
+      sensitive   = true
+      description = "the offline token"
     }
     request {
       method = "POST"

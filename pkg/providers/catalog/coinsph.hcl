@@ -22,10 +22,14 @@ provider_type "coinsph" {
   grant "authorization_code" {
     summary = "a person approves once: tokend login"
 
-    input "client_id" { type = string }
+    input "client_id" {
+      type        = string
+      description = "the application's client id"
+    }
     input "client_secret" {
-      type      = string
-      sensitive = true
+      type        = string
+      sensitive   = true
+      description = "the application's client secret"
     }
     # Scopes on the wire are separated by a plus, which is how a query writes a space.
     authorize {
@@ -78,7 +82,10 @@ provider_type "coinsph" {
   grant "implicit" {
     summary = "a person approves for every lifetime: the redirect brings the token itself"
 
-    input "client_id" { type = string }
+    input "client_id" {
+      type        = string
+      description = "the application's client id"
+    }
     authorize {
       url             = "${config.base_url}/user/api/authorize"
       query           = { client_id = input.client_id, response_type = "token" }

@@ -22,11 +22,15 @@ provider_type "oauth2" {
     default     = null
     description = "the revocation endpoint (RFC 7009), where there is no discovery"
   }
-  input "client_id" { type = string }
+  input "client_id" {
+    type        = string
+    description = "the client's id"
+  }
   input "client_secret" {
-    type      = string
-    sensitive = true
-    default   = null
+    type        = string
+    sensitive   = true
+    default     = null
+    description = "the client's secret"
   }
   input "client_auth" {
     type        = string
@@ -35,8 +39,9 @@ provider_type "oauth2" {
     description = "how the client proves itself, never probed"
   }
   input "audience" {
-    type    = string
-    default = null
+    type        = string
+    default     = null
+    description = "whom the token is for, where the server asks for it"
   }
   input "resource" {
     type        = list(string)
@@ -72,10 +77,14 @@ provider_type "oauth2" {
 
   grant "password" {
     summary = "a user's name and password (RFC 6749 section 4.3)"
-    input "username" { type = string }
+    input "username" {
+      type        = string
+      description = "the user's name"
+    }
     input "password" {
-      type      = string
-      sensitive = true
+      type        = string
+      sensitive   = true
+      description = "the user's password"
     }
 
     request {
@@ -104,8 +113,9 @@ provider_type "oauth2" {
     summary = "a refresh token that exists already (RFC 6749 section 6)"
     lockout = false
     input "refresh_token" {
-      type      = string
-      sensitive = true
+      type        = string
+      sensitive   = true
+      description = "the refresh token"
     }
 
     request {
