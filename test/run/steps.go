@@ -182,7 +182,7 @@ func (r *run) test(ctx context.Context) {
 	}
 	for _, dir := range append([]string{"."}, modules...) {
 		r.heading("tests of the module in %s", dir)
-		args := []string{"test", "-json", "-p=2", "-timeout=15m"}
+		args := []string{"test", "-json", "-p=2", "-timeout=25m"}
 		if err := parts.Compiler().Missing(); err == nil {
 			args = append(args, "-race")
 		}
