@@ -68,8 +68,8 @@ func (g *globals) apply(ctx context.Context, t *target, yes bool, allow int) err
 // printAllowed shows what the guard would hold back, and a person allowed.
 func (g *globals) printAllowed(h *reconcile.HeldChange) {
 	fmt.Fprintf(g.out, "Allowed by --allow-revocations, though %s:\n", h.Reason)
-	for _, a := range append(append([]string(nil), h.Revocations...), h.Sinks...) {
-		fmt.Fprintf(g.out, "  %s %s\n", g.painter()(red, "-"), shown(a))
+	for _, s := range h.Steps {
+		fmt.Fprintf(g.out, "  %s %s is %s: %s\n", g.painter()(red, "-"), shown(s.Address), heldWord(s.Action), s.Reason)
 	}
 	fmt.Fprintln(g.out)
 }

@@ -144,13 +144,22 @@ func stepsOf(steps []reconcile.Step, actions []reconcile.Action) []reconcile.Ste
 func (g *globals) printHeld(h *reconcile.HeldChange) {
 	paint := g.painter()
 	fmt.Fprintf(g.out, "%s %s\n", paint(bold, "Held back:"), h.Reason)
-	for _, a := range h.Revocations {
-		fmt.Fprintf(g.out, "  %s %s would be given up\n", paint(red, "-"), shown(a))
-	}
-	for _, a := range h.Sinks {
-		fmt.Fprintf(g.out, "  %s %s would be removed\n", paint(red, "-"), a)
+	for _, s := range h.Steps {
+		fmt.Fprintf(g.out, "  %s %s would be %s: %s\n", paint(red, "-"), shown(s.Address), heldWord(s.Action), s.Reason)
 	}
 	fmt.Fprintf(g.out, "  to let it go ahead: tokend approve (or tokend apply --allow-revocations %d)\n\n", h.Total())
+}
+
+func heldWord(a reconcile.Action) string {
+	switch a {
+	case reconcile.ActReplace:
+		return "replaced"
+	case reconcile.ActRemove:
+		return "removed"
+	case reconcile.ActDrop:
+		return "forgotten"
+	}
+	return "given up"
 }
 
 // Colours are never the only signal.

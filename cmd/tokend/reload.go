@@ -37,8 +37,7 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 	if e.configuration().Valid && !o.NoSettle && sameSources(prev, cfg) {
 		return nil // an event that changed nothing: an editor's backup, a directory made beside
 	}
-	held, err := e.loop.Set(ctx, cfg, o)
-	if err != nil {
+	if _, err := e.loop.Set(ctx, cfg, o); err != nil {
 		return err
 	}
 	e.mu.Lock()
@@ -49,9 +48,6 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 	}
 	credentials, sinks := cfg.Counts()
 	e.log.Info("configuration taken over", "directory", cfg.Dir(), "credentials", credentials, "sinks", sinks)
-	if held != nil {
-		e.log.Warn("a change is held back until a person approves it", "reason", held.Reason, "revocations", len(held.Revocations), "sinks", len(held.Sinks))
-	}
 	return nil
 }
 

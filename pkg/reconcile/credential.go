@@ -194,6 +194,9 @@ func (p *performer) head(rec *state.Credential) {
 	if rec.Lifecycle.OnRemove == spec.OnRemoveForget {
 		f |= state.FlagForgetOnRemove
 	}
+	if rec.Removing != nil {
+		f |= state.FlagRemoving
+	}
 	rec.Head.Flags = f
 	rec.Head.ExpiresAt = time.Time{}
 	rec.Head.Due = time.Time{}

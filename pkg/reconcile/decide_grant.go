@@ -157,7 +157,8 @@ func replace(in *Input) (Step, bool) {
 		return Step{}, false
 	}
 	s := Step{Action: ActReplace, State: Pending, Cause: causeTaint, Reason: "a person tainted it"}
-	if !tainted {
+	if len(in.WantsNew) > 0 {
+		// A taint does not carry a change past the guard.
 		s.Cause, s.Inputs = causeReplace, in.WantsNew
 		s.Reason = strings.Join(in.WantsNew, ", ") + " changed"
 		if in.Guarded != "" {
@@ -168,7 +169,7 @@ func replace(in *Input) (Step, bool) {
 		s.Action, s.Reason = ActStatic, s.Reason+": its key is taken over anew"
 		return s, true
 	}
-	if !tainted && in.preventsDestroy() {
+	if len(in.WantsNew) > 0 && in.preventsDestroy() {
 		return kept(in, prevented(in, s.Reason)), true
 	}
 	if in.Traits.Interactive {

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"time"
-	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
 
@@ -24,7 +23,7 @@ func undeclared(in *Input) (Step, bool) {
 			Why:    "it is no longer declared"}, true
 	case r.Removing == nil && r.Grant != nil:
 		cause := causeRemove
-		if r.Lifecycle.OnRemove == spec.OnRemoveForget {
+		if in.forgets() {
 			cause = causeForget
 		}
 		return Step{Action: ActNote, Cause: cause, State: Removing, Reason: "it is no longer declared", Why: "it is no longer declared"}, true
@@ -37,8 +36,11 @@ func undeclared(in *Input) (Step, bool) {
 	case len(in.Telling) > 0 && in.Now.Before(removalLimit(r)):
 		return Step{Action: ActWait, State: Removing, Next: removalLimit(r),
 			Reason: "its removal waits until " + list(in.Telling) + " has run", Why: "waiting for " + list(in.Telling)}, true
-	case r.Grant != nil && r.Lifecycle.OnRemove == spec.OnRemoveForget:
-		return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: "it is no longer declared, and on_remove = \"forget\": its token is left alone"}, true
+	case r.Grant != nil && in.forgets():
+		if len(r.Retiring) > 0 {
+			return retiredAt(in, 0), true // earlier tokens are given up as ever
+		}
+		return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: "it is no longer declared, and " + in.whyForget() + ": its token is left alone"}, true
 	case r.Grant != nil:
 		return Step{Action: ActRetire, Cause: causeRemove, State: Removing, Reason: "it is no longer declared: its token is given up", Why: "it is no longer declared"}, true
 	case len(r.Retiring) > 0:

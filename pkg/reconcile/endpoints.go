@@ -6,7 +6,6 @@ import (
 	"sync"
 
 	"tokend/pkg/spec"
-	"tokend/pkg/state"
 )
 
 // endpoints keeps compiled providers: those of the configuration by what it
@@ -14,7 +13,7 @@ import (
 // An endpoint that is in both is one.
 type endpoints struct {
 	providers Providers
-	store     state.Store
+	blobs     *blobs
 
 	mu         sync.Mutex
 	byProvider map[providerKey]*openEndpoint
@@ -87,7 +86,7 @@ func (e *endpoints) name(ctx context.Context, o *openEndpoint) (string, error) {
 	if err != nil {
 		return "", fmt.Errorf("encoding a provider: %w", err)
 	}
-	name, err := e.store.PutBlob(ctx, b)
+	name, err := e.blobs.put(ctx, b)
 	if err != nil {
 		return "", fmt.Errorf("recording a provider: %w", err)
 	}
@@ -109,7 +108,7 @@ func (e *endpoints) recorded(ctx context.Context, blob string) (*openEndpoint, e
 			return
 		}
 		var b []byte
-		if b, o.err = e.store.Blob(ctx, blob); o.err == nil {
+		if b, o.err = e.blobs.get(ctx, blob); o.err == nil {
 			o.ep, o.err = e.providers.Restore(b)
 		}
 	})

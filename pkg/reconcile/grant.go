@@ -250,10 +250,12 @@ func (p *performer) granted(c *call, t providers.Token) {
 	rec.Head.Digest = p.ob.digest
 	rec.Head.Flags &^= state.FlagTainted
 	rec.Note = p.step.Reason
-	began := p.step.Destructive()
+	// A replacement for another reason that brings what the configuration changed
+	// along is the configuration's too.
+	began := p.step.Action == ActReplace && (p.step.Destructive() || len(in.WantsNew) > 0 || in.Origins != "")
 	p.delivered(c, "obtained")
 	if began {
-		p.r.began = begun{Revocations: 1}
+		p.r.began = begun{Revocations: 1, Replaced: true}
 	}
 }
 

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"encoding/json"
 	"fmt"
 	"time"
 
@@ -20,52 +19,11 @@ const guardMinimum = 5
 type change struct {
 	revocations int // credentials removed or replaced
 	removed     int // sinks removed
-	credentials int // all that the state has
+	credentials int // all that the state has, but for those whose removal has begun
 	sinks       int
 	// emptied: the new configuration declares no credential at all, while the
 	// state has some.
 	emptied bool
-}
-
-// guardLog holds the times of destructive steps that configuration caused.
-type guardLog struct {
-	Begun []begun `json:"begun,omitempty"`
-}
-
-type begun struct {
-	At          time.Time `json:"at"`
-	Revocations int       `json:"revocations,omitempty"`
-	Sinks       int       `json:"sinks,omitempty"`
-}
-
-func readGuardLog(b []byte) (guardLog, error) {
-	var g guardLog
-	if len(b) == 0 {
-		return g, nil
-	}
-	if err := json.Unmarshal(b, &g); err != nil {
-		return g, fmt.Errorf("reading the guard's log: %w", err)
-	}
-	return g, nil
-}
-
-// within keeps what counts at now.
-func (g guardLog) within(now time.Time) guardLog {
-	kept := guardLog{}
-	for _, b := range g.Begun {
-		if now.Sub(b.At) < guardWindow {
-			kept.Begun = append(kept.Begun, b)
-		}
-	}
-	return kept
-}
-
-func (g guardLog) sum() (revocations, sinks int) {
-	for _, b := range g.Begun {
-		revocations += b.Revocations
-		sinks += b.Sinks
-	}
-	return revocations, sinks
 }
 
 // stricter is the limit that applies while a change is judged: a change that
@@ -78,27 +36,27 @@ func stricter(a, b spec.Guard) spec.Guard {
 	}
 }
 
-// judge says why a change has to wait for a person, or "".
-func judge(g spec.Guard, log guardLog, now time.Time, c change) string {
+// judge says why a change that came at a time has to wait for a person, or "".
+func judge(g spec.Guard, log guardLog, came time.Time, c change) string {
 	if c.revocations == 0 && c.removed == 0 {
 		return ""
 	}
 	if c.emptied {
 		return "the configuration declares no credential any more, while the state has " + count(c.credentials, "credential")
 	}
-	revoked, cleaned := log.within(now).sum()
+	earlier := log.since(came.Add(-guardWindow)).tally()
 	before := ""
-	if revoked+cleaned > 0 {
-		before = fmt.Sprintf(" (with %d in the hour before)", revoked+cleaned)
+	if n := earlier.revocations + earlier.sinks; n > 0 {
+		before = fmt.Sprintf(" (with %d in the hour before)", n)
 	}
-	if n := c.revocations + c.removed + revoked + cleaned; n > g.MaxRevocations {
+	if n := c.revocations + c.removed + earlier.revocations + earlier.sinks; n > g.MaxRevocations {
 		return fmt.Sprintf("the change would give up %s and remove %s%s; guard.max_revocations is %d",
 			count(c.revocations, "token"), count(c.removed, "sink"), before, g.MaxRevocations)
 	}
-	if over(c.revocations+revoked, c.credentials+revoked, g.MaxRevokedPercent) {
+	if c.revocations > 0 && over(c.revocations+earlier.revocations, c.credentials+earlier.gone, g.MaxRevokedPercent) {
 		return fmt.Sprintf("the change would give up %d of %s%s; guard.max_revoked_percent is %d", c.revocations, count(c.credentials, "token"), before, g.MaxRevokedPercent)
 	}
-	if over(c.removed+cleaned, c.sinks+cleaned, g.MaxRevokedPercent) {
+	if c.removed > 0 && over(c.removed+earlier.sinks, c.sinks+earlier.sinksGone, g.MaxRevokedPercent) {
 		return fmt.Sprintf("the change would remove %d of %s%s; guard.max_revoked_percent is %d", c.removed, count(c.sinks, "sink"), before, g.MaxRevokedPercent)
 	}
 	return ""

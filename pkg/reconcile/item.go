@@ -38,21 +38,22 @@ type item struct {
 	place string // of a sink: where it is
 	path  string // of a sink: the file that is watched, the end of place where it can be; "" for none
 
-	due     int64 // unix nanoseconds; 0: none
-	gen     uint64
-	expires int64 // unix nanoseconds; 0: none
-	pos     int32 // place in the heap or lane that it is in
-	kind    itemKind
-	phase   phase
-	again   bool  // something happened while it was running
-	stored  bool  // the state has a record of it
-	gone    bool  // not declared by the configuration in force
-	retires bool  // has old grants that wait for sinks
-	looked  bool  // was worked on since the start
-	secret  bool  // a changed secret may be a reason to do something at once
-	remote  bool  // of a sink: its place is no file
-	first   bool  // belongs to the first pass and was not worked on yet
-	counted uint8 // the state under which it is counted; 0: not counted
+	due      int64 // unix nanoseconds; 0: none
+	gen      uint64
+	expires  int64 // unix nanoseconds; 0: none
+	pos      int32 // place in the heap or lane that it is in
+	kind     itemKind
+	phase    phase
+	again    bool  // something happened while it was running
+	stored   bool  // the state has a record of it
+	gone     bool  // not declared by the configuration in force
+	retires  bool  // has old grants that wait for sinks
+	looked   bool  // was worked on since the start
+	secret   bool  // a changed secret may be a reason to do something at once
+	remote   bool  // of a sink: its place is no file
+	removing bool  // its removal has begun: the guard has counted it
+	first    bool  // belongs to the first pass and was not worked on yet
+	counted  uint8 // the state under which it is counted; 0: not counted
 }
 
 // edge leads to a credential.

@@ -6,31 +6,25 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"time"
+
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
 
-// HeldChange is a change that the guard holds back.
-type HeldChange struct {
-	Since       time.Time `json:"since"`
-	Reason      string    `json:"reason"`
-	Revocations []string  `json:"revocations,omitempty"` // addresses of credentials
-	Sinks       []string  `json:"sinks,omitempty"`
-}
-
-// Total is what `apply --allow-revocations` has to cover.
-func (h *HeldChange) Total() int { return len(h.Revocations) + len(h.Sinks) }
-
 // candidate is an address that the change would destroy something of.
 type candidate struct {
-	addr   string
-	sink   bool
-	digest string // what exactly an approval is for
-	forget bool   // nothing is revoked: it counts only where no credential is left
-	origin string // its address changed, which needs a person whatever the guard says
+	addr     string
+	sink     bool
+	replaced bool   // the credential gets another token instead
+	digest   string // what exactly an approval is for
+	reason   string
+	forget   bool   // nothing is revoked: it counts only where no credential is left
+	origin   string // its address changed, which needs a person whatever the guard says
+	person   bool   // it comes with a login, so it counts for nothing
 }
 
 // verdict is what the guard says of a change.
@@ -39,49 +33,23 @@ type verdict struct {
 	allowed map[string]bool // destructive steps that may go ahead
 	blocked map[string]bool
 	agreed  map[string]string // what exactly each that would be destroyed is destroyed for
-	// approved are the approvals that still are for something; spent says that
+	// approved are the approvals that still are for something; stale says that
 	// others are on record, whose change was carried out or taken back.
 	approved map[string]string
-	spent    bool
+	stale    bool
+	log      guardLog // with what may go ahead now
+	settle   time.Duration
 }
 
 // judgeChange finds what the change would destroy and asks the guard.
 func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta, o SetOptions) (verdict, error) {
-	v := verdict{allowed: map[string]bool{}, blocked: map[string]bool{}, agreed: map[string]string{}}
-	var jobs []job
-	var total change
-	var log guardLog
-	pending := map[string]string{}
-	seen := map[string]bool{}
-	err := l.do(ctx, func() {
-		log = l.guard
-		for _, a := range append(append([]string(nil), d.changed...), d.gone...) {
-			if it, ok := l.items[a]; ok && it.stored {
-				j := l.job(it)
-				j.cfg, j.last, j.force = cfg, d.lastOf(a, last), cfg
-				if !declares(cfg, a) {
-					j.cfg = nil
-				}
-				jobs, seen[a] = append(jobs, j), true
-			}
-		}
-		for it := range l.odd {
-			a := it.addr
-			if it.x != nil && it.x.allowed {
-				pending[a] = it.x.agreed
-			}
-			// What was gone, held or allowed before and has not happened yet is
-			// judged again with the rest.
-			if (it.gone || it.x != nil && (it.x.guarded != "" || it.x.allowed)) && it.stored && !seen[a] {
-				j := l.job(it)
-				j.cfg, j.last, j.force = cfg, it.cfg, cfg
-				if !declares(cfg, a) {
-					j.cfg = nil
-				}
-				jobs = append(jobs, j)
-			}
-		}
-	})
+	v := verdict{allowed: map[string]bool{}, blocked: map[string]bool{}, agreed: map[string]string{}, approved: map[string]string{}}
+	guard, err := l.strictGuard(ctx, cfg)
+	if err != nil {
+		return v, err
+	}
+	v.settle = guard.Settle
+	jobs, err := l.concerned(ctx, cfg, last, d)
 	if err != nil {
 		return v, err
 	}
@@ -89,137 +57,228 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 	if err != nil {
 		return v, err
 	}
-	if len(all) > 0 {
-		err = l.do(ctx, func() {
+	var total change
+	var held *HeldChange
+	err = l.do(ctx, func() {
+		v.log, held = l.guard.withdraw(all, d.first), l.held
+		if len(all) > 0 {
 			for _, it := range l.items {
-				l.countHeld(it, &total)
+				total.count(it)
 			}
-		})
-		if err != nil {
+		}
+	})
+	if err != nil {
+		return v, err
+	}
+	before := heldMemory{}
+	if held != nil {
+		before = heldMemory{Since: held.Since, Addresses: held.addresses()}
+	} else if d.first {
+		if before, err = l.heldBefore(ctx); err != nil {
 			return v, err
 		}
 	}
-	return l.weigh(ctx, cfg, v, all, pending, total, log, o)
+	approved, err := l.approvals(ctx)
+	if err != nil {
+		return v, err
+	}
+	credentials, _ := cfg.Counts()
+	v.weigh(all, weights{guard: guard, total: total, approved: approved, before: before, credentials: credentials, allow: o.Allow, now: l.o.Now(), store: l.o.Store})
+	return v, nil
 }
 
-// countHeld counts what the state has.
-func (l *Loop) countHeld(it *item, c *change) {
+// concerned are looks at everything of which the change may destroy something:
+// what it says differently, and what was gone, held or let go before and has
+// not happened yet.
+func (l *Loop) concerned(ctx context.Context, cfg, last *spec.Config, d delta) ([]job, error) {
+	var jobs []job
+	seen := map[string]bool{}
+	err := l.do(ctx, func() {
+		add := func(it *item, was *spec.Config) {
+			if !it.stored || seen[it.addr] {
+				return
+			}
+			j := l.job(it)
+			j.cfg, j.last, j.force = cfg, was, cfg
+			if !declares(cfg, it.addr) {
+				j.cfg = nil
+			}
+			jobs, seen[it.addr] = append(jobs, j), true
+		}
+		for _, list := range [][]string{d.changed, d.gone} {
+			for _, a := range list {
+				if it, ok := l.items[a]; ok {
+					add(it, d.lastOf(a, last))
+				}
+			}
+		}
+		for it := range l.odd {
+			if it.gone || it.x != nil && (it.x.guarded != "" || it.x.allowed) {
+				add(it, it.cfg)
+			}
+		}
+	})
+	return jobs, err
+}
+
+// count adds what the state has of an item.
+func (c *change) count(it *item) {
 	switch {
-	case it.kind == kindCredential && it.stored && it.gen > 0:
+	case it.kind == kindCredential && it.stored && it.gen > 0 && !it.removing:
 		c.credentials++
 	case it.kind == kindSink && it.stored:
 		c.sinks++
 	}
 }
 
-// candidates decides, without doing anything, what each job would destroy.
+// candidates says, without doing anything, what each look would destroy.
 func (l *Loop) candidates(ctx context.Context, jobs []job) ([]candidate, error) {
 	var out []candidate
 	for _, j := range jobs {
-		if j.kind == kindSink && j.cfg != nil {
-			continue // it is written, not removed; and a look at its place would wait for a Vault that stalls
-		}
 		j.guarded, j.quiet, j.order = "", time.Time{}, nil
-		j.holding, j.waiting, j.allowed = nil, false, true
-		step, err := l.w.decide(ctx, j)
-		if err != nil {
-			return nil, err
+		j.holding, j.waiting, j.allowed, j.dry = nil, false, true, true
+		var c candidate
+		var ok bool
+		if j.kind == kindSink {
+			c, ok = l.sinkCandidate(ctx, j)
+		} else {
+			c, ok = l.credentialCandidate(ctx, j)
 		}
-		if !step.Destructive() {
-			continue
+		if ok {
+			out = append(out, c)
 		}
-		c := candidate{addr: j.addr, sink: j.kind == kindSink, digest: "removed", forget: step.Cause == causeForget, origin: step.Origin}
-		if j.cfg != nil {
-			dg, _ := j.cfg.Digest(spec.Address(j.addr))
-			c.digest = hex.EncodeToString(dg[:])
-		}
-		out = append(out, c)
 	}
-	return out, nil
+	sort.Slice(out, func(a, b int) bool { return out[a].addr < out[b].addr })
+	return out, ctx.Err()
+}
+
+// sinkCandidate is a sink that would be removed. One that is declared is written
+// instead, and a look at its place would wait for a Vault that stalls.
+func (l *Loop) sinkCandidate(ctx context.Context, j job) (candidate, bool) {
+	if j.cfg != nil {
+		return candidate{}, false
+	}
+	step, err := l.w.decide(ctx, j)
+	if err != nil || !step.Destructive() {
+		return candidate{}, false
+	}
+	return candidate{addr: j.addr, sink: true, digest: "removed", reason: step.Reason}, true
+}
+
+func (l *Loop) credentialCandidate(ctx context.Context, j job) (candidate, bool) {
+	ob, err := l.w.observe(ctx, j)
+	if err != nil {
+		return candidate{}, false // it is judged once it can be looked at, before anything of it happens
+	}
+	x, ok := ob.in.destroys()
+	if !ok {
+		return candidate{}, false
+	}
+	c := candidate{addr: j.addr, digest: "removed", reason: x.reason, forget: x.cause == causeForget, replaced: x.cause == causeReplace, origin: x.origin, person: x.person}
+	if c.forget {
+		c.digest = "forgotten"
+	}
+	if j.cfg != nil {
+		dg, _ := j.cfg.Digest(spec.Address(j.addr))
+		c.digest = hex.EncodeToString(dg[:])
+	}
+	if c.origin != "" {
+		c.digest += " " + c.origin // where a discovery leads is not in the digest
+	}
+	return c, true
+}
+
+// weights are what a change is weighed with.
+type weights struct {
+	guard       spec.Guard
+	total       change // what the state has
+	approved    map[string]string
+	before      heldMemory
+	credentials int // that the configuration declares
+	allow       int // that a person agreed to
+	now         time.Time
+	store       state.Store
 }
 
 // weigh asks the guard about all that a change would destroy together.
-func (l *Loop) weigh(ctx context.Context, cfg *spec.Config, v verdict, all []candidate, pending map[string]string, total change, log guardLog, o SetOptions) (verdict, error) {
-	approved, err := l.approvals(ctx)
-	if err != nil {
-		return v, err
-	}
-	held := &HeldChange{Since: l.o.Now()}
-	credentials, _ := cfg.Counts()
-	c := total
-	v.approved = map[string]string{}
+func (v *verdict) weigh(all []candidate, w weights) {
+	pending := v.log.pending()
+	var goes, new []candidate
 	for _, x := range all {
 		v.agreed[x.addr] = x.digest
-		if approved[x.addr] == x.digest {
+		if w.approved[x.addr] == x.digest {
 			v.approved[x.addr] = x.digest
 		}
+		if pending[x.addr] == x.digest || w.approved[x.addr] == x.digest || x.forget && w.credentials > 0 {
+			goes = append(goes, x)
+		} else {
+			new = append(new, x)
+		}
 	}
-	v.spent = len(v.approved) < len(approved)
-	for _, x := range all {
-		if pending[x.addr] == x.digest || approved[x.addr] == x.digest {
-			if v.allowed[x.addr] = true; !x.forget {
-				log.Begun = append(log.Begun, weight(x, l.o.Now()))
-			}
-			continue
-		}
-		if x.forget && credentials > 0 {
-			v.allowed[x.addr] = true
-			continue
-		}
+	held := &HeldChange{Since: w.now}
+	c := w.total
+	for _, x := range new {
 		if x.sink {
 			c.removed++
-			held.Sinks = append(held.Sinks, x.addr)
 		} else {
 			c.revocations++
-			held.Revocations = append(held.Revocations, x.addr)
 		}
 	}
-	c.emptied = credentials == 0 && c.credentials > 0 && c.revocations > 0
-	g, err := l.strictGuard(ctx, cfg)
-	if err != nil {
-		return v, err
+	// The hour is the one before the change came: waiting alone lets nothing go.
+	if since, ok := w.before.continues(addressesOf(new)); ok {
+		held.Since = since
 	}
-	if held.Reason = judge(g, log, l.o.Now(), c); held.Reason == "" {
-		held.keepOrigins(all, v.allowed)
+	v.log = v.log.since(held.Since.Add(-guardWindow)).with(goes, w.now)
+	c.emptied = w.credentials == 0 && c.credentials > 0 && c.revocations+c.removed > 0
+	held.Reason = judge(w.guard, v.log, held.Since, c)
+	stays := new
+	if held.Reason == "" {
+		stays, held.Reason = otherOrigins(new)
 	}
-	if held.Reason == "" || o.Allow >= held.Total() && o.Allow > 0 {
-		for _, x := range all {
-			v.allowed[x.addr] = true
+	if len(stays) > 0 && w.allow < len(stays) {
+		for _, x := range stays {
+			held.add(x)
+			v.blocked[x.addr] = true
 		}
-		return v, nil
-	}
-	for _, x := range all {
-		v.allowed[x.addr] = v.allowed[x.addr] || !slices.Contains(held.Revocations, x.addr) && !slices.Contains(held.Sinks, x.addr)
-	}
-	sort.Strings(held.Revocations)
-	sort.Strings(held.Sinks)
-	for _, a := range append(append([]string(nil), held.Revocations...), held.Sinks...) {
-		v.blocked[a] = true
-	}
-	v.held = held
-	return v, nil
-}
-
-// keepOrigins holds only those whose address changed, when the guard has
-// nothing against the change as a whole.
-func (h *HeldChange) keepOrigins(all []candidate, allowed map[string]bool) {
-	var moved []string
-	for _, x := range all {
-		if x.origin != "" && !allowed[x.addr] {
-			moved, h.Reason = append(moved, x.addr), x.origin
+		held.seal(w.store)
+		v.held = held
+	} else {
+		for _, x := range stays {
+			if x.person {
+				v.approved[x.addr] = x.digest // it stays agreed to until the login
+			}
 		}
 	}
-	if len(moved) > 0 {
-		h.Revocations, h.Sinks = moved, nil
-		h.Reason = fmt.Sprintf("%s would be asked from another address: %s", count(len(moved), "credential"), h.Reason)
+	v.stale = !maps.Equal(v.approved, w.approved)
+	new = slices.DeleteFunc(new, func(x candidate) bool { return v.blocked[x.addr] })
+	v.log = v.log.with(new, w.now)
+	for _, x := range append(goes, new...) {
+		v.allowed[x.addr] = true
 	}
 }
 
-func weight(x candidate, now time.Time) begun {
-	if x.sink {
-		return begun{At: now, Sinks: 1}
+func addressesOf(all []candidate) []string {
+	out := make([]string, len(all))
+	for i, x := range all {
+		out[i] = x.addr
 	}
-	return begun{At: now, Revocations: 1}
+	return out
+}
+
+// otherOrigins are those whose address changed. They wait for a person though
+// the guard has nothing against the change as a whole.
+func otherOrigins(all []candidate) ([]candidate, string) {
+	var moved []candidate
+	why := ""
+	for _, x := range all {
+		if x.origin != "" {
+			moved, why = append(moved, x), x.origin
+		}
+	}
+	if len(moved) == 0 {
+		return nil, ""
+	}
+	return moved, fmt.Sprintf("%s would be asked from another address: %s", count(len(moved), "credential"), why)
 }
 
 // strictGuard is the stricter of the guard last accepted and the new one.
@@ -237,71 +296,6 @@ func (l *Loop) strictGuard(ctx context.Context, cfg *spec.Config) (spec.Guard, e
 		return g, fmt.Errorf("reading the guard's settings: %w", err)
 	}
 	return stricter(old, g), nil
-}
-
-func (l *Loop) keepApprovals(ctx context.Context, approved map[string]string) error {
-	b, err := json.Marshal(approved)
-	if err != nil {
-		return err
-	}
-	if err := l.o.Store.Commit(ctx, state.Change{MetaKey: metaApproved, Meta: b}); err != nil {
-		return fmt.Errorf("recording approvals: %w", err)
-	}
-	return nil
-}
-
-// approvals are address -> digest of what a person let go ahead.
-func (l *Loop) approvals(ctx context.Context) (map[string]string, error) {
-	b, err := l.o.Store.Meta(ctx, metaApproved)
-	if errors.Is(err, state.ErrNotFound) || err == nil && len(b) == 0 {
-		return map[string]string{}, nil
-	}
-	if err != nil {
-		return nil, fmt.Errorf("reading approvals: %w", err)
-	}
-	m := map[string]string{}
-	if err := json.Unmarshal(b, &m); err != nil {
-		return nil, fmt.Errorf("reading approvals: %w", err)
-	}
-	return m, nil
-}
-
-// applyVerdict marks what the guard holds and what it has let go.
-func (l *Loop) applyVerdict(it *item, addr string, v verdict, last *spec.Config) {
-	switch {
-	case v.blocked[addr]:
-		x := it.ext()
-		x.allowed, x.guarded = false, v.held.Reason
-		l.odd[it] = true
-		if it.cfg == nil {
-			it.cfg = last
-		}
-		l.wake(it)
-	case v.allowed[addr]:
-		x := it.ext()
-		x.allowed, x.agreed = true, v.agreed[addr]
-		l.odd[it] = true
-		if x.guarded != "" {
-			x.guarded = ""
-			l.unhold(it)
-		}
-		l.wake(it)
-	case it.x != nil && (it.x.guarded != "" || it.x.allowed):
-		it.x.allowed = false
-		if it.x.guarded != "" {
-			it.x.guarded = ""
-			l.unhold(it)
-			l.wake(it)
-		}
-	}
-}
-
-// unhold lets an item whose change was held follow the configuration in force.
-func (l *Loop) unhold(it *item) {
-	if !it.gone {
-		it.cfg = nil
-		l.link(l.cfg, it, nil)
-	}
 }
 
 // rejudge has the guard look at a destructive step that it has not seen: the
@@ -329,16 +323,16 @@ func (l *Loop) judgeAgain(ctx context.Context) error {
 	l.setting.Lock()
 	defer l.setting.Unlock()
 	cfg := l.config.Load()
-	var d delta
+	d := delta{last: map[string]*spec.Config{}}
+	dry := false
 	err := l.do(ctx, func() {
-		l.rejudging = false
+		l.rejudging, dry = false, l.dry
 		for a, it := range l.items {
-			if it.kind == kindHook || !it.stored {
-				continue
-			}
-			if it.gone {
-				d.gone = append(d.gone, a)
-			} else {
+			switch {
+			case it.kind == kindHook || !it.stored:
+			case it.gone:
+				d.gone, d.last[a] = append(d.gone, a), it.cfg
+			default:
 				d.changed = append(d.changed, a)
 			}
 		}
@@ -351,103 +345,33 @@ func (l *Loop) judgeAgain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return l.do(ctx, func() {
-		l.held = v.held
-		for a, it := range l.items {
-			l.applyVerdict(it, a, v, cfg)
-		}
-	})
-}
-
-// began adds to the guard's log.
-func (l *Loop) began(b begun) {
-	b.At = l.o.Now()
-	l.guard = l.guard.within(b.At)
-	l.guard.Begun = append(l.guard.Begun, b)
-	raw, err := json.Marshal(l.guard)
-	if err != nil {
-		l.log.Error("encoding the guard's log", "error", err)
-		return
+	if err := l.keepVerdict(ctx, v, dry); err != nil {
+		return err
 	}
-	l.o.Store.Later(func(err error) {
-		if err != nil {
-			l.log.Error("recording the guard's log", "error", err)
-		}
-	}, state.Change{MetaKey: metaGuardLog, Meta: raw})
-}
-
-// Held is the change that the guard holds back, or nil.
-func (l *Loop) Held(ctx context.Context) (*HeldChange, error) {
-	var h *HeldChange
-	err := l.do(ctx, func() { h = l.held })
-	return h, err
-}
-
-// Approve lets the held change go ahead, at once. shown is what the person saw:
-// when the change is another one by now, nothing is approved and ErrChanged is
-// returned.
-func (l *Loop) Approve(ctx context.Context, shown *HeldChange) error {
-	l.setting.Lock()
-	defer l.setting.Unlock()
-	cfg := l.config.Load()
-	approved := map[string]string{}
-	var same bool
-	err := l.do(ctx, func() {
-		same = sameChange(l.held, shown)
-		if !same || l.held == nil {
-			return
-		}
-		for _, a := range append(append([]string(nil), l.held.Revocations...), l.held.Sinks...) {
-			approved[a] = "removed"
-			if dg, ok := cfg.Digest(spec.Address(a)); ok {
-				approved[a] = hex.EncodeToString(dg[:])
-			}
+	err = l.do(ctx, func() {
+		l.holdBack(v.held)
+		l.guard = v.log
+		for _, it := range l.items {
+			l.applyVerdict(it, v, cfg)
 		}
 	})
+	if err != nil || dry {
+		return err
+	}
+	return l.accept(ctx, cfg, v.held)
+}
+
+// keepVerdict has on disk what was let go before any of it can begin.
+func (l *Loop) keepVerdict(ctx context.Context, v verdict, dry bool) error {
+	if dry || len(v.log.pending()) == 0 {
+		return nil
+	}
+	raw, err := json.Marshal(v.log)
 	if err != nil {
 		return err
 	}
-	if !same {
-		return ErrChanged
+	if err := l.o.Store.Commit(ctx, state.Change{MetaKey: metaGuardLog, Meta: raw}); err != nil {
+		return fmt.Errorf("recording what the guard lets go: %w", err)
 	}
-	b, err := json.Marshal(approved)
-	if err != nil {
-		return err
-	}
-	if err := l.accept(ctx, cfg, state.Change{MetaKey: metaApproved, Meta: b}); err != nil {
-		return err
-	}
-	return l.do(ctx, func() {
-		l.held = nil
-		for a := range approved {
-			if it, ok := l.items[a]; ok {
-				x := it.ext()
-				x.allowed, x.agreed, x.guarded, x.quiet = true, approved[a], "", time.Time{}
-				l.unhold(it)
-				l.wake(it)
-			}
-		}
-	})
-}
-
-// ErrChanged: the change to be approved is not the one that was shown.
-var ErrChanged = errors.New("the held change is not the one that was shown any more; look at it again")
-
-func sameChange(a, b *HeldChange) bool {
-	if a == nil || b == nil {
-		return a == b
-	}
-	return equalStrings(a.Revocations, b.Revocations) && equalStrings(a.Sinks, b.Sinks)
-}
-
-func equalStrings(a, b []string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i] != b[i] {
-			return false
-		}
-	}
-	return true
+	return nil
 }

@@ -73,25 +73,29 @@ type Loop struct {
 	results chan result
 	ended   chan struct{}
 	setting sync.Mutex // one Set, Approve or judgement at a time
+	swept   sync.Once
 
 	// Owned by Run's goroutine.
-	items     map[string]*item
-	q         *queue
-	cfg       *spec.Config
-	held      *HeldChange
-	guard     guardLog
-	changed   time.Time // when the configuration in force was set
-	rejudging bool
-	stopping  bool
-	paused    bool
-	only      []string // the addresses that are worked on; nil: all
-	byPath    map[string]watched
-	hooks     map[string]*item
-	odd       map[*item]bool // gone, held back or let go; perhaps not any more
-	tally     [len(states)]int
-	remotes   int // sinks whose place is no file
-	firstLeft int // items of the first pass that were not worked on yet
-	running   int
+	items                    map[string]*item
+	q                        *queue
+	cfg                      *spec.Config
+	held                     *HeldChange
+	guard                    guardLog
+	changed                  time.Time // when the configuration in force was set
+	settle                   time.Duration
+	dry                      bool // the configuration was taken over in memory only
+	guardWriting, guardStale bool
+	rejudging                bool
+	stopping                 bool
+	paused                   bool
+	only                     []string // the addresses that are worked on; nil: all
+	byPath                   map[string]watched
+	hooks                    map[string]*item
+	odd                      map[*item]bool // gone, held back or let go; perhaps not any more
+	tally                    [len(states)]int
+	remotes                  int // sinks whose place is no file
+	firstLeft                int // items of the first pass that were not worked on yet
+	running                  int
 
 	config   atomic.Pointer[spec.Config] // cfg, for readers outside
 	progress atomic.Int64                // unix nanoseconds of the last turn, for the watchdog
@@ -146,6 +150,7 @@ func (it *item) takeHead(h state.Head) {
 	it.expires = nanos(h.ExpiresAt)
 	it.due = nanos(h.Due)
 	it.retires = h.Flags&state.FlagRetiring != 0
+	it.removing = h.Flags&state.FlagRemoving != 0
 }
 
 func nanos(t time.Time) int64 {
@@ -504,7 +509,8 @@ func (l *Loop) finish(r result) {
 		l.wakeUsers(it)
 	}
 	if r.began != (begun{}) {
-		l.began(r.began)
+		l.began(it.addr, r.began)
+		it.removing = it.gone && r.began.Revocations > 0
 		if it.x != nil {
 			it.x.allowed = false // the next one is judged anew
 		}

@@ -15,11 +15,12 @@ import (
 
 // Names of the values that the loop keeps in the store beside the records.
 const (
-	metaGuardLog = "guard.log"      // destructive steps of the last hour
+	metaGuardLog = "guard.log"      // destructive steps that may go ahead, and those of the last hour
 	metaGuard    = "guard.settings" // as last accepted
 	metaApproved = "guard.approved" // what a person let go ahead
 	metaAccepted = "accepted"       // blob of the configuration in force
-	metaLeaving  = "leaving"        // blob -> addresses that it was the last to declare and that are not gone yet
+	metaHeld     = "guard.held"     // since when what is held back
+	metaLeaving  = "leaving"        // blob -> addresses that it was the last to declare and that are not gone yet, or live on by it
 )
 
 // SetOptions say how a configuration is taken over.
@@ -73,13 +74,8 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 		return nil, err
 	}
 	last := prev
-	if d.first && len(d.gone) > 0 {
-		if last, err = l.accepted(ctx); err != nil {
-			l.log.Warn("the configuration that was last in force cannot be read back; removals do without it", "error", err)
-		}
-		if d.last, err = l.leaving(ctx); err != nil {
-			l.log.Warn("what declared the addresses that are being removed cannot be read back; their removals do without it", "error", err)
-		}
+	if d.first {
+		last = l.recall(ctx, &d)
 	}
 	v, err := l.judgeChange(ctx, cfg, last, d, o)
 	if err != nil {
@@ -88,34 +84,58 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 	if v.held != nil && last == nil {
 		// What is held lives on by the configuration before, also when this is
 		// the first one since the start.
-		if last, err = l.accepted(ctx); err != nil {
-			l.log.Warn("the configuration that was last in force cannot be read back; what is held does without it", "error", err)
-		}
+		last = l.recalled(ctx)
+	}
+	if err := l.keepVerdict(ctx, v, o.Dry); err != nil {
+		return nil, err
 	}
 	if err := l.do(ctx, func() { l.take(cfg, last, d, v, o) }); err != nil {
 		return nil, err
 	}
-	if v.spent && !o.Dry {
+	if o.Dry {
+		return v.held, nil
+	}
+	if v.stale {
 		// An approval is for the change that was shown, once: the next one like
 		// it is judged anew.
 		if err := l.keepApprovals(ctx, v.approved); err != nil {
 			return nil, err
 		}
 	}
-	if v.held != nil || o.Dry {
-		return v.held, nil
+	return v.held, l.accept(ctx, cfg, v.held)
+}
+
+// recall reads back, at the first configuration since the start, by which ones
+// what is leaving or held was declared last.
+func (l *Loop) recall(ctx context.Context, d *delta) *spec.Config {
+	var err error
+	if d.last, err = l.leaving(ctx); err != nil {
+		l.log.Warn("what declared the addresses that are being removed or held cannot be read back; they do without it", "error", err)
 	}
-	return nil, l.accept(ctx, cfg)
+	if len(d.gone) == 0 {
+		return nil
+	}
+	return l.recalled(ctx)
+}
+
+// recalled is the configuration that was last in force, or nil.
+func (l *Loop) recalled(ctx context.Context) *spec.Config {
+	last, err := l.accepted(ctx)
+	if err != nil {
+		l.log.Warn("the configuration that was last in force cannot be read back; what is removed or held does without it", "error", err)
+	}
+	return last
 }
 
 // accept records a configuration as the one in force, with what else goes with
-// that.
-func (l *Loop) accept(ctx context.Context, cfg *spec.Config, more ...state.Change) error {
-	blob, err := l.keepSnapshot(ctx, cfg)
+// that. What is held back of it lives on by an earlier one, which is kept too,
+// and the guard stays as it was until the whole of it was let go.
+func (l *Loop) accept(ctx context.Context, cfg *spec.Config, held *HeldChange, more ...state.Change) error {
+	before, err := snapshotNames(ctx, l.o.Store)
 	if err != nil {
 		return err
 	}
-	g, err := json.Marshal(cfg.Settings().Guard)
+	blob, err := l.keepSnapshot(ctx, cfg)
 	if err != nil {
 		return err
 	}
@@ -123,10 +143,36 @@ func (l *Loop) accept(ctx context.Context, cfg *spec.Config, more ...state.Chang
 	if err != nil {
 		return err
 	}
-	changes := append([]state.Change{{MetaKey: metaAccepted, Meta: []byte(blob)}, {MetaKey: metaGuard, Meta: g}, {MetaKey: metaLeaving, Meta: leaving}}, more...)
+	holding, err := heldNow(held)
+	if err != nil {
+		return err
+	}
+	changes := append([]state.Change{{MetaKey: metaAccepted, Meta: []byte(blob)}, {MetaKey: metaLeaving, Meta: leaving}, holding}, more...)
+	if held == nil {
+		g, err := json.Marshal(cfg.Settings().Guard)
+		if err != nil {
+			return err
+		}
+		changes = append(changes, state.Change{MetaKey: metaGuard, Meta: g})
+	}
 	if err := l.o.Store.Commit(ctx, changes...); err != nil {
 		return fmt.Errorf("recording the accepted configuration: %w", err)
 	}
+	return l.dropSnapshots(ctx, before)
+}
+
+// dropSnapshots drops the configurations that the state referred to before and
+// no longer does.
+func (l *Loop) dropSnapshots(ctx context.Context, before []string) error {
+	now, err := snapshotNames(ctx, l.o.Store)
+	if err != nil {
+		return err
+	}
+	left := slices.DeleteFunc(before, func(n string) bool { return n == "" || slices.Contains(now, n) })
+	if err := l.w.blobs.drop(ctx, left); err != nil {
+		l.log.Warn("dropping configurations that are no longer needed failed; it is tried again after a restart", "error", err)
+	}
+	l.sweepBlobs()
 	return nil
 }
 
@@ -199,12 +245,13 @@ func declares(c *spec.Config, addr string) bool {
 // goroutine.
 func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 	prev := l.cfg
-	l.cfg, l.changed, l.held = cfg, o.Changed, v.held
+	l.cfg, l.changed, l.guard, l.dry, l.settle = cfg, o.Changed, v.log, o.Dry, v.settle
+	l.holdBack(v.held)
 	l.config.Store(cfg)
 	if l.o.Taken != nil {
 		l.o.Taken(cfg)
 	}
-	quiet := o.Changed.Add(cfg.Settings().Guard.Settle)
+	quiet := o.Changed.Add(v.settle)
 	if o.NoSettle {
 		quiet = time.Time{}
 	}
@@ -236,7 +283,7 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 		case it.x.quiet.Before(quiet):
 			it.x.quiet = quiet // the files were not quiet
 		}
-		l.applyVerdict(it, it.addr, v, last)
+		l.applyVerdict(it, v, d.lastOf(it.addr, last))
 	}
 	l.declareHooks(cfg, prev)
 	for it := range touched {
@@ -290,7 +337,7 @@ func (l *Loop) Disturbed(ctx context.Context, at time.Time) error {
 		if l.cfg == nil {
 			return
 		}
-		quiet := at.Add(l.cfg.Settings().Guard.Settle)
+		quiet := at.Add(l.settle)
 		for _, it := range l.items {
 			if it.gone && it.x != nil && it.x.quiet.After(l.o.Now()) && it.x.quiet.Before(quiet) {
 				it.x.quiet = quiet
@@ -332,7 +379,7 @@ func kindOf(addr string) itemKind {
 // declare brings an item in line with what the configuration says of it now.
 func (l *Loop) declare(addr string, holds map[string]uint64) {
 	it := l.item(addr, kindOf(addr))
-	it.gone = false
+	it.gone, it.removing = false, false
 	if it.x == nil || it.x.guarded == "" {
 		it.cfg = nil // what is held keeps the configuration that it lives on by
 	}

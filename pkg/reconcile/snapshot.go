@@ -14,21 +14,21 @@ func (l *Loop) keepSnapshot(ctx context.Context, cfg *spec.Config) (string, erro
 	if err != nil {
 		return "", fmt.Errorf("packing the configuration: %w", err)
 	}
-	name, err := l.o.Store.PutBlob(ctx, b)
+	name, err := l.w.blobs.put(ctx, b)
 	if err != nil {
 		return "", fmt.Errorf("recording the configuration: %w", err)
 	}
 	return name, nil
 }
 
-// keepLeaving packs what declared the gone addresses last: a removal may take
-// its time, and after a restart it still needs the hook or the Vault block that
-// went in the same change.
+// keepLeaving packs what declared the addresses last that are gone or held back:
+// a removal may take its time, and after a restart it still needs the hook or
+// the Vault block that went in the same change; and what is held lives on by it.
 func (l *Loop) keepLeaving(ctx context.Context) ([]byte, error) {
 	by := map[*spec.Config][]string{}
 	err := l.do(ctx, func() {
 		for it := range l.odd {
-			if it.gone && it.stored && it.cfg != nil {
+			if (it.gone || it.x != nil && it.x.guarded != "") && it.stored && it.cfg != nil {
 				by[it.cfg] = append(by[it.cfg], it.addr)
 			}
 		}

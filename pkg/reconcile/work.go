@@ -45,6 +45,7 @@ type worker struct {
 	config    *atomic.Pointer[spec.Config]
 	secrets   *secretReader
 	endpoints *endpoints
+	blobs     *blobs
 	claims    claims
 	recent    recent
 	stopped   <-chan struct{}
@@ -57,7 +58,8 @@ func newWorker(o Options, config *atomic.Pointer[spec.Config]) *worker {
 	w.life, w.stop = context.WithCancel(context.Background())
 	w.stopped = w.life.Done()
 	w.secrets = newSecretReader(o.Sources, o.Now)
-	w.endpoints = &endpoints{providers: o.Providers, store: o.Store, byProvider: map[providerKey]*openEndpoint{}, byBlob: map[string]*openEndpoint{}}
+	w.blobs = &blobs{store: o.Store}
+	w.endpoints = &endpoints{providers: o.Providers, blobs: w.blobs, byProvider: map[providerKey]*openEndpoint{}, byBlob: map[string]*openEndpoint{}}
 	return w
 }
 
@@ -82,6 +84,9 @@ func (w *worker) untilStop(ctx context.Context) (context.Context, context.Cancel
 var errStopping = errors.New("tokend is stopping")
 
 func (w *worker) work(ctx context.Context, j job) result {
+	if j.guarded != "" {
+		ctx = withConfig(ctx, j.cfg) // it lives on by that: also by a Vault block that went in the change
+	}
 	switch j.kind {
 	case kindSink:
 		return w.workSink(ctx, j)

@@ -371,3 +371,10 @@ func (h hookInto) Run(_ context.Context, _ spec.Values, changed []spec.Address) 
 	h.p.note("hook:%d", len(changed))
 	return nil
 }
+
+// forge puts something into a place, as somebody else would.
+func (p *places) forge(place, content string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.held[place] = content
+}

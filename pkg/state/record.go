@@ -41,6 +41,7 @@ const (
 	FlagHookPending                      // a sink changed and its hooks have not all run
 	FlagRaw                              // a reply that could not be read is kept
 	FlagForgetOnRemove                   // on_remove = "forget", remembered
+	FlagRemoving                         // no longer declared, and the removal has begun
 )
 
 // Credential is what is recorded of one credential. Values, not pointers, are
