@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"tokend/pkg/gitsource"
 	"tokend/pkg/reconcile"
 )
 
@@ -40,6 +41,9 @@ type configurationView struct {
 	Since     time.Time `json:"invalid_since,omitzero"`
 	Errors    []string  `json:"errors,omitempty"`
 	Watching  string    `json:"watching,omitempty"` // why changes are polled for, "" while events are relied on
+	// Commit is the one that is in force, Git how following its repository does.
+	Commit string            `json:"commit,omitempty"`
+	Git    *gitsource.Status `json:"git,omitempty"`
 }
 
 type statusReply struct {

@@ -75,7 +75,7 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 		Store: store, Providers: endpointOpener{log, g.guard}, Sources: sourceKinds(g.process, e.pool, dir), Sinks: g.sinks(e.files, e.pool, dir),
 		Hooks: g.hooks(dir, e.scrub, log), HookDebounce: hooks.Debounce, Snapshot: g.packSnapshot, LoadSnapshot: g.unpackSnapshot,
 		Host: hostName(), Logger: log, Observe: o.observe, Paused: o.paused, PathsChanged: e.paths.add,
-		Taken: func(*spec.Config) { e.pool.Changed() },
+		Taken: func(*spec.Config) { e.pool.Changed() }, Revision: e.revision, Unsettled: e.unsettled,
 	})
 	if err != nil {
 		e.cancel()

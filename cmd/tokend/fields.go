@@ -120,11 +120,15 @@ func showFailure(f *state.Failure) map[string]any {
 }
 
 func showGrant(g *state.Grant) map[string]any {
-	return map[string]any{
+	m := map[string]any{
 		"generation": g.Generation, "type": g.Type, "grant": g.GrantType, "provider": g.Provider, "origins": g.Origins, "scopes": g.Scopes, "token_type": g.TokenType,
 		"access_token": presence(g.AccessToken), "refresh_token": presence(g.RefreshToken), "granted_at": when(g.GrantedAt),
 		"obtained_at": when(g.ObtainedAt), "expires_at": when(g.ExpiresAt), "refresh_until": when(g.RefreshUntil),
 	}
+	if g.Revision != "" {
+		m["commit"] = g.Revision
+	}
+	return m
 }
 
 func presence(t secret.Text) string {

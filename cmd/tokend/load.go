@@ -30,7 +30,10 @@ func (g *globals) read(previous *spec.Config) (*spec.Config, spec.Diagnostics) {
 	}
 	o := g.specOptions()
 	o.Previous = previous
-	cfg, diags := spec.Load(dir, o)
+	if g.git != nil && g.git.Commit() == "" {
+		return nil, spec.Diagnostics{noCommit(g.git.Status())}
+	}
+	cfg, diags := g.loadRevision(dir, o)
 	if previous == nil && g.begins && isEmpty(diags) {
 		return nil, diags
 	}
@@ -67,11 +70,12 @@ type snapshot struct {
 	Vars     map[string]string `json:"vars,omitempty"`
 	VarFiles []string          `json:"var_files,omitempty"`
 	Environ  []string          `json:"environ,omitempty"`
+	Revision string            `json:"revision,omitempty"`
 }
 
 func (g *globals) packSnapshot(c *spec.Config) ([]byte, error) {
 	o := g.specOptions()
-	s := snapshot{Dir: c.Dir(), Files: c.Sources(), Vars: o.Vars, VarFiles: absolute(o.VarFiles)}
+	s := snapshot{Dir: c.Dir(), Files: c.Sources(), Vars: o.Vars, VarFiles: absolute(o.VarFiles), Revision: c.Revision()}
 	for _, e := range g.environ {
 		if strings.HasPrefix(e, "TOKEND_VAR_") {
 			s.Environ = append(s.Environ, e)
@@ -86,7 +90,7 @@ func (g *globals) unpackSnapshot(b []byte) (*spec.Config, error) {
 		return nil, fmt.Errorf("reading back the configuration that was last in force: %w", err)
 	}
 	o := g.specOptions()
-	o.Vars, o.VarFiles, o.Environ = s.Vars, s.VarFiles, s.Environ
+	o.Vars, o.VarFiles, o.Environ, o.Revision = s.Vars, s.VarFiles, s.Environ, s.Revision
 	o.CheckSink = nil // it was in force: a sink that cannot be written must not keep the others from going on
 	cfg, diags := spec.LoadFiles(s.Dir, s.Files, o)
 	if diags.HasErrors() {

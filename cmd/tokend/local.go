@@ -80,7 +80,12 @@ func (e *engine) judgeStatus(ctx context.Context, r *statusReply) error {
 func (e *engine) configuration() configurationView {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.conf
+	c := e.conf
+	if e.g.git != nil {
+		st := e.g.git.Status()
+		c.Git = &st
+	}
+	return c
 }
 
 func (e *engine) Plan(ctx context.Context, in planRequest) (planReply, error) {

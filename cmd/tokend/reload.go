@@ -35,19 +35,20 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 		return withHint(&configError{e.g.config, lines}, "`tokend validate` shows where")
 	}
 	if e.configuration().Valid && !o.NoSettle && sameSources(prev, cfg) {
-		return nil // an event that changed nothing: an editor's backup, a directory made beside
+		e.inForce(cfg.Revision())
+		return nil // an event that changed nothing: an editor's backup, a directory made beside, a commit of other files
 	}
 	if _, err := e.loop.Set(ctx, cfg, o); err != nil {
 		return err
 	}
 	e.mu.Lock()
-	e.conf.Valid, e.conf.Errors, e.conf.Since, e.conf.LoadedAt = true, nil, time.Time{}, now
+	e.conf.Valid, e.conf.Errors, e.conf.Since, e.conf.LoadedAt, e.conf.Commit = true, nil, time.Time{}, now, cfg.Revision()
 	e.mu.Unlock()
 	if e.followed != nil {
 		e.followed(cfg)
 	}
 	credentials, sinks := cfg.Counts()
-	e.log.Info("configuration taken over", "directory", cfg.Dir(), "credentials", credentials, "sinks", sinks)
+	e.log.Info("configuration taken over", append([]any{"directory", cfg.Dir(), "credentials", credentials, "sinks", sinks}, commitAttr(cfg.Revision())...)...)
 	return nil
 }
 

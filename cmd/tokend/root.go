@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"tokend/pkg/gitsource"
 )
 
 // globals are the flags that every command has, and the process.
@@ -23,7 +25,8 @@ type globals struct {
 	begins                bool  // the command begins with the directory: an empty one is a mistake
 	catalog               fs.FS // built-in provider types
 	// What dev does differently: whom it may ask.
-	guard *devGuard // nil but in dev
+	guard *devGuard         // nil but in dev
+	git   *gitsource.Source // nil but in a daemon that follows a repository
 }
 
 // A help text teaches: what the command is for, then how it is used.

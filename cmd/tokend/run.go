@@ -29,6 +29,11 @@ fresh, delivers it, puts right what somebody else changed, and follows the
 configuration as it changes. A broken configuration changes nothing: the last
 good one stays in force, and "tokend status" says what is wrong with the new.
 
+With --git it follows a repository by itself: it asks the remote again and
+again, takes a commit only whole, and only signed by one of the allowed signers
+where --verify-signatures names them; whatever goes wrong, the last good commit
+stays in force. Relative paths are relative to the checkout.
+
 SIGHUP reads the configuration anew. SIGTERM and SIGINT end it cleanly: calls
 that are under way are brought to their end and recorded.
 
@@ -38,13 +43,21 @@ STATUS=, and feeds the watchdog by the loop's own progress.
 Exit status: 0 stopped as asked, 1 could not start.`
 
 func runCommand(g *globals) *cobra.Command {
-	return &cobra.Command{Use: "run", Short: "run the daemon", Long: runHelp, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+	var git gitFlags
+	c := &cobra.Command{Use: "run", Short: "run the daemon", Long: runHelp, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 		log, err := g.logger()
 		if err != nil {
 			return err
 		}
+		stop, err := g.followGit(c.Context(), log, git)
+		if err != nil {
+			return err
+		}
+		defer stop()
 		return g.daemon(c.Context(), log, daemonOptions{})
 	}}
+	git.register(c)
+	return c
 }
 
 // daemonOptions are what `dev` does differently.
@@ -83,12 +96,12 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 	cfg, diags := g.read(nil)
 	if !diags.HasErrors() {
 		credentials, sinks := cfg.Counts()
-		log.Info("configuration read", "directory", cfg.Dir(), "credentials", credentials, "sinks", sinks)
+		log.Info("configuration read", append([]any{"directory", cfg.Dir(), "credentials", credentials, "sinks", sinks}, commitAttr(cfg.Revision())...)...)
 		e, err := g.openEngine(ctx, cfg, log, engineOptions{observe: metrics.Observe, wait: true})
 		if err != nil {
 			return nil, nil, err
 		}
-		e.conf = configurationView{Directory: cfg.Dir(), Valid: true, LoadedAt: time.Now()}
+		e.conf = configurationView{Directory: cfg.Dir(), Valid: true, LoadedAt: time.Now(), Commit: cfg.Revision()}
 		return e, cfg, nil
 	}
 	e, last, err := g.lastInForce(ctx, log, diags, engineOptions{observe: metrics.Observe, wait: true})
@@ -120,7 +133,7 @@ func (g *globals) lastInForce(ctx context.Context, log *slog.Logger, diags spec.
 	if err != nil {
 		return nil, nil, errors.Join(broken, e.Close())
 	}
-	e.conf = configurationView{Directory: last.Dir(), LoadedAt: time.Now(), Since: time.Now(), Errors: g.diagnosticLines(diags)}
+	e.conf = configurationView{Directory: last.Dir(), LoadedAt: time.Now(), Since: time.Now(), Errors: g.diagnosticLines(diags), Commit: last.Revision()}
 	return e, last, nil
 }
 
@@ -208,6 +221,9 @@ func (d *service) follow(ctx context.Context, serving chan error) error {
 				return nil // its terminal is gone
 			}
 			d.notify.reloading()
+			if d.g.git != nil {
+				d.g.git.Poke()
+			}
 			d.tryReload(ctx, time.Time{})
 			d.pool.Changed()
 			d.touched(ctx, nil, true)
@@ -348,5 +364,5 @@ func (s webSource) Progress() time.Time { return s.d.loop.Progress() }
 
 func (s webSource) Configuration() web.Configuration {
 	c := s.d.configuration()
-	return web.Configuration{Valid: c.Valid, LoadedAt: c.LoadedAt, Errors: len(c.Errors), Source: c.Directory}
+	return web.Configuration{Valid: c.Valid, LoadedAt: c.LoadedAt, Errors: len(c.Errors), Source: c.Directory, Commit: c.Commit, Git: gitView(c.Git)}
 }

@@ -116,6 +116,9 @@ const statusShown = 200
 
 func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 	g.printBroken(w, s.Configuration, s.Now)
+	if addr == "" {
+		printGit(w, s.Configuration, s.Now)
+	}
 	g.printLines(w, s.Now, columns{"CREDENTIAL", []string{"EXPIRES", "NEXT"}, credentialCells}, s.Credentials, addr != "")
 	g.printLines(w, s.Now, columns{"SINK", []string{"PLACE"}, sinkCells}, s.Sinks, addr != "")
 	g.printLines(w, s.Now, columns{"HOOK", []string{"NEXT"}, hookCells}, s.Hooks, addr != "")

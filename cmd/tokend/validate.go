@@ -7,13 +7,16 @@ import (
 )
 
 const validateHelp = `Checks the configuration: every mistake in the directory in one go, each with
-its place and what to do. It needs neither state nor network nor secrets.
+its place and what to do. It needs neither state nor network nor secrets. Where
+a daemon follows a Git repository, its checkout is checked, unless --config
+names another directory.
 
 Exit status: 0 valid, 1 not.`
 
 func validateCommand(g *globals) *cobra.Command {
 	var asJSON bool
-	c := &cobra.Command{Use: "validate", Short: "check the configuration", Long: validateHelp, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
+	c := &cobra.Command{Use: "validate", Short: "check the configuration", Long: validateHelp, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		g.useCheckout(c.Context())
 		if asJSON {
 			_, diags := g.read(nil)
 			s, err := indentJSON(g.validation(diags))

@@ -60,6 +60,9 @@ type Input struct {
 	Guarded string
 	// Quiet is when the files have been quiet long enough for a removal.
 	Quiet time.Time
+	// Unsettled says why the files are not whole at this moment; "" when they
+	// are.
+	Unsettled string
 
 	// What a person asked for.
 	Order Order

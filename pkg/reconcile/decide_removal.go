@@ -21,6 +21,8 @@ func undeclared(in *Input) (Step, bool) {
 		return Step{Action: ActWait, State: Removing, Next: in.Quiet,
 			Reason: "it is no longer declared; the removal waits until the configuration has been quiet for a while",
 			Why:    "it is no longer declared"}, true
+	case in.Unsettled != "" && r.Removing == nil:
+		return unsettled(in.Now, in.Unsettled), true
 	case r.Removing == nil && r.Grant != nil:
 		cause := causeRemove
 		if in.forgets() {
@@ -54,4 +56,13 @@ func removalLimit(r *state.Credential) time.Time {
 		return time.Time{}
 	}
 	return r.Removing.Since.Add(r.Lifecycle.MaxOverlap)
+}
+
+// lockLook is how long a removal waits before it asks again whether the files
+// are whole: nothing tells of that.
+const lockLook = time.Second
+
+func unsettled(now time.Time, why string) Step {
+	return Step{Action: ActWait, State: Removing, Next: now.Add(lockLook), Reason: "it is no longer declared; the removal waits: " + why,
+		Why: "it is no longer declared; the removal waits: " + why}
 }

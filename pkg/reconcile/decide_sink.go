@@ -28,7 +28,9 @@ type SinkInput struct {
 
 	Guarded string
 	Quiet   time.Time
-	Order   Order
+	// Unsettled says why the files are not whole; "" when they are.
+	Unsettled string
+	Order     Order
 }
 
 // DecideSink says what to do now with one sink.
@@ -67,6 +69,8 @@ func removeSink(in *SinkInput) (Step, bool) {
 	case in.Now.Before(in.Quiet):
 		return Step{Action: ActWait, State: Removing, Next: in.Quiet, Why: "it is no longer declared",
 			Reason: "it is no longer declared; the removal waits until the configuration has been quiet for a while"}, true
+	case in.Unsettled != "":
+		return unsettled(in.Now, in.Unsettled), true
 	case in.Claimed && len(in.Record.Leaving) == 0:
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared, and another sink has its place now"}, true
 	}

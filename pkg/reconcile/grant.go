@@ -228,6 +228,9 @@ func (p *performer) granted(c *call, t providers.Token) {
 	g.Generation = rec.Head.Generation + 1
 	g.Endpoint, g.Provider, g.Type, g.GrantType = c.blob, string(want.Provider), want.Type.Name, want.Grant.Name
 	g.RedirectURI = c.c.Flow.RedirectURI
+	if p.w.o.Revision != nil {
+		g.Revision = p.w.o.Revision(p.j.cfg)
+	}
 	if g.Scopes == nil {
 		g.Scopes = want.Scopes
 	}

@@ -44,6 +44,13 @@ type Options struct {
 	// Taken, when set, is told of every configuration that is taken over, before
 	// anything is done by it. It must not block.
 	Taken func(*spec.Config)
+	// Revision, when set, names what a configuration was read from, such as a
+	// commit: it is recorded with every grant. It must not block.
+	Revision func(*spec.Config) string
+	// Unsettled, when set, says why the configuration's files are not to be
+	// trusted to be whole at this moment, "" when they are: no removal begins
+	// then. It must not block.
+	Unsettled func() string
 	// Paused keeps the loop from doing anything until Resume, so that a plan
 	// can be shown first.
 	Paused bool
@@ -350,6 +357,7 @@ type job struct {
 	guarded   string
 	allowed   bool
 	quiet     time.Time
+	unsettled string // why the configuration's files are not whole, of a removal that waits for them
 	order     *waiter
 	holding   []string // sinks that hold an older token (of a gone one: any)
 	waiting   bool     // sinks exist whose holdings are not known yet
@@ -375,6 +383,9 @@ func (l *Loop) job(it *item) job {
 	}
 	if it.x != nil {
 		j.guarded, j.allowed, j.quiet = it.x.guarded, it.x.allowed, it.x.quiet
+		if it.gone && !j.quiet.IsZero() && l.o.Unsettled != nil {
+			j.unsettled = l.o.Unsettled()
+		}
 		if len(it.x.orders) > 0 {
 			j.order = it.x.orders[0]
 		}

@@ -4,6 +4,9 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
+// Revision is what the directory held, as [Options] named it; "" where nothing did.
+func (c *Config) Revision() string { return c.options.Revision }
+
 // Dir returns the absolute path of the directory.
 func (c *Config) Dir() string { return c.dir }
 

@@ -37,6 +37,9 @@ type Options struct {
 	CheckSink func(kind string, args Values) error
 	// Vault is the schema of `vault` blocks, but for their auth block.
 	Vault Schema
+	// Revision names what the directory holds, where something does: the commit
+	// of a checkout.
+	Revision string
 	// Previous is a configuration of the same directory that was loaded before.
 	// Files whose bytes are the same as then are not parsed again.
 	Previous *Config

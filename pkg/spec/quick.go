@@ -26,7 +26,7 @@ func quickLoad(dir string, files []input, o Options) (*Config, Diagnostics, bool
 	}
 	c := *prev
 	l.c = &c
-	c.sources = sources
+	c.sources, c.options.Revision = sources, o.Revision
 	c.plans, c.attrPlans, c.sums = newPlanCache(plansKept), newPlanCache(plansKept), newPlanCache(plansKept)
 	c.resources = maps.Clone(prev.resources)
 	l.ev = c.evaluator(Scope{})

@@ -4,7 +4,7 @@ import "encoding/binary"
 
 // The newest formats that this program writes.
 const (
-	credentialFormat = 1
+	credentialFormat = 2 // 2: a grant's revision
 	sinkFormat       = 1
 	intentFormat     = 1
 )
@@ -38,15 +38,15 @@ func appendCredential(b []byte, c *Credential) []byte {
 func decodeCredential(b []byte) (Credential, error) {
 	r := &reader{b: b}
 	var c Credential
-	r.version("credential", credentialFormat)
+	format := r.version("credential", credentialFormat)
 	if r.bool() {
 		c.Grant = new(Grant)
-		r.grant(c.Grant)
+		r.grant(c.Grant, format)
 	}
 	if n := r.count(grantMin); n > 0 {
 		c.Retiring = make([]Grant, n)
 		for i := range c.Retiring {
-			r.grant(&c.Retiring[i])
+			r.grant(&c.Retiring[i], format)
 		}
 	}
 	c.Failure = r.failure()
@@ -93,6 +93,7 @@ func appendGrant(b []byte, g *Grant) []byte {
 	b = appendStrings(b, g.Origins)
 	b = appendMap(b, g.InputHashes)
 	b = appendBytes(b, g.Inputs)
+	b = appendString(b, g.Revision)
 	b = appendBool(b, g.Retired != nil)
 	if t := g.Retired; t != nil {
 		b = appendTime(b, t.Since)
@@ -106,7 +107,7 @@ func appendGrant(b []byte, g *Grant) []byte {
 	return b
 }
 
-func (r *reader) grant(g *Grant) {
+func (r *reader) grant(g *Grant, format byte) {
 	g.Generation = r.uvarint()
 	g.Endpoint = r.str()
 	g.Provider = r.str()
@@ -129,6 +130,9 @@ func (r *reader) grant(g *Grant) {
 	g.Origins = r.strs()
 	g.InputHashes = r.strMap()
 	g.Inputs = r.bytes()
+	if format >= 2 {
+		g.Revision = r.str()
+	}
 	if r.bool() {
 		g.Retired = &Retired{
 			Since:       r.time(),

@@ -106,6 +106,7 @@ type Grant struct {
 	Origins      []string          // scheme://host:port that its type's requests had
 	InputHashes  map[string]string // keyed hashes of what the configuration gave, by input; also "scopes", "grant", "redirect_uri"
 	Inputs       []byte            // the inputs that refresh and revoke name, as spec.Values.Seal writes them
+	Revision     string            // of the configuration (a commit) when the grant was obtained; "" where it has none
 
 	Retired *Retired // set on a grant in Retiring
 }

@@ -27,6 +27,7 @@ type descriptions struct {
 	intents, serial, records, writable, size, syncs *prometheus.Desc
 	held, heldSince                                 *prometheus.Desc
 	configValid, configErrors, configLoaded         *prometheus.Desc
+	commit, gitFollowed, gitChecked                 *prometheus.Desc
 	ready, firstPass, progress, success             *prometheus.Desc
 
 	all []*prometheus.Desc
@@ -66,6 +67,9 @@ func describe() *descriptions {
 		configValid:  d("configuration_valid", "1 when the last load of the configuration had no error."),
 		configErrors: d("configuration_errors", "Errors of the last load of the configuration."),
 		configLoaded: d("configuration_load_timestamp_seconds", "When the configuration in force was taken over."),
+		commit:       d("configuration_info", "1 for the commit whose configuration is in force; no series where it is no checkout.", "commit", "repository", "ref"),
+		gitFollowed:  d("git_up_to_date", "1 while the newest commit of the repository that is followed is known and taken.", "repository", "ref"),
+		gitChecked:   d("git_checked_timestamp_seconds", "When the repository that is followed last answered.", "repository", "ref"),
 
 		ready:     d("ready", "1 when every address is ready."),
 		firstPass: d("first_pass_done", "1 once every address was looked at."),
@@ -136,6 +140,15 @@ func (s scrape) configuration(c Configuration) {
 	s.gauge(s.d.configValid, truth(c.Valid))
 	s.gauge(s.d.configErrors, float64(c.Errors))
 	s.time(s.d.configLoaded, c.LoadedAt)
+	repository, ref := "", ""
+	if g := c.Git; g != nil {
+		repository, ref = label(g.URL), label(g.Ref)
+		s.gauge(s.d.gitFollowed, truth(!g.Failing), repository, ref)
+		s.time(s.d.gitChecked, g.CheckedAt, repository, ref)
+	}
+	if c.Commit != "" {
+		s.gauge(s.d.commit, 1, label(c.Commit), repository, ref)
+	}
 }
 
 func (s scrape) lanes(lanes []reconcile.LaneView) {

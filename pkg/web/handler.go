@@ -27,7 +27,16 @@ type Configuration struct {
 	Valid    bool      // the last load had no error
 	LoadedAt time.Time // when the one in force was taken over; zero: none is in force
 	Errors   int       // of the last load
-	Source   string    // the directory or the commit that it was read from
+	Source   string    // the directory that it was read from
+	Commit   string    // the one that is in force; "" where it is no checkout
+	Git      *Git      // nil where no repository is followed
+}
+
+// Git is how following a repository does.
+type Git struct {
+	URL, Ref  string
+	CheckedAt time.Time // when the remote last answered
+	Failing   bool      // the newest commit is not known, or not taken
 }
 
 // StateStats is what the view does not say about the state.

@@ -124,6 +124,8 @@ func TestMetrics(t *testing.T) {
 	src := healthy().failing()
 	src.config.Errors = 2
 	src.config.Valid = false
+	src.config.Commit = "0123abcd"
+	src.config.Git = &Git{URL: "https://git.example.com/tokens", Ref: "main", CheckedAt: noon().Add(-time.Minute), Failing: true}
 	src.view.Credentials = append(src.view.Credentials,
 		reconcile.Line{Address: "credential.coinify.old", Type: "coinify", State: reconcile.Stopped, Since: noon().Add(-time.Hour), ExpiresAt: noon().Add(-time.Minute), Generation: 2})
 	src.view.Sinks[0].State = reconcile.Waiting
@@ -173,6 +175,9 @@ func TestMetrics(t *testing.T) {
 	f.want(t, unix(-2*time.Hour), "tokend_held_since_timestamp_seconds")
 	f.want(t, 0, "tokend_configuration_valid")
 	f.want(t, 2, "tokend_configuration_errors")
+	f.want(t, 1, "tokend_configuration_info", "commit", "0123abcd", "repository", "https://git.example.com/tokens", "ref", "main")
+	f.want(t, 0, "tokend_git_up_to_date", "repository", "https://git.example.com/tokens", "ref", "main")
+	f.want(t, unix(-time.Minute), "tokend_git_checked_timestamp_seconds", "repository", "https://git.example.com/tokens", "ref", "main")
 	f.want(t, unix(-time.Hour), "tokend_configuration_load_timestamp_seconds")
 	f.want(t, 42, "tokend_state_serial")
 	f.want(t, 3, "tokend_state_records")

@@ -19,6 +19,7 @@ func revealers() []string {
 		"pkg/hooks",           // authenticates with it
 		"pkg/vault",           // logs in with it
 		"pkg/state",           // seals it
+		"pkg/gitsource",       // gives it to git
 		"cmd/tokend",          // prints it, when a person asks for it
 	}
 }

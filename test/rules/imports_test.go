@@ -24,6 +24,7 @@ func boundaries() []boundary {
 	return []boundary{
 		{dir: "pkg/secret"},
 		{dir: "pkg/watch"},
+		{dir: "pkg/gitsource", allow: []string{"pkg/secret"}},
 		{dir: "pkg/atomicfile"},
 		{dir: "pkg/standin"},
 		{dir: "pkg/spec", allow: []string{"pkg/secret"}},

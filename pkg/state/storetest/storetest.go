@@ -89,7 +89,7 @@ func credential(address string, generation uint64) state.Credential {
 			AccessToken: secret.New(fmt.Sprintf("access-%d", generation)), RefreshToken: secret.New(fmt.Sprintf("refresh-%d", generation)), TokenType: "Bearer",
 			HeaderName: "Authorization", Header: secret.New("Bearer x"), Scopes: []string{"trade", "read"}, Outputs: []byte("{}"), GrantedAt: epoch, ObtainedAt: epoch,
 			ExpiresAt: epoch.Add(2 * time.Hour), Rotation: state.RotationRotated, RefreshState: 1, Origins: []string{"https://api.example.com:443"},
-			InputHashes: map[string]string{"email": "h1", "password": "h2"}, Inputs: []byte{0, 1, 2}},
+			InputHashes: map[string]string{"email": "h1", "password": "h2"}, Inputs: []byte{0, 1, 2}, Revision: "0123abcd"},
 		Retiring: []state.Grant{{Generation: 1, AccessToken: secret.New("old"), Retired: &state.Retired{Since: epoch, Cause: "refresh", Attempts: 2}}},
 		Failure:  &state.Failure{Op: "refresh", Class: "transient", Message: "502", Count: 3, FirstAt: epoch, LastAt: epoch, NextAt: epoch},
 		Raw:      &state.Raw{Op: "refresh", Status: 200, Header: map[string][]string{"Date": {"now", "then"}}, Body: secret.New("<html>")},

@@ -1,0 +1,193 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/spf13/cobra"
+
+	"tokend/pkg/gitsource"
+	"tokend/pkg/spec"
+	"tokend/pkg/web"
+)
+
+// gitFlags are those of a daemon that follows a repository.
+type gitFlags struct {
+	url, ref, path, signers string
+	interval                time.Duration
+}
+
+func (f *gitFlags) register(c *cobra.Command) {
+	c.Flags().StringVar(&f.url, "git", "", "`URL` of a Git repository to follow in place of --config: https, ssh, git, file, or user@host:path")
+	c.Flags().StringVar(&f.ref, "ref", "", "branch, tag, ref or commit to follow (default: the remote's HEAD)")
+	c.Flags().StringVar(&f.path, "path", "", "`directory` of the configuration in the repository (default: its root)")
+	c.Flags().StringVar(&f.signers, "verify-signatures", "", "take only commits that are signed by a key in this `file` of allowed signers, as ssh-keygen(1) describes it")
+	c.Flags().DurationVar(&f.interval, "git-interval", gitsource.DefaultInterval, "how often to ask the remote")
+}
+
+func (f *gitFlags) check(g *globals) error {
+	switch {
+	case f.url == "" && (f.ref != "" || f.path != "" || f.signers != ""):
+		return withHint(errors.New("--ref, --path and --verify-signatures say more of --git, which is missing"), "name the repository: --git URL")
+	case f.url == "":
+		return nil
+	case g.configSet:
+		return withHint(errors.New("--git and --config name two configurations"), "give one of them")
+	case f.interval < time.Second:
+		return errors.New("--git-interval is less than a second")
+	}
+	return nil
+}
+
+// followGit begins to follow a repository, if one is named: its checkout is the
+// directory of the configuration from now on. stop ends it.
+func (g *globals) followGit(ctx context.Context, log *slog.Logger, f gitFlags) (stop func(), err error) {
+	stop = func() {}
+	if err := f.check(g); err != nil || f.url == "" {
+		return stop, err
+	}
+	dir := filepath.Join(g.stateDir(spec.StateSettings{}), "git")
+	source, err := gitsource.Open(gitsource.Options{
+		URL: f.url, Ref: f.ref, Path: f.path, AllowedSigners: f.signers, Dir: dir, Interval: f.interval, Environ: g.environ, Logger: log,
+	})
+	if err != nil {
+		return stop, err
+	}
+	g.git, g.config = source, source.Dir()
+	if err := source.Start(ctx); err != nil {
+		log.Error("there is no checkout to begin with", "error", err)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	var running sync.WaitGroup
+	running.Go(func() { source.Run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+		_ = source.Close() // it holds nothing but a lock
+	}, nil
+}
+
+// noCommit is what is wrong with a repository of which nothing could be checked
+// out.
+func noCommit(s gitsource.Status) *hcl.Diagnostic {
+	d := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "No commit", Detail: fmt.Sprintf("Nothing of %s is checked out yet.", s.URL)}
+	if s.Error != "" {
+		d.Detail = fmt.Sprintf("Nothing of %s can be checked out: %s.", s.URL, s.Error)
+	}
+	return d
+}
+
+// mostReads bounds how often a directory is read while commits take turns.
+const mostReads = 5
+
+// loadRevision reads a directory, and knows which commit it was.
+func (g *globals) loadRevision(dir string, o spec.Options) (*spec.Config, spec.Diagnostics) {
+	if g.git == nil {
+		return spec.Load(dir, o)
+	}
+	for i := 1; ; i++ {
+		o.Revision = g.git.Commit()
+		cfg, diags := spec.Load(dir, o)
+		if i == mostReads || g.git.Commit() == o.Revision {
+			return cfg, diags
+		}
+	}
+}
+
+// revision is the commit that a configuration is recorded under. Of the one in
+// force it is the newest with the same files.
+func (e *engine) revision(c *spec.Config) string {
+	if c == e.loop.Config() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		return firstOf(e.conf.Commit, c.Revision())
+	}
+	return c.Revision()
+}
+
+// inForce says that a commit holds the very configuration that is in force.
+func (e *engine) inForce(commit string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.conf.Commit = commit
+}
+
+// unsettled says whether a git is at work in the configuration's directory.
+func (e *engine) unsettled() string {
+	e.mu.Lock()
+	dir := e.conf.Directory
+	e.mu.Unlock()
+	if lock := gitsource.IndexLock(dir); lock != "" {
+		if _, err := os.Lstat(lock); err == nil {
+			return "git is at work in the configuration's directory (" + lock + " is there; a killed git leaves it behind)"
+		}
+	}
+	return ""
+}
+
+func commitAttr(commit string) []any {
+	if commit == "" {
+		return nil
+	}
+	return []any{"commit", commit}
+}
+
+func gitView(s *gitsource.Status) *web.Git {
+	if s == nil {
+		return nil
+	}
+	return &web.Git{URL: s.URL, Ref: s.Ref, CheckedAt: s.CheckedAt, Failing: s.Error != ""}
+}
+
+// printGit says which commit is in force, and how following it does.
+func printGit(w io.Writer, c configurationView, now time.Time) {
+	if c.Git == nil {
+		if c.Commit != "" {
+			fmt.Fprintf(w, "In force: commit %s.\n\n", c.Commit)
+		}
+		return
+	}
+	s := c.Git
+	fmt.Fprintf(w, "Following %s of %s: ", s.Ref, s.URL)
+	switch {
+	case c.Commit == "":
+		fmt.Fprint(w, "no commit is in force")
+	case c.Commit == s.Commit && s.Subject != "":
+		fmt.Fprintf(w, "commit %s is in force (%s)", c.Commit, s.Subject)
+	default:
+		fmt.Fprintf(w, "commit %s is in force", c.Commit)
+	}
+	if c.Commit != s.Commit && s.Commit != "" {
+		fmt.Fprintf(w, ", commit %s is the newest (%s)", s.Commit, s.Subject)
+	}
+	if s.Signer != "" && c.Commit == s.Commit {
+		fmt.Fprintf(w, ", signed by %s", s.Signer)
+	}
+	if !s.CheckedAt.IsZero() {
+		fmt.Fprintf(w, "; asked %s ago", ago(now, s.CheckedAt))
+	}
+	fmt.Fprintln(w, ".")
+	if s.Error != "" {
+		fmt.Fprintf(w, "  Not up to date for %s: %s\n", ago(now, s.Since), s.Error)
+	}
+	fmt.Fprintln(w)
+}
+
+// useCheckout lets a command that reads the directory by itself read the one of
+// a daemon that follows a repository.
+func (g *globals) useCheckout(ctx context.Context) {
+	if g.configSet {
+		return
+	}
+	if _, s, err := g.dial(ctx); err == nil && s.Configuration.Git != nil {
+		g.config = s.Configuration.Directory
+	}
+}

@@ -1,0 +1,312 @@
+package gitsource
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+)
+
+// Limits of a checkout. A configuration of 100,000 credentials has a thousand
+// files; more than this is a repository of something else, or an attack.
+const (
+	maxFiles = 100_000
+	maxBytes = 512 << 20
+)
+
+// entry is a file of a commit's tree.
+type entry struct {
+	mode string
+	id   string
+	size int64
+	path string
+}
+
+// Modes of entries.
+const (
+	modeFile       = "100644"
+	modeExecutable = "100755"
+	modeLink       = "120000"
+	modeSubmodule  = "160000"
+)
+
+// tree lists what a commit holds, submodules left out.
+func (p *program) tree(ctx context.Context, repository, commit string) ([]entry, error) {
+	out, err := p.run(ctx, localTimeout, repository, "ls-tree", "-r", "-z", "-l", "--full-tree", commit)
+	if err != nil {
+		return nil, fmt.Errorf("listing commit %s: %w", short(commit), err)
+	}
+	var list []entry
+	var total int64
+	for _, line := range strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00") {
+		if line == "" {
+			continue // an empty tree
+		}
+		head, name, ok := strings.Cut(line, "\t")
+		f := strings.Fields(head)
+		if !ok || len(f) != 4 {
+			return nil, fmt.Errorf("listing commit %s: git says something else than it was asked for", short(commit))
+		}
+		if f[0] == modeSubmodule {
+			continue
+		}
+		size, err := strconv.ParseInt(f[3], 10, 64)
+		if err != nil {
+			return nil, fmt.Errorf("listing commit %s: a size cannot be read", short(commit))
+		}
+		if err := checkName(name); err != nil {
+			return nil, &refusedError{fmt.Sprintf("commit %s has the path %q: %v", short(commit), name, err)}
+		}
+		total += size
+		list = append(list, entry{mode: f[0], id: f[2], size: size, path: name})
+	}
+	if len(list) > maxFiles || total > maxBytes {
+		return nil, &refusedError{fmt.Sprintf("commit %s has %d files of %d MiB: more than %d files or %d MiB are not checked out", short(commit), len(list), total>>20, maxFiles, maxBytes>>20)}
+	}
+	return list, nil
+}
+
+// checkName refuses paths that lead elsewhere or mean something to git.
+func checkName(name string) error {
+	if !filepath.IsLocal(name) || path.Clean(name) != name {
+		return errors.New("it leads out of the checkout")
+	}
+	for part := range strings.SplitSeq(name, "/") {
+		if strings.EqualFold(part, ".git") {
+			return errors.New("it is git's own")
+		}
+	}
+	return nil
+}
+
+// export writes the files of a commit into a directory that is empty. Links are
+// made last, so that nothing is ever written through one. below is what is of
+// interest: a link there that leads out of the checkout refuses the commit, one
+// elsewhere is left out.
+func (p *program) export(ctx context.Context, repository, commit, dir, below string) error {
+	list, err := p.tree(ctx, repository, commit)
+	if err != nil {
+		return err
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = root.Close() }()
+	var links []link
+	err = p.blobs(ctx, repository, list, func(e entry, content io.Reader) error {
+		switch e.mode {
+		case modeFile, modeExecutable:
+			return writeFile(root, e, content)
+		case modeLink:
+			target, err := io.ReadAll(io.LimitReader(content, unix.PathMax))
+			links = append(links, link{e.path, string(target)})
+			return err
+		}
+		return &refusedError{fmt.Sprintf("commit %s has %s of the unknown mode %s", short(commit), e.path, e.mode)}
+	})
+	if err != nil {
+		return err
+	}
+	return makeLinks(root, commit, below, links)
+}
+
+// blobs hands out the contents of entries, in their order.
+func (p *program) blobs(ctx context.Context, repository string, list []entry, each func(entry, io.Reader) error) error {
+	ctx, cancel := context.WithTimeout(ctx, localTimeout)
+	defer cancel()
+	cmd := p.command(ctx, repository, "cat-file", "--batch", "--buffer")
+	var ids, said bytes.Buffer
+	for _, e := range list {
+		ids.WriteString(e.id + "\n")
+	}
+	cmd.Stdin, cmd.Stderr = &ids, &said
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("running git: %w", err)
+	}
+	read := readBlobs(bufio.NewReaderSize(out, 1<<16), list, each)
+	if read != nil {
+		cancel() // there may be more, which nobody reads
+	}
+	if err := cmd.Wait(); read == nil && err != nil {
+		return p.failure(ctx, localTimeout, said.Bytes(), err)
+	}
+	return read
+}
+
+func readBlobs(in *bufio.Reader, list []entry, each func(entry, io.Reader) error) error {
+	for _, e := range list {
+		head, err := in.ReadString('\n')
+		if err != nil {
+			return fmt.Errorf("reading %s from the repository: %w", e.path, err)
+		}
+		if head != fmt.Sprintf("%s blob %d\n", e.id, e.size) {
+			return fmt.Errorf("reading %s from the repository: %s", e.path, excerpt([]byte(head)))
+		}
+		content := io.LimitReader(in, e.size)
+		if err := each(e, content); err != nil {
+			return err
+		}
+		if _, err := io.Copy(io.Discard, content); err != nil {
+			return fmt.Errorf("reading %s from the repository: %w", e.path, err)
+		}
+		if _, err := in.Discard(1); err != nil {
+			return fmt.Errorf("reading %s from the repository: %w", e.path, err)
+		}
+	}
+	return nil
+}
+
+func writeFile(root *os.Root, e entry, content io.Reader) error {
+	if dir := path.Dir(e.path); dir != "." {
+		if err := root.MkdirAll(dir, 0o755); err != nil {
+			return fmt.Errorf("checking out %s: %w", e.path, err)
+		}
+	}
+	mode := fs.FileMode(0o644)
+	if e.mode == modeExecutable {
+		mode = 0o755
+	}
+	f, err := root.OpenFile(e.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return fmt.Errorf("checking out %s: %w", e.path, err)
+	}
+	_, err = io.Copy(f, content)
+	if err = errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("checking out %s: %w", e.path, err)
+	}
+	return nil
+}
+
+type link struct{ path, target string }
+
+// makeLinks makes those links that stay inside, through other links too.
+func makeLinks(root *os.Root, commit, below string, links []link) error {
+	for _, l := range links {
+		if dir := path.Dir(l.path); dir != "." {
+			if err := root.MkdirAll(dir, 0o755); err != nil {
+				return fmt.Errorf("checking out %s: %w", l.path, err)
+			}
+		}
+		if err := root.Symlink(l.target, l.path); err != nil {
+			return fmt.Errorf("checking out %s: %w", l.path, err)
+		}
+	}
+	for _, l := range links {
+		_, err := root.Stat(l.path)
+		if err == nil || errors.Is(err, fs.ErrNotExist) && filepath.IsLocal(path.Join(path.Dir(l.path), l.target)) && !path.IsAbs(l.target) {
+			continue // one that leads nowhere, inside, is a mistake of another kind
+		}
+		if below == "." || l.path == below || strings.HasPrefix(l.path, below+"/") || strings.HasPrefix(below, l.path+"/") {
+			return &refusedError{fmt.Sprintf("commit %s has the symbolic link %s, which leads out of the checkout", short(commit), l.path)}
+		}
+		if err := root.Remove(l.path); err != nil {
+			return fmt.Errorf("checking out %s: %w", l.path, err)
+		}
+	}
+	return nil
+}
+
+// checkoutName is how a checkout's directory is called: by its commit, and by
+// the repository and ref that it was taken from.
+func checkoutName(commit, identity string) string { return commit + "-" + identity }
+
+// unfinished marks a directory that is being filled.
+const unfinished = ".new-"
+
+// checkout makes the directory of a commit, if it is not there, and has it on
+// the disk before it gets its name.
+func (s *Source) checkout(ctx context.Context, commit string) (name string, err error) {
+	name = checkoutName(commit, s.identity)
+	full := filepath.Join(s.checkouts, name)
+	if s.current != name && s.complete(full) {
+		return name, nil // pointed back to the one before
+	}
+	tmp, err := os.MkdirTemp(s.checkouts, unfinished)
+	if err != nil {
+		return "", fmt.Errorf("checking out commit %s: %w", short(commit), err)
+	}
+	defer func() { _ = os.RemoveAll(tmp) }()
+	if err := os.Chmod(tmp, 0o755); err != nil {
+		return "", fmt.Errorf("checking out commit %s: %w", short(commit), err)
+	}
+	if err := s.git.export(ctx, s.repository, commit, tmp, s.below); err != nil {
+		return "", err
+	}
+	if info, err := os.Stat(filepath.Join(tmp, s.below)); err != nil || !info.IsDir() {
+		return "", &refusedError{fmt.Sprintf("commit %s has no directory %s", short(commit), s.below)}
+	}
+	if err := flush(tmp); err != nil {
+		return "", fmt.Errorf("checking out commit %s: %w", short(commit), err)
+	}
+	if err := os.RemoveAll(full); err != nil { // a damaged one
+		return "", fmt.Errorf("checking out commit %s: %w", short(commit), err)
+	}
+	return name, os.Rename(tmp, full)
+}
+
+// complete reports whether a checkout is there with the directory of interest.
+func (s *Source) complete(full string) bool {
+	info, err := os.Stat(filepath.Join(full, s.below))
+	return err == nil && info.IsDir()
+}
+
+// flush has everything that was written to a directory's file system on the
+// disk: after a power cut a checkout with empty files would declare nothing.
+func flush(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = f.Close() }()
+	if err := unix.Syncfs(int(f.Fd())); err != nil {
+		return fmt.Errorf("writing %s to the disk: %w", dir, err)
+	}
+	return nil
+}
+
+// point lets the link lead to a checkout: the one instant at which a commit
+// takes the place of another.
+func (s *Source) point(name string) error {
+	tmp := s.link + ".new"
+	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.Symlink(filepath.Join(filepath.Base(s.checkouts), name), tmp); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, s.link); err != nil {
+		return err
+	}
+	return flush(filepath.Dir(s.link))
+}
+
+// prune removes checkouts but for those named, and what a kill left behind.
+func (s *Source) prune(keep ...string) {
+	entries, err := os.ReadDir(s.checkouts)
+	if err != nil {
+		return
+	}
+	for _, e := range entries {
+		if !slices.Contains(keep, e.Name()) {
+			if err := os.RemoveAll(filepath.Join(s.checkouts, e.Name())); err != nil {
+				s.log.Warn("removing an old checkout", "error", err)
+			}
+		}
+	}
+}

@@ -1,0 +1,84 @@
+package gitsource
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+)
+
+// commitInfo is what is said of a commit.
+type commitInfo struct {
+	id      string
+	at      time.Time
+	subject string
+	signer  string // principal in the file of allowed signers
+}
+
+// nobody is a program that fails: signatures of other kinds than SSH's are not
+// what was asked for, whatever key ring this machine has.
+const nobody = "/nonexistent/only-ssh-signatures-count"
+
+// inspect reads a commit and, with a file of allowed signers, checks that its
+// signature is by one of them.
+func (p *program) inspect(ctx context.Context, repository, commit, signers string) (commitInfo, error) {
+	format := "--format=%H%x00%ct%x00%s"
+	var options []string
+	if signers != "" {
+		for _, s := range []setting{
+			{"gpg.ssh.allowedSignersFile", signers}, {"gpg.minTrustLevel", "fully"},
+			{"gpg.program", nobody}, {"gpg.openpgp.program", nobody}, {"gpg.x509.program", nobody},
+		} {
+			options = append(options, "-c", s.key+"="+s.value)
+		}
+		if _, err := p.run(ctx, localTimeout, repository, append(options, "verify-commit", "--raw", commit)...); err != nil {
+			return commitInfo{}, unsigned(err, commit, signers)
+		}
+		format += "%x00%G?%x00%GS"
+	}
+	out, err := p.run(ctx, localTimeout, repository, append(options, "log", "-1", "--no-show-signature", format, commit)...)
+	if err != nil {
+		return commitInfo{}, fmt.Errorf("reading commit %s: %w", short(commit), err)
+	}
+	fields := strings.Split(strings.TrimSuffix(string(out), "\n"), "\x00")
+	if len(fields) < 3 || fields[0] != commit {
+		return commitInfo{}, fmt.Errorf("reading commit %s: git says something else than it was asked for", short(commit))
+	}
+	var seconds int64
+	_, _ = fmt.Sscan(fields[1], &seconds) // a commit without a readable time has none
+	info := commitInfo{id: fields[0], at: time.Unix(seconds, 0).UTC(), subject: excerpt([]byte(fields[2]))}
+	if signers == "" {
+		return info, nil
+	}
+	if len(fields) != 5 || fields[3] != "G" || fields[4] == "" {
+		return commitInfo{}, unsigned(errors.New("no principal matched"), commit, signers)
+	}
+	info.signer = excerpt([]byte(fields[4]))
+	return info, nil
+}
+
+// refusedError says that the remote answers with a commit that is not to be
+// taken.
+type refusedError struct{ why string }
+
+func (e *refusedError) Error() string { return e.why }
+
+func unsigned(err error, commit, signers string) error {
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
+	why := err.Error()
+	if strings.HasPrefix(why, "running git:") {
+		why = "it is not signed" // git says nothing at all then
+	}
+	return &refusedError{fmt.Sprintf("commit %s has no signature by a key in %s: %s", short(commit), signers, why)}
+}
+
+// short is a commit as people write it.
+func short(commit string) string {
+	if len(commit) > 12 {
+		return commit[:12]
+	}
+	return commit
+}

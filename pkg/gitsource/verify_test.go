@@ -1,0 +1,132 @@
+package gitsource_test
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"tokend/pkg/gitsource"
+)
+
+func TestOnlySignedCommitsAreTaken(t *testing.T) {
+	t.Parallel()
+	alice, aliceLine := keyPair(t, "alice@example.com")
+	mallory, malloryLine := keyPair(t, "mallory@example.com")
+	signers := filepath.Join(t.TempDir(), "allowed_signers")
+	check(t, os.WriteFile(signers, []byte(aliceLine), 0o600))
+	u := newUpstream(t)
+	u.key = alice
+	first := u.push("main.hcl", "one")
+	o := gitsource.Options{URL: u.dir, Ref: "main", AllowedSigners: signers, Dir: filepath.Join(t.TempDir(), "git")}
+	f := open(t, o)
+	f.start()
+	if got := f.Status(); got.Commit != first || got.Signer != "alice@example.com" {
+		t.Errorf("Status() = %+v", got)
+	}
+	f.follow()
+
+	u.key = ""
+	unsigned := u.push("main.hcl", "two")
+	f.Poke()
+	f.fails("commit " + unsigned[:12] + " has no signature by a key in " + signers + ": it is not signed")
+	f.wantFile("main.hcl", "one")
+
+	u.key = mallory
+	stranger := u.push("main.hcl", "three")
+	f.Poke()
+	f.fails("commit " + stranger[:12] + " has no signature")
+	f.wantFile("main.hcl", "one")
+	if n := strings.Count(f.logs.String(), "level=ERROR"); n != 2 {
+		t.Errorf("%d errors were logged, want 2:\n%s", n, f.logs)
+	}
+	if got := f.Status(); got.Commit != first || got.Signer != "alice@example.com" || got.Since.IsZero() {
+		t.Errorf("Status() = %+v", got)
+	}
+
+	// What is signed is not only the last commit's parents.
+	u.key = alice
+	last := u.push("main.hcl", "four")
+	f.Poke()
+	f.becomes(last)
+	f.wantFile("main.hcl", "four")
+
+	// A key of another that is allowed from now on needs no other commit.
+	u.key = mallory
+	welcome := u.push("main.hcl", "five")
+	f.Poke()
+	f.fails(welcome[:12])
+	check(t, os.WriteFile(signers, []byte(aliceLine+malloryLine), 0o600))
+	f.Poke()
+	f.becomes(welcome)
+	f.fails("")
+
+	check(t, os.Remove(signers))
+	f.Poke()
+	f.fails("reading the allowed signers")
+	f.wantFile("main.hcl", "five")
+}
+
+// A start does not trust what is checked out, but who signed it.
+func TestRestartChecksTheSignatureAgain(t *testing.T) {
+	t.Parallel()
+	key, line := keyPair(t, "alice@example.com")
+	_, other := keyPair(t, "bob@example.com")
+	signers := filepath.Join(t.TempDir(), "allowed_signers")
+	check(t, os.WriteFile(signers, []byte(line), 0o600))
+	u := newUpstream(t)
+	u.key = key
+	u.push("main.hcl", "one")
+	o := gitsource.Options{URL: u.dir, Ref: "main", AllowedSigners: signers, Dir: filepath.Join(t.TempDir(), "git")}
+	f := open(t, o)
+	f.start()
+	check(t, f.Close())
+	check(t, os.Rename(u.dir, u.dir+".away"))
+	f = open(t, o)
+	f.start()
+	check(t, f.Close())
+	check(t, os.WriteFile(signers, []byte(other), 0o600))
+	f = open(t, o)
+	if err := f.Start(t.Context()); err == nil {
+		t.Error("it goes on with a checkout whose signer is not allowed any more")
+	}
+	if !strings.Contains(f.logs.String(), "not taken up again") {
+		t.Errorf("it does not say why:\n%s", f.logs)
+	}
+}
+
+// What an OpenPGP key ring of this machine thinks of a signature does not count.
+func TestSignaturesOfOtherKindsDoNotCount(t *testing.T) {
+	t.Parallel()
+	gpg, err := exec.LookPath("gpg")
+	if err != nil {
+		t.Skip("gitsource: there is no gpg here")
+	}
+	_, line := keyPair(t, "alice@example.com")
+	signers := filepath.Join(t.TempDir(), "allowed_signers")
+	check(t, os.WriteFile(signers, []byte(line), 0o600))
+	home, err := os.MkdirTemp("", "gpg") // short: its sockets are in it
+	check(t, err)
+	t.Cleanup(func() {
+		_ = exec.Command("gpgconf", "--homedir", home, "--kill", "all").Run()
+		_ = os.RemoveAll(home)
+	})
+	if out, err := exec.Command(gpg, "--homedir", home, "--batch", "--passphrase", "", "--quick-gen-key", "Alice <alice@example.com>", "ed25519", "sign", "never").CombinedOutput(); err != nil {
+		t.Fatalf("gpg: %v\n%s", err, out)
+	}
+	u := newUpstream(t)
+	u.write("main.hcl", "one")
+	u.git("add", "--all")
+	wrapper := filepath.Join(t.TempDir(), "gpg")
+	check(t, os.WriteFile(wrapper, []byte("#!/bin/sh\nexec "+gpg+" --homedir "+home+" --batch --quiet \"$@\"\n"), 0o700))
+	u.git("-c", "gpg.program="+wrapper, "-c", "user.signingKey=alice@example.com", "commit", "--quiet", "--gpg-sign", "--message", "signed otherwise")
+	u.git("-c", "gpg.program="+wrapper, "verify-commit", "HEAD") // which it is
+
+	configured := filepath.Join(t.TempDir(), "gitconfig")
+	check(t, os.WriteFile(configured, []byte("[gpg]\n\tprogram = "+wrapper+"\n"), 0o600))
+	f := open(t, gitsource.Options{URL: u.dir, Ref: "main", AllowedSigners: signers, Environ: []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home, "GIT_CONFIG_GLOBAL=" + configured}})
+	if err := f.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "has no signature") {
+		t.Errorf("an OpenPGP signature is taken: %v", err)
+	}
+}
