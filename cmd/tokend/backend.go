@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"time"
 
 	"tokend/pkg/gitsource"
@@ -29,6 +30,9 @@ type backend interface {
 	StateList(ctx context.Context) ([]stateLine, error)
 	StateShow(ctx context.Context, addr string) (stateRecord, error)
 	StateRemove(ctx context.Context, addr string) error
+	// StateBackup writes a copy of the state, of one moment.
+	StateBackup(ctx context.Context, w io.Writer) error
+	StateRotateKey(ctx context.Context, in keyRequest) (keyReply, error)
 	// Close gives the backend up; an engine lets go of the state.
 	Close() error
 }
@@ -115,6 +119,19 @@ type stateLine struct {
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 	Intent     bool      `json:"intent,omitempty"`
 	Flags      []string  `json:"flags,omitempty"`
+}
+
+// keyRequest names a key for the state; at most one is set, and none is the one
+// that the configuration names.
+type keyRequest struct {
+	KeyFile           string `json:"key_file,omitempty"`
+	SystemdCredential string `json:"systemd_credential,omitempty"`
+	Transit           string `json:"transit,omitempty"` // VAULT/MOUNT/KEY
+}
+
+type keyReply struct {
+	Key        string `json:"key"`        // in words
+	Configured bool   `json:"configured"` // the configuration names it
 }
 
 // stateRecord is a record with every secret left out.

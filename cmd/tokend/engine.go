@@ -58,12 +58,18 @@ func (g *globals) stateDir(s spec.StateSettings) string {
 	return firstOf(g.state, s.Path, firstPath(g.getenv("STATE_DIRECTORY")), "/var/lib/tokend")
 }
 
-// openEngine opens the state that cfg names and a loop over it. The loop runs,
-// but knows no configuration yet.
-func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Logger, o engineOptions) (*engine, error) {
+// newEngine makes an engine that has no state yet.
+func (g *globals) newEngine(ctx context.Context, cfg *spec.Config, log *slog.Logger) *engine {
 	e := &engine{g: g, log: log, files: &atomicfile.Writer{}, logins: map[string]pendingLogin{}, paths: newPathChanges()}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.pool = vault.NewPool(e.vaultSettings(cfg), vaultOptions(log, g.guard))
+	return e
+}
+
+// openEngine opens the state that cfg names and a loop over it. The loop runs,
+// but knows no configuration yet.
+func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Logger, o engineOptions) (*engine, error) {
+	e := g.newEngine(ctx, cfg, log)
 	store, err := e.openStore(ctx, cfg, o)
 	if err != nil {
 		e.cancel()

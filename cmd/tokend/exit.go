@@ -87,7 +87,7 @@ func hintOf(err error) string {
 	case errors.Is(err, state.ErrKey):
 		return "give the key that this state was made with (state { key_file = … }); without it nothing in it can be read"
 	case errors.Is(err, state.ErrDamaged):
-		return "keep the directory as it is, and restore a backup into a new one"
+		return "put a backup in its place: tokend state restore FILE --force (the damaged one is kept beside)"
 	case errors.Is(err, errNobody):
 		return "start the daemon with `tokend run`, or make one pass with `tokend apply`"
 	}

@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
+	"io"
 
 	"tokend/pkg/control"
 	"tokend/pkg/reconcile"
@@ -69,6 +71,21 @@ func (r *remote) StateShow(ctx context.Context, addr string) (stateRecord, error
 func (r *remote) StateRemove(ctx context.Context, addr string) error {
 	_, err := ask[struct{}](ctx, r, "state/rm", addressRequest{addr})
 	return err
+}
+
+func (r *remote) StateBackup(ctx context.Context, w io.Writer) error {
+	return r.c.Stream(ctx, "/v1/state/backup", nil, func(item json.RawMessage) error {
+		var part []byte
+		if err := json.Unmarshal(item, &part); err != nil {
+			return errors.New("reading the daemon's copy of the state: a part of it is not what was expected")
+		}
+		_, err := w.Write(part)
+		return err
+	})
+}
+
+func (r *remote) StateRotateKey(ctx context.Context, in keyRequest) (keyReply, error) {
+	return ask[keyReply](ctx, r, "state/rotate-key", in)
 }
 
 func (r *remote) Close() error { return nil }

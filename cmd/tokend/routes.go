@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"net/http"
@@ -30,7 +31,26 @@ func routes(b backend) http.Handler {
 	handle(mux, "state/rm", func(ctx context.Context, in addressRequest) (struct{}, error) {
 		return struct{}{}, b.StateRemove(ctx, in.Address)
 	})
+	handle(mux, "state/rotate-key", b.StateRotateKey)
+	mux.Handle("POST /v1/state/backup", control.HandleStream(func(ctx context.Context, _ struct{}, send func(any) error) error {
+		w := bufio.NewWriterSize(partWriter(send), 256<<10)
+		err := b.StateBackup(ctx, w)
+		if err == nil {
+			err = w.Flush()
+		}
+		return err
+	}))
 	return mux
+}
+
+// partWriter sends what is written as items of a stream.
+type partWriter func(item any) error
+
+func (p partWriter) Write(b []byte) (int, error) {
+	if err := p(b); err != nil {
+		return 0, err
+	}
+	return len(b), nil
 }
 
 type addressRequest struct {

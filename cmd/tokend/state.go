@@ -14,8 +14,8 @@ import (
 )
 
 func stateCommand(g *globals) *cobra.Command {
-	c := &cobra.Command{Use: "state", Short: "look into the state", Long: "Looks into the state: what is recorded of each credential and sink. Secrets are\nnever shown."}
-	c.AddCommand(stateListCommand(g), stateShowCommand(g), stateRemoveCommand(g))
+	c := &cobra.Command{Use: "state", Short: "look into the state, back it up, rotate its key", Long: "Looks into the state: what is recorded of each credential and sink, and keeps it:\nbackup, restore, a new key. Secrets are never shown."}
+	c.AddCommand(stateListCommand(g), stateShowCommand(g), stateRemoveCommand(g), stateBackupCommand(g), stateRestoreCommand(g), stateRotateKeyCommand(g))
 	return c
 }
 

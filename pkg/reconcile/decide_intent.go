@@ -80,7 +80,10 @@ func indeterminate(in *Input) (Step, bool) {
 	if g == nil || g.RefreshState != state.RefreshIndeterminate || in.Order.Kind == OrderRetry && canRefresh(in, g) {
 		return Step{}, false
 	}
-	const lost = "the reply to a refresh was lost and its refresh token works once"
+	lost := "the reply to a refresh was lost and its refresh token works once"
+	if in.Record.Restored.After(g.ObtainedAt) {
+		lost = "the state went back to an older copy, and its refresh token, which works once, may have been spent since"
+	}
 	if !in.Traits.Interactive {
 		if wait, blocked := backedOff(in); blocked {
 			return wait, true

@@ -151,6 +151,12 @@ func TestDecide(t *testing.T) {
 		"indeterminate": {func(in *Input) { in.Record.Grant.RefreshState = state.RefreshIndeterminate }, ActReplace, Indeterminate, "obtained by the grant", 0},
 		"indeterminate, interactive": {func(in *Input) { interactive(in); in.Record.Grant.RefreshState = state.RefreshIndeterminate },
 			ActWait, Indeterminate, "tried once more", 60*time.Minute - lastTryMargin},
+		"the state went back to an older copy": {func(in *Input) {
+			in.Record.Grant.RefreshState, in.Record.Restored = state.RefreshIndeterminate, in.Record.Grant.ObtainedAt.Add(time.Minute)
+		}, ActReplace, Indeterminate, "the state went back to an older copy", 0},
+		"the state went back to an older copy before this grant": {func(in *Input) {
+			in.Record.Grant.RefreshState, in.Record.Restored = state.RefreshIndeterminate, in.Record.Grant.ObtainedAt.Add(-time.Minute)
+		}, ActReplace, Indeterminate, "the reply to a refresh was lost", 0},
 		"indeterminate, interactive, at the end": {func(in *Input) {
 			interactive(in)
 			in.Record.Grant.RefreshState = state.RefreshIndeterminate

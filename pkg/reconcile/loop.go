@@ -158,6 +158,9 @@ func (it *item) takeHead(h state.Head) {
 	it.due = nanos(h.Due)
 	it.retires = h.Flags&state.FlagRetiring != 0
 	it.removing = h.Flags&state.FlagRemoving != 0
+	if h.Orphans > 0 {
+		it.ext().orphans = int(h.Orphans)
+	}
 }
 
 func nanos(t time.Time) int64 {

@@ -76,6 +76,11 @@ func TestALostReplyHealsByTheGrant(t *testing.T) {
 		if n := w.line("credential.coinify.trader").Orphans; n != 1 {
 			t.Errorf("%d orphans are counted", n)
 		}
+		w.halt()
+		w.start()
+		if n := w.line("credential.coinify.trader").Orphans; n != 1 {
+			t.Errorf("%d orphans are counted after a restart, before anything is looked at", n)
+		}
 	})
 }
 

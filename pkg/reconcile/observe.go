@@ -145,6 +145,11 @@ func (w *worker) observeHeld(ctx context.Context, ob *observed) error {
 			return err
 		}
 		ob.held, in.Held = held, traitsOf(held.ep, g.GrantType)
+		if g.RefreshState == state.RefreshIndeterminate && !singleUse(in.Held, g) {
+			// A restored copy is in doubt of all that is not known to stay the same;
+			// the provider type knows that this one does.
+			g.RefreshState = state.RefreshUsable
+		}
 	}
 	for i := range in.Record.Retiring {
 		g := &in.Record.Retiring[i]

@@ -15,7 +15,7 @@ import (
 )
 
 // Schema is the version of the file's layout that this program writes.
-const Schema = 1
+const Schema = 2
 
 // What lies in a state's directory.
 const (
@@ -71,6 +71,8 @@ type Bolt struct {
 	lineage string
 	schema  int
 
+	borrowed bool // path is a copy of a file that stays as it is
+
 	// mu lets readers at db; a reopening of the file excludes them.
 	mu       sync.RWMutex
 	db       *bbolt.DB
@@ -86,9 +88,13 @@ type Bolt struct {
 	failure   error  // why the file is not trusted; nil when it is
 	failed    bool   // for good: no reopening can help
 	triedAt   time.Time
+	marked    uint64 // the serial that the mark says
+	markedAt  time.Time
 
 	touched atomic.Int64 // records since the last Trim
 	trimmed atomic.Int64 // when that was, in nanoseconds since 1970
+
+	rotating sync.Mutex // one RotateKey at a time
 
 	plain  plainTexts
 	info   infoCounts
@@ -116,7 +122,7 @@ func Open(ctx context.Context, o Options) (*Bolt, error) {
 	}
 	s := &Bolt{opts: o, path: filepath.Join(o.Dir, FileName), lock: lock}
 	s.writer = newWriter(window{min: o.CommitWindow, max: o.MaxCommitWindow, later: o.LaterWindow})
-	s.writer.write, s.writer.idle = s.write, s.Trim
+	s.writer.write, s.writer.idle = s.write, s.rest
 	if err := s.start(ctx); err != nil {
 		s.shut()
 		return nil, err
@@ -140,6 +146,13 @@ func (s *Bolt) start(ctx context.Context) error {
 	if err := s.readHousehold(ctx); err != nil {
 		return fmt.Errorf("opening the state in %s: %w", s.path, err)
 	}
+	if err := s.noticeOld(); err != nil {
+		return fmt.Errorf("opening the state in %s: %w", s.path, err)
+	}
+	if err := s.compactAtStart(ctx); err != nil {
+		return fmt.Errorf("opening the state in %s: %w", s.path, err)
+	}
+	s.mark()
 	// Blocks for the first commits are set aside now; where the disk has none,
 	// the first intent says so.
 	_ = viewDB(s.db, func(tx *bbolt.Tx) error {
@@ -155,7 +168,14 @@ func (s *Bolt) Close() error {
 		return nil
 	}
 	s.seam()
+	s.mark()
 	return s.shut()
+}
+
+// rest is what the writer does when nothing has come for a while.
+func (s *Bolt) rest() {
+	s.Trim()
+	s.mark()
 }
 
 // seam makes a last commit that changes nothing, so that both of the file's

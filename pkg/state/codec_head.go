@@ -6,10 +6,10 @@ import (
 )
 
 // A head's bytes: format, kind, flags (2), version (8), then generation, times,
-// digest and address. What the writer reads for every commit, the version, has
-// a fixed place.
+// digest, orphans (since format 2) and address. What the writer reads for every
+// commit, the version, has a fixed place.
 const (
-	headFormat  = 1
+	headFormat  = 2
 	headFixed   = 12
 	headVersion = 4 // where the version begins
 )
@@ -22,12 +22,13 @@ func appendHead(b []byte, h *Head) []byte {
 	b = appendTime(b, h.Due)
 	b = appendTime(b, h.ExpiresAt)
 	b = append(b, h.Digest[:]...)
+	b = binary.AppendUvarint(b, uint64(h.Orphans))
 	return appendString(b, h.Address)
 }
 
 func decodeHead(b []byte) (Head, error) {
 	r := &reader{b: b}
-	r.version("head", headFormat)
+	format := r.version("head", headFormat)
 	fixed := r.take(headFixed - 1)
 	if r.err != nil {
 		return Head{}, r.err
@@ -41,6 +42,9 @@ func decodeHead(b []byte) (Head, error) {
 	h.Due = r.time()
 	h.ExpiresAt = r.time()
 	copy(h.Digest[:], r.take(uint64(len(h.Digest))))
+	if format >= 2 {
+		h.Orphans = uint32(r.uvarint())
+	}
 	h.Address = r.str()
 	if err := r.end(); err != nil {
 		return Head{}, err
@@ -55,7 +59,7 @@ func decodeHead(b []byte) (Head, error) {
 // apart; nil when they are no head.
 func headAddress(b []byte) []byte {
 	r := &reader{b: b}
-	r.take(headFixed)
+	fixed := r.take(headFixed)
 	r.uvarint()
 	for range 2 {
 		if r.bool() {
@@ -64,6 +68,9 @@ func headAddress(b []byte) []byte {
 		}
 	}
 	r.take(16)
+	if len(fixed) > 0 && fixed[0] >= 2 {
+		r.uvarint()
+	}
 	a := r.raw()
 	if r.end() != nil {
 		return nil

@@ -4,7 +4,7 @@ import "encoding/binary"
 
 // The newest formats that this program writes.
 const (
-	credentialFormat = 2 // 2: a grant's revision
+	credentialFormat = 3 // 2: a grant's revision; 3: when the state went back to an older copy
 	sinkFormat       = 1
 	intentFormat     = 1
 )
@@ -31,7 +31,8 @@ func appendCredential(b []byte, c *Credential) []byte {
 	b = appendString(b, c.Snapshot)
 	b = appendString(b, c.Note)
 	b = binary.AppendVarint(b, int64(c.Replays))
-	return appendTime(b, c.LastGrant)
+	b = appendTime(b, c.LastGrant)
+	return appendTime(b, c.Restored) // since format 3
 }
 
 // decodeCredential reads everything but the head.
@@ -62,6 +63,9 @@ func decodeCredential(b []byte) (Credential, error) {
 	c.Note = r.str()
 	c.Replays = r.int()
 	c.LastGrant = r.time()
+	if format >= 3 {
+		c.Restored = r.time()
+	}
 	if err := r.end(); err != nil {
 		return Credential{}, err
 	}

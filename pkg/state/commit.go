@@ -2,8 +2,10 @@ package state
 
 import (
 	"context"
+	"crypto/hmac"
 	"errors"
 	"fmt"
+	"time"
 
 	"go.etcd.io/bbolt"
 )
@@ -114,17 +116,63 @@ func (s *Bolt) DropBlobs(ctx context.Context, names []string) error {
 }
 
 // RotateKey wraps the data key by another key; records and hashes stay as they
-// are, so it takes one commit whatever the state's size. The next Open needs
-// the new key.
+// are, so it takes one commit whatever the state's size, and nobody waits for
+// it. The next Open needs the new key. Before the state takes it, what the new
+// key wrapped is unwrapped again: a key that could not open the state is refused.
+// A crash leaves the former key or the new one working.
 func (s *Bolt) RotateKey(ctx context.Context, to KeySource) error {
+	s.rotating.Lock()
+	defer s.rotating.Unlock()
+	renewed, _ := to.(*localKey)
+	if renewed != nil && !renewed.renew {
+		renewed = nil
+	}
+	if renewed != nil {
+		if err := s.settleFormer(renewed); err != nil {
+			return fmt.Errorf("rotating the state's key: the key of the last rotation could not take its place: %w", err)
+		}
+	}
 	wrapped, err := to.Wrap(ctx, s.sealer.data)
 	if err != nil {
 		return fmt.Errorf("rotating the state's key: %w", err)
 	}
+	if renewed == nil {
+		if err := opens(ctx, to, wrapped, s.sealer.data); err != nil {
+			return fmt.Errorf("rotating the state's key: %w; the former one is still in force", err)
+		}
+	}
 	if err := s.commit(ctx, []op{{kind: opHousehold, address: houseKey, value: wrapped}}); err != nil {
 		return fmt.Errorf("rotating the state's key: %w", err)
 	}
+	if renewed != nil {
+		if err := renewed.settle(); err != nil {
+			return fmt.Errorf("rotating the state's key: the state is sealed with the key in %s, which could not take its place: %w; it does so when the state is opened next", renewed.next(), err)
+		}
+	}
 	return nil
+}
+
+// settleFormer ends an earlier rotation whose key could not take its place: its
+// file must not be written over while it is what opens the state.
+func (s *Bolt) settleFormer(k *localKey) error {
+	var wrapped []byte
+	err := s.view(func(tx *bbolt.Tx) error {
+		wrapped = append(wrapped, tx.Bucket([]byte(bucketHouse)).Get([]byte(houseKey))...)
+		return nil
+	})
+	if err != nil || wrappedLocally(k.String(), wrapped) != nil || !k.sealedByNext(wrapped) {
+		return err
+	}
+	return k.settle()
+}
+
+func opens(ctx context.Context, key KeySource, wrapped, dataKey []byte) error {
+	plain, err := key.Unwrap(ctx, wrapped)
+	if err == nil && !hmac.Equal(plain, dataKey) {
+		err = fmt.Errorf("%w: the %s gives back another key than it was given", ErrKey, key)
+	}
+	clear(plain)
+	return err
 }
 
 // write is the writer's: it makes one transaction of a batch of requests.
@@ -146,6 +194,9 @@ func (s *Bolt) write(requests []*request) {
 		q.finish()
 	}
 	s.touch(touched)
+	if time.Since(s.markedAt) > markEvery {
+		s.mark()
+	}
 }
 
 // writeBatch sets the errors of requests that fail by themselves, and returns

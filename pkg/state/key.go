@@ -59,6 +59,13 @@ func GeneratedKeyFile(path string) KeySource {
 	return &localKey{kind: "generated key file", path: path, private: true, generate: true}
 }
 
+// RenewedKeyFile makes a new key for a state whose key was generated, to be given
+// to [Bolt.RotateKey]. It takes the former key's place once the state is sealed
+// with it; a crash in between is seen to by [GeneratedKeyFile].
+func RenewedKeyFile(path string) KeySource {
+	return &localKey{kind: "generated key file", path: path, private: true, generate: true, renew: true}
+}
+
 // SystemdCredential is a key that systemd hands to its service: name under the
 // directory that $CREDENTIALS_DIRECTORY gives. Who may read it is systemd's
 // business (an access list can look like a group's right), and not checked.
@@ -75,11 +82,22 @@ type localKey struct {
 	path     string
 	private  bool
 	generate bool
+	renew    bool // a new one takes its place
 }
 
 func (k *localKey) String() string { return fmt.Sprintf("%s %q", k.kind, k.path) }
 
 func (k *localKey) Wrap(_ context.Context, dataKey []byte) ([]byte, error) {
+	if k.renew {
+		if err := generateKey(k.next()); err != nil {
+			return nil, fmt.Errorf("making the %s: %w", k, err)
+		}
+		key, err := readKey(k.String(), k.next(), k.private)
+		if err != nil {
+			return nil, err
+		}
+		return wrapLocally(key, dataKey)
+	}
 	key, err := k.read()
 	if k.generate && errors.Is(err, fs.ErrNotExist) {
 		if err := generateKey(k.path); err != nil {
@@ -97,6 +115,11 @@ func (k *localKey) Unwrap(_ context.Context, wrapped []byte) ([]byte, error) {
 	if err := wrappedLocally(k.String(), wrapped); err != nil {
 		return nil, err
 	}
+	if k.generate && k.sealedByNext(wrapped) {
+		if err := k.settle(); err != nil {
+			return nil, fmt.Errorf("ending a rotation of the %s that was cut short: %w", k, err)
+		}
+	}
 	key, err := k.read()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%w: put back the key that sealed this state; without it nothing in it can be read", err)
@@ -105,6 +128,25 @@ func (k *localKey) Unwrap(_ context.Context, wrapped []byte) ([]byte, error) {
 		return nil, err
 	}
 	return unwrapLocally(k.String(), key, wrapped)
+}
+
+// next is where the key that is to take its place lies while it is rotated: one
+// of the two opens the state at every moment.
+func (k *localKey) next() string { return k.path + ".next" }
+
+// sealedByNext reports whether a rotation was cut short after the state was
+// sealed with the new key and before that had taken its place.
+func (k *localKey) sealedByNext(wrapped []byte) bool {
+	key, err := readKey(k.String(), k.next(), k.private)
+	return err == nil && hmac.Equal(wrapped[len(wrapLocal):len(wrapLocal)+fingerprintSize], fingerprint(key))
+}
+
+// settle lets the new key take its place.
+func (k *localKey) settle() error {
+	if err := os.Rename(k.next(), k.path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(k.path))
 }
 
 func (k *localKey) read() ([]byte, error) { return readKey(k.String(), k.path, k.private) }

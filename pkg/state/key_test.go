@@ -255,6 +255,79 @@ func TestRotatingTheKey(t *testing.T) {
 	}
 }
 
+// A generated key is made anew in its own place, and at whatever step a rotation
+// is cut short, the next start opens the state.
+func TestRotatingAGeneratedKey(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, state.GeneratedName)
+	stored(t, state.Options{Dir: dir})
+	read := func(path string) string {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	first := read(path)
+	s := open(t, state.Options{Dir: dir})
+	if err := s.RotateKey(t.Context(), state.RenewedKeyFile(path)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := read(path)
+	if first == second {
+		t.Fatal("the key is the same as before")
+	}
+	holds(t, state.Options{Dir: dir})
+
+	// The state took the new key, and the key's file did not take its place.
+	if err := os.Rename(path, path+".next"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(first), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, state.Options{Dir: dir})
+	if got := read(path); got != second {
+		t.Error("the new key did not take its place when the state was opened")
+	}
+
+	// A new key was made, and the state did not take it.
+	if err := os.WriteFile(path+".next", []byte(first), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, state.Options{Dir: dir})
+	if got := read(path); got != second {
+		t.Error("a key that the state never took was put in place")
+	}
+}
+
+// A key that could not open the state again is refused, and the former stays.
+func TestRotatingToAKeyThatDoesNotOpen(t *testing.T) {
+	dir := t.TempDir()
+	stored(t, state.Options{Dir: dir})
+	s := open(t, state.Options{Dir: dir})
+	if err := s.RotateKey(t.Context(), state.TransitKey("vault.main", forgetful{})); !errors.Is(err, state.ErrKey) || !strings.Contains(err.Error(), "still in force") {
+		t.Errorf("RotateKey = %v, want ErrKey and that the former key is in force", err)
+	}
+	if err := s.RotateKey(t.Context(), state.KeyFile(filepath.Join(dir, "nowhere"))); !errors.Is(err, state.ErrKey) {
+		t.Errorf("RotateKey to a file that is not there = %v, want ErrKey", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, state.Options{Dir: dir})
+}
+
+// forgetful is a transit engine that gives back something else.
+type forgetful struct{}
+
+func (forgetful) Encrypt(context.Context, []byte) ([]byte, error) { return []byte("sealed"), nil }
+
+func (forgetful) Decrypt(context.Context, []byte) ([]byte, error) { return make([]byte, 32), nil }
+
 // Nothing secret may be in the file in clear.
 func TestSecretsAreSealed(t *testing.T) {
 	const canary = "canary-7f3a91"

@@ -24,6 +24,8 @@ import (
 const (
 	childVariable = "TOKEND_STATE_TEST_CHILD"
 	childWriters  = 8
+
+	rotateVariable = "TOKEND_STATE_TEST_ROTATE" // the child rotates the key instead
 )
 
 func TestMain(m *testing.M) {
@@ -45,6 +47,9 @@ func child(dir string) error {
 		return err
 	}
 	fmt.Println("open", os.Getpid())
+	if os.Getenv(rotateVariable) != "" {
+		return rotateForEver(s, dir)
+	}
 	var mu sync.Mutex
 	say := func(a ...any) {
 		mu.Lock()
@@ -200,6 +205,45 @@ func checkKilled(t *testing.T, dir string, last []heard) {
 	}
 	if err := s.Close(); err != nil {
 		t.Errorf("Close = %v", err)
+	}
+}
+
+func rotateForEver(s *state.Bolt, dir string) error {
+	for {
+		if err := s.RotateKey(context.Background(), state.RenewedKeyFile(filepath.Join(dir, state.GeneratedName))); err != nil {
+			return err
+		}
+		fmt.Println("rotated")
+	}
+}
+
+// A rotation is killed at random moments: there is always a key that opens the
+// state.
+func TestARotationThatIsKilled(t *testing.T) {
+	t.Setenv(rotateVariable, "1")
+	dir := t.TempDir()
+	rotations := 0
+	for round := range 25 {
+		cmd, lines := startChild(t, dir)
+		killer := time.AfterFunc(time.Duration(rand.IntN(40))*time.Millisecond, func() { _ = cmd.Process.Signal(syscall.SIGKILL) })
+		for lines.Scan() {
+			if lines.Text() != "rotated" {
+				t.Errorf("round %d: the child said %q", round, lines.Text())
+			}
+			rotations++
+		}
+		killer.Stop()
+		_ = cmd.Wait()
+		s, err := state.Open(t.Context(), state.Options{Dir: dir})
+		if err != nil {
+			t.Fatalf("round %d: %v", round, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if rotations == 0 {
+		t.Error("no key was ever rotated: nothing was tested")
 	}
 }
 

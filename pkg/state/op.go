@@ -71,7 +71,7 @@ func appendOps(ops []op, c *Change) ([]op, error) {
 			return nil, fmt.Errorf("the record is of %s and the intent for %s: make them two changes", c.Credential.Head.Address, c.IntentFor)
 		}
 		ops = append(ops, op{kind: opRecord, address: c.Credential.Head.Address, record: KindCredential, version: c.Credential.Head.Version,
-			head: encodeHead(c.Credential.Head, KindCredential), value: appendCredential(make([]byte, 0, 1024), c.Credential)})
+			head: encodeHead(headOf(c.Credential), KindCredential), value: appendCredential(make([]byte, 0, 1024), c.Credential)})
 		ops = appendIntentOps(ops, c.Credential.Head.Address, c)
 	case c.Sink != nil:
 		ops = append(ops, op{kind: opRecord, address: c.Sink.Head.Address, record: KindSink, version: c.Sink.Head.Version,
@@ -97,6 +97,13 @@ func appendIntentOps(ops []op, address string, c *Change) []op {
 		return append(ops, op{kind: opClear, address: address})
 	}
 	return ops
+}
+
+// headOf is a credential's head with what it repeats of the record.
+func headOf(c *Credential) Head {
+	h := c.Head
+	h.Orphans = uint32(max(c.Orphans, 0))
+	return h
 }
 
 // encodeHead encodes the head as the write leaves it.
@@ -167,7 +174,7 @@ func setVersions(changes []Change) {
 		switch c := &changes[i]; {
 		case c.Credential != nil:
 			c.Credential.Head.Version++
-			c.Credential.Head.Kind = KindCredential
+			c.Credential.Head.Kind, c.Credential.Head.Orphans = KindCredential, uint32(max(c.Credential.Orphans, 0))
 			if c.Intent != nil || c.ClearIntent {
 				c.Credential.Head.Intent = c.Intent != nil
 			}

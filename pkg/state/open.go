@@ -177,44 +177,6 @@ func (s *Bolt) unwrap(ctx context.Context, wrapped, sealedHashKey []byte) error 
 	return nil
 }
 
-// A migration brings the file from one schema to the next, within the same
-// transaction that records the new schema.
-type migration func(tx *bbolt.Tx) error
-
-// migrations holds the step away from each older schema, by its number.
-func migrations() map[int]migration { return map[int]migration{} }
-
-func (s *Bolt) migrate(found int, table map[int]migration) error {
-	if found == Schema {
-		return nil
-	}
-	if found > Schema {
-		return fmt.Errorf("%w: its schema is %d and this tokend knows %d: install the newer tokend again, or restore a backup from before it", ErrSchema, found, Schema)
-	}
-	err := s.db.Update(func(tx *bbolt.Tx) error {
-		for v := found; v < Schema; v++ {
-			step, ok := table[v]
-			if !ok {
-				return fmt.Errorf("%w: its schema is %d, which no tokend wrote; %s", ErrDamaged, found, restoreHint)
-			}
-			if err := step(tx); err != nil {
-				return fmt.Errorf("migrating the state from schema %d: %w", v, err)
-			}
-		}
-		return tx.Bucket([]byte(bucketHouse)).Put([]byte(houseSchema), binary.BigEndian.AppendUint32(nil, Schema))
-	})
-	if err != nil {
-		return err
-	}
-	s.opts.Logger.Info("migrated the state", "from", found, "to", Schema)
-	metas, _, err := readMetas(s.file)
-	if err != nil {
-		return damagedFile(s.path, err)
-	}
-	s.ackedTx = metas[0].txid
-	return nil
-}
-
 // indexSums compare the index with the records without holding either: both
 // must give the same sum of hashes of (id, address).
 type indexSums struct {

@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -22,7 +23,7 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 	edit(t, dir, setSchema(Schema+1))
 	before := load(t, dir)
 	_, err := Open(t.Context(), Options{Dir: dir})
-	if !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), "schema is 2 and this tokend knows 1") || !strings.Contains(err.Error(), FileName) {
+	if !errors.Is(err, ErrSchema) || !strings.Contains(err.Error(), fmt.Sprintf("schema is %d and this tokend knows %d", Schema+1, Schema)) || !strings.Contains(err.Error(), "install the newer tokend again") || !strings.Contains(err.Error(), FileName) {
 		t.Errorf("Open = %v, want ErrSchema with both schemas and the file", err)
 	}
 	if string(load(t, dir)) != string(before) {
@@ -47,14 +48,14 @@ func TestAnOlderSchemaIsMigrated(t *testing.T) {
 	defer s.Close()
 	ran := 0
 	failing := errors.New("a step failed")
-	if err := s.migrate(Schema-1, map[int]migration{Schema - 1: func(tx *bbolt.Tx) error {
+	if err := s.migrate(Schema-1, map[int]migration{Schema - 1: func(tx *bbolt.Tx, _ *sealer) error {
 		ran++
 		_ = tx.Bucket([]byte(bucketRecords)).Delete(binary.BigEndian.AppendUint64(nil, 1))
 		return failing
 	}}); !errors.Is(err, failing) {
 		t.Errorf("migrate = %v, want its step's error", err)
 	}
-	if err := s.migrate(Schema-1, map[int]migration{Schema - 1: func(tx *bbolt.Tx) error {
+	if err := s.migrate(Schema-1, map[int]migration{Schema - 1: func(tx *bbolt.Tx, _ *sealer) error {
 		ran++
 		return tx.Bucket([]byte(bucketHouse)).Put([]byte("migrated"), []byte("yes"))
 	}}); err != nil || ran != 2 {

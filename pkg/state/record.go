@@ -17,7 +17,8 @@ type Head struct {
 	ExpiresAt  time.Time // of the token in force; zero: none or unknown
 	Digest     [16]byte  // of the configuration (spec.Digest) that this record was last brought in line with
 	Flags      Flags
-	Intent     bool // an intent is open
+	Orphans    uint32 // of a credential: see there
+	Intent     bool   // an intent is open
 }
 
 // Kind tells records apart.
@@ -62,6 +63,10 @@ type Credential struct {
 
 	Replays   int       // journalled replays made for the open intent
 	LastGrant time.Time // when a grant (not a refresh) last succeeded
+
+	// Restored is when the state went back to an older copy that had this record.
+	// What was obtained after the copy was made is not known; zero: never.
+	Restored time.Time
 }
 
 // Lifecycle settings are remembered so that deleting the block does not lift

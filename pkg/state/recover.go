@@ -106,13 +106,14 @@ func (s *Bolt) readHousehold(ctx context.Context) error {
 	if len(house[houseSchema]) != 4 || len(house[houseLineage]) == 0 || len(house[houseStatus]) == 0 {
 		return fmt.Errorf("%w: its schema, lineage or status is missing; %s", ErrDamaged, restoreHint)
 	}
-	if err := s.migrate(int(binary.BigEndian.Uint32(house[houseSchema])), migrations()); err != nil {
+	found := int(binary.BigEndian.Uint32(house[houseSchema]))
+	if err := knownSchema(found); err != nil {
 		return err
 	}
 	if err := viewDB(s.db, haveBuckets); err != nil {
 		return err
 	}
-	s.schema, s.lineage = Schema, string(house[houseLineage])
+	s.lineage = string(house[houseLineage])
 	if s.sealer == nil {
 		if err := s.unwrap(ctx, house[houseKey], house[houseHashKey]); err != nil {
 			return err
@@ -125,6 +126,10 @@ func (s *Bolt) readHousehold(ctx context.Context) error {
 	case st.tally != s.tally:
 		return fmt.Errorf("%w: an open intent, a named value or a blob is missing or has another name than it was given; %s", ErrDamaged, restoreHint)
 	}
+	if err := s.migrate(found, migrations()); err != nil {
+		return err
+	}
+	s.schema = Schema
 	s.info.serial.Store(st.serial)
 	return s.nameDamage()
 }
