@@ -48,6 +48,7 @@ func (ev *evaluator) args(f *form, sc *Schema, in *instance, sel *selectArgs) (m
 		if at == nil {
 			if sel.check && !sel.varying {
 				diags = append(diags, ev.c.unknownArg(f, a, sc))
+				diags = append(diags, ev.c.checkRefs(ev, a, in)...)
 			}
 			continue
 		}

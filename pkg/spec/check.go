@@ -85,6 +85,7 @@ func (k *checker) block(kind string, res *resource) {
 	p := k.l.c.blockPlan(kind, res)
 	k.report(p.diags...)
 	if p.schema == nil {
+		k.namesAlone(kind, res, p.form)
 		return
 	}
 	failed := map[*argument]bool{}
@@ -99,6 +100,22 @@ func (k *checker) block(kind string, res *resource) {
 			k.claim(p, res, in, m)
 		case kindVault:
 			k.vault(p, m)
+		}
+	})
+}
+
+// namesAlone checks what the arguments of a block name whose kind, type or
+// grant is not known, so that nothing else can be said of them.
+func (k *checker) namesAlone(kind string, res *resource, f *form) {
+	k.instances(kind, res, func(in *instance, first bool) {
+		if !first {
+			return
+		}
+		ev := k.l.c.evaluator(Scope{})
+		for i := range f.args {
+			if a := &f.args[i]; !isMeta(a.name) && a.name != "grant" {
+				k.report(k.l.c.checkRefs(ev, a, in)...)
+			}
 		}
 	})
 }
@@ -141,6 +158,7 @@ func (k *checker) credential(res *resource) {
 	p := c.credentialPlan(res)
 	k.report(p.diags...)
 	if p.schema == nil {
+		k.namesAlone(kindCredential, res, p.form)
 		return
 	}
 	section1 := func(in *instance, m map[string]cty.Value) section {

@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
+	"github.com/zclconf/go-cty/cty"
 )
 
 // rootNames are what a reference can begin with.
@@ -25,8 +26,8 @@ func (c *Config) checkRefs(ev *evaluator, a *argument, in *instance) Diagnostics
 func (c *Config) checkRef(ev *evaluator, r *ref, in *instance) *hcl.Diagnostic {
 	root, second := r.root(), r.attr(1)
 	if in != nil {
-		if _, ok := in.extra[root]; ok {
-			return nil
+		if v, ok := in.extra[root]; ok {
+			return checkElement(r, v)
 		}
 	}
 	switch root {
@@ -41,7 +42,7 @@ func (c *Config) checkRef(ev *evaluator, r *ref, in *instance) *hcl.Diagnostic {
 	case "path", "host":
 		only := map[string]string{"path": "config", "host": "name"}[root]
 		if second != only {
-			return problem(r.rng, "Unknown attribute", "There is %s.%s and nothing else: %s.", root, only,
+			return problem(stepRange(r.trav, 1, r.rng), "Unknown attribute", "There is %s.%s and nothing else: %s.", root, only,
 				map[string]string{"path": "the directory of the configuration", "host": "the host's name"}[root])
 		}
 	case "each", "count":
@@ -95,9 +96,9 @@ func (c *Config) checkEach(r *ref, in *instance) *hcl.Diagnostic {
 	case root == "each" && in.set.kind != strKey:
 		return problem(r.rng, "Reference to each without for_each", "This block has count; its instances know count.index.")
 	case root == "count" && second != "index":
-		return problem(r.rng, "Unknown attribute", "There is count.index and nothing else.")
+		return problem(stepRange(r.trav, 1, r.rng), "Unknown attribute", "There is count.index and nothing else.")
 	case root == "each" && second != "key" && second != "value":
-		return problem(r.rng, "Unknown attribute", "There is each.key and each.value and nothing else.")
+		return problem(stepRange(r.trav, 1, r.rng), "Unknown attribute", "There is each.key and each.value and nothing else.%s", suggestRef(root, second, "key", "value"))
 	case second == "value" && in.set.of != nil && len(r.trav) > 2 && in.index < in.set.of.set.len():
 		return c.checkEachValue(r, in)
 	}
@@ -120,7 +121,7 @@ func (c *Config) checkTarget(ev *evaluator, r *ref, in *instance) *hcl.Diagnosti
 	}
 	if !expands(t.p.kind) {
 		if len(t.rest) > 0 {
-			return problem(r.rng, "Reference to an attribute", "%s can be named as a whole only; it has no attributes.", t.p.address())
+			return problem(stepRange(t.rest, 0, r.rng), "Reference to an attribute", "%s can be named as a whole only; it has no attributes.", t.p.address())
 		}
 		return nil
 	}
@@ -139,26 +140,55 @@ func (c *Config) checkAttr(t *target, r *ref) *hcl.Diagnostic {
 	switch t.p.kind {
 	case kindSecret:
 		if attr != "value" {
-			return problem(r.rng, "Unknown attribute", "A secret has the attribute value and nothing else: %s.value.", t.p.address())
+			return problem(stepRange(t.rest, 0, r.rng), "Unknown attribute", "A secret has the attribute value and nothing else: %s.value.", t.p.address())
 		}
 	case kindCredential:
-		return c.checkCredentialAttr(t.p, attr, r)
+		return c.checkCredentialAttr(t.p, attr, stepRange(t.rest, 0, r.rng))
 	case kindSink:
-		return problem(r.rng, "Unknown attribute", "A sink has no attributes; its instances can be gone through by for_each.")
+		return problem(stepRange(t.rest, 0, r.rng), "Unknown attribute", "A sink has no attributes; its instances can be gone through by for_each.")
 	}
 	return nil
 }
 
-func (c *Config) checkCredentialAttr(p parsed, attr string, r *ref) *hcl.Diagnostic {
+func (c *Config) checkCredentialAttr(p parsed, attr string, at hcl.Range) *hcl.Diagnostic {
 	names, open := c.credentialAttrs(p.address())
 	if contains(names, attr) {
 		return nil
 	}
 	if attr == "refresh_token" {
-		return problem(r.rng, "Refresh token is not exposed", "%s has the attribute refresh_token only with expose_refresh_token = true in its block.", p.block())
+		return problem(at, "Refresh token is not exposed", "%s has the attribute refresh_token only with expose_refresh_token = true in its block.", p.block())
 	}
 	if open || len(names) == 0 {
 		return nil
 	}
-	return problem(r.rng, "Unknown attribute", "%s has no attribute %s.%s", p.address(), attr, didYouMean(attr, names))
+	return problem(at, "Unknown attribute", "%s has no attribute %s.%s", p.address(), attr, didYouMean(attr, names))
+}
+
+// checkElement checks a reference to the element of a dynamic block.
+func checkElement(r *ref, v cty.Value) *hcl.Diagnostic {
+	second := r.attr(1)
+	if second == "" || !v.Type().IsObjectType() || v.Type().HasAttribute(second) {
+		return nil
+	}
+	return problem(stepRange(r.trav, 1, r.rng), "Unknown attribute", "There is %s.key and %s.value and nothing else.%s",
+		r.root(), r.root(), suggestRef(r.root(), second, "key", "value"))
+}
+
+// suggestRef is " Did you mean root.x?" where given is close to one of the known.
+func suggestRef(root, given string, known ...string) string {
+	if n := nearest(given, known); n != "" {
+		return " Did you mean " + root + "." + n + "?"
+	}
+	return ""
+}
+
+// stepRange is the range of step i of a traversal, or else of the whole.
+func stepRange(t hcl.Traversal, i int, whole hcl.Range) hcl.Range {
+	if i >= len(t) {
+		return whole
+	}
+	if at := t[i].SourceRange(); at.Filename == whole.Filename && at.Start.Byte >= whole.Start.Byte && at.End.Byte > at.Start.Byte {
+		return at
+	}
+	return whole
 }

@@ -2,33 +2,47 @@ package spec
 
 import (
 	"bytes"
+	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/hcl/v2"
+	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// expectation is what a fixture says of one line: `# ERROR: summary`, and with
-// it `# HINT: part of the detail or the hint` and `# NOSOURCE`.
+var update = flag.Bool("update", false, "write golden files anew")
+
+// expectation is what a fixture says of one line: `# ERROR: summary` (or
+// WARNING), and with it `# HINT: part of the detail or the hint` and
+// `# NOSOURCE`. In JSON it stands in a member "//" of the same line; about no
+// file at all, in the head of a txtar file.
 type expectation struct {
+	file     string
 	line     int
+	severity hcl.DiagnosticSeverity
 	summary  string
 	hint     string
 	nosource bool
 }
 
-func expectations(text string) []expectation {
+func expectations(file, text string) []expectation {
 	var out []expectation
 	for i, line := range strings.Split(text, "\n") {
+		if strings.HasSuffix(file, ".json") {
+			line = strings.ReplaceAll(strings.TrimSuffix(strings.TrimRight(line, "},"), `"`), `\"`, `"`)
+		}
 		for _, mark := range strings.Split(line, "# ")[1:] {
 			mark = strings.TrimSpace(mark)
 			if s, ok := strings.CutPrefix(mark, "ERROR: "); ok {
-				out = append(out, expectation{line: i + 1, summary: s})
+				out = append(out, expectation{file: file, line: i + 1, severity: hcl.DiagError, summary: s})
+			} else if s, ok := strings.CutPrefix(mark, "WARNING: "); ok {
+				out = append(out, expectation{file: file, line: i + 1, severity: hcl.DiagWarning, summary: s})
 			} else if s, ok := strings.CutPrefix(mark, "HINT: "); ok {
 				out[len(out)-1].hint = s
 			} else if mark == "NOSOURCE" {
@@ -39,40 +53,139 @@ func expectations(text string) []expectation {
 	return out
 }
 
-func TestDiagnostics(t *testing.T) {
-	fixtures, err := filepath.Glob("testdata/diagnostics/*.hcl")
-	if err != nil || len(fixtures) == 0 {
-		t.Fatalf("no fixtures: %v", err)
+// fixture is a directory with mistakes: one file, or those of a txtar file,
+// whose head can say `var: NAME=VALUE` and `environ: NAME=VALUE`. A file
+// *.tfvars has values of variables.
+type fixture struct {
+	files    map[string][]byte // as LoadFiles takes them
+	options  Options
+	expected []expectation
+}
+
+func readFixture(t *testing.T, path string) fixture {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, path := range fixtures {
-		t.Run(strings.TrimSuffix(filepath.Base(path), ".hcl"), func(t *testing.T) {
-			text, err := os.ReadFile(path)
+	f := fixture{files: map[string][]byte{}, options: testOptions()}
+	if filepath.Ext(path) == ".hcl" {
+		n := filepath.Base(path)
+		f.files[n], f.expected = text, expectations(n, string(text))
+		return f
+	}
+	a := txtar.Parse(text)
+	for line := range strings.Lines(string(a.Comment)) {
+		line = strings.TrimSpace(line)
+		if s, ok := strings.CutPrefix(line, "var: "); ok {
+			n, v, _ := strings.Cut(s, "=")
+			if f.options.Vars == nil {
+				f.options.Vars = map[string]string{}
+			}
+			f.options.Vars[n] = v
+		} else if s, ok := strings.CutPrefix(line, "environ: "); ok {
+			f.options.Environ = append(f.options.Environ, s)
+		} else if s, ok := strings.CutPrefix(line, "var-file: "); ok {
+			f.options.VarFiles = append(f.options.VarFiles, s)
+		} else {
+			for _, e := range expectations("", line) {
+				e.line = 0
+				f.expected = append(f.expected, e)
+			}
+		}
+	}
+	for _, x := range a.Files {
+		n := x.Name
+		if !isConfigFile(n) {
+			n = "/etc/tokend/" + n
+		}
+		if strings.Contains(filepath.Ext(x.Name), "tfvars") {
+			f.options.VarFiles = append(f.options.VarFiles, n)
+		}
+		f.files[n] = x.Data
+		f.expected = append(f.expected, expectations(n, string(x.Data))...)
+	}
+	return f
+}
+
+// TestDiagnostics compares what is reported with what the fixtures say, both
+// ways, and with golden files, which hold the ranges and words.
+func TestDiagnostics(t *testing.T) {
+	for _, path := range fixturePaths(t) {
+		t.Run(strings.TrimSuffix(filepath.Base(path), filepath.Ext(path)), func(t *testing.T) {
+			f := readFixture(t, path)
+			c, diags := LoadFiles("/etc/tokend", f.files, f.options)
+			if (c != nil) == diags.HasErrors() {
+				t.Error("a Config was returned beside errors, or none without")
+			}
+			compareDiagnostics(t, f.expected, diags)
+			checkNothingShown(t, f.files, diags)
+			golden := strings.TrimSuffix(path, filepath.Ext(path)) + ".golden"
+			got := goldenText(f.files, diags)
+			if *update {
+				if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			want, err := os.ReadFile(golden)
 			if err != nil {
-				t.Fatal(err)
+				t.Fatalf("%v; write it with: go test ./pkg/spec -run TestDiagnostics -update", err)
 			}
-			c, diags := LoadFiles("/etc/tokend", map[string][]byte{filepath.Base(path): text}, testOptions())
-			if c != nil {
-				t.Error("a Config was returned beside errors")
+			if diff := cmp.Diff(string(want), got); diff != "" {
+				t.Errorf("what is said, or where, has changed (-want +got); write it anew with -update when it is better now:\n%s", diff)
 			}
-			compareDiagnostics(t, string(text), diags)
-			checkNothingShown(t, map[string][]byte{filepath.Base(path): text}, diags)
 		})
 	}
 }
 
-func compareDiagnostics(t *testing.T, text string, diags Diagnostics) {
+// goldenText is every diagnostic as a person reads it, with the text that is
+// marked.
+func goldenText(files map[string][]byte, diags Diagnostics) string {
+	var b strings.Builder
+	for _, d := range diags {
+		word := "error"
+		if d.Severity == hcl.DiagWarning {
+			word = "warning"
+		}
+		at := "nowhere"
+		if r := d.Subject; r != nil {
+			at = fmt.Sprintf("%s:%d,%d", r.Filename, r.Start.Line, r.Start.Column)
+			switch text, known := files[r.Filename]; {
+			case !ShowSource(d):
+				at += " (not shown)"
+			case known && r.End.Byte <= len(text):
+				marked, _, more := strings.Cut(string(text[r.Start.Byte:r.End.Byte]), "\n")
+				if more {
+					marked += " …"
+				}
+				at += " " + marked
+			}
+		}
+		fmt.Fprintf(&b, "%s: %s\n  at %s\n  %s\n", word, d.Summary, at, d.Detail)
+		if h := Hint(d); h != "" {
+			fmt.Fprintf(&b, "  hint: %s\n", h)
+		}
+	}
+	return b.String()
+}
+
+func compareDiagnostics(t *testing.T, expected []expectation, diags Diagnostics) {
 	t.Helper()
 	var want, got []string
-	expected := expectations(text)
+	words := map[hcl.DiagnosticSeverity]string{hcl.DiagError: "error", hcl.DiagWarning: "warning"}
 	for _, e := range expected {
-		want = append(want, fmt.Sprintf("%d: %s", e.line, e.summary))
+		want = append(want, fmt.Sprintf("%s:%d: %s: %s", e.file, e.line, words[e.severity], e.summary))
+	}
+	place := func(d *hcl.Diagnostic) (string, int) {
+		if d.Subject == nil {
+			return "", 0
+		}
+		return d.Subject.Filename, d.Subject.Start.Line
 	}
 	for _, d := range diags {
-		line := 0
-		if d.Subject != nil {
-			line = d.Subject.Start.Line
-		}
-		got = append(got, fmt.Sprintf("%d: %s", line, d.Summary))
+		file, line := place(d)
+		got = append(got, fmt.Sprintf("%s:%d: %s: %s", file, line, words[d.Severity], d.Summary))
 	}
 	sort.Strings(want)
 	sort.Strings(got)
@@ -84,16 +197,13 @@ func compareDiagnostics(t *testing.T, text string, diags Diagnostics) {
 		return
 	}
 	for _, e := range expected {
-		for _, d := range diags {
-			if d.Subject == nil || d.Subject.Start.Line != e.line || d.Summary != e.summary {
-				continue
-			}
-			if !strings.Contains(d.Detail, e.hint) && !strings.Contains(Hint(d), e.hint) {
-				t.Errorf("line %d: %q is neither in the detail %q nor in the hint %q", e.line, e.hint, d.Detail, Hint(d))
-			}
-			if e.nosource && ShowSource(d) {
-				t.Errorf("line %d: the source of %q would be shown", e.line, d.Summary)
-			}
+		ok := slices.ContainsFunc(diags, func(d *hcl.Diagnostic) bool {
+			file, line := place(d)
+			return file == e.file && line == e.line && d.Summary == e.summary && !(e.nosource && ShowSource(d)) &&
+				(strings.Contains(d.Detail, e.hint) || strings.Contains(Hint(d), e.hint))
+		})
+		if !ok {
+			t.Errorf("%s:%d: %s: %q is neither in the detail nor in the hint, or its source would be shown", e.file, e.line, e.summary, e.hint)
 		}
 	}
 }

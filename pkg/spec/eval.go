@@ -67,6 +67,7 @@ func (ev *evaluator) eval(e hclsyntax.Expression, refs []ref, in *instance) (cty
 	}
 	v, more := safeValue(e, ctx)
 	if len(more) > 0 {
+		adviseMembers(more, e, ctx)
 		more = withoutValues(more, sensitiveContext(ctx))
 	}
 	return v, append(diags, more...)
@@ -108,6 +109,7 @@ func (ev *evaluator) traverse(r *ref, in *instance) (cty.Value, Diagnostics) {
 			if d.Subject == nil {
 				d.Subject = r.rng.Ptr()
 			}
+			adviseMember(d, rest, func(n int) (cty.Value, hcl.Diagnostics) { return rest[:n].TraverseRel(v) })
 		}
 		more = withoutValues(more, sensitive)
 	}

@@ -1,6 +1,8 @@
 package spec
 
 import (
+	"strings"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
@@ -69,6 +71,20 @@ func (f *form) arg(name string) *argument {
 	return nil
 }
 
+// iterator is the name that a dynamic block gives to its element: what its
+// argument iterator says, else its label.
+func (s *source) iterator(row *blockRow) string {
+	for _, a := range s.attrs[row.attrs:row.attrsEnd] {
+		if s.ident(a.name) == iteratorArg {
+			return strings.Trim(s.cut(a.expr), `"`)
+		}
+	}
+	return s.label(row, 0)
+}
+
+// iteratorArg is the argument of a dynamic block that names its element.
+const iteratorArg = "iterator"
+
 // newForm parses the block of row i.
 func newForm(s *source, i int) (*form, Diagnostics) {
 	f, _, diags := formAt(s, i, nil)
@@ -84,7 +100,7 @@ func formAt(s *source, i int, locals []string) (*form, int, Diagnostics) {
 		f.labels = append(f.labels, s.label(row, n))
 	}
 	if f.typ == "dynamic" {
-		locals = append(locals[:len(locals):len(locals)], s.label(row, 0))
+		locals = append(locals[:len(locals):len(locals)], s.iterator(row))
 	}
 	var diags Diagnostics
 	rows := s.attrs[row.attrs:row.attrsEnd]

@@ -249,7 +249,7 @@ func (f *files) templateFile(callable map[string]function.Function) function.Fun
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
 			expr, err := f.template(args[0].AsString())
 			if err != nil {
-				return cty.NilVal, function.NewArgError(0, err)
+				return cty.NilVal, shownError(err, args)
 			}
 			vars, marks := args[1].Unmark()
 			if !vars.IsKnown() {
@@ -260,7 +260,7 @@ func (f *files) templateFile(callable map[string]function.Function) function.Fun
 			}
 			v, err := render(expr, vars.AsValueMap(), callable)
 			if err != nil {
-				return cty.NilVal, err
+				return cty.NilVal, shownError(err, args)
 			}
 			return v.WithMarks(marks), nil
 		},
@@ -268,25 +268,22 @@ func (f *files) templateFile(callable map[string]function.Function) function.Fun
 }
 
 func (f *files) template(path string) (hclsyntax.Expression, error) {
+	abs := f.abs(path)
 	src, err := f.text(path)
 	if err != nil {
-		return nil, err
+		return nil, &templateError{text: err.Error(), plain: true}
 	}
-	abs := f.abs(path)
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if e, ok := f.templates[abs]; ok {
 		return e, nil
 	}
 	if d := checkTemplate([]byte(src), abs, hcl.InitialPos); d != nil {
-		return nil, firstError(hcl.Diagnostics{d})
-	}
-	if d := checkTemplate([]byte(src), abs, hcl.InitialPos); d != nil {
-		return nil, firstError(hcl.Diagnostics{d})
+		return nil, syntaxError(hcl.Diagnostics{d})
 	}
 	e, diags := hclsyntax.ParseTemplate([]byte(src), abs, hcl.InitialPos)
 	if diags.HasErrors() {
-		return nil, firstError(diags)
+		return nil, syntaxError(diags)
 	}
 	f.templates[abs] = e
 	return e, nil
@@ -301,26 +298,15 @@ func render(expr hclsyntax.Expression, vars map[string]cty.Value, callable map[s
 	for _, t := range expr.Variables() {
 		if _, ok := vars[t.RootName()]; !ok {
 			at := t.SourceRange()
-			return cty.NilVal, function.NewArgErrorf(1, "there is no value %q, which the template names at %s:%d", t.RootName(), at.Filename, at.Start.Line)
+			return cty.NilVal, &templateError{arg: 1, plain: true,
+				place: fmt.Sprintf("%s:%d", at.Filename, at.Start.Line), text: fmt.Sprintf("there is no value %q, which the template names here", t.RootName())}
 		}
 	}
-	v, diags := expr.Value(&hcl.EvalContext{Variables: vars, Functions: callable})
+	ctx := &hcl.EvalContext{Variables: vars, Functions: callable}
+	v, diags := expr.Value(ctx)
 	if diags.HasErrors() {
+		adviseMembers(diags, expr, ctx)
 		return cty.NilVal, firstError(diags)
 	}
 	return v, nil
-}
-
-// firstError is a template's first mistake with its place.
-func firstError(diags hcl.Diagnostics) error {
-	for _, d := range diags {
-		if d.Severity != hcl.DiagError {
-			continue
-		}
-		if d.Subject != nil {
-			return fmt.Errorf("%s:%d,%d: %s; %s", d.Subject.Filename, d.Subject.Start.Line, d.Subject.Start.Column, d.Summary, d.Detail)
-		}
-		return fmt.Errorf("%s; %s", d.Summary, d.Detail)
-	}
-	return diags
 }

@@ -43,6 +43,10 @@ func quoteless(err error, args []cty.Value) error {
 	if err == nil {
 		return nil
 	}
+	var shown *templateError
+	if errors.As(err, &shown) && shown.plain && !args[0].ContainsMarked() {
+		return err // a mistake in a template's own text
+	}
 	for _, a := range args {
 		if !a.ContainsMarked() {
 			continue

@@ -155,9 +155,20 @@ func (l *loader) withoutDuplicates(kind string, list []resource) []resource {
 }
 
 func duplicate(what string, first, second hcl.Range) *hcl.Diagnostic {
+	if strings.Contains(what, " of ") || strings.HasPrefix(what, "import ") {
+		return problem(second, "Duplicate "+what, "The same stands at %s:%d already; one of the two must go.", first.Filename, first.Start.Line)
+	}
 	return problem(second, "Duplicate "+what,
-		"%s is declared at %s:%d already. Each address may be declared once in a directory; rename one of the two, or remove it.",
-		what, first.Filename, first.Start.Line)
+		"%s is declared at %s:%d already. Each may be declared once in a directory; rename one of the two, or remove it.",
+		named(what), first.Filename, first.Start.Line)
+}
+
+// named begins a sentence with what is declared; an address stays as it is.
+func named(what string) string {
+	if strings.Contains(what, " ") {
+		return sentence(what)
+	}
+	return what
 }
 
 // find returns the block that declares an address, or nil.

@@ -139,9 +139,17 @@ func (c *Config) checkKey(t *target, r *ref) *hcl.Diagnostic {
 			}
 			hint = didYouMean(t.p.key.str, keys)
 		}
-		return problem(r.rng, "No such instance", "%s has no instance %s.%s", what, t.p.key.suffix(), hint)
+		return problem(r.keyRange(), "No such instance", "%s has no instance %s.%s", what, t.p.key.suffix(), hint)
 	}
 	return nil
+}
+
+// keyRange is where a reference says the key of an instance.
+func (r *ref) keyRange() hcl.Range {
+	if r.index != nil {
+		return r.index.Range()
+	}
+	return stepRange(r.trav, addressParts(r.root())+1, r.rng)
 }
 
 func isIndex(s hcl.Traverser) bool { _, ok := s.(hcl.TraverseIndex); return ok }

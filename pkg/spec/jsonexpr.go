@@ -40,7 +40,7 @@ func (p *jsonParser) next() (json.Token, hcl.Range) {
 	}
 	t, err := p.dec.Token()
 	r := p.at(from, int(p.dec.InputOffset()))
-	if err != nil && err != io.EOF {
+	if err != nil && err != io.EOF && !p.diags.HasErrors() {
 		p.diags = append(p.diags, problem(r, "Invalid JSON", "This is not a JSON value."))
 	}
 	return t, r

@@ -6,6 +6,7 @@ import (
 	"hash/maphash"
 	"io/fs"
 	"path/filepath"
+	"regexp"
 	"sort"
 	"strings"
 
@@ -50,8 +51,9 @@ type Config struct {
 	stamps   map[string]stamp
 	claims   []claimRow // sorted; where sinks write
 	seed     maphash.Seed
-	chained  bool // something but credentials and sinks names a credential
-	broken   bool // a local has no value; only while loading
+	chained  bool            // something but credentials and sinks names a credential
+	broken   bool            // a local has no value; only while loading
+	badTypes map[string]bool // provider types with mistakes, which are reported there; only while loading
 }
 
 // catalogDir is where ranges of built-in types seem to be.
@@ -196,6 +198,7 @@ func load(dir string, files []input, given map[string][]byte, o Options) (*Confi
 			broken = append(broken, s)
 		}
 	}
+	l.hideLiterals()
 	diags := finish(l.diags, broken)
 	if diags.HasErrors() {
 		return nil, diags
@@ -203,6 +206,24 @@ func load(dir string, files []input, given map[string][]byte, o Options) (*Confi
 	l.c.warnings = diags
 	return l.c, diags
 }
+
+// hideLiterals forbids showing lines where a literal is declared to be
+// sensitive: it may be no secret for anybody who reads the file, but it was not
+// meant to be printed.
+func (l *loader) hideLiterals() {
+	for _, d := range l.diags {
+		if d.Subject == nil {
+			continue
+		}
+		s := l.c.source(d.Subject.Filename, false)
+		if s != nil && sensitiveLiteral.MatchString(linesAt(s.text, *d.Subject)) {
+			hideSource(d)
+		}
+	}
+}
+
+// sensitiveLiteral is a call of sensitive() with a literal.
+var sensitiveLiteral = regexp.MustCompile(`\bsensitive\(\s*(["<]|\\")`)
 
 func newLoader(dir string, given map[string][]byte, o Options) *loader {
 	c := &Config{

@@ -67,9 +67,11 @@ func (l *lowering) lowerType(s *source, b *hcl.Block, text []byte) {
 	}
 	t, diags := decodeProviderType(b, append([]byte(nil), text...), l.builtin, l.fns)
 	s.diags = append(s.diags, diags...)
-	if t != nil {
-		s.types = append(s.types, t)
+	if t == nil {
+		s.badTypes = append(s.badTypes, b.Labels[0])
+		return
 	}
+	s.types = append(s.types, t)
 }
 
 // block appends b, its arguments and what is nested in it.

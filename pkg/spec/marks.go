@@ -1,7 +1,10 @@
 package spec
 
 import (
+	"errors"
+
 	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -68,11 +71,29 @@ func safeDetail(summary string) bool {
 	return false
 }
 
+// callError is the error of a function's call that d reports.
+func callError(d *hcl.Diagnostic) (error, bool) {
+	call, ok := hcl.DiagnosticExtra[hclsyntax.FunctionCallDiagExtra](d)
+	if !ok || call.FunctionCallError() == nil {
+		return nil, false
+	}
+	return call.FunctionCallError(), true
+}
+
 // withoutValues makes the diagnostics of one evaluation fit to be shown. Where
 // a sensitive value took part, a detail that could quote one is replaced.
 func withoutValues(diags hcl.Diagnostics, sensitive bool) Diagnostics {
-	for _, d := range tidy(diags) {
-		if sensitive && !safeDetail(d.Summary) {
+	shown := make([]bool, len(diags))
+	for i, d := range diags {
+		var t *templateError
+		if err, ok := callError(d); ok {
+			if shown[i] = errors.As(err, &t) && t.plain; shown[i] {
+				t.describe(d)
+			}
+		}
+	}
+	for i, d := range tidy(diags) {
+		if sensitive && !safeDetail(d.Summary) && !shown[i] {
 			d.Detail = "The reason is not shown, because a sensitive value takes part in this expression."
 		}
 	}

@@ -121,7 +121,7 @@ func (ev *evaluator) dynamic(b *form, in *instance) ([]nestedBlock, Diagnostics)
 	}
 	sc := dynamicSchema()
 	for i := range b.args {
-		if n := b.args[i].name; n != "iterator" && sc.attr(n) == nil {
+		if n := b.args[i].name; sc.attr(n) == nil {
 			diags = append(diags, unknownArgument(&b.args[i], "dynamic", sc.names()))
 		}
 	}
@@ -129,8 +129,9 @@ func (ev *evaluator) dynamic(b *form, in *instance) ([]nestedBlock, Diagnostics)
 	if over == nil || content == nil {
 		return nil, append(diags, problem(b.header(), "Incomplete dynamic block", "A dynamic block needs for_each and a content block."))
 	}
-	if it := b.arg("iterator"); it != nil {
-		diags = append(diags, problem(it.nameRange, "iterator is not supported", "Inside content the element is %s.key and %s.value; leave iterator out.", b.labels[0], b.labels[0]))
+	element := b.src.iterator(b.row)
+	if it := b.arg(iteratorArg); it != nil && !isIdent(element) {
+		diags = append(diags, problem(it.rng(), "Invalid iterator", "iterator is a name, without quotes: inside content, the element is NAME.key and NAME.value."))
 	}
 	if over.expr == nil || diags.HasErrors() {
 		return nil, diags
@@ -152,7 +153,7 @@ func (ev *evaluator) dynamic(b *form, in *instance) ([]nestedBlock, Diagnostics)
 		if u.Type().IsSetType() {
 			k = x
 		}
-		at := nestedInstance(in).with(b.labels[0], cty.ObjectVal(map[string]cty.Value{"key": k, "value": x}))
+		at := nestedInstance(in).with(element, cty.ObjectVal(map[string]cty.Value{"key": k, "value": x}))
 		labels, more := ev.dynamicLabels(b, at)
 		diags = append(diags, more...)
 		out = append(out, nestedBlock{form: content, name: b.labels[0], labels: labels, at: b.header(), in: at})

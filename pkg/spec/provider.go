@@ -31,6 +31,13 @@ func (l *loader) loadTypes() {
 				own[t.Name] = t
 				l.c.types[t.Name] = t
 			}
+			for _, n := range s.badTypes {
+				if l.c.badTypes == nil {
+					l.c.badTypes = map[string]bool{}
+				}
+				l.c.badTypes[n] = true
+				delete(l.c.types, n) // the built-in one is not what is meant
+			}
 		}
 	}
 	for _, t := range l.c.types {
@@ -101,6 +108,11 @@ func (l *loader) loadProviders() {
 }
 
 func unknownType(typ string, at hcl.Range, c *Config) *hcl.Diagnostic {
+	if c.badTypes[typ] {
+		d := problem(at, "Unknown provider type", "The provider type %q has mistakes.", typ)
+		d.Extra = followed{}
+		return d
+	}
 	return absence(hinted(problem(at, "Unknown provider type", "There is no provider type %q.%s", typ, didYouMean(typ, sortedKeys(c.types))),
 		"`tokend provider list` shows the built-in types; a provider_type block adds one"), typ)
 }

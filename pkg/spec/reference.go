@@ -102,6 +102,7 @@ func dynamicSchema() Schema {
 		Attrs: []Attr{
 			{Name: "for_each", Type: cty.DynamicPseudoType, Required: true, Doc: "the collection, known when the directory is read and not sensitive"},
 			{Name: "labels", Type: cty.List(cty.String), Doc: "the labels of the blocks that are made"},
+			{Name: iteratorArg, Type: cty.DynamicPseudoType, Doc: "the name of the element inside content, a bare word; the block's own when absent"},
 		},
 		Blocks: []NestedBlock{{Name: "content", Required: true, Schema: Schema{Doc: "the body of each block; the element is BLOCK.key and BLOCK.value"}}},
 	}

@@ -16,7 +16,7 @@ func TypeSchema() Schema {
 			{Name: "summary", Type: cty.String, Doc: "one line for `tokend provider list`"},
 			{Name: "session", Type: cty.String, Oneof: []string{SessionIndependent, SessionOnePerAccount, SessionSharedGrant}, Default: SessionIndependent,
 				Doc: "what a new grant does to earlier ones: leaves them alone (independent), kills them (one_per_account), or shares their fate in a revocation (shared_grant)"},
-			{Name: "header_name", Type: cty.String, Deferred: true, Default: "Authorization", Doc: "the header in which an API call carries the token; may read config, input and token"},
+			{Name: "header_name", Type: cty.String, Deferred: true, Default: "Authorization", Doc: "the header in which an API call carries the token; may read config"},
 			{Name: "header", Type: cty.String, Deferred: true, Doc: "the value of that header; Bearer and the token when absent, the bare token where header_name is another; may read config, input and token"},
 			{Name: "default_lifetime", Type: cty.String, Duration: true, Deferred: true, Doc: "how long a token lives where its reply does not say; may read config"},
 			{Name: "discovery", Type: cty.String, Deferred: true, Doc: "the issuer whose metadata (RFC 8414, OpenID Connect) is discovered.* in requests; null for none; may read config and input"},
@@ -163,7 +163,7 @@ func typeDeviceSchema() Schema {
 				Attrs: []Attr{
 					{Name: "device_code", Type: cty.String, Required: true, Deferred: true, Doc: "the code that is exchanged"},
 					{Name: "user_code", Type: cty.String, Required: true, Deferred: true, Doc: "the code that the person types"},
-					{Name: "verification_uri", Type: cty.String, Required: true, Deferred: true, Doc: "where"},
+					{Name: "verification_uri", Type: cty.String, Required: true, Deferred: true, Doc: "where the person types it"},
 					{Name: "verification_uri_complete", Type: cty.String, Deferred: true, Doc: "the same with the code in it"},
 					{Name: "expires_in", Type: cty.Number, Deferred: true, Doc: "seconds until the codes expire"},
 					{Name: "interval", Type: cty.Number, Deferred: true, Doc: "seconds between two questions"},
@@ -206,13 +206,13 @@ func typeActionSchema() Schema {
 	}
 }
 
-// bodySchema is a schema as hcl reads bodies by it. Required arguments in own
-// are reported by the decoder, in words of its own.
-func bodySchema(sc Schema, own ...string) *hcl.BodySchema {
+// bodySchema is a schema as hcl reads bodies by it. What is required is for the
+// decoder to say.
+func bodySchema(sc Schema) *hcl.BodySchema {
 	out := &hcl.BodySchema{}
 	for i := range sc.Attrs {
 		a := &sc.Attrs[i]
-		out.Attributes = append(out.Attributes, hcl.AttributeSchema{Name: a.Name, Required: a.Required && !contains(own, a.Name)})
+		out.Attributes = append(out.Attributes, hcl.AttributeSchema{Name: a.Name})
 	}
 	for i := range sc.Blocks {
 		out.Blocks = append(out.Blocks, hcl.BlockHeaderSchema{Type: sc.Blocks[i].Name, LabelNames: sc.Blocks[i].Labels})

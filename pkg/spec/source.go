@@ -41,7 +41,9 @@ type source struct {
 	blocks  []blockRow
 	attrs   []attrRow
 	types   []*ProviderType
-	diags   Diagnostics // the mistakes that are seen in this file alone
+	// badTypes are the names of provider types with mistakes.
+	badTypes []string
+	diags    Diagnostics // the mistakes that are seen in this file alone
 }
 
 // same reports whether content is what s was made of.
@@ -167,7 +169,7 @@ func newSource(fileName string, content []byte, l *lowering) *source {
 func lowerSafely(l *lowering, s *source) {
 	defer func() {
 		if recover() != nil {
-			s.blocks, s.attrs, s.types, s.broken = nil, nil, nil, true
+			s.blocks, s.attrs, s.types, s.badTypes, s.broken = nil, nil, nil, nil, true
 			s.diags = append(s.diags, fileError(s.name, parserFailed, "The parser failed on this file. Look for an unclosed bracket or string, or take the last change back."))
 		}
 	}()

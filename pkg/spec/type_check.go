@@ -166,12 +166,15 @@ func (d *typeDecoder) requestPlaces(r *Request, s typeScope, grants ...*GrantTyp
 
 // checkLiteralMethod reports a method that no API has.
 func (d *typeDecoder) checkLiteralMethod(r *Request) {
+	if r.Method == nil {
+		return
+	}
 	v, diags := r.Method.Value(nil)
 	if diags.HasErrors() || v.IsNull() || v.Type() != cty.String {
 		return
 	}
 	if methods := []string{"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"}; !contains(methods, v.AsString()) {
-		d.add(problem(r.Method.Range(), "Unknown method", "method must be one of %s.%s", orList(methods), didYouMean(v.AsString(), methods)))
+		d.add(problem(r.Method.Range(), "Unknown method", "method must be one of %s.%s", orList(methods), suggest(v.AsString(), methods)))
 	}
 }
 

@@ -69,10 +69,15 @@ func decodeProviderType(block *hcl.Block, src []byte, builtin bool, fns map[stri
 	}
 	d.label(block, "provider type")
 	d.decode(block.Body)
-	if !d.diags.HasErrors() {
-		// What is missing, and names out of scope, are looked for in a type that
-		// is otherwise whole: else one mistake would be reported three times.
-		d.checkParts()
+	// What is missing is looked for in a type that is otherwise whole, and names
+	// out of scope in one that has lost no block: else one mistake would be
+	// reported three times.
+	decoded, whole := d.diags, !d.diags.HasErrors()
+	d.checkParts()
+	if !whole {
+		d.diags = decoded
+	}
+	if !d.lost {
 		d.checkScopes()
 	}
 	diags := tidy(d.diags)
@@ -112,6 +117,7 @@ type typeDecoder struct {
 	t       *ProviderType
 	fns     map[string]function.Function
 	diags   Diagnostics
+	lost    bool        // a block is unknown, so that what it declares is not missed
 	shared  []Field     // inputs of the type, which every grant has before its own
 	places  []typePlace // every expression with the scope it is evaluated in
 	grantAt map[*GrantType]hcl.Range
@@ -120,10 +126,30 @@ type typeDecoder struct {
 
 func (d *typeDecoder) add(diag *hcl.Diagnostic) { d.diags = append(d.diags, diag) }
 
-// content reads a body; unknown arguments and blocks are reported by hcl.
-func (d *typeDecoder) content(body hcl.Body, schema *hcl.BodySchema) *hcl.BodyContent {
-	c, diags := body.Content(schema)
+// content reads the body of a block. A response's access_token and the type of
+// an input are missed by who reads them, in words of their own.
+func (d *typeDecoder) content(body hcl.Body, header hcl.Range, block string, sc Schema) *hcl.BodyContent {
+	c, diags := body.Content(bodySchema(sc))
+	for _, diag := range diags {
+		switch diag.Summary {
+		case "Unsupported argument":
+			diag.Summary = "Unknown argument"
+		case "Unsupported block type":
+			diag.Summary, d.lost = "Unknown block", true
+		}
+		if block == "input" || block == "config" {
+			hideSource(diag) // a secret may stand where a default was meant
+		}
+	}
 	d.diags = append(d.diags, diags...)
+	if block == "input" || block == "config" {
+		return c
+	}
+	for i := range sc.Attrs {
+		if a := &sc.Attrs[i]; a.Required && c.Attributes[a.Name] == nil && a.Name != "access_token" {
+			d.add(problem(header, "Missing argument", "The %s block needs the argument %s%s.", block, a.Name, what(a.Doc)))
+		}
+	}
 	return c
 }
 
@@ -153,7 +179,7 @@ func (d *typeDecoder) label(b *hcl.Block, what string) {
 }
 
 func (d *typeDecoder) decode(body hcl.Body) {
-	c := d.content(body, bodySchema(TypeSchema()))
+	c := d.content(body, d.t.DeclRange, "provider_type", TypeSchema())
 	t := d.t
 	d.text(c, "summary", &t.Summary)
 	d.oneOf(c, "session", &t.Session, SessionIndependent, SessionOnePerAccount, SessionSharedGrant)
@@ -183,7 +209,7 @@ func (d *typeDecoder) decode(body hcl.Body) {
 		t.Errors, d.blocks.errors = d.errors(b), b.DefRange
 	}
 	if b := d.single(c, "verify"); b != nil {
-		vc := d.content(b.Body, bodySchema(typeVerifySchema()))
+		vc := d.content(b.Body, b.DefRange, b.Type, typeVerifySchema())
 		t.Verify, d.blocks.verify = &VerifyRequest{Request: d.request(vc, b)}, b.DefRange
 	}
 	for _, b := range c.Blocks.OfType("action") {
@@ -215,11 +241,12 @@ func (d *typeDecoder) field(have []Field, b *hcl.Block, what string, reserved []
 		if f.Name != r {
 			continue
 		}
-		diag := problem(at, "Reserved name", "%q is a common argument of every block, so a provider type cannot have a %s of that name.", f.Name, what)
+		diag := problem(at, "Reserved name", "%q is a common argument of every block, so that no %s of a provider type can have that name.", f.Name, what)
 		if f.Name == "scopes" {
 			diag = hinted(diag, "Scopes need no declaration: read them as input.scopes.")
 		}
 		d.add(diag)
+		d.lost = true // whoever reads it by this name is right
 	}
 	for _, h := range have {
 		if h.Name == f.Name {
@@ -230,9 +257,15 @@ func (d *typeDecoder) field(have []Field, b *hcl.Block, what string, reserved []
 	if what == "input" {
 		schema = inputSchema()
 	}
-	c := d.content(b.Body, bodySchema(schema, "type"))
+	c := d.content(b.Body, b.DefRange, b.Type, schema)
 	if a := c.Attributes["type"]; a != nil {
 		t, diags := typeexpr.TypeConstraint(a.Expr)
+		for _, diag := range diags {
+			diag.Summary = "Invalid type"
+			if e, ok := a.Expr.(hclsyntax.Expression); ok {
+				diag.Detail += suggestType(e, diag)
+			}
+		}
 		d.diags = append(d.diags, diags...)
 		f.Type = t
 	} else {
@@ -258,7 +291,7 @@ func (d *typeDecoder) fieldDefault(a *hcl.Attribute, f Field) *cty.Value {
 	c, err := convert.Convert(v, f.Type)
 	switch {
 	case err != nil:
-		diag := problem(a.Expr.Range(), "Wrong type of default", "The default of %q must be %s.", f.Name, f.Type.FriendlyName())
+		diag := problem(a.Expr.Range(), "Wrong type of default", "The default of %q must be %s.", f.Name, typeWords(f.Type))
 		if f.Sensitive {
 			diag = hideSource(diag)
 		}
@@ -325,7 +358,7 @@ func (d *typeDecoder) oneOf(c *hcl.BodyContent, name string, into *string, allow
 		return
 	}
 	if !contains(allowed, s) {
-		d.add(problem(a.Expr.Range(), "Unknown value", "%s must be one of %s, not %q.%s", name, orList(allowed), s, didYouMean(s, allowed)))
+		d.add(problem(a.Expr.Range(), "Unknown value", "%s must be one of %s, not %q.%s", name, orList(allowed), s, suggest(s, allowed)))
 		return
 	}
 	*into = s

@@ -16,7 +16,7 @@ func (d *typeDecoder) grant(b *hcl.Block) {
 		}
 	}
 	d.grantAt[g] = b.DefRange
-	c := d.content(b.Body, bodySchema(typeGrantSchema()))
+	c := d.content(b.Body, b.DefRange, b.Type, typeGrantSchema())
 	d.text(c, "summary", &g.Summary)
 	d.flag(c, "static", &g.Static)
 	g.NoRefresh = d.unset(c, "refreshable")
@@ -83,7 +83,7 @@ func (d *typeDecoder) request(content *hcl.BodyContent, in *hcl.Block) *Request 
 		d.add(problem(in.DefRange, "Missing request", "The %s block needs a request block.", in.Type))
 		return nil
 	}
-	c := d.content(b.Body, bodySchema(typeRequestSchema("")))
+	c := d.content(b.Body, b.DefRange, b.Type, typeRequestSchema(""))
 	r := &Request{
 		Method: d.expr(c, "method"), URL: d.expr(c, "url"), JSON: d.expr(c, "json"), Form: d.expr(c, "form"),
 		Query: d.expr(c, "query"), Headers: d.expr(c, "headers"), Range: b.DefRange,
@@ -103,7 +103,7 @@ func (r *Request) Exprs() []hcl.Expression {
 }
 
 func (d *typeDecoder) response(b *hcl.Block) *Response {
-	c := d.content(b.Body, bodySchema(typeResponseSchema(), "access_token"))
+	c := d.content(b.Body, b.DefRange, b.Type, typeResponseSchema())
 	if c.Attributes["access_token"] == nil {
 		d.add(hinted(problem(b.DefRange, "Missing access_token", "A response must say where the access token is."),
 			"For most APIs it is access_token = body.access_token."))
@@ -124,7 +124,7 @@ func (r *Response) Exprs() []hcl.Expression {
 }
 
 func (d *typeDecoder) refresh(b *hcl.Block) *Refresh {
-	c := d.content(b.Body, bodySchema(typeRefreshSchema()))
+	c := d.content(b.Body, b.DefRange, b.Type, typeRefreshSchema())
 	r := &Refresh{Rotates: RotatesObserve}
 	if a := c.Attributes["rotates"]; a != nil {
 		if v, ok := d.constant(a); ok {
@@ -147,14 +147,14 @@ func (d *typeDecoder) refresh(b *hcl.Block) *Refresh {
 }
 
 func (d *typeDecoder) revoke(b *hcl.Block) *Revoke {
-	c := d.content(b.Body, bodySchema(typeRevokeSchema()))
+	c := d.content(b.Body, b.DefRange, b.Type, typeRevokeSchema())
 	r := &Revoke{On: []string{RevokeOnRemove, RevokeOnReplace}}
 	if a := c.Attributes["on"]; a != nil {
 		r.On = d.strings(a)
 		allowed := []string{RevokeOnRemove, RevokeOnReplace, RevokeOnRefresh}
 		for _, on := range r.On {
 			if !contains(allowed, on) {
-				d.add(problem(a.Expr.Range(), "Unknown value", "on lists %s; %q is none of them.%s", orList(allowed), on, didYouMean(on, allowed)))
+				d.add(problem(a.Expr.Range(), "Unknown value", "on lists %s; %q is none of them.%s", orList(allowed), on, suggest(on, allowed)))
 			}
 		}
 	}
@@ -173,7 +173,7 @@ const (
 )
 
 func (d *typeDecoder) authorize(b *hcl.Block) *Authorize {
-	c := d.content(b.Body, bodySchema(typeAuthorizeSchema()))
+	c := d.content(b.Body, b.DefRange, b.Type, typeAuthorizeSchema())
 	a := &Authorize{
 		URL: d.expr(c, "url"), Query: d.expr(c, "query"), ErrorWhen: d.expr(c, "error_when"), ErrorMessage: d.expr(c, "error_message"),
 		ScopeSeparator: " ", State: StateRequired, CodeFrom: FromQuery,
@@ -187,14 +187,14 @@ func (d *typeDecoder) authorize(b *hcl.Block) *Authorize {
 
 func (d *typeDecoder) device(b *hcl.Block) *Device {
 	schema := typeDeviceSchema()
-	c := d.content(b.Body, bodySchema(schema))
+	c := d.content(b.Body, b.DefRange, b.Type, schema)
 	dev := &Device{Request: d.request(c, b)}
 	r := d.single(c, "response")
 	if r == nil {
 		d.add(problem(b.DefRange, "Missing response", "The device block needs a response block that says where device_code, user_code and verification_uri are."))
 		return dev
 	}
-	rc := d.content(r.Body, bodySchema(schema.nested("response").Schema))
+	rc := d.content(r.Body, r.DefRange, r.Type, schema.nested("response").Schema)
 	dev.Response = &DeviceResponse{
 		DeviceCode: d.expr(rc, "device_code"), UserCode: d.expr(rc, "user_code"), VerificationURI: d.expr(rc, "verification_uri"),
 		VerificationURIComplete: d.expr(rc, "verification_uri_complete"), ExpiresIn: d.expr(rc, "expires_in"), Interval: d.expr(rc, "interval"),
@@ -211,7 +211,7 @@ func (r *DeviceResponse) Exprs() []hcl.Expression {
 }
 
 func (d *typeDecoder) errors(b *hcl.Block) *Errors {
-	c := d.content(b.Body, bodySchema(typeErrorSchema()))
+	c := d.content(b.Body, b.DefRange, b.Type, typeErrorSchema())
 	return &Errors{
 		Permanent: d.expr(c, "permanent"), Transient: d.expr(c, "transient"), Login: d.expr(c, "login"),
 		Code: d.expr(c, "code"), Message: d.expr(c, "message"),
@@ -226,7 +226,7 @@ func (d *typeDecoder) action(b *hcl.Block) {
 			d.add(problem(b.DefRange, "Duplicate action", "There is an action %q already.", a.Name))
 		}
 	}
-	c := d.content(b.Body, bodySchema(typeActionSchema()))
+	c := d.content(b.Body, b.DefRange, b.Type, typeActionSchema())
 	d.text(c, "summary", &a.Summary)
 	d.flag(c, "destructive", &a.Destructive)
 	d.flag(c, "ends_account", &a.EndsAccount)

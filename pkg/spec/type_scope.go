@@ -96,7 +96,7 @@ func (d *typeDecoder) checkName(p typePlace, t hcl.Traversal) {
 			d.outOfScope(p, root, at)
 			return
 		}
-		d.checkMember(p, t, fieldNames(d.t.Config), "provider type %q has no setting %q.", d.t.Name)
+		d.checkMember(p, t, fieldNames(d.t.Config), "The provider type %q has no setting %q.", d.t.Name)
 	case "input":
 		if !s.input {
 			d.outOfScope(p, root, at)
@@ -247,7 +247,7 @@ func (d *typeDecoder) checkTypes(p typePlace) {
 			continue
 		}
 		if !fits(v, p.want) {
-			d.add(problem(p.expr.Range(), "Wrong type", "This must be %s, not %s.", p.wants, v.Type().FriendlyName()))
+			d.add(problem(p.expr.Range(), "Wrong type", "This must be %s, not %s.", p.wants, typeWords(v.Type())))
 			return
 		}
 	}

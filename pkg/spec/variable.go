@@ -124,11 +124,35 @@ func (l *loader) variableType(v *variable, a *argument) {
 	if diags.HasErrors() {
 		for _, d := range tidy(diags) {
 			d.Summary = "Invalid type"
+			d.Detail += suggestType(e, d)
 			l.report(d)
 		}
 		return
 	}
 	v.typ, v.defaults, v.typed = t, defaults, true
+}
+
+// suggestType is which type a keyword was probably meant to be, or which there
+// are.
+func suggestType(e hclsyntax.Expression, d *hcl.Diagnostic) string {
+	word := ""
+	_ = hclsyntax.VisitAll(e, func(n hclsyntax.Node) hcl.Diagnostics {
+		switch x := n.(type) {
+		case *hclsyntax.ScopeTraversalExpr:
+			if d.Subject != nil && x.SrcRange == *d.Subject {
+				word = x.Traversal.RootName()
+			}
+		case *hclsyntax.FunctionCallExpr:
+			if d.Subject != nil && (x.NameRange == *d.Subject || x.Range() == *d.Subject) {
+				word = x.Name
+			}
+		}
+		return nil
+	})
+	if word == "" {
+		return ""
+	}
+	return didYouMean(word, []string{"string", "number", "bool", "any", "list", "set", "map", "object", "tuple", "optional"})
 }
 
 func (l *loader) constantBool(a *argument) bool {
@@ -269,6 +293,9 @@ func (l *loader) validate(v *variable) {
 	for _, b := range v.form.blocks {
 		if b.typ != "validation" {
 			continue
+		}
+		for _, inner := range b.blocks {
+			l.report(unknownNested(inner, "validation", nil))
 		}
 		cond, msg := b.arg("condition"), b.arg("error_message")
 		sc := validationSchema()
