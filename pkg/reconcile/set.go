@@ -43,6 +43,7 @@ type delta struct {
 	holds   map[string]map[string]uint64 // of changed and gone sinks: what their places hold
 	first   bool
 	last    map[string]*spec.Config // of addresses that were gone before the start already: what declared them last
+	all     []naming                // of the first: everything declared
 }
 
 // lastOf is the configuration that declared a gone address last: the one before
@@ -69,7 +70,7 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 		o.Changed = now
 	}
 	prev := l.config.Load()
-	d, err := l.compare(ctx, prev, cfg)
+	d, err := l.compare(ctx, prev, cfg, o)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +178,7 @@ func (l *Loop) dropSnapshots(ctx context.Context, before []string) error {
 }
 
 // compare says what is new, different and gone.
-func (l *Loop) compare(ctx context.Context, prev, cfg *spec.Config) (delta, error) {
+func (l *Loop) compare(ctx context.Context, prev, cfg *spec.Config, o SetOptions) (delta, error) {
 	d := delta{first: prev == nil, holds: map[string]map[string]uint64{}}
 	if prev != nil {
 		changed, gone := cfg.Changed(prev)
@@ -189,32 +190,41 @@ func (l *Loop) compare(ctx context.Context, prev, cfg *spec.Config) (delta, erro
 		}
 		return d, nil
 	}
-	known := map[string][16]byte{}
-	err := l.o.Store.Heads(ctx, func(h state.Head) error { known[h.Address] = h.Digest; return nil })
+	known, gens := map[string][16]byte{}, map[string]uint64{}
+	err := l.o.Store.Heads(ctx, func(h state.Head) error {
+		if known[h.Address] = h.Digest; h.Kind == state.KindCredential {
+			gens[h.Address] = h.Generation
+		}
+		return nil
+	})
 	if err != nil {
 		return d, fmt.Errorf("reading the state: %w", err)
 	}
+	d.all = namings(cfg)
 	var stored []string
-	for _, a := range declared(cfg) {
-		now, _ := cfg.Digest(a)
-		was, ok := known[string(a)]
-		if !ok || was != now {
-			d.changed = append(d.changed, string(a))
+	for i := range d.all {
+		n := &d.all[i]
+		was, ok := known[string(n.addr)]
+		if !ok || was != n.digest {
+			d.changed = append(d.changed, string(n.addr))
 		}
-		if ok && was != now {
-			stored = append(stored, string(a))
+		if ok && was != n.digest {
+			stored = append(stored, string(n.addr))
 		}
-		delete(known, string(a))
+		delete(known, string(n.addr))
 	}
 	for a := range known {
 		d.gone = append(d.gone, a)
 	}
+	if !o.Dry && !l.o.Paused {
+		// Whoever is to be asked first may take an hour, in which places change.
+		credentials, _ := cfg.Counts()
+		if err := l.w.lookFirst(ctx, d.all[credentials:], gens); err != nil {
+			return d, fmt.Errorf("reading what the sinks hold: %w", err)
+		}
+	}
 	sort.Strings(d.gone)
 	return d, l.readHoldings(ctx, &d, append(stored, d.gone...))
-}
-
-func declared(c *spec.Config) []spec.Address {
-	return append(append([]spec.Address(nil), c.Credentials()...), c.Sinks()...)
 }
 
 // readHoldings reads what the places of changed and gone sinks hold: this is
@@ -256,7 +266,7 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 		quiet = time.Time{}
 	}
 	if prev == nil {
-		l.declareAll(cfg)
+		l.declareAll(d.all)
 	}
 	for _, a := range d.changed {
 		if prev != nil {
@@ -348,24 +358,25 @@ func (l *Loop) Disturbed(ctx context.Context, at time.Time) error {
 
 // declareAll makes an item of everything declared, at the first configuration:
 // unchanged credentials sleep until they are due, sinks are looked at.
-func (l *Loop) declareAll(cfg *spec.Config) {
-	for _, a := range cfg.Credentials() {
-		it := l.item(string(a), kindCredential)
+func (l *Loop) declareAll(all []naming) {
+	for i := range all {
+		it := l.item(string(all[i].addr), kindOf(string(all[i].addr)))
 		it.gone, it.cfg = false, nil
-		if it.due == 0 || !it.stored {
+	}
+	for i := range all {
+		n := &all[i]
+		it := l.items[string(n.addr)]
+		l.linkTo(it, *n, nil)
+		switch {
+		case n.intact != nil && it.x == nil:
+			l.takeIntact(it, n.intact)
+		case it.kind == kindSink:
+			l.begin(it)
+		case it.due == 0 || !it.stored:
 			l.wake(it)
-		} else {
+		default:
 			l.q.at(it, fromNanos(it.due))
 		}
-	}
-	for _, a := range cfg.Sinks() {
-		it := l.item(string(a), kindSink)
-		it.gone, it.cfg = false, nil
-		l.link(cfg, it, nil)
-		l.begin(it)
-	}
-	for _, a := range cfg.Credentials() {
-		l.link(cfg, l.items[string(a)], nil)
 	}
 }
 
@@ -399,14 +410,27 @@ func (l *Loop) begin(it *item) {
 // to those whose token its place still holds. A credential gets into its
 // provider's lane.
 func (l *Loop) link(cfg *spec.Config, it *item, holds map[string]uint64) {
-	var names []spec.Address
-	if it.kind == kindSink {
-		names, _ = cfg.Uses(spec.Address(it.addr)) // what is not declared names nothing
-		it.secret = slices.ContainsFunc(names, func(a spec.Address) bool { return a.Kind() == "secret" })
-	} else if c, err := cfg.Credential(spec.Address(it.addr)); err == nil {
-		names = c.Uses
-		it.secret = c.Grant.Static || slices.ContainsFunc(c.Inputs, func(in spec.Input) bool { return in.Deferred && in.OnChange == spec.OnChangeReplace })
-		l.q.move(it, l.q.lane(string(c.Provider)))
+	n, _ := names(cfg, spec.Address(it.addr), usesOf(cfg, it))
+	l.linkTo(it, n, holds)
+}
+
+// usesOf is what a sink names; what is not declared names nothing.
+func usesOf(cfg *spec.Config, it *item) []spec.Address {
+	if it.kind != kindSink {
+		return nil // it comes with what else is to be known of a credential
+	}
+	uses, _ := cfg.Uses(spec.Address(it.addr))
+	return uses
+}
+
+// linkTo is link to what is known already.
+func (l *Loop) linkTo(it *item, n naming, holds map[string]uint64) {
+	names := n.names
+	if it.kind == kindSink || n.lane != "" {
+		it.secret = n.secret
+	}
+	if n.lane != "" {
+		l.q.move(it, l.q.lane(n.lane))
 	}
 	if len(it.uses) == 0 && len(holds) == 0 {
 		l.linkFirst(it, names)

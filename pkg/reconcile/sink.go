@@ -172,24 +172,21 @@ func (w *worker) unchangedSink(ctx context.Context, j job) (result, bool) {
 	if err != nil || len(uses) != len(j.uses) {
 		return result{}, false // a secret is among them, which may have changed
 	}
-	rec, err := w.store.Sink(ctx, j.addr)
-	if err != nil || rec.Failure != nil || rec.Removing != nil || len(rec.Leaving) > 0 || len(rec.Notify) > 0 || len(rec.Delivered) != len(j.uses) {
-		return result{}, false
-	}
+	n := naming{names: uses}
+	n.digest, _ = j.cfg.Digest(spec.Address(j.addr))
+	gens := make(map[string]uint64, len(j.uses))
 	for i, u := range j.uses {
-		if gen, ok := rec.Delivered[u]; !ok || gen != j.gens[i] {
-			return result{}, false
-		}
+		gens[u] = j.gens[i]
 	}
-	if digest, _ := j.cfg.Digest(spec.Address(j.addr)); digest != rec.Head.Digest {
+	rec, err := w.store.Sink(ctx, j.addr)
+	if err != nil || !n.upToDate(&rec, gens) {
 		return result{}, false
 	}
-	kind, account := w.o.Sinks[rec.SinkKind], accountOf(rec.Written)
-	if kind == nil || !kind.Intact(ctx, account) {
+	found := w.intact(ctx, &rec)
+	if found == nil {
 		return result{}, false
 	}
-	r := result{item: j.item, lane: j.lane, record: true, stored: true, holds: nonNil(rec.Delivered), place: placeOf(rec.Written)}
-	r.watch(kind.Paths(account))
+	r := result{item: j.item, lane: j.lane, record: true, stored: true, holds: nonNil(rec.Delivered), place: found.place, path: found.path, stamp: found.stamp}
 	return r, true
 }
 

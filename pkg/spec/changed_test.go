@@ -116,6 +116,7 @@ sink "file" "text" {
 			for _, prev := range []*Config{nil, was} {
 				o.Previous = prev
 				now := loadDir(t, dir, o)
+				sameAsOneByOne(t, now)
 				changed, gone := now.Changed(was)
 				wantChanged, wantGone := changedByDigest(now, was)
 				if diff := cmp.Diff(sortAddresses(wantChanged), changed); diff != "" {
@@ -236,5 +237,23 @@ func BenchmarkUses(b *testing.B) {
 		if _, err := c.Uses(addrs[i%len(addrs)]); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// sameAsOneByOne: Declared says of everything what asking for each address does.
+func sameAsOneByOne(t *testing.T, c *Config) {
+	t.Helper()
+	var want []Declared
+	for _, a := range append(c.Credentials(), c.Sinks()...) {
+		d := Declared{Addr: a}
+		d.Digest, _ = c.Digest(a)
+		var err error
+		if d.Uses, err = c.Uses(a); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, d)
+	}
+	if d := cmp.Diff(want, c.Declared()); d != "" {
+		t.Errorf("Declared differs from asking one by one (-one by one +Declared):\n%s", d)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -344,5 +345,48 @@ func TestADamagedRecordIsNotWrittenOverButCanBeGivenUp(t *testing.T) {
 	}
 	if got := s.Info().Records; got != len(want) {
 		t.Errorf("there are %d records, want %d", got, len(want))
+	}
+}
+
+// TestAScanOfSinksLeavesDamagedOnesOut: the others come, and reading the damaged
+// one by itself says what is wrong.
+func TestAScanOfSinksLeavesDamagedOnesOut(t *testing.T) {
+	dir := t.TempDir()
+	s, err := Open(t.Context(), Options{Dir: dir})
+	if err != nil {
+		t.Fatalf("Open = %v", err)
+	}
+	for _, a := range []string{"sink.file.a", "sink.file.b", "sink.file.c"} {
+		if err := s.Commit(t.Context(), Change{Sink: &Sink{Head: Head{Address: a}, Written: []byte("account")}}); err != nil {
+			t.Fatalf("Commit = %v", err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatalf("Close = %v", err)
+	}
+	edit(t, dir, func(tx *bbolt.Tx) error {
+		key := binary.BigEndian.AppendUint64(nil, 2)
+		b := tx.Bucket([]byte(bucketRecords))
+		v := append([]byte(nil), b.Get(key)...)
+		v[len(v)-1] ^= 1
+		return b.Put(key, v)
+	})
+	if s, err = Open(t.Context(), Options{Dir: dir}); err != nil {
+		t.Fatalf("Open = %v", err)
+	}
+	defer s.Close()
+	var mu sync.Mutex
+	got := map[string]bool{}
+	err = s.Sinks(t.Context(), func(k Sink) error {
+		mu.Lock()
+		defer mu.Unlock()
+		got[k.Head.Address] = true
+		return nil
+	})
+	if diff := cmp.Diff(map[string]bool{"sink.file.a": true, "sink.file.c": true}, got); err != nil || diff != "" {
+		t.Errorf("Sinks = %v (-want +got):\n%s", err, diff)
+	}
+	if _, err := s.Sink(t.Context(), "sink.file.b"); !errors.Is(err, ErrDamaged) {
+		t.Errorf("Sink of the damaged record = %v, want ErrDamaged", err)
 	}
 }

@@ -246,6 +246,34 @@ func (m *Memory) Sink(_ context.Context, address string) (k Sink, err error) {
 	return k, err
 }
 
+// Sinks implements [Store], in the order of the addresses.
+func (m *Memory) Sinks(ctx context.Context, f func(Sink) error) error {
+	var all []Sink
+	err := m.locked(func() error {
+		for _, a := range slices.Sorted(maps.Keys(m.durable.records)) {
+			r := m.durable.records[a]
+			if r.kind != KindSink {
+				continue
+			}
+			k, err := decodeSink(r.rest)
+			if err != nil {
+				return err
+			}
+			if k.Head, err = m.head(a); err != nil {
+				return err
+			}
+			all = append(all, k)
+		}
+		return nil
+	})
+	for i := 0; err == nil && i < len(all); i++ {
+		if err = f(all[i]); ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+	}
+	return err
+}
+
 // Commit implements [Store].
 func (m *Memory) Commit(ctx context.Context, changes ...Change) error {
 	if len(changes) == 0 {

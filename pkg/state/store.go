@@ -36,6 +36,11 @@ type Store interface {
 	Credential(ctx context.Context, address string) (Credential, *Intent, error)
 	// Sink reads one sink's record.
 	Sink(ctx context.Context, address string) (Sink, error)
+	// Sinks calls f for every sink's record, in no particular order and from
+	// several goroutines at once; for a start, which reads all of them. A record
+	// that is damaged is left out: who reads it by itself is told. f must not
+	// call the store; its error ends the scan.
+	Sinks(ctx context.Context, f func(Sink) error) error
 	// Commit applies the changes as one, durably, and returns once they are on
 	// disk: many commits share one sync (group commit). Nothing of a failed
 	// commit is applied. The new versions are set in the changes' heads.

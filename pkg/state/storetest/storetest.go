@@ -53,6 +53,8 @@ func Run(t *testing.T, h Harness) {
 		{"what is handed out is a copy", copies},
 		{"heads tell what the records hold", heads},
 		{"a scan ends where its function says", headsStop},
+		{"all sinks come back at once as they were committed", allSinks},
+		{"a scan of sinks ends where its function says", sinksStop},
 		{"blobs are stored once and dropped by name", blobs},
 		{"named values are written and deleted in commits", meta},
 		{"what Later was given is seen in order", laterOrder},

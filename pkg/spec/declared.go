@@ -1,0 +1,111 @@
+package spec
+
+import (
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Declared is one credential or sink instance that a configuration declares.
+type Declared struct {
+	Addr   Address
+	Digest [16]byte  // as [Config.Digest] gives it
+	Uses   []Address // as [Config.Uses] gives them; shared between instances, not to be changed
+}
+
+// Declared lists all credentials, sorted, and after them all sinks, sorted: what
+// [Config.Credentials], [Config.Sinks], [Config.Digest] and [Config.Uses] say of
+// each, for the cost of going through the blocks once, on several processors.
+func (c *Config) Declared() []Declared {
+	credentials, sinks := c.Counts()
+	out := make([]Declared, credentials+sinks)
+	at := 0
+	var parts []declaredPart
+	for _, kind := range []string{kindCredential, kindSink} {
+		list := c.resources[kind]
+		for i := range list {
+			n := 1
+			if list[i].insts != nil {
+				n = list[i].insts.len()
+			}
+			for from := 0; from < n; from += declaredChunk {
+				to := min(n, from+declaredChunk)
+				parts = append(parts, declaredPart{kind, &list[i], from, to, out[at+from : at+to]})
+			}
+			at += n
+		}
+	}
+	c.fillDeclared(parts)
+	sortDeclared(out[:credentials])
+	sortDeclared(out[credentials:])
+	return out
+}
+
+// declaredChunk is how many instances of a block are listed at a time.
+const declaredChunk = 1024
+
+// declaredPart is a range of instances of one block.
+type declaredPart struct {
+	kind     string
+	res      *resource
+	from, to int
+	out      []Declared
+}
+
+func (c *Config) fillDeclared(parts []declaredPart) {
+	work := make(chan []declaredPart)
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), 8) {
+		wg.Go(func() {
+			for some := range work {
+				for i := range some {
+					some[i].fill(c)
+				}
+			}
+		})
+	}
+	for len(parts) > 0 {
+		n := min(batch, len(parts))
+		if parts[0].to-parts[0].from > 1 {
+			n = 1 // much is in one already
+		}
+		work <- parts[:n]
+		parts = parts[n:]
+	}
+	close(work)
+	wg.Wait()
+}
+
+func (p *declaredPart) fill(c *Config) {
+	shared := c.blockSum(p.kind, p.res)
+	uses, varying := c.blockUses(p.kind, p.res)
+	typ, label := p.res.names()
+	in := instance{kind: p.kind, typ: typ, label: label, set: p.res.insts}
+	for i := p.from; i < p.to; i++ {
+		d := &p.out[i-p.from]
+		s := shared.sum
+		if in.set != nil {
+			in.key, in.index = in.set.key(i), i
+			s = c.instanceSum(&in, shared)
+		}
+		d.Addr = in.address()
+		copy(d.Digest[:], s[:])
+		d.Uses = c.usesOf(uses, varying, &in)
+	}
+}
+
+// blockUses is what all instances of a block name, and the references that have
+// to be resolved for each.
+func (c *Config) blockUses(kind string, res *resource) ([]Address, []ref) {
+	if kind == kindCredential {
+		p := c.credentialPlan(res)
+		return p.uses, p.useRefs
+	}
+	p := c.blockPlan(kind, res)
+	return p.uses, p.useRefs
+}
+
+func sortDeclared(list []Declared) {
+	slices.SortFunc(list, func(a, b Declared) int { return strings.Compare(string(a.Addr), string(b.Addr)) })
+}
