@@ -122,6 +122,8 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 	g.printLines(w, s.Now, columns{"CREDENTIAL", []string{"EXPIRES", "NEXT"}, credentialCells}, s.Credentials, addr != "")
 	g.printLines(w, s.Now, columns{"SINK", []string{"PLACE"}, sinkCells}, s.Sinks, addr != "")
 	g.printLines(w, s.Now, columns{"HOOK", []string{"NEXT"}, hookCells}, s.Hooks, addr != "")
+	printLanes(w, s.Now, s.Lanes)
+	printOrphans(w, s.Credentials)
 	if s.Held != nil {
 		g.printHeld(s.Held)
 	}

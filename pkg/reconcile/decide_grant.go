@@ -112,7 +112,7 @@ func needsLogin(in *Input, why string) Step {
 // until when.
 func backedOff(in *Input) (Step, bool) {
 	f := in.Record.Failure
-	if f == nil || f.Once || in.Fresh || in.Order.Kind == OrderRetry {
+	if f == nil || in.Fresh || in.Order.Kind == OrderRetry {
 		return Step{}, false
 	}
 	if f.Stopped {

@@ -127,7 +127,7 @@ func whyNoRefresh(in *Input, g *state.Grant) string {
 
 func refreshBackedOff(in *Input) (Step, bool) {
 	f := in.Record.Failure
-	if f == nil || f.Op != opRefresh || f.Once || in.Order.Kind == OrderRetry || in.Order.Kind == OrderRefresh {
+	if f == nil || f.Op != opRefresh || in.Order.Kind == OrderRetry || in.Order.Kind == OrderRefresh {
 		return Step{}, false
 	}
 	if at := in.nextTry(f); in.Now.Before(at) {

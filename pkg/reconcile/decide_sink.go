@@ -99,7 +99,7 @@ func waitsFor(credentials []string) string {
 
 func sinkBackedOff(in *SinkInput) (Step, bool) {
 	f := in.Record.Failure
-	if f == nil || f.Once || in.Changed || in.Order.Kind == OrderRetry || !in.Now.Before(f.NextAt) {
+	if f == nil || in.Changed || in.Order.Kind == OrderRetry || !in.Now.Before(f.NextAt) {
 		return Step{}, false
 	}
 	return Step{Action: ActWait, State: Failing, Next: f.NextAt, Reason: "its last write failed", Why: f.Message, Mend: "tokend retry " + ShellAddress(in.Address)}, true

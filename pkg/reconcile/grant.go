@@ -74,6 +74,7 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	if traits.Discovers {
 		// Reading an issuer's metadata spends nothing and needs no intent.
 		if err := c.ep.ep.Discover(p.ctx, c.c.Grant, c.c.Inputs, c.c.Origins); err != nil {
+			p.seen(err)
 			return nil, err
 		}
 	}
@@ -150,8 +151,9 @@ func (p *performer) admitted() bool {
 // longer waits go back to the queue.
 const waitForBucket = time.Second
 
-// observe tells the metrics how a call ended.
+// observe tells the metrics and the breaker how a call ended.
 func (p *performer) observe(c *call, err error) {
+	p.seen(err)
 	if p.w.o.Observe == nil {
 		return
 	}
@@ -164,6 +166,13 @@ func (p *performer) observe(c *call, err error) {
 		class = "failed"
 	}
 	p.w.o.Observe(Event{Address: p.j.addr, Type: p.providerType(), Op: c.op, Class: class, Took: c.took})
+}
+
+// seen notes what a call's outcome says of its provider.
+func (p *performer) seen(err error) {
+	if h, ok := healthOf(err); ok {
+		p.r.health = &h
+	}
 }
 
 func (p *performer) providerType() string {
@@ -248,7 +257,6 @@ func (p *performer) granted(c *call, t providers.Token) {
 	}
 	p.giveUpRaw()
 	rec.Grant, rec.Failure, rec.Raw, rec.Removing = &g, nil, nil, nil
-	rec.LastGrant, rec.Replays = p.w.now(), 0
 	rec.Head.Generation = g.Generation
 	rec.Head.Digest = p.ob.digest
 	rec.Head.Flags &^= state.FlagTainted

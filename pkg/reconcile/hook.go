@@ -20,7 +20,7 @@ func (l *Loop) declareHooks(cfg, before *spec.Config) {
 	for _, a := range cfg.Hooks() {
 		it := l.item(string(a), kindHook)
 		it.gone, it.cfg = false, nil
-		it.lane = l.q.lane("hook:" + string(a))
+		l.q.move(it, l.q.lane("hook:"+string(a)))
 		l.hooks[string(a)] = it
 	}
 	for a, it := range l.hooks {
@@ -29,6 +29,7 @@ func (l *Loop) declareHooks(cfg, before *spec.Config) {
 		}
 		if len(it.ext().pending) == 0 && it.phase != running {
 			l.q.remove(it)
+			l.q.leave(it)
 			delete(l.items, a)
 			delete(l.hooks, a)
 			continue
@@ -44,7 +45,7 @@ func (l *Loop) declareHooks(cfg, before *spec.Config) {
 func (l *Loop) notify(hook, sink string) {
 	it := l.item(hook, kindHook)
 	l.hooks[hook] = it
-	it.lane = l.q.lane("hook:" + hook)
+	l.q.move(it, l.q.lane("hook:"+hook))
 	x := it.ext()
 	if x.pending == nil {
 		x.pending = map[string][]*item{}

@@ -140,7 +140,8 @@ func (l *Loop) restore(ctx context.Context) error {
 	if l.guard, err = readGuardLog(b); err != nil {
 		return err
 	}
-	return l.o.Store.Heads(ctx, func(h state.Head) error {
+	var lost []*item
+	err = l.o.Store.Heads(ctx, func(h state.Head) error {
 		kind := kindCredential
 		if h.Kind == state.KindSink {
 			kind = kindSink
@@ -148,8 +149,18 @@ func (l *Loop) restore(ctx context.Context) error {
 		it := l.item(h.Address, kind)
 		it.stored, it.gone = true, true
 		it.takeHead(h)
+		if h.Flags&state.FlagOrphans != 0 {
+			lost = append(lost, it)
+		}
 		return nil
 	})
+	for _, it := range lost {
+		// A record that cannot be read is told when it is looked at.
+		if rec, _, err := l.o.Store.Credential(ctx, it.addr); err == nil {
+			it.ext().orphans = rec.Orphans
+		}
+	}
+	return err
 }
 
 func (it *item) takeHead(h state.Head) {
@@ -180,7 +191,8 @@ func fromNanos(n int64) time.Time {
 func (l *Loop) item(addr string, kind itemKind) *item {
 	it, ok := l.items[addr]
 	if !ok {
-		it = &item{addr: addr, kind: kind, lane: l.q.lane(localLane)}
+		it = &item{addr: addr, kind: kind}
+		l.q.enter(it, l.q.lane(localLane))
 		l.items[addr] = it
 	}
 	return it
@@ -204,6 +216,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		if !l.stopping && !l.paused {
 			sleep = l.q.advance(l.o.Now())
 			l.dispatch(work)
+			sleep = min(sleep, l.q.untilProbe())
 		}
 		if l.running == 0 {
 			l.w.recent.empty()
@@ -476,19 +489,20 @@ type result struct {
 	unjudged bool     // a destructive step that the guard has not seen
 	began    begun    // destructive steps that were begun
 	limits   *spec.RateLimit
+	health   *health // what a call said of the provider; nil: none was made
 }
 
 // finish takes a worker's result over.
 func (l *Loop) finish(r result) {
 	it := r.item
 	l.running--
+	l.takeHealth(r)
 	l.q.finished(it, r.lane)
 	if !r.relane && (it.kind != kindSink || r.record) {
 		it.looked = true // what the place of a sink holds is known only after a look that came to an end
 	}
-	if it.first && !r.relane {
-		it.first = false
-		l.firstLeft--
+	if !r.relane {
+		l.passed(it)
 	}
 	defer func() {
 		if _, ok := l.items[it.addr]; ok {
@@ -496,7 +510,7 @@ func (l *Loop) finish(r result) {
 		}
 	}()
 	if r.relane {
-		it.lane = l.q.lane(r.laneName)
+		l.relane(it, r.laneName)
 	}
 	if r.limits != nil {
 		it.lane.setLimit(*r.limits)
@@ -651,12 +665,30 @@ func (l *Loop) wake(it *item) {
 		it.again = true
 		return
 	}
+	if it.lane == nil {
+		return // it was forgotten
+	}
+	l.q.around(it)
 	l.q.now(it)
+}
+
+// relane puts an item that is not running into the lane of what it has to ask.
+func (l *Loop) relane(it *item, name string) {
+	l.q.move(it, l.q.lane(name))
+	b := &it.lane.breaker
+	if !b.open() {
+		return
+	}
+	l.passed(it)
+	if it.x != nil && len(it.x.orders) > 0 {
+		b.next = l.o.Now() // a person asked for it
+	}
 }
 
 // forget removes an item of which nothing is left.
 func (l *Loop) forget(it *item) {
 	l.q.remove(it)
+	l.q.leave(it)
 	for _, e := range it.uses {
 		u := e.to
 		u.users = without(u.users, it)
@@ -669,9 +701,7 @@ func (l *Loop) forget(it *item) {
 			w.finish(nil)
 		}
 	}
-	if it.first {
-		l.firstLeft--
-	}
+	l.passed(it)
 	if it.remote {
 		l.remotes--
 	}

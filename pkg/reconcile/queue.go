@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"container/heap"
+	"slices"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -15,25 +16,28 @@ import (
 // number is worked on at once. So a provider that stalls holds up its own lane
 // and nothing else, and there is one timer for everything.
 //
-// Rate limits and the bound on requests in flight belong to the lane too:
-// providers and sinks try once and know nothing of either.
+// Rate limits, the bound on requests in flight and the breaker belong to the
+// lane too: providers and sinks try once and know nothing of any.
 //
 // Only the loop's goroutine touches a queue.
 type queue struct {
 	timed itemHeap
 	lanes map[string]*lane
 	order []*lane // for a deterministic round
+	clock time.Time
 }
 
 // lane is one thing that many items ask.
 type lane struct {
 	name    string
+	items   int // that belong here
 	limit   int // items in progress
 	running int
 	waiting itemHeap
 	calls   chan struct{} // requests in flight: one slot each
 	bucket  *rate.Limiter // nil: no limit
 	setting spec.RateLimit
+	breaker breaker
 }
 
 const (
@@ -63,6 +67,30 @@ func (q *queue) lane(name string) *lane {
 		q.order = append(q.order, l)
 	}
 	return l
+}
+
+// enter makes an item that is new, or in no heap, belong to a lane.
+func (q *queue) enter(it *item, l *lane) {
+	l.items++
+	q.leave(it)
+	it.lane = l
+}
+
+// leave ends that, and forgets a lane that nothing belongs to any more.
+func (q *queue) leave(it *item) {
+	if l := it.lane; l != nil {
+		it.lane = nil
+		l.items--
+		q.drop(l)
+	}
+}
+
+func (q *queue) drop(l *lane) {
+	if l.items > 0 || l.running > 0 || l.name == localLane || q.lanes[l.name] != l {
+		return
+	}
+	delete(q.lanes, l.name)
+	q.order = slices.DeleteFunc(q.order, func(x *lane) bool { return x == l })
 }
 
 // setLimit changes what a lane lets through. Calls under way keep their slots
@@ -120,11 +148,11 @@ func (q *queue) move(it *item, l *lane) {
 	}
 	if it.phase == ready {
 		heap.Remove(&it.lane.waiting, int(it.pos))
-		it.lane = l
+		q.enter(it, l)
 		heap.Push(&l.waiting, it)
 		return
 	}
-	it.lane = l
+	q.enter(it, l)
 }
 
 func (q *queue) remove(it *item) {
@@ -142,6 +170,7 @@ func (q *queue) remove(it *item) {
 // advance makes everything ready that is due, and returns how long nothing
 // more will be; never longer than maxSleep.
 func (q *queue) advance(now time.Time) time.Duration {
+	q.clock = now
 	for len(q.timed.items) > 0 && q.timed.items[0].due <= now.UnixNano() {
 		q.now(q.timed.items[0])
 	}
@@ -155,7 +184,10 @@ func (q *queue) advance(now time.Time) time.Duration {
 func (q *queue) next() *item {
 	for _, l := range q.order {
 		if l.running < l.limit && len(l.waiting.items) > 0 {
-			it := heap.Pop(&l.waiting).(*item)
+			it := l.pick(q.clock)
+			if it == nil {
+				continue
+			}
 			it.phase = running
 			l.running++
 			return it
@@ -179,6 +211,7 @@ func (q *queue) take(it *item) bool {
 func (q *queue) finished(it *item, l *lane) {
 	l.running--
 	it.phase = idle
+	q.drop(l)
 }
 
 // depth is the number of items ready or running.

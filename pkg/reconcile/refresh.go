@@ -110,10 +110,10 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 		r := p.retiring(old, causeRefresh)
 		// Its refresh token is the one in force, or was spent for it: to spend or
 		// to revoke it would take the token in force along.
-		r.RefreshToken, r.Retired.OnlyAccess = secret.Text{}, true
+		r.RefreshToken = secret.Text{}
 		rec.Retiring = append(rec.Retiring, r)
 	}
-	rec.Grant, rec.Replays = &g, 0
+	rec.Grant = &g
 	if !p.keepsRefusal(opRefresh) {
 		rec.Failure = nil
 	}

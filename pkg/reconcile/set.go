@@ -261,6 +261,9 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 	if l.o.Taken != nil {
 		l.o.Taken(cfg)
 	}
+	if prev != nil {
+		l.unshut(func(lane string) bool { return saidDifferently(prev, cfg, lane) })
+	}
 	quiet := o.Changed.Add(v.settle)
 	if o.NoSettle {
 		quiet = time.Time{}

@@ -122,7 +122,7 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 		}
 		return err
 	}
-	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && !f.Once && !in.Changed && in.Order.Kind != OrderRetry {
+	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && !in.Changed && in.Order.Kind != OrderRetry {
 		return nil // backed off: the place is not even asked
 	}
 	if ob.lane = laneOfPlace(ob.desired.Target); ob.lane != j.lane.name && !j.dry {
@@ -331,7 +331,7 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 		}
 		changed = true
 	}
-	rec.SinkKind, rec.Written, rec.Delivered, rec.Failure, rec.Removing = p.ob.kindOf, withPlace(account, p.ob.desired.Place), p.ob.gens, nil, nil
+	rec.SinkKind, rec.Written, rec.Delivered, rec.Failure = p.ob.kindOf, withPlace(account, p.ob.desired.Place), p.ob.gens, nil
 	rec.Head.Digest = p.ob.digest
 	if changed {
 		rec.WrittenAt = p.w.now()

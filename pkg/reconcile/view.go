@@ -44,9 +44,18 @@ type Line struct {
 
 // LaneView is what is asked of one provider or Vault.
 type LaneView struct {
-	Name    string `json:"name"`
-	Running int    `json:"running"`
-	Waiting int    `json:"waiting"`
+	Name        string `json:"name"`
+	Running     int    `json:"running"`
+	Waiting     int    `json:"waiting"`
+	Concurrency int    `json:"concurrency,omitempty"` // the most requests in flight
+	InFlight    int    `json:"in_flight,omitempty"`
+	Requests    int    `json:"requests,omitempty"` // of the rate limit, in each Per; 0: none
+	Per         string `json:"per,omitempty"`
+	// OpenSince is when its breaker opened, because several credentials had
+	// failed in a row; zero while it is closed.
+	OpenSince time.Time `json:"open_since,omitzero"`
+	ProbeAt   time.Time `json:"probe_at,omitzero"` // when a call is let through to see
+	Why       string    `json:"why,omitempty"`
 }
 
 // StoreView is how the state does.
@@ -86,8 +95,8 @@ func (l *Loop) Status(ctx context.Context, addr string) (View, error) {
 		}
 		v.Held = l.held
 		for _, n := range l.q.order {
-			if n.running > 0 || len(n.waiting.items) > 0 {
-				v.Lanes = append(v.Lanes, LaneView{Name: n.name, Running: n.running, Waiting: len(n.waiting.items)})
+			if n.running > 0 || len(n.waiting.items) > 0 || n.breaker.open() {
+				v.Lanes = append(v.Lanes, n.view())
 			}
 		}
 	})
@@ -142,6 +151,7 @@ func (l *Loop) addCounts(v *View) {
 			}
 		}
 	}
+	l.countShut(v)
 	v.FirstPass = l.cfg != nil && l.firstLeft == 0
 }
 
@@ -158,6 +168,10 @@ func (l *Loop) add(v *View, it *item) {
 		if s := it.x.standing; s != nil {
 			line.Since, line.Why, line.Next, line.Mend = s.Since, s.Why, s.Next, s.Mend
 		}
+	}
+	if it.waits() && line.State.calm() {
+		b := &it.lane.breaker
+		line.State, line.Since, line.Why, line.Next, line.NextAt = Waiting, b.since, b.words(it.lane.name), "its call", b.next
 	}
 	if u := it.lacks(); u != nil && line.Why == "" {
 		line.Since, line.Why = l.changed, waitsFor([]string{u.addr})
@@ -353,7 +367,7 @@ func (l *Loop) Busy(ctx context.Context, horizon time.Duration) (bool, error) {
 	busy := false
 	err := l.do(ctx, func() {
 		limit := l.o.Now().Add(horizon).UnixNano()
-		if l.running > 0 || l.q.depth() > 0 || l.rejudging {
+		if l.running > 0 || l.q.depth() > l.q.shut(limit) || l.rejudging {
 			busy = true
 			return
 		}

@@ -26,13 +26,13 @@ func sample(address string, generation uint64) state.Credential {
 			Origins:     []string{"https://app-api.coinify.com:443"},
 			InputHashes: map[string]string{"email": "0123456789abcdefghijkl", "password": "0123456789abcdefghijkl", "partner_id": "0123456789abcdefghijkl", "grant": "0123456789abcdefghijkl"},
 			Inputs:      []byte(strings.Repeat("i", 60))},
-		Snapshot: "0123456789abcdefghijkl", Lifecycle: state.Lifecycle{OnRemove: "revoke", Overlap: 30 * time.Second, MaxOverlap: time.Hour}, LastGrant: now,
+		Lifecycle: state.Lifecycle{OnRemove: "revoke", Overlap: 30 * time.Second, MaxOverlap: time.Hour},
 	}
 }
 
 func sampleSink(address string) state.Sink {
 	return state.Sink{Head: state.Head{Address: address}, SinkKind: "file", Written: []byte(strings.Repeat("w", 150)),
-		Delivered: map[string]uint64{"credential.coinify.trader[\"user-000001\"]": 1}, WrittenAt: time.Unix(1.7e9, 0), Snapshot: "0123456789abcdefghijkl"}
+		Delivered: map[string]uint64{"credential.coinify.trader[\"user-000001\"]": 1}, WrittenAt: time.Unix(1.7e9, 0)}
 }
 
 func trader(i int) string { return fmt.Sprintf("credential.coinify.trader[\"user-%06d\"]", i) }

@@ -64,8 +64,9 @@ func appendMap(b []byte, m map[string]string) []byte {
 // A reader takes a record's bytes apart. Its first error sticks, and every read
 // after it gives the zero value, so that a decoder checks once at its end.
 type reader struct {
-	b   []byte
-	err error
+	b    []byte
+	err  error
+	full bool // the record is of an older format, with what nothing reads
 }
 
 func (r *reader) fail(err error) {

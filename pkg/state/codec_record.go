@@ -4,8 +4,8 @@ import "encoding/binary"
 
 // The newest formats that this program writes.
 const (
-	credentialFormat = 3 // 2: a grant's revision; 3: when the state went back to an older copy
-	sinkFormat       = 1
+	credentialFormat = 4 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads
+	sinkFormat       = 2 // 2: without what nothing reads
 	intentFormat     = 1
 )
 
@@ -28,11 +28,9 @@ func appendCredential(b []byte, c *Credential) []byte {
 	b = binary.AppendVarint(b, int64(c.Lifecycle.MaxOverlap))
 	b = appendBool(b, c.Lifecycle.RevokeOnShutdown)
 	b = appendRemoving(b, c.Removing)
-	b = appendString(b, c.Snapshot)
 	b = appendString(b, c.Note)
-	b = binary.AppendVarint(b, int64(c.Replays))
-	b = appendTime(b, c.LastGrant)
-	return appendTime(b, c.Restored) // since format 3
+	b = appendTime(b, c.Restored) // since format 3
+	return appendVerified(b, &c.Verified)
 }
 
 // decodeCredential reads everything but the head.
@@ -40,6 +38,7 @@ func decodeCredential(b []byte) (Credential, error) {
 	r := &reader{b: b}
 	var c Credential
 	format := r.version("credential", credentialFormat)
+	r.full = format < 4
 	if r.bool() {
 		c.Grant = new(Grant)
 		r.grant(c.Grant, format)
@@ -59,17 +58,45 @@ func decodeCredential(b []byte) (Credential, error) {
 	c.Lifecycle.MaxOverlap = r.duration()
 	c.Lifecycle.RevokeOnShutdown = r.bool()
 	c.Removing = r.removing()
-	c.Snapshot = r.str()
+	r.dropped(func() { r.str() })
 	c.Note = r.str()
-	c.Replays = r.int()
-	c.LastGrant = r.time()
+	r.dropped(func() { r.int(); r.time() })
 	if format >= 3 {
 		c.Restored = r.time()
+	}
+	if format >= 4 {
+		c.Verified = r.verified()
 	}
 	if err := r.end(); err != nil {
 		return Credential{}, err
 	}
 	return c, nil
+}
+
+func appendVerified(b []byte, v *Verified) []byte {
+	b = binary.AppendUvarint(b, v.Refused)
+	b = appendTime(b, v.At)
+	b = appendString(b, v.Why)
+	b = binary.AppendUvarint(b, uint64(len(v.Renewed)))
+	for _, t := range v.Renewed {
+		b = appendTime(b, t)
+	}
+	return b
+}
+
+func (r *reader) verified() Verified {
+	v := Verified{Refused: r.uvarint(), At: r.time(), Why: r.str()}
+	for range r.count(1) {
+		v.Renewed = append(v.Renewed, r.time())
+	}
+	return v
+}
+
+// dropped reads past what only older formats have.
+func (r *reader) dropped(read func()) {
+	if r.full {
+		read()
+	}
 }
 
 // grantMin is the least that a grant takes: a byte for each of its fields.
@@ -106,7 +133,6 @@ func appendGrant(b []byte, g *Grant) []byte {
 		b = binary.AppendVarint(b, int64(t.Attempts))
 		b = appendTime(b, t.NextAt)
 		b = appendString(b, t.Message)
-		b = appendBool(b, t.OnlyAccess)
 	}
 	return b
 }
@@ -145,8 +171,8 @@ func (r *reader) grant(g *Grant, format byte) {
 			Attempts:    r.int(),
 			NextAt:      r.time(),
 			Message:     r.str(),
-			OnlyAccess:  r.bool(),
 		}
+		r.dropped(func() { r.bool() })
 	}
 }
 
@@ -165,15 +191,14 @@ func appendFailure(b []byte, f *Failure) []byte {
 	b = appendTime(b, f.LastAt)
 	b = appendTime(b, f.NextAt)
 	b = appendBool(b, f.Stopped)
-	b = appendMap(b, f.InputHash)
-	return appendBool(b, f.Once)
+	return appendMap(b, f.InputHash)
 }
 
 func (r *reader) failure() *Failure {
 	if !r.bool() {
 		return nil
 	}
-	return &Failure{
+	f := &Failure{
 		Op:        r.str(),
 		Class:     r.str(),
 		Message:   r.str(),
@@ -185,8 +210,9 @@ func (r *reader) failure() *Failure {
 		NextAt:    r.time(),
 		Stopped:   r.bool(),
 		InputHash: r.strMap(),
-		Once:      r.bool(),
 	}
+	r.dropped(func() { r.bool() })
+	return f
 }
 
 func appendRaw(b []byte, w *Raw) []byte {
@@ -205,7 +231,6 @@ func appendRaw(b []byte, w *Raw) []byte {
 	}
 	b = appendString(b, w.Body.Reveal())
 	b = appendBytes(b, w.Inputs)
-	b = appendMap(b, w.InputHash)
 	b = appendString(b, w.Redirect)
 	b = binary.AppendUvarint(b, w.Generation)
 	return appendString(b, w.Message)
@@ -225,7 +250,7 @@ func (r *reader) rawReply() *Raw {
 	}
 	w.Body = r.text()
 	w.Inputs = r.bytes()
-	w.InputHash = r.strMap()
+	r.dropped(func() { r.strMap() })
 	w.Redirect = r.str()
 	w.Generation = r.uvarint()
 	w.Message = r.str()
@@ -237,14 +262,16 @@ func appendRemoving(b []byte, m *Removing) []byte {
 	if m == nil {
 		return b
 	}
-	return appendBool(appendString(appendTime(b, m.Since), m.Reason), m.Approved)
+	return appendString(appendTime(b, m.Since), m.Reason)
 }
 
 func (r *reader) removing() *Removing {
 	if !r.bool() {
 		return nil
 	}
-	return &Removing{Since: r.time(), Reason: r.str(), Approved: r.bool()}
+	m := &Removing{Since: r.time(), Reason: r.str()}
+	r.dropped(func() { r.bool() })
+	return m
 }
 
 func appendSink(b []byte, s *Sink) []byte {
@@ -261,15 +288,13 @@ func appendSink(b []byte, s *Sink) []byte {
 	for _, place := range s.Leaving {
 		b = appendBytes(b, place)
 	}
-	b = appendFailure(b, s.Failure)
-	b = appendRemoving(b, s.Removing)
-	return appendString(b, s.Snapshot)
+	return appendFailure(b, s.Failure)
 }
 
 func decodeSink(b []byte) (Sink, error) {
 	r := &reader{b: b}
 	var s Sink
-	r.version("sink", sinkFormat)
+	r.full = r.version("sink", sinkFormat) < 2
 	s.SinkKind = r.str()
 	s.Written = r.bytes()
 	if n := r.count(2); n > 0 {
@@ -288,8 +313,7 @@ func decodeSink(b []byte) (Sink, error) {
 		}
 	}
 	s.Failure = r.failure()
-	s.Removing = r.removing()
-	s.Snapshot = r.str()
+	r.dropped(func() { r.removing(); r.str() })
 	if err := r.end(); err != nil {
 		return Sink{}, err
 	}

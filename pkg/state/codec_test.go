@@ -178,7 +178,7 @@ func benchRecord() *Credential {
 			AccessToken: secret.New(strings.Repeat("a", 300)), RefreshToken: secret.New(strings.Repeat("r", 100)), TokenType: "Bearer", HeaderName: "Authorization",
 			Header: secret.New(strings.Repeat("a", 307)), Scopes: []string{"read", "trade"}, GrantedAt: now, ObtainedAt: now, ExpiresAt: now, Origins: []string{"https://api.example.com:443"},
 			InputHashes: map[string]string{"email": "0123456789abcdefghijkl", "password": "0123456789abcdefghijkl", "grant": "0123456789abcdefghijkl"}, Inputs: make([]byte, 60)},
-		Snapshot: "0123456789abcdefghijkl", Lifecycle: Lifecycle{OnRemove: "revoke", Overlap: time.Minute}, LastGrant: now,
+		Lifecycle: Lifecycle{OnRemove: "revoke", Overlap: time.Minute},
 	}
 }
 

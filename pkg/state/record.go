@@ -43,6 +43,8 @@ const (
 	FlagRaw                              // a reply that could not be read is kept
 	FlagForgetOnRemove                   // on_remove = "forget", remembered
 	FlagRemoving                         // no longer declared, and the removal has begun
+	FlagOrphans                          // tokens may have been issued that nobody saw
+	FlagVerify                           // the API is asked now and then whether it honours the token
 )
 
 // Credential is what is recorded of one credential. Values, not pointers, are
@@ -58,15 +60,21 @@ type Credential struct {
 	Orphans   int      // tokens that may have been issued and were never seen
 	Lifecycle Lifecycle
 	Removing  *Removing // no longer declared: the removal in progress
-	Snapshot  string    // blob: the configuration that last declared it
 	Note      string    // what last happened, in words without a secret, for status
-
-	Replays   int       // journalled replays made for the open intent
-	LastGrant time.Time // when a grant (not a refresh) last succeeded
+	Verified  Verified
 
 	// Restored is when the state went back to an older copy that had this record.
 	// What was obtained after the copy was made is not known; zero: never.
 	Restored time.Time
+}
+
+// Verified is what asking the API whether it still honours the token has found,
+// as far as it must outlive a restart.
+type Verified struct {
+	Refused uint64      // the generation that the API refused twice; 0: none
+	At      time.Time   // when it did
+	Why     string      // what it said, scrubbed
+	Renewed []time.Time // when a token was renewed for that, within the last hour
 }
 
 // Lifecycle settings are remembered so that deleting the block does not lift
@@ -81,9 +89,8 @@ type Lifecycle struct {
 
 // Removing is the progress of a removal.
 type Removing struct {
-	Since    time.Time // when the configuration ceased to declare it
-	Reason   string
-	Approved bool // a person let it go ahead
+	Since  time.Time // when the configuration ceased to declare it
+	Reason string
 }
 
 // Grant is one token with all that refreshing and revoking it needs, also
@@ -144,7 +151,6 @@ type Retired struct {
 	Attempts    int       // revocations tried
 	NextAt      time.Time
 	Message     string // of the last failure, scrubbed
-	OnlyAccess  bool   // the refresh token is shared with the grant in force: name only the access token
 }
 
 // Failure is a classified failure, kept across restarts.
@@ -160,7 +166,6 @@ type Failure struct {
 	NextAt    time.Time
 	Stopped   bool              // permanent: no further try until inputs change or `tokend retry`
 	InputHash map[string]string // the inputs that were refused (keyed)
-	Once      bool              // one try is allowed at once (`retry`, a changed input)
 }
 
 // Raw is a complete reply that spent something but could not be read.
@@ -173,7 +178,6 @@ type Raw struct {
 	Header     map[string][]string
 	Body       secret.Text
 	Inputs     []byte
-	InputHash  map[string]string
 	Redirect   string
 	Generation uint64 // of the grant that was spent; 0 for a new grant
 	Message    string // why it could not be read
@@ -207,6 +211,4 @@ type Sink struct {
 	Notify    []string // hooks that have not run since the last write
 	Leaving   [][]byte // accounts of places that it was moved away from and that are not cleaned yet
 	Failure   *Failure
-	Removing  *Removing
-	Snapshot  string // blob: the configuration that last declared it
 }

@@ -22,8 +22,9 @@ type collector struct {
 type descriptions struct {
 	dropped                                         *prometheus.Desc
 	credentials, sinks, hooks                       *prometheus.Desc
-	expired, earliest                               *prometheus.Desc
+	expired, earliest, orphans                      *prometheus.Desc
 	laneRunning, laneWaiting, running, depth        *prometheus.Desc
+	laneInFlight, laneOpen                          *prometheus.Desc
 	intents, serial, records, writable, size, syncs *prometheus.Desc
 	held, heldSince                                 *prometheus.Desc
 	configValid, configErrors, configLoaded         *prometheus.Desc
@@ -49,10 +50,14 @@ func describe() *descriptions {
 		expired:     d("credentials_expired", "Credentials that hold a token that has expired.", "type"),
 		earliest:    d("credentials_earliest_expiry_timestamp_seconds", "When the first of the tokens expires, or did.", "type"),
 
-		laneRunning: d("lane_running", "Addresses that are worked on, by what is asked.", "lane"),
-		laneWaiting: d("lane_waiting", "Addresses that are due and wait for room, by what is asked.", "lane"),
-		running:     d("queue_running", "Addresses that are worked on."),
-		depth:       d("queue_depth", "Addresses that are due and wait for room."),
+		orphans: d("orphans", "Tokens that may have been issued and were never seen, because a reply was lost.", "type"),
+
+		laneInFlight: d("lane_in_flight", "Requests in flight, by what is asked.", "lane"),
+		laneOpen:     d("lane_open", "1 while a provider that answers nobody is asked only now and then: its breaker is open.", "lane"),
+		laneRunning:  d("lane_running", "Addresses that are worked on, by what is asked.", "lane"),
+		laneWaiting:  d("lane_waiting", "Addresses that are due and wait for room, by what is asked.", "lane"),
+		running:      d("queue_running", "Addresses that are worked on."),
+		depth:        d("queue_depth", "Addresses that are due and wait for room."),
 
 		intents:  d("journal_open_intents", "Calls that were begun and whose outcome is not recorded."),
 		serial:   d("state_serial", "Grows with every commit of the state."),
@@ -160,6 +165,8 @@ func (s scrape) lanes(lanes []reconcile.LaneView) {
 		}
 		s.gauge(s.d.laneRunning, float64(l.Running), name)
 		s.gauge(s.d.laneWaiting, float64(l.Waiting), name)
+		s.gauge(s.d.laneInFlight, float64(l.InFlight), name)
+		s.gauge(s.d.laneOpen, truth(!l.OpenSince.IsZero()), name)
 		running += l.Running
 		waiting += l.Waiting
 	}
@@ -217,11 +224,13 @@ func (s scrape) expiries(lines []reconcile.Line, now time.Time) {
 	type expiry struct {
 		expired  int
 		earliest time.Time
+		orphans  int
 	}
 	byType := map[string]expiry{}
 	for i := range lines {
 		l := &lines[i]
 		e := byType[l.Type]
+		e.orphans += l.Orphans
 		if at := l.ExpiresAt; !at.IsZero() {
 			if !at.After(now) {
 				e.expired++
@@ -235,5 +244,6 @@ func (s scrape) expiries(lines []reconcile.Line, now time.Time) {
 	for typ, e := range byType {
 		s.gauge(s.d.expired, float64(e.expired), label(typ))
 		s.time(s.d.earliest, e.earliest, label(typ))
+		s.gauge(s.d.orphans, float64(e.orphans), label(typ))
 	}
 }

@@ -55,10 +55,12 @@
 //	tokend_credentials{type,state}, tokend_sinks{…}, tokend_hooks{…}   how many; a state that occurs nowhere is 0
 //	tokend_credentials_expired{type}                     hold a token that has expired
 //	tokend_credentials_earliest_expiry_timestamp_seconds{type}
+//	tokend_orphans{type}                                 may have been issued and were never seen
 //	tokend_calls_total{kind,type,op,class}               results; class "ok" or one of failure, kind "credential", "sink" or "hook"
 //	tokend_call_duration_seconds{kind,type,op}           histogram
 //	tokend_sink_last_write_timestamp_seconds{type}       the last write that succeeded since the start
 //	tokend_lane_running{lane}, tokend_lane_waiting{lane} work on one provider or Vault; the local files' lane is "local"
+//	tokend_lane_in_flight{lane}, tokend_lane_open{lane}  requests in flight; 1 while its breaker is open. A lane with nothing to do has no series
 //	tokend_queue_running, tokend_queue_depth             the lanes' sums
 //	tokend_journal_open_intents                          calls begun whose outcome is not recorded
 //	tokend_held_changes{kind}                            what the guard holds back: "revocation", "sink"

@@ -130,7 +130,8 @@ func TestMetrics(t *testing.T) {
 		reconcile.Line{Address: "credential.coinify.old", Type: "coinify", State: reconcile.Stopped, Since: noon().Add(-time.Hour), ExpiresAt: noon().Add(-time.Minute), Generation: 2})
 	src.view.Sinks[0].State = reconcile.Waiting
 	src.view.Hooks[0].State = reconcile.Failing
-	src.view.Lanes = []reconcile.LaneView{{Name: "", Running: 1, Waiting: 2}, {Name: "provider.coinify.default", Running: 3, Waiting: 4}}
+	src.view.Lanes = []reconcile.LaneView{{Name: "", Running: 1, Waiting: 2}, {Name: "provider.coinify.default", Running: 3, Waiting: 4, InFlight: 2, OpenSince: noon()}}
+	src.view.Credentials[0].Orphans = 3
 	src.view.Store.Intents = 5
 	src.view.Held = &reconcile.HeldChange{Since: noon().Add(-2 * time.Hour), Revocations: make([]string, 12), Sinks: make([]string, 3)}
 	h := Handler(Options{
@@ -150,6 +151,11 @@ func TestMetrics(t *testing.T) {
 	f.want(t, 1, "tokend_credential_state", append(key, "state", "ready")...)
 	f.want(t, unix(-5*time.Minute), "tokend_credential_unready_since_timestamp_seconds", alice...)
 	f.absent(t, "tokend_credential_unready_since_timestamp_seconds", key...)
+	f.want(t, 3, "tokend_orphans", "type", "coinify")
+	f.want(t, 0, "tokend_orphans", "type", "apirone")
+	f.want(t, 1, "tokend_lane_open", "lane", "provider.coinify.default")
+	f.want(t, 0, "tokend_lane_open", "lane", "local")
+	f.want(t, 2, "tokend_lane_in_flight", "lane", "provider.coinify.default")
 	f.want(t, 0, "tokend_series_dropped")
 
 	f.want(t, 1, "tokend_credentials", "type", "coinify", "state", "failing")

@@ -95,8 +95,8 @@ func credential(address string, generation uint64) state.Credential {
 		Retiring: []state.Grant{{Generation: 1, AccessToken: secret.New("old"), Retired: &state.Retired{Since: epoch, Cause: "refresh", Attempts: 2}}},
 		Failure:  &state.Failure{Op: "refresh", Class: "transient", Message: "502", Count: 3, FirstAt: epoch, LastAt: epoch, NextAt: epoch},
 		Raw:      &state.Raw{Op: "refresh", Status: 200, Header: map[string][]string{"Date": {"now", "then"}}, Body: secret.New("<html>")},
-		Removing: &state.Removing{Since: epoch, Reason: "its block is gone", Approved: true},
-		Orphans:  1, Note: "refreshed", Snapshot: "snap", Replays: 1, LastGrant: epoch,
+		Removing: &state.Removing{Since: epoch, Reason: "its block is gone"},
+		Orphans:  1, Note: "refreshed", Verified: state.Verified{Refused: generation, At: epoch, Why: "401", Renewed: []time.Time{epoch}},
 		Lifecycle: state.Lifecycle{OnRemove: "revoke", PreventDestroy: true, Overlap: 30 * time.Second, MaxOverlap: time.Hour},
 	}
 }
@@ -104,7 +104,7 @@ func credential(address string, generation uint64) state.Credential {
 func sink(address string) state.Sink {
 	return state.Sink{Head: state.Head{Address: address, Kind: state.KindSink, Flags: state.FlagHookPending}, SinkKind: "file", Written: []byte("sha256"),
 		Delivered: map[string]uint64{"credential.a.b": 7}, WrittenAt: epoch, Leaving: [][]byte{[]byte("former place")}, Notify: []string{"hook.exec.nginx"},
-		Failure: &state.Failure{Op: "write", Class: "transient"}, Removing: &state.Removing{Reason: "gone"}, Snapshot: "snap"}
+		Failure: &state.Failure{Op: "write", Class: "transient"}}
 }
 
 func intent(attempt int) *state.Intent {

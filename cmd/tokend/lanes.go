@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"time"
+
+	"tokend/pkg/reconcile"
+)
+
+// printLanes says which providers do not answer, and where more waits than its
+// limits let through.
+func printLanes(w io.Writer, now time.Time, lanes []reconcile.LaneView) {
+	for _, l := range lanes {
+		switch {
+		case !l.OpenSince.IsZero():
+			fmt.Fprintf(w, "%s does not answer since %s: %s\n  %s; the next call is let through %s\n",
+				l.Name, ago(now, l.OpenSince), l.Why, waiting(l.Waiting), in(now, l.ProbeAt))
+		case l.Waiting > 0 && l.Concurrency > 0:
+			fmt.Fprintf(w, "%s: %s for its limits (%s)\n", l.Name, waiting(l.Waiting), limits(l))
+		}
+	}
+}
+
+func waiting(n int) string {
+	if n == 1 {
+		return "1 address waits"
+	}
+	return fmt.Sprintf("%d addresses wait", n)
+}
+
+func limits(l reconcile.LaneView) string {
+	s := fmt.Sprintf("%d requests at a time, %d in flight", l.Concurrency, l.InFlight)
+	if l.Requests > 0 {
+		s += fmt.Sprintf(", %d requests in %s", l.Requests, l.Per)
+	}
+	return s
+}
+
+// printOrphans says which tokens may live on that nobody knows.
+func printOrphans(w io.Writer, lines []reconcile.Line) {
+	const most = 5
+	total := 0
+	var names []string
+	for _, l := range lines {
+		if l.Orphans == 0 {
+			continue
+		}
+		if total += l.Orphans; len(names) < most {
+			names = append(names, fmt.Sprintf("%s %d", shown(l.Address), l.Orphans))
+		} else if len(names) == most {
+			names = append(names, "…")
+		}
+	}
+	if total > 0 {
+		fmt.Fprintf(w, "Orphans: %d; a reply was lost, and the token that it may have held lives on until it expires (%s)\n", total, strings.Join(names, ", "))
+	}
+}

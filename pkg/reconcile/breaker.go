@@ -1,0 +1,259 @@
+package reconcile
+
+import (
+	"container/heap"
+	"errors"
+	"fmt"
+	"time"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/spec"
+)
+
+// breaker keeps the calls to a provider back while it answers nobody, so that
+// ten thousand due credentials do not each burn a request, and perhaps a refresh
+// token, on a server that is away. It opens on the failures of several
+// credentials in a row, never of one however often that fails: a bad credential
+// delays no other. While it is open one call is let through every few seconds
+// to see; the first that is answered closes it.
+//
+// It belongs to a lane, and like it to the loop's goroutine. The zero value is
+// closed.
+type breaker struct {
+	failed map[string]bool // the credentials that failed since the last answer
+	since  time.Time       // when it opened; zero: it is closed
+	next   time.Time       // when the next call is let through
+	opens  int             // probes that failed since it opened
+	probe  string          // the address that was let through last
+	why    string          // what the last failed call said
+}
+
+const (
+	// breakerCount is the number of different credentials that must fail with no
+	// answer in between.
+	breakerCount = 3
+	// The wait between probes doubles from the first to the last. The last is
+	// short: whatever waits for the provider is to have its token soon after it is
+	// back.
+	breakerFirst = time.Second
+	breakerLast  = 10 * time.Second
+	// breakerAsked bounds what a provider's Retry-After can make of that wait.
+	breakerAsked = 30 * time.Second
+)
+
+func (b *breaker) open() bool { return !b.since.IsZero() }
+
+// answered: the provider answered somebody, whatever it said.
+func (b *breaker) answered() { *b = breaker{} }
+
+// unanswered notes a failed call, and says whether that opened it.
+func (b *breaker) unanswered(addr string, h health, now time.Time, spread float64) bool {
+	if b.failed == nil {
+		b.failed = map[string]bool{}
+	}
+	b.failed[addr], b.why = true, h.why
+	switch {
+	case !b.open() && len(b.failed) < breakerCount:
+		return false
+	case !b.open():
+		b.since, b.opens = now, 0
+		b.wait(h.after, now, spread)
+		return true
+	case addr == b.probe:
+		b.opens++
+		b.wait(h.after, now, spread)
+	}
+	return false
+}
+
+// wait sets when the next call is let through.
+func (b *breaker) wait(after time.Duration, now time.Time, spread float64) {
+	d := min(breakerFirst<<min(b.opens, 10), breakerLast)
+	d = time.Duration(float64(d) * (0.5 + 0.5*spread))
+	b.next = now.Add(max(d, min(after, breakerAsked)))
+}
+
+// words say what an address waits for while it is open.
+func (b *breaker) words(lane string) string {
+	return fmt.Sprintf("%s does not answer (%d credentials failed in a row; the last: %s); one call is let through every few seconds until one is answered", lane, len(b.failed), b.why)
+}
+
+// health is what the outcome of a call says of its provider.
+type health struct {
+	down  bool
+	after time.Duration // the provider's Retry-After
+	why   string
+}
+
+// healthOf is what a call's error says of its provider; false when it says
+// nothing, because nothing was sent.
+func healthOf(err error) (health, bool) {
+	var pe *providers.Error
+	switch {
+	case err == nil:
+		return health{}, true
+	case !errors.As(err, &pe) || pe.Class == providers.ClassConfig:
+		return health{}, false
+	}
+	h := health{after: pe.RetryAfter, why: pe.Error()}
+	switch pe.Class {
+	case providers.ClassUnknown, providers.ClassThrottled:
+		h.down = true
+	case providers.ClassTransient:
+		h.down = pe.Status == 0 || pe.Status >= 500
+	}
+	return h, true
+}
+
+// pick takes what is to be worked on next out of a lane's waiting items: the
+// most urgent, but while the breaker is open only one now and then, and nil in
+// between.
+func (l *lane) pick(now time.Time) *item {
+	b := &l.breaker
+	if !b.open() {
+		return heap.Pop(&l.waiting).(*item)
+	}
+	if now.Before(b.next) {
+		return nil
+	}
+	best := l.waiting.items[0]
+	for _, it := range l.waiting.items {
+		if b.prefers(it, best) {
+			best = it
+		}
+	}
+	heap.Remove(&l.waiting, int(best.pos))
+	b.probe = best.addr
+	// A probe that hangs must not keep the next from being let through.
+	b.wait(0, now, fraction(l.name, best.addr))
+	return best
+}
+
+// untilProbe is how long nothing more is let through to the providers that
+// answer nobody.
+func (q *queue) untilProbe() time.Duration {
+	d := maxSleep
+	for _, l := range q.order {
+		if l.breaker.open() && len(l.waiting.items) > 0 && l.breaker.next.After(q.clock) {
+			d = min(d, l.breaker.next.Sub(q.clock))
+		}
+	}
+	return d
+}
+
+// prefers orders probes: what a person waits for, then a credential that has not
+// failed (the fault may lie with the others), then the most urgent.
+func (b *breaker) prefers(a, than *item) bool {
+	ordered := func(it *item) bool { return it.x != nil && len(it.x.orders) > 0 }
+	if x, y := ordered(a), ordered(than); x != y {
+		return x
+	}
+	if x, y := b.failed[a.addr], b.failed[than.addr]; x != y {
+		return !x
+	}
+	return a.urgency() < than.urgency()
+}
+
+// takeHealth takes over what a call said of the provider whose lane it was made
+// in.
+func (l *Loop) takeHealth(r result) {
+	if r.health == nil || r.lane.name == localLane {
+		return
+	}
+	b, now := &r.lane.breaker, l.o.Now()
+	if !r.health.down {
+		if b.open() {
+			l.log.Info("a provider answers again", "lane", r.lane.name, "after", now.Sub(b.since).Round(time.Second), "waiting", len(r.lane.waiting.items))
+		}
+		b.answered()
+		return
+	}
+	if b.unanswered(r.item.addr, *r.health, now, fraction(r.lane.name, fmt.Sprint(b.opens))) {
+		l.log.Warn("a provider does not answer; its credentials wait, and one call is let through every few seconds to see", "lane", r.lane.name, "failed", len(b.failed), "error", b.why)
+		for _, it := range r.lane.waiting.items {
+			l.passed(it) // the first pass does not wait for a provider that is away
+		}
+	}
+}
+
+// passed says that the first pass has seen an item.
+func (l *Loop) passed(it *item) {
+	if it.first {
+		it.first = false
+		l.firstLeft--
+	}
+}
+
+// around takes an item out of a lane that is shut, so that it is looked at
+// although its provider is away: something happened that may need no call.
+func (q *queue) around(it *item) {
+	if it.lane.breaker.open() {
+		q.move(it, q.lane(localLane))
+	}
+}
+
+// waits says that an item waits for a provider that answers nobody.
+func (it *item) waits() bool { return it.phase == ready && it.lane.breaker.open() }
+
+// unshut lets the calls to providers go that the configuration says differently
+// now: they may be other servers.
+func (l *Loop) unshut(said func(lane string) bool) {
+	for _, n := range l.q.order {
+		if n.breaker.open() && said(n.name) {
+			n.breaker = breaker{}
+		}
+	}
+}
+
+// saidDifferently reports whether two configurations differ in what they say of
+// a provider.
+func saidDifferently(a, b *spec.Config, provider string) bool {
+	was, _ := a.Digest(spec.Address(provider))
+	is, _ := b.Digest(spec.Address(provider))
+	return was != is
+}
+
+// shut is the number of items that wait in lanes from which nothing is let
+// through before the limit, in Unix nanoseconds.
+func (q *queue) shut(limit int64) int {
+	n := 0
+	for _, l := range q.order {
+		if l.breaker.open() && l.breaker.next.UnixNano() > limit {
+			n += len(l.waiting.items)
+		}
+	}
+	return n
+}
+
+// countShut counts what waits for a provider that answers nobody as waiting.
+func (l *Loop) countShut(v *View) {
+	for _, n := range l.q.order {
+		if !n.breaker.open() {
+			continue
+		}
+		for _, it := range n.waiting.items {
+			if s := l.stateOf(it); s.calm() {
+				if v.Counts[s]--; v.Counts[s] == 0 {
+					delete(v.Counts, s)
+				}
+				v.Counts[Waiting]++
+				v.Ready = false
+			}
+		}
+	}
+}
+
+// calm: nothing is known to be wrong.
+func (s State) calm() bool { return s == Ready || s == Pending }
+
+// view is a lane as status shows it.
+func (l *lane) view() LaneView {
+	v := LaneView{Name: l.name, Running: l.running, Waiting: len(l.waiting.items), InFlight: len(l.calls), Requests: l.setting.Requests, Concurrency: l.setting.Concurrency}
+	if v.Requests > 0 {
+		v.Per = l.setting.Per.String()
+	}
+	if l.breaker.open() {
+		v.OpenSince, v.ProbeAt, v.Why = l.breaker.since, l.breaker.next, l.breaker.why
+	}
+	return v
+}

@@ -1,0 +1,71 @@
+package state
+
+import (
+	"encoding/hex"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tokend/pkg/secret"
+)
+
+// Records as the first version of the format had them, every field filled in.
+const (
+	credentialV1 = "01010304626c6f621870726f76696465722e636f696e6966792e64656661756c7407636f696e6966790870617373776f726406616363657373064265" +
+		"6172657207726566726573680d417574686f72697a6174696f6e0d42656172657220616363657373010472656164027b7d0180ee89ab0d050180ee89" +
+		"ab0d0501a0a68aab0d050002001e687474703a2f2f3132372e302e302e313a383235302f63616c6c6261636b011b68747470733a2f2f6170692e6578" +
+		"616d706c652e636f6d3a3434330105656d61696c016802696e00010304626c6f621870726f76696465722e636f696e6966792e64656661756c740763" +
+		"6f696e6966790870617373776f7264066163636573730642656172657207726566726573680d417574686f72697a6174696f6e0d4265617265722061" +
+		"6363657373010472656164027b7d0180ee89ab0d050180ee89ab0d0501a0a68aab0d050002001e687474703a2f2f3132372e302e302e313a38323530" +
+		"2f63616c6c6261636b011b68747470733a2f2f6170692e6578616d706c652e636f6d3a3434330105656d61696c016802696e010180ee89ab0d050772" +
+		"65706c6163650180ee89ab0d05040180ee89ab0d0507726566757365640101056772616e74097472616e7369656e74026e6f047761697404020180ee" +
+		"89ab0d050180ee89ab0d050180ee89ab0d05010105656d61696c01680101077265667265736800000090030004626f64790000000006756e72656164" +
+		"04067265766f6b650180e0ba84bf038080c58bc6d10101010180ee89ab0d0504676f6e650104736e6170086f627461696e6564020180ee89ab0d05"
+	sinkV1 = "010466696c650177011963726564656e7469616c2e636f696e6966792e747261646572030180ee89ab0d05010b686f6f6b2e657865632e6101016c01" +
+		"056772616e74097472616e7369656e74026e6f047761697404020180ee89ab0d050180ee89ab0d050180ee89ab0d05010105656d61696c0168010101" +
+		"80ee89ab0d0504676f6e650004736e6170"
+)
+
+func TestRecordsOfTheFirstFormatAreRead(t *testing.T) {
+	at := time.Unix(1790000000, 5).UTC()
+	g := Grant{
+		Generation: 3, Endpoint: "blob", Provider: "provider.coinify.default", Type: "coinify", GrantType: "password", AccessToken: secret.New("access"),
+		TokenType: "Bearer", RefreshToken: secret.New("refresh"), HeaderName: "Authorization", Header: secret.New("Bearer access"), Scopes: []string{"read"},
+		Outputs: []byte("{}"), GrantedAt: at, ObtainedAt: at, ExpiresAt: at.Add(time.Hour), Rotation: RotationRotated, RefreshState: RefreshUsable,
+		RedirectURI: "http://127.0.0.1:8250/callback", Origins: []string{"https://api.example.com:443"}, InputHashes: map[string]string{"email": "h"}, Inputs: []byte("in"),
+	}
+	old := g
+	old.Retired = &Retired{Since: at, Cause: "replace", DeliveredAt: at, Attempts: 2, NextAt: at, Message: "refused"}
+	f := &Failure{Op: "grant", Class: "transient", Message: "no", Hint: "wait", Count: 2, Reached: 1, FirstAt: at, LastAt: at, NextAt: at, Stopped: true, InputHash: map[string]string{"email": "h"}}
+	wantCredential := Credential{
+		Grant: &g, Retiring: []Grant{old}, Failure: f, Raw: &Raw{Op: "refresh", Status: 200, Body: secret.New("body"), Message: "unread"}, Orphans: 2,
+		Lifecycle: Lifecycle{OnRemove: "revoke", PreventDestroy: true, Overlap: time.Minute, MaxOverlap: time.Hour, RevokeOnShutdown: true},
+		Removing:  &Removing{Since: at, Reason: "gone"}, Note: "obtained",
+	}
+	wantSink := Sink{
+		SinkKind: "file", Written: []byte("w"), Delivered: map[string]uint64{"credential.coinify.trader": 3}, WrittenAt: at, Notify: []string{"hook.exec.a"},
+		Leaving: [][]byte{[]byte("l")}, Failure: f,
+	}
+	b, err := hex.DecodeString(credentialV1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := decodeCredential(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(wantCredential, c); d != "" {
+		t.Errorf("a credential (-want +got):\n%s", d)
+	}
+	if b, err = hex.DecodeString(sinkV1); err != nil {
+		t.Fatal(err)
+	}
+	s, err := decodeSink(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(wantSink, s); d != "" {
+		t.Errorf("a sink (-want +got):\n%s", d)
+	}
+}
