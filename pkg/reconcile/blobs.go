@@ -105,12 +105,9 @@ func (b *blobs) used(ctx context.Context) (map[string]bool, error) {
 
 func (b *blobs) usedBy(ctx context.Context, h state.Head, used map[string]bool) error {
 	if h.Kind == state.KindSink {
-		rec, err := b.store.Sink(ctx, h.Address)
-		used[rec.Snapshot] = true
-		return err
+		return nil // it refers to none
 	}
 	rec, intent, err := b.store.Credential(ctx, h.Address)
-	used[rec.Snapshot] = true
 	if rec.Grant != nil {
 		used[rec.Grant.Endpoint] = true
 	}
