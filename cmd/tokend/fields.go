@@ -71,7 +71,7 @@ func flagWords(f state.Flags) []string {
 	}{
 		{state.FlagRetiring, "retiring"}, {state.FlagTainted, "tainted"}, {state.FlagStopped, "stopped"}, {state.FlagPreventDestroy, "prevent_destroy"},
 		{state.FlagHookPending, "hook pending"}, {state.FlagRaw, "unread reply"}, {state.FlagForgetOnRemove, "forget on remove"}, {state.FlagRemoving, "removing"},
-		{state.FlagOrphans, "orphans"}, {state.FlagVerify, "verified"},
+		{state.FlagVerify, "verified"},
 	} {
 		if f&x.f != 0 {
 			words = append(words, x.word)

@@ -197,9 +197,6 @@ func (p *performer) head(rec *state.Credential) {
 	if rec.Removing != nil {
 		f |= state.FlagRemoving
 	}
-	if rec.Orphans > 0 {
-		f |= state.FlagOrphans
-	}
 	rec.Head.Flags = f
 	rec.Head.ExpiresAt = time.Time{}
 	rec.Head.Due = time.Time{}

@@ -104,7 +104,7 @@ func (w *worker) lookFirst(ctx context.Context, sinks []naming, gens map[string]
 
 // upToDate says whether a sink's record leaves nothing to do.
 func (n *naming) upToDate(rec *state.Sink, gens map[string]uint64) bool {
-	if rec.Failure != nil || rec.Removing != nil || len(rec.Leaving) > 0 || len(rec.Notify) > 0 || len(rec.Delivered) != len(n.names) || n.digest != rec.Head.Digest {
+	if rec.Failure != nil || len(rec.Leaving) > 0 || len(rec.Notify) > 0 || len(rec.Delivered) != len(n.names) || n.digest != rec.Head.Digest {
 		return false
 	}
 	for _, u := range n.names {

@@ -140,8 +140,7 @@ func (l *Loop) restore(ctx context.Context) error {
 	if l.guard, err = readGuardLog(b); err != nil {
 		return err
 	}
-	var lost []*item
-	err = l.o.Store.Heads(ctx, func(h state.Head) error {
+	return l.o.Store.Heads(ctx, func(h state.Head) error {
 		kind := kindCredential
 		if h.Kind == state.KindSink {
 			kind = kindSink
@@ -149,18 +148,8 @@ func (l *Loop) restore(ctx context.Context) error {
 		it := l.item(h.Address, kind)
 		it.stored, it.gone = true, true
 		it.takeHead(h)
-		if h.Flags&state.FlagOrphans != 0 {
-			lost = append(lost, it)
-		}
 		return nil
 	})
-	for _, it := range lost {
-		// A record that cannot be read is told when it is looked at.
-		if rec, _, err := l.o.Store.Credential(ctx, it.addr); err == nil {
-			it.ext().orphans = rec.Orphans
-		}
-	}
-	return err
 }
 
 func (it *item) takeHead(h state.Head) {

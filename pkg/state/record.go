@@ -43,7 +43,6 @@ const (
 	FlagRaw                              // a reply that could not be read is kept
 	FlagForgetOnRemove                   // on_remove = "forget", remembered
 	FlagRemoving                         // no longer declared, and the removal has begun
-	FlagOrphans                          // tokens may have been issued that nobody saw
 	FlagVerify                           // the API is asked now and then whether it honours the token
 )
 
