@@ -84,11 +84,10 @@ func unknownRoot(r *ref) *hcl.Diagnostic {
 func (c *Config) checkEach(r *ref, in *instance) *hcl.Diagnostic {
 	root, second := r.root(), r.attr(1)
 	if in == nil || in.set == nil {
-		need := "for_each"
 		if root == "count" {
-			need = "count"
+			return problem(r.rng, "Reference to count without count", "count.… has a meaning in credential, secret and sink blocks that have count.")
 		}
-		return problem(r.rng, "Reference to "+root+" without "+need, "%s.… has a meaning in credential, secret and sink blocks that have %s.", root, need)
+		return problem(r.rng, "Reference to each without for_each", "each.… has a meaning in credential, secret and sink blocks that have for_each.")
 	}
 	switch {
 	case root == "count" && in.set.kind != numKey:

@@ -4,6 +4,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -149,6 +150,12 @@ func sourceSummaries(t *testing.T) []string {
 						add(x.Args[i])
 					}
 				}
+			case *ast.AssignStmt:
+				for i, left := range x.Lhs {
+					if sel, ok := left.(*ast.SelectorExpr); ok && sel.Sel.Name == "Summary" && len(x.Rhs) == len(x.Lhs) {
+						add(x.Rhs[i])
+					}
+				}
 			case *ast.KeyValueExpr:
 				if id, ok := x.Key.(*ast.Ident); ok && id.Name == "Summary" {
 					add(x.Value)
@@ -195,4 +202,36 @@ func fixturePaths(t *testing.T) []string {
 		t.Fatalf("only %d fixtures were found", len(out))
 	}
 	return out
+}
+
+// The documentation lists every diagnostic, and none that there is not.
+func TestEverySummaryIsDocumented(t *testing.T) {
+	page, err := os.ReadFile("../../docs/language/diagnostics.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	documented := map[string]bool{}
+	for line := range strings.Lines(string(page)) {
+		cells := strings.Split(line, "|")
+		if len(cells) < 3 || strings.HasPrefix(cells[1], " ---") || cells[1] == " diagnostic " {
+			continue
+		}
+		for s := range strings.SplitSeq(cells[1], ",") {
+			documented[strings.TrimSpace(s)] = true
+		}
+	}
+	for _, s := range sourceSummaries(t) {
+		if s = strings.ReplaceAll(s, "%s", ""); strings.HasSuffix(s, " ") {
+			s += "…"
+		}
+		if _, ok := documented[s]; !ok {
+			t.Errorf("docs/language/diagnostics.md does not have %q", s)
+		}
+		documented[s] = false
+	}
+	for s, alone := range documented {
+		if alone {
+			t.Errorf("docs/language/diagnostics.md has %q, which is not in the source", s)
+		}
+	}
 }
