@@ -27,6 +27,7 @@ fuzz:
 	@$(GO) build -buildvcs=false -o $(OUT)/testrun ./test/run
 	@$(OUT)/testrun -fuzz
 
+# How it stands against the numbers that it wants to reach; see test/bench.
 bench:
 	@$(GO) run -buildvcs=false ./test/bench
 

@@ -77,15 +77,22 @@ func (b *bench) close() {
 		_ = b.running.cmd.Process.Kill()
 		<-b.running.ended
 	}
-	if b.standin != nil {
-		b.hold.Close()
-		_ = b.standin.Wait()
-	}
+	b.silence()
 	for _, dir := range []string{b.dir, b.shm} {
 		if dir != "" {
 			_ = os.RemoveAll(dir)
 		}
 	}
+}
+
+// silence ends the stand-in: nobody answers any more.
+func (b *bench) silence() {
+	if b.standin == nil {
+		return
+	}
+	b.hold.Close()
+	_ = b.standin.Wait()
+	b.standin = nil
 }
 
 func (b *bench) say(format string, args ...any) { fmt.Fprintf(os.Stderr, format+"\n", args...) }
@@ -105,7 +112,7 @@ func (b *bench) build(ctx context.Context) error {
 		targets[b.tokend] = "tokend/cmd/tokend"
 	}
 	for out, pkg := range targets {
-		cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-trimpath", "-ldflags", "-s -w", "-o", out, pkg)
+		cmd := exec.CommandContext(ctx, "go", "build", "-buildvcs=false", "-o", out, pkg)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 		if text, err := cmd.CombinedOutput(); err != nil {
 			return fmt.Errorf("building %s: %w\n%s", pkg, err, text)

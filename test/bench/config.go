@@ -20,14 +20,18 @@ func names(prefix string, n int) []string {
 
 // provider is a block that asks the stand-in with so many requests in flight.
 func (b *bench) provider(alias string, inFlight int) string {
+	return b.providerWith(alias, fmt.Sprintf("  rate_limit { concurrency = %d }\n", inFlight))
+}
+
+// providerWith is one with other settings.
+func (b *bench) providerWith(alias, settings string) string {
 	return fmt.Sprintf(`
 provider "coinify" {
   alias      = %q
   base_url   = %q
   http { ca_file = %q }
-  rate_limit { concurrency = %d }
-}
-`, alias, b.urls.Coinify, b.urls.CAFile, inFlight)
+%s}
+`, alias, b.urls.Coinify, b.urls.CAFile, settings)
 }
 
 // traders are credentials by for_each, and with out a file for each.

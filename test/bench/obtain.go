@@ -48,7 +48,7 @@ func against(work string, own, bare []pace, goal float64) row {
 	ratio := p.rate() / q.rate()
 	return row{
 		work: work, figure: fmt.Sprintf("%.2f × = %s", ratio, p), against: "bare " + q.String(),
-		goal: fmt.Sprintf("≥ %.1f ×", goal), met: ratio >= goal,
+		goal: fmt.Sprintf("≥ %.1f ×", goal), met: ratio >= goal, share: ratio / max(goal, 0.001),
 	}
 }
 

@@ -20,7 +20,10 @@ func refresh(ctx context.Context, b *bench) error {
 		return err
 	}
 	r := &refreshing{b: b, conf: filepath.Join(b.dir, "refresh.conf"), state: filepath.Join(b.dir, "refresh.state")}
-	if err := r.prepare(ctx); err != nil {
+	if err := r.prepare(ctx, ""); err != nil {
+		return err
+	}
+	if err := r.prepareBare(ctx); err != nil {
 		return err
 	}
 	for _, g := range []struct {
@@ -40,7 +43,7 @@ func refresh(ctx context.Context, b *bench) error {
 			return err
 		}
 		work := fmt.Sprintf("refresh %d tokens, %d in flight, latency %s", b.o.tokens, refreshInFlight, ms(g.latency))
-		b.table.add(row{work: work, figure: fmt.Sprintf("%.3f syncs each", syncs), goal: fmt.Sprintf("≤ %.2f", g.syncs), met: syncs <= g.syncs})
+		b.table.add(row{work: work, figure: fmt.Sprintf("%.3f syncs each", syncs), goal: fmt.Sprintf("≤ %.2f", g.syncs), met: syncs <= g.syncs, share: syncs / g.syncs})
 		rate := against("  its rate", []pace{own}, []pace{bare}, g.rate)
 		if g.rate == 0 {
 			rate.goal = ""
@@ -54,17 +57,26 @@ func refresh(ctx context.Context, b *bench) error {
 type refreshing struct {
 	b           *bench
 	conf, state string
+	out         string // where sinks write; "": there are none
 	bareTokens  []string
 }
 
-// prepare obtains a token for each credential, and as many for the bare client.
-func (r *refreshing) prepare(ctx context.Context) error {
+// prepare obtains a token for each credential. more are settings of the provider
+// that count from then on.
+func (r *refreshing) prepare(ctx context.Context, more string) error {
 	b := r.b
 	path, err := b.list("refresh.json", names("r", b.o.tokens))
 	if err != nil {
 		return err
 	}
-	if err := b.directory(r.conf, b.provider("wide", refreshInFlight)+traders("trader", "wide", path, "")); err != nil {
+	config := func(more string) error {
+		provider := b.provider("wide", refreshInFlight)
+		if more != "" {
+			provider = b.providerWith("wide", more)
+		}
+		return b.directory(r.conf, provider+traders("trader", "wide", path, r.out))
+	}
+	if err := config(""); err != nil {
 		return err
 	}
 	d, err := b.startDaemon(r.conf, r.state)
@@ -72,18 +84,32 @@ func (r *refreshing) prepare(ctx context.Context) error {
 		return err
 	}
 	b.running = d
-	if _, _, err := d.settled(ctx, 20*time.Millisecond, b.o.tokens); err != nil {
+	if _, _, err := d.settled(ctx, 20*time.Millisecond, r.total()); err != nil {
 		return err
 	}
-	if err := b.down(); err != nil {
+	if err := b.down(); err != nil || more == "" {
 		return err
 	}
+	return config(more)
+}
+
+// total is the number of addresses.
+func (r *refreshing) total() int {
+	if r.out != "" {
+		return 2 * r.b.o.tokens
+	}
+	return r.b.o.tokens
+}
+
+// prepareBare obtains as many tokens for the bare client.
+func (r *refreshing) prepareBare(ctx context.Context) error {
+	b := r.b
 	var bodies []string
 	for _, n := range names("rbare", b.o.tokens) {
 		bodies = append(bodies, login(n))
 	}
 	r.bareTokens = make([]string, len(bodies))
-	_, err = b.bare(ctx, refreshInFlight, bodies, r.keep)
+	_, err := b.bare(ctx, refreshInFlight, bodies, r.keep)
 	return err
 }
 
@@ -112,7 +138,7 @@ func (r *refreshing) bare(ctx context.Context) (pace, error) {
 // once makes all tokens old and has a daemon refresh them.
 func (r *refreshing) once(ctx context.Context) (pace, float64, error) {
 	b := r.b
-	if err := r.age(ctx); err != nil {
+	if err := r.age(ctx, time.Now().Add(20*time.Minute)); err != nil {
 		return pace{}, 0, fmt.Errorf("making the tokens old: %w", err)
 	}
 	before, err := b.counts(ctx)
@@ -152,16 +178,18 @@ func (r *refreshing) once(ctx context.Context) (pace, float64, error) {
 	return p, float64(last.State.Syncs-first.State.Syncs) / float64(b.o.tokens), b.down()
 }
 
-// age rewrites the state as if its tokens had been obtained an hour ago and had
-// few minutes left, so that all of them are due.
-func (r *refreshing) age(ctx context.Context) error {
+// age rewrites the state as if its tokens had been obtained hours ago and ended
+// at a time, so that all of them are due.
+func (r *refreshing) age(ctx context.Context, expiry time.Time) error {
 	store, err := state.Open(ctx, state.Options{Dir: r.state, Key: state.GeneratedKeyFile(filepath.Join(r.state, state.GeneratedName))})
 	if err != nil {
 		return err
 	}
 	var addresses []string
 	err = store.Heads(ctx, func(h state.Head) error {
-		addresses = append(addresses, h.Address)
+		if h.Kind == state.KindCredential {
+			addresses = append(addresses, h.Address)
+		}
 		return nil
 	})
 	if err != nil {
@@ -174,7 +202,7 @@ func (r *refreshing) age(ctx context.Context) error {
 			return errors.Join(err, store.Close())
 		}
 		now := time.Now()
-		c.Grant.ObtainedAt, c.Grant.ExpiresAt = now.Add(-time.Hour), now.Add(20*time.Minute)
+		c.Grant.ObtainedAt, c.Grant.ExpiresAt = now.Add(-3*time.Hour), expiry
 		c.Head.ExpiresAt, c.Head.Due = c.Grant.ExpiresAt, now.Add(-time.Minute)
 		store.Later(func(err error) { failed <- err }, state.Change{Credential: &c})
 	}

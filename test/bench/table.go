@@ -21,15 +21,16 @@ type row struct {
 	against string // what it was measured against
 	goal    string // "" where the product names none
 	met     bool
+	share   float64 // the figure in relation to the goal; 0: they have none
 }
 
 func (t *table) add(r row) { t.rows = append(t.rows, r) }
 
 func (t *table) print(w io.Writer) {
 	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tab, "WORK\tMEASURED\tAGAINST\tGOAL\t")
+	fmt.Fprintln(tab, "WORK\tMEASURED\tAGAINST\tGOAL\tOF IT\t")
 	for _, r := range t.rows {
-		verdict := ""
+		verdict, of := "", ""
 		switch {
 		case r.goal == "":
 		case r.met:
@@ -37,7 +38,10 @@ func (t *table) print(w io.Writer) {
 		default:
 			verdict = "SHORT"
 		}
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\n", r.work, r.figure, r.against, r.goal, verdict)
+		if r.goal != "" && r.share > 0 {
+			of = fmt.Sprintf("%.2f ×", r.share)
+		}
+		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\n", r.work, r.figure, r.against, r.goal, of, verdict)
 	}
 	tab.Flush()
 }
@@ -51,6 +55,9 @@ func quantile[T cmp.Ordered](list []T, q float64) T {
 	at := int(q*float64(len(sorted))+0.999999) - 1
 	return sorted[min(max(at, 0), len(sorted)-1)]
 }
+
+// share is a figure in relation to its goal.
+func share[T ~int64](figure, goal T) float64 { return float64(figure) / float64(goal) }
 
 func ms(d time.Duration) string {
 	if d >= 10*time.Second {

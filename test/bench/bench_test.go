@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestEveryPartRuns runs the whole program with next to nothing to measure, so
+// that it cannot rot between the times that somebody looks at its figures.
+func TestEveryPartRuns(t *testing.T) {
+	o := options{records: 40, tokens: 20, runs: 1, changes: 2, idle: 100 * time.Millisecond, away: time.Second, calm: 100 * time.Millisecond, dir: t.TempDir(), shm: t.TempDir()}
+	var names []string
+	for _, p := range parts() {
+		names = append(names, p.name)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+	defer cancel()
+	table, err := measure(ctx, o, names)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	table.print(&text)
+	for _, work := range []string{
+		"start with 40 recorded tokens, to readiness", "memory at rest, 40 credentials and sinks by for_each", "plan over 40 credentials",
+		"idle with 40 tokens", "changed file to changed sink, among 40", "load 80 blocks in 40 files", "start with 40 recorded tokens, from 40 files",
+		"memory at rest, 80 blocks in 40 files", "one changed file of 40", "obtain 20 tokens, 64 in flight", "obtain 20 tokens, 256 in flight",
+		"refresh 20 tokens, 256 in flight, latency 100 ms", "20 tokens that end in one second", "requests above the limit",
+		"memory while a provider is away with 20 due",
+	} {
+		if !strings.Contains(text.String(), work) {
+			t.Errorf("the table has no row %q:\n%s", work, text.String())
+		}
+	}
+	for _, r := range table.rows {
+		if r.figure == "" || strings.Contains(r.figure, "NaN") || strings.Contains(r.figure, "Inf") {
+			t.Errorf("the row %q has the figure %q", r.work, r.figure)
+		}
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	list := []int{5, 1, 4, 2, 3}
+	for q, want := range map[float64]int{0: 1, 0.5: 3, 0.99: 5, 1: 5} {
+		if got := quantile(list, q); got != want {
+			t.Errorf("quantile(%v, %v) = %d, want %d", list, q, got, want)
+		}
+	}
+}
+
+func TestTheTableSaysHowEachGoalStands(t *testing.T) {
+	var list table
+	list.add(row{work: "a start", figure: "5000 ms", goal: "≤ 2.5 s", share: 2})
+	list.add(row{work: "memory", figure: "64 MiB", goal: "≤ 128 MiB", met: true, share: 0.5})
+	list.add(row{work: "syncs", figure: "0.03"})
+	var text strings.Builder
+	list.print(&text)
+	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
+	for i, want := range []string{"OF IT", "2.00 ×  SHORT", "0.50 ×  MET", "0.03"} {
+		if !strings.HasSuffix(strings.TrimRight(lines[i], " "), want) {
+			t.Errorf("line %d is %q, want it to end in %q", i, lines[i], want)
+		}
+	}
+}
