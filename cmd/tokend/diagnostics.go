@@ -29,7 +29,9 @@ func (g *globals) printDiagnostics(diags spec.Diagnostics) {
 			g.printPlace(d)
 		}
 		if d.Detail != "" {
-			fmt.Fprintf(g.err, "  %s\n", strings.ReplaceAll(strings.TrimSpace(d.Detail), "\n", "\n  "))
+			for line := range strings.SplitSeq(strings.TrimSpace(d.Detail), "\n") {
+				fmt.Fprintf(g.err, "  %s\n", clean(line))
+			}
 		}
 		if h := spec.Hint(d); h != "" {
 			fmt.Fprintf(g.err, "hint: %s\n", h)
@@ -73,19 +75,24 @@ func (g *globals) sourceLine(d *hcl.Diagnostic) (string, bool) {
 	if !spec.ShowSource(d) {
 		return "", false
 	}
+	lines := bytes.Split(g.sourceOf(d), []byte("\n"))
+	if n := d.Subject.Start.Line; n >= 1 && n <= len(lines) {
+		return strings.TrimRight(string(lines[n-1]), "\r"), true
+	}
+	return "", false
+}
+
+// sourceOf is the file that a diagnostic is about, or nothing.
+func (g *globals) sourceOf(d *hcl.Diagnostic) []byte {
 	file := d.Subject.Filename
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(g.config, file)
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return "", false
+		return nil
 	}
-	lines := bytes.Split(b, []byte("\n"))
-	if n := d.Subject.Start.Line; n >= 1 && n <= len(lines) {
-		return strings.TrimRight(string(lines[n-1]), "\r"), true
-	}
-	return "", false
+	return spec.WithoutMark(b)
 }
 
 // diagnosticLines are diagnostics in a line each, for status.
@@ -144,13 +151,14 @@ type jsonPos struct {
 	Byte   int `json:"byte"`
 }
 
+// jsonSnippet is the source around a diagnostic. Offsets count bytes of Code.
 type jsonSnippet struct {
 	Context              *string  `json:"context"`
 	Code                 string   `json:"code"`
 	StartLine            int      `json:"start_line"`
 	HighlightStartOffset int      `json:"highlight_start_offset"`
 	HighlightEndOffset   int      `json:"highlight_end_offset"`
-	Values               []string `json:"values"`
+	Values               []string `json:"values"` // always empty: values of expressions are not shown
 }
 
 func (g *globals) validation(diags spec.Diagnostics) validation {
@@ -163,12 +171,46 @@ func (g *globals) validation(diags spec.Diagnostics) validation {
 		}
 		if r := d.Subject; r != nil {
 			j.Range = &jsonRange{Filename: g.relative(r.Filename), Start: jsonPos(r.Start), End: jsonPos(r.End)}
-			if line, ok := g.sourceLine(d); ok {
-				begin := min(r.Start.Column-1, len(line))
-				j.Snippet = &jsonSnippet{Code: line, StartLine: r.Start.Line, HighlightStartOffset: begin, HighlightEndOffset: min(begin+caretWidth(r, line), len(line)), Values: []string{}}
+			if spec.ShowSource(d) {
+				j.Snippet = snippetOf(d, g.sourceOf(d))
 			}
 		}
 		v.Diagnostics = append(v.Diagnostics, j)
 	}
 	return v
+}
+
+// snippetOf cuts the whole lines that a diagnostic touches out of its file, or
+// returns nil where the file is not the one that was read.
+func snippetOf(d *hcl.Diagnostic, src []byte) *jsonSnippet {
+	mark := *d.Subject
+	if mark.End.Byte <= mark.Start.Byte {
+		mark.End.Byte = mark.Start.Byte + 1 // an empty range is shown at something
+	}
+	shown := mark
+	if d.Context != nil {
+		shown = hcl.RangeOver(shown, *d.Context)
+	}
+	if len(src) == 0 || mark.Start.Byte > len(src) || shown.Start.Byte < 0 {
+		return nil
+	}
+	from := bytes.LastIndexByte(src[:min(shown.Start.Byte, len(src))], '\n') + 1
+	to := min(max(shown.End.Byte, shown.Start.Byte), len(src))
+	if to > from && src[to-1] == '\n' {
+		to-- // a range that ends after a newline does not touch the next line
+	}
+	if i := bytes.IndexByte(src[to:], '\n'); i >= 0 {
+		to += i
+	} else {
+		to = len(src)
+	}
+	code := strings.TrimSuffix(string(src[from:to]), "\r")
+	s := &jsonSnippet{
+		Code: code, StartLine: d.Subject.Start.Line - bytes.Count(src[from:min(mark.Start.Byte, len(src))], []byte("\n")), Values: []string{},
+		HighlightStartOffset: min(mark.Start.Byte-from, len(code)), HighlightEndOffset: min(mark.End.Byte-from, len(code)),
+	}
+	if header := spec.Enclosing(src, d.Subject.Filename, mark.Start.Byte); header != "" {
+		s.Context = &header
+	}
+	return s
 }

@@ -3,10 +3,15 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	"tokend/pkg/spec"
 )
@@ -144,5 +149,87 @@ sink "file" "t" {
 				}
 			}
 		})
+	}
+}
+
+// validate --json has Terraform's shape, to the byte: offsets in the file and
+// in the snippet, the block around it, and no source where a secret stands.
+func TestValidateJSON(t *testing.T) {
+	text := "\xef\xbb\xbf" + `secret "file" "pw" { path = "/nowhere" }
+credential "coinify" "größe" {
+  grant      = "password"
+  email      = "gö${var.nope}"
+  partner_id = [
+    "a",
+  ]
+  password   = "hunter2"
+}
+sink "file" "x" {
+  path    = "out"
+  content = credential.coinify.größe.acces_token
+}
+`
+	dir := configOf(t, text)
+	if err := os.WriteFile(filepath.Join(dir, "more.hcl.json"), []byte("{\n  \"locals\": {\"a\": \"${var.nope}\"}\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	got := tokend(t, dir, "validate", "--json")
+	if got.status != exitFailed || strings.Contains(got.out, "hunter2") {
+		t.Errorf("status %d:\n%s", got.status, got.out)
+	}
+	var v validation
+	if err := json.Unmarshal([]byte(got.out), &v); err != nil {
+		t.Fatal(err)
+	}
+	if v.FormatVersion != "1.0" || v.Valid || v.ErrorCount != 5 || v.WarningCount != 0 {
+		t.Errorf("%+v", v)
+	}
+	context := func(s string) *string { return &s }
+	header := context(`credential "coinify" "größe"`)
+	type place struct {
+		Summary, File, Marked string
+		Line, Column, EndLine int
+		Snippet               *jsonSnippet
+	}
+	src := text[len("\xef\xbb\xbf"):]
+	var places []place
+	for _, d := range v.Diagnostics {
+		p := place{Summary: d.Summary, File: d.Range.Filename, Line: d.Range.Start.Line, Column: d.Range.Start.Column, EndLine: d.Range.End.Line, Snippet: d.Snippet}
+		if d.Range.Filename == "main.hcl" {
+			p.Marked = src[d.Range.Start.Byte:d.Range.End.Byte]
+		}
+		if s := d.Snippet; s != nil && p.Marked != "" && s.Code[s.HighlightStartOffset:s.HighlightEndOffset] != p.Marked {
+			t.Errorf("the snippet marks %q, the range %q", s.Code[s.HighlightStartOffset:s.HighlightEndOffset], p.Marked)
+		}
+		places = append(places, p)
+	}
+	none := []string{}
+	want := []place{
+		{"Reference to undeclared variable", "main.hcl", "var.nope", 4, 21, 4, &jsonSnippet{header, `  email      = "gö${var.nope}"`, 4, 21, 29, none}},
+		{"Wrong type", "main.hcl", "[\n    \"a\",\n  ]", 5, 16, 7, &jsonSnippet{header, "  partner_id = [\n    \"a\",\n  ]", 5, 15, 29, none}},
+		{"Secret in the configuration", "main.hcl", `"hunter2"`, 8, 16, 8, nil},
+		{"Unknown attribute", "main.hcl", ".acces_token", 12, 37, 12, &jsonSnippet{context(`sink "file" "x"`), `  content = credential.coinify.größe.acces_token`, 12, 38, 50, none}},
+		{"Reference to undeclared variable", "more.hcl.json", "", 2, 22, 2, &jsonSnippet{context("locals"), `  "locals": {"a": "${var.nope}"}`, 2, 21, 29, none}},
+	}
+	if diff := cmp.Diff(want, places); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	// The very keys that Terraform has.
+	var raw struct {
+		Diagnostics []map[string]any
+	}
+	if err := json.Unmarshal([]byte(got.out), &raw); err != nil {
+		t.Fatal(err)
+	}
+	snippet := raw.Diagnostics[0]["snippet"].(map[string]any)
+	if got := slices.Sorted(maps.Keys(snippet)); !slices.Equal(got, []string{"code", "context", "highlight_end_offset", "highlight_start_offset", "start_line", "values"}) {
+		t.Errorf("a snippet has %v", got)
+	}
+	if got := slices.Sorted(maps.Keys(raw.Diagnostics[0]["range"].(map[string]any)["start"].(map[string]any))); !slices.Equal(got, []string{"byte", "column", "line"}) {
+		t.Errorf("a position has %v", got)
+	}
+	valid := tokend(t, configOf(t, `secret "file" "pw" { path = "/nowhere" }`), "validate", "--json")
+	if want := "{\n  \"format_version\": \"1.0\",\n  \"valid\": true,\n  \"error_count\": 0,\n  \"warning_count\": 0,\n  \"diagnostics\": []\n}\n"; valid.out != want || valid.status != exitOK {
+		t.Errorf("of a valid directory: %q", valid.out)
 	}
 }

@@ -54,7 +54,7 @@ func (l *loader) onlyArgs(f *form, sc Schema) bool {
 	for _, n := range names {
 		a := f.arg(n)
 		if a == nil {
-			l.report(problem(f.header(), "Missing argument", "A %s block needs %s.", f.typ, n))
+			l.report(problem(f.header(), "Missing argument", "%s needs the argument %s%s.", f.title(), n, what(sc.attr(n).Doc)))
 			ok = false
 		} else if a.expr == nil {
 			ok = false

@@ -2,6 +2,8 @@ package spec
 
 import (
 	"fmt"
+	"slices"
+	"sort"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
@@ -193,7 +195,7 @@ func (g *graph) component(root *node) {
 		g.measure(root)
 		return
 	}
-	g.reportCycle(members)
+	g.reportCycles(members)
 	for _, n := range members {
 		if n.local != nil {
 			n.local.broken = true
@@ -221,50 +223,74 @@ func (g *graph) measure(n *node) {
 	}
 }
 
-// reportCycle walks once around a shortest cycle of a component.
-func (g *graph) reportCycle(members []*node) {
-	in := map[*node]bool{}
-	first := members[0]
+// Bounds of what is reported of one knot of references.
+const (
+	maxCycles  = 20
+	largeCycle = 200 // of more members one cycle is reported
+)
+
+// step is one reference on the way around a cycle.
+type step struct {
+	from *node
+	edge int // of from's edges
+}
+
+func (s step) via() edge { return s.from.edges[s.edge] }
+
+// reportCycles reports the cycles of a component, each by a way around it that
+// uses no reference of another: taking one out of each unties the knot, or
+// shows what is left of it.
+func (g *graph) reportCycles(members []*node) {
+	sort.Slice(members, func(i, j int) bool { return members[i].name < members[j].name })
+	in, used := map[*node]bool{}, map[step]bool{}
 	for _, n := range members {
 		in[n] = true
-		if n.name < first.name {
-			first = n
+	}
+	reported, at := 0, 0
+	for at < len(members) && reported < maxCycles && (reported == 0 || len(members) <= largeCycle) {
+		path := around(members[at], in, used)
+		if path == nil {
+			at++
+			continue
 		}
+		var lines []string
+		for _, s := range path {
+			used[s] = true
+			lines = append(lines, fmt.Sprintf("%s refers to %s (%s:%d)", s.from.name, s.via().to.name, s.via().at.Filename, s.via().at.Start.Line))
+		}
+		d := problem(path[0].via().at, "Cycle of references", "%s.", strings.Join(lines, ", "))
+		g.l.report(hinted(d, "take one of these references out"))
+		reported++
 	}
-	// Breadth first from the first name back to itself.
-	type step struct {
-		from *node
-		via  edge
-	}
+}
+
+// around is a shortest way from a node back to itself, by references that are
+// not used yet.
+func around(first *node, in map[*node]bool, used map[step]bool) []step {
 	came := map[*node]step{}
 	queue := []*node{first}
-	var last *step
-	for len(queue) > 0 && last == nil {
+	for len(queue) > 0 {
 		n := queue[0]
 		queue = queue[1:]
-		for _, e := range n.edges {
-			if e.to == first {
-				last = &step{from: n, via: e}
-				break
+		for i, e := range n.edges {
+			s := step{from: n, edge: i}
+			if used[s] || !in[e.to] {
+				continue
 			}
-			if _, seen := came[e.to]; !seen && in[e.to] {
-				came[e.to] = step{from: n, via: e}
+			if e.to == first {
+				path := []step{s}
+				for n != first {
+					path = append(path, came[n])
+					n = came[n].from
+				}
+				slices.Reverse(path)
+				return path
+			}
+			if _, seen := came[e.to]; !seen {
+				came[e.to] = s
 				queue = append(queue, e.to)
 			}
 		}
 	}
-	if last == nil {
-		return
-	}
-	path := []step{*last}
-	for n := last.from; n != first; n = came[n].from {
-		path = append(path, came[n])
-	}
-	var lines []string
-	for i := len(path) - 1; i >= 0; i-- {
-		s := path[i]
-		lines = append(lines, fmt.Sprintf("%s refers to %s (%s:%d)", s.from.name, s.via.to.name, s.via.at.Filename, s.via.at.Start.Line))
-	}
-	d := problem(path[len(path)-1].via.at, "Cycle of references", "%s.", strings.Join(lines, ", "))
-	g.l.report(hinted(d, "take one of these references out"))
+	return nil
 }

@@ -208,22 +208,23 @@ func load(dir string, files []input, given map[string][]byte, o Options) (*Confi
 }
 
 // hideLiterals forbids showing lines where a literal is declared to be
-// sensitive: it may be no secret for anybody who reads the file, but it was not
-// meant to be printed.
+// sensitive, or is assigned to what has the name of a secret, whatever the
+// diagnostic itself is about.
 func (l *loader) hideLiterals() {
 	for _, d := range l.diags {
 		if d.Subject == nil {
 			continue
 		}
 		s := l.c.source(d.Subject.Filename, false)
-		if s != nil && sensitiveLiteral.MatchString(linesAt(s.text, *d.Subject)) {
+		if s != nil && secretLiteral.MatchString(linesAt(s.text, *d.Subject)) {
 			hideSource(d)
 		}
 	}
 }
 
-// sensitiveLiteral is a call of sensitive() with a literal.
-var sensitiveLiteral = regexp.MustCompile(`\bsensitive\(\s*(["<]|\\")`)
+// secretLiteral is a call of sensitive() with a literal, or the assignment of
+// one to an argument that secrets are given to.
+var secretLiteral = regexp.MustCompile(`\bsensitive\(\s*(["<]|\\")|(?i:password|passwd|secret|secret_id|token|_key)"?\s*[=:]\s*(<<|"[^"$%])`)
 
 func newLoader(dir string, given map[string][]byte, o Options) *loader {
 	c := &Config{

@@ -39,7 +39,7 @@ moved {
   from = "credential.apirone.old" # ERROR: Address required
   to   = hook.exec.x # ERROR: Address required
 }
-moved { # ERROR: Missing argument # HINT: needs to
+moved { # ERROR: Missing argument # HINT: needs the argument to
   from = credential.apirone.zzz
   too  = credential.apirone.now # ERROR: Unknown argument
 }

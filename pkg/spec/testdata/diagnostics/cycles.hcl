@@ -59,3 +59,10 @@ credential "apirone" "foreachlocal" {
   login    = each.key
   password = secret.file.pw.value
 }
+
+# Two cycles that share a local are two mistakes.
+locals {
+  knot  = [local.left, local.right] # ERROR: Cycle of references # HINT: local.knot refers to local.left (cycles.hcl:65), local.left refers to local.knot (cycles.hcl:66) # ERROR: Cycle of references # HINT: local.knot refers to local.right (cycles.hcl:65), local.right refers to local.knot (cycles.hcl:67)
+  left  = local.knot
+  right = local.knot
+}

@@ -72,6 +72,7 @@ import {
   to            = credential.apirone.literal
   refresh_token = "CANARY-import" # ERROR: Secret in the configuration # NOSOURCE
 }
+import { refresh_token = "CANARY-one-line" } # ERROR: Missing argument # NOSOURCE # HINT: needs the argument to
 sink "file" "ok" {
   path    = "x"
   content = parseint(var.literal, 10) # ERROR: Invalid function argument # HINT: The reason is not shown
