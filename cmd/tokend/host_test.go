@@ -172,10 +172,14 @@ func (r *host) tokend(stdin string, args ...string) (out string, status int) {
 	return both.String(), cmd.ProcessState.ExitCode()
 }
 
+// hostPatience is how long something may take that should come soon: a busy
+// machine takes many times what a quiet one does.
+const hostPatience = 3 * time.Minute
+
 // until waits until check says nothing is wrong any more.
 func (r *host) until(what string, check func(context.Context) string) {
 	r.t.Helper()
-	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(r.t.Context(), hostPatience)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

@@ -86,6 +86,8 @@ type performer struct {
 	ob   *observed
 	step Step
 	r    *result
+	// called: a call was begun, and what it brings cannot be had again.
+	called bool
 }
 
 // log is the log of this credential: every line carries its address, its type
@@ -158,13 +160,38 @@ func (p *performer) rescheduled() bool {
 func (p *performer) save(what string, more ...state.Change) bool {
 	rec := &p.ob.in.Record
 	p.head(rec)
-	changes := append([]state.Change{{Credential: rec}}, more...)
-	if err := p.w.commit(p.ctx, p.j.addr, what, changes...); err != nil {
-		p.conflict(err)
+	if !p.commit(what, append([]state.Change{{Credential: rec}}, more...)...) {
 		return false
 	}
 	p.r.fill(rec, true)
 	return true
+}
+
+// commit records what this look has come to. What a call brought is held until
+// the disk takes it; anything else can be found out again, so it gives its place
+// to others and is tried again later.
+func (p *performer) commit(what string, changes ...state.Change) bool {
+	if p.called {
+		err := p.w.commit(p.ctx, p.j.addr, what, changes...)
+		if err != nil {
+			p.conflict(err)
+		}
+		return err == nil
+	}
+	err := p.w.store.Commit(p.ctx, changes...)
+	switch {
+	case err == nil:
+		return true
+	case errors.Is(err, state.ErrConflict):
+		p.conflict(err)
+		return false
+	}
+	err = fmt.Errorf("recording %s: %w", what, err)
+	p.log().Debug("recording failed; it is decided anew in a while", "error", err)
+	p.r.again, p.r.next = false, p.w.now().Add(lookAgain)
+	p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "tried again", Mend: "make room for the state, or mend its disk"}
+	p.fail(err)
+	return false
 }
 
 // conflict: another writer changed the record since it was read; look again.

@@ -69,6 +69,7 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	}
 	traits := c.ep.ep.Traits(c.c.Grant)
 	if c.op == opExchange && traits.Implicit {
+		p.called = true
 		return nil, nil // the redirect brought the token itself
 	}
 	if traits.Discovers {
@@ -100,7 +101,7 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	if err := p.w.store.Commit(p.ctx, state.Change{Intent: &c.intent, IntentFor: p.j.addr}); err != nil {
 		return nil, fmt.Errorf("%w: journalling the intent: %w", errNotBegun, err)
 	}
-	p.ob.in.Intent = &c.intent
+	p.ob.in.Intent, p.called = &c.intent, true
 	began := p.w.now()
 	reply, err := p.inFlight(func() (*providers.Reply, error) { return c.ep.ep.Send(context.WithoutCancel(p.ctx), req) })
 	c.took = p.w.now().Sub(began)

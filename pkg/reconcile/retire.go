@@ -42,7 +42,7 @@ func (p *performer) note() {
 		}
 	}
 	p.r.again = p.save("progress")
-	if p.step.Cause == causeRemove {
+	if p.step.Cause == causeRemove && p.r.again {
 		p.r.began = begun{Revocations: 1}
 	}
 	if p.step.Cause == causeTaint {
@@ -223,9 +223,7 @@ func (p *performer) drop() {
 		p.log().Warn("a reply that could not be read goes with its credential; what it brought lives on until it expires")
 	}
 	if p.j.stored {
-		err := p.w.commit(p.ctx, p.j.addr, "the end", state.Change{Delete: p.j.addr, DeleteVersion: rec.Head.Version})
-		if err != nil {
-			p.conflict(err)
+		if !p.commit("the end", state.Change{Delete: p.j.addr, DeleteVersion: rec.Head.Version}) {
 			return
 		}
 		p.log().Info("removed", "reason", p.step.Reason)

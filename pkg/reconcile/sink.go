@@ -519,8 +519,15 @@ func (p *sinkPerformer) clean() {
 
 func (p *sinkPerformer) drop() {
 	if p.ob.in.Stored {
-		if err := p.w.commit(p.ctx, p.j.addr, "the end", state.Change{Delete: p.j.addr}); err != nil {
+		err := p.w.store.Commit(p.ctx, state.Change{Delete: p.j.addr})
+		switch {
+		case errors.Is(err, state.ErrConflict):
 			p.r.again = true
+			return
+		case err != nil: // it is found out again, and holds nobody up meanwhile
+			p.r.next, p.r.began = p.w.now().Add(lookAgain), begun{}
+			p.r.standing = &Standing{State: Failing, Why: fmt.Sprintf("recording the end of it: %s", err), Next: "tried again", Mend: "make room for the state, or mend its disk"}
+			p.answer(err)
 			return
 		}
 	}
