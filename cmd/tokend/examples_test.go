@@ -349,7 +349,7 @@ func TestExampleGitOps(t *testing.T) {
 	l.edit("production.tfvars", "5f51bfe2-", "5f51bfe3-")
 	l.until("another partner id would mean other tokens", func() (bool, string) {
 		said := l.must("plan")
-		return strings.Contains(said, "Held back") && strings.Contains(said, `coinify.team["research"] would be given up`), said
+		return strings.Contains(said, "Held back") && strings.Contains(said, `coinify.team["research"] would be replaced: partner_id changed`), said
 	})
 	l.untilState(`credential.coinify.protected["settlement"]`, reconcile.Held)
 }

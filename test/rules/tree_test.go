@@ -49,7 +49,7 @@ func readTree(fsys fs.FS) (*tree, error) {
 				foreign = append(foreign, p+"/")
 			}
 			return nil
-		case !d.Type().IsRegular():
+		case !d.Type().IsRegular() || skipped(p): // .git is a file in a work tree beside the first
 			return nil
 		}
 		tr.text = append(tr.text, p)
