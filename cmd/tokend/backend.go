@@ -33,6 +33,7 @@ type backend interface {
 	// StateBackup writes a copy of the state, of one moment.
 	StateBackup(ctx context.Context, w io.Writer) error
 	StateRotateKey(ctx context.Context, in keyRequest) (keyReply, error)
+	StateMove(ctx context.Context, in moveRequest) ([]string, error)
 	// Close gives the backend up; an engine lets go of the state.
 	Close() error
 }
@@ -69,6 +70,11 @@ type planReply struct {
 	Credentials   int               `json:"credentials"`
 	Sinks         int               `json:"sinks"`
 	Configuration configurationView `json:"configuration"`
+}
+
+type moveRequest struct {
+	From string `json:"from"`
+	To   string `json:"to"`
 }
 
 type applyRequest struct {

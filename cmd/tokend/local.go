@@ -319,3 +319,12 @@ func (e *engine) StateShow(ctx context.Context, addr string) (stateRecord, error
 }
 
 func (e *engine) StateRemove(ctx context.Context, addr string) error { return e.loop.Forget(ctx, addr) }
+
+func (e *engine) StateMove(ctx context.Context, in moveRequest) ([]string, error) {
+	moved, err := e.loop.Move(ctx, in.From, in.To)
+	var refused *reconcile.MoveError
+	if errors.As(err, &refused) {
+		return nil, withHint(err, "%s", refused.Hint())
+	}
+	return moved, err
+}

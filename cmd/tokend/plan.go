@@ -76,6 +76,7 @@ type group struct {
 
 func groups() []group {
 	return []group{
+		{"→", "move", dim, []reconcile.Action{reconcile.ActMove}},
 		{"+", "obtain", green, []reconcile.Action{reconcile.ActObtain, reconcile.ActStatic, reconcile.ActExchange}},
 		{"~", "refresh", yellow, []reconcile.Action{reconcile.ActRefresh, reconcile.ActReplay, reconcile.ActReread, reconcile.ActSettle, reconcile.ActRevive}},
 		{"-/+", "replace", yellow, []reconcile.Action{reconcile.ActReplace}},

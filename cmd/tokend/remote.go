@@ -88,6 +88,10 @@ func (r *remote) StateRotateKey(ctx context.Context, in keyRequest) (keyReply, e
 	return ask[keyReply](ctx, r, "state/rotate-key", in)
 }
 
+func (r *remote) StateMove(ctx context.Context, in moveRequest) ([]string, error) {
+	return ask[[]string](ctx, r, "state/mv", in)
+}
+
 func (r *remote) Close() error { return nil }
 
 // daemon is the one that holds the state, or control.ErrNoDaemon.

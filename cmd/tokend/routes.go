@@ -40,6 +40,7 @@ func routes(b backend) http.Handler {
 		}
 		return err
 	}))
+	handle(mux, "state/mv", b.StateMove)
 	return mux
 }
 

@@ -15,7 +15,7 @@ import (
 
 func stateCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "state", Short: "look into the state, back it up, rotate its key", Long: "Looks into the state: what is recorded of each credential and sink, and keeps it:\nbackup, restore, a new key. Secrets are never shown."}
-	c.AddCommand(stateListCommand(g), stateShowCommand(g), stateRemoveCommand(g), stateBackupCommand(g), stateRestoreCommand(g), stateRotateKeyCommand(g))
+	c.AddCommand(stateListCommand(g), stateShowCommand(g), stateRemoveCommand(g), stateMoveCommand(g), stateBackupCommand(g), stateRestoreCommand(g), stateRotateKeyCommand(g))
 	return c
 }
 
@@ -92,6 +92,43 @@ func stateRemoveCommand(g *globals) *cobra.Command {
 				return err
 			}
 			fmt.Fprintf(g.out, "%s: forgotten; its token was not revoked\n", shown(a))
+			return nil
+		}}
+}
+
+const stateMoveHelp = `Moves what is recorded of an address to another one, whole: token, history, old
+tokens that are still to be revoked, and what sinks hold of it. Nothing is
+revoked or obtained. Without an instance's key, all instances of the block are
+moved.
+
+A moved block in the configuration does the same, and does it at the moment in
+which the block is renamed; with a daemon running it is the better way. The
+daemon refuses to move what is still declared under its old address, or is not
+declared under the new one, since it would obtain or give up a token at once.
+
+Exit status: 0 moved, 1 not.`
+
+func stateMoveCommand(g *globals) *cobra.Command {
+	return &cobra.Command{Use: "mv FROM TO", Short: "move a record to another address", Args: cobra.ExactArgs(2), Long: stateMoveHelp,
+		RunE: func(c *cobra.Command, args []string) error {
+			from, err := parseAddress(args[0])
+			if err != nil {
+				return err
+			}
+			to, err := parseAddress(args[1])
+			if err != nil {
+				return err
+			}
+			t, err := g.target(c.Context(), targetOptions{state: true})
+			if err != nil {
+				return err
+			}
+			defer t.Close()
+			moved, err := t.StateMove(c.Context(), moveRequest{From: from, To: to})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(g.out, "%s: moved to %s (%s)\n", shown(from), shown(to), countOf(len(moved), "record"))
 			return nil
 		}}
 }

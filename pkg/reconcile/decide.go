@@ -58,6 +58,10 @@ type Input struct {
 
 	// What holds a change back, in words; "" for nothing.
 	Guarded string
+	// Stuck is why its record cannot follow a moved block, in words.
+	Stuck string
+	// Forgotten: a removed block says that its token is left alone.
+	Forgotten bool
 	// Quiet is when the files have been quiet long enough for a removal.
 	Quiet time.Time
 	// Unsettled says why the files are not whole at this moment; "" when they

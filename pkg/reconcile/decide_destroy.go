@@ -22,8 +22,8 @@ func (in *Input) destroys() (destruction, bool) {
 	switch {
 	case r.Grant == nil:
 		return destruction{}, false
-	case !in.Declared && (r.Lifecycle.PreventDestroy || r.Removing != nil):
-		return destruction{}, false // held by another, or begun
+	case !in.Declared && (in.Stuck != "" || r.Lifecycle.PreventDestroy || r.Removing != nil):
+		return destruction{}, false // held by something else, or begun
 	case !in.Declared && in.forgets():
 		return destruction{cause: causeForget, reason: "it is no longer declared, and its token is left alone"}, true
 	case !in.Declared:
@@ -40,7 +40,12 @@ func (in *Input) destroys() (destruction, bool) {
 
 // forgets says that a removed credential's token is left alone.
 func (in *Input) forgets() bool {
-	return in.Record.Lifecycle.OnRemove == spec.OnRemoveForget
+	return in.Forgotten || in.Record.Lifecycle.OnRemove == spec.OnRemoveForget
 }
 
-func (in *Input) whyForget() string { return "on_remove = \"forget\"" }
+func (in *Input) whyForget() string {
+	if in.Forgotten {
+		return "a removed block says to forget it"
+	}
+	return "on_remove = \"forget\""
+}

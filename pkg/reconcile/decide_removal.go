@@ -11,10 +11,12 @@ func undeclared(in *Input) (Step, bool) {
 	}
 	r := &in.Record
 	switch {
+	case in.Stuck != "":
+		return kept(in, stuck(in.Stuck)), true
 	case r.Grant != nil && r.Lifecycle.PreventDestroy:
-		return Step{Action: ActWait, State: Held, Reason: "prevent_destroy holds its removal back",
+		return kept(in, Step{Action: ActWait, State: Held, Reason: "prevent_destroy holds its removal back",
 			Why:  "it is no longer declared, but prevent_destroy was set when it was",
-			Mend: "set lifecycle { prevent_destroy = false } in its block and apply, then remove it"}, true
+			Mend: "set lifecycle { prevent_destroy = false } in its block and apply, then remove it"}), true
 	case in.Guarded != "":
 		return Step{Action: ActWait, State: Held, Reason: in.Guarded, Why: in.Guarded, Mend: "tokend approve"}, true
 	case in.Now.Before(in.Quiet):
@@ -49,6 +51,12 @@ func undeclared(in *Input) (Step, bool) {
 		return retiredAt(in, 0), true
 	}
 	return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: "it is no longer declared and nothing of it is left"}, true
+}
+
+// stuck waits for a person to say which of two records is meant.
+func stuck(why string) Step {
+	return Step{Action: ActWait, State: Held, Reason: why + "; neither is given up", Why: why,
+		Mend: "take the moved block out, and it is removed like anything that is not declared"}
 }
 
 func removalLimit(r *state.Credential) time.Time {

@@ -27,7 +27,10 @@ type SinkInput struct {
 	Stored bool // there is a record
 
 	Guarded string
-	Quiet   time.Time
+	Stuck   string // why its record cannot follow a moved block
+	// Forgotten: a removed block says that its place is left alone.
+	Forgotten bool
+	Quiet     time.Time
 	// Unsettled says why the files are not whole; "" when they are.
 	Unsettled string
 	Order     Order
@@ -64,6 +67,8 @@ func removeSink(in *SinkInput) (Step, bool) {
 	switch {
 	case !in.Stored:
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared and was never written"}, true
+	case in.Stuck != "":
+		return stuck(in.Stuck), true
 	case in.Guarded != "":
 		return Step{Action: ActWait, State: Held, Reason: in.Guarded, Why: in.Guarded, Mend: "tokend approve"}, true
 	case in.Now.Before(in.Quiet):
@@ -71,6 +76,8 @@ func removeSink(in *SinkInput) (Step, bool) {
 			Reason: "it is no longer declared; the removal waits until the configuration has been quiet for a while"}, true
 	case in.Unsettled != "":
 		return unsettled(in.Now, in.Unsettled), true
+	case in.Forgotten:
+		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared, and a removed block says to forget it: its place is left alone"}, true
 	case in.Claimed && len(in.Record.Leaving) == 0:
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared, and another sink has its place now"}, true
 	}

@@ -83,6 +83,8 @@ type extra struct {
 	allowed  bool               // the guard has let its destructive step go ahead
 	agreed   string             // the change that it was let go for
 	quiet    time.Time          // when its removal may act
+	stuck    string             // why it cannot follow its moved block
+	parked   bool               // its record is being moved: nobody works on it
 }
 
 func (it *item) ext() *extra {

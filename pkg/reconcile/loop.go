@@ -90,7 +90,8 @@ type Loop struct {
 	guard                    guardLog
 	changed                  time.Time // when the configuration in force was set
 	settle                   time.Duration
-	dry                      bool // the configuration was taken over in memory only
+	moves                    []rename // that are shown and not made yet
+	dry                      bool     // the configuration was taken over in memory only
 	guardWriting, guardStale bool
 	rejudging                bool
 	stopping                 bool
@@ -363,6 +364,7 @@ type job struct {
 	allowed   bool
 	quiet     time.Time
 	unsettled string // why the configuration's files are not whole, of a removal that waits for them
+	stuck     string
 	order     *waiter
 	holding   []string // sinks that hold an older token (of a gone one: any)
 	waiting   bool     // sinks exist whose holdings are not known yet
@@ -387,7 +389,7 @@ func (l *Loop) job(it *item) job {
 		j.last = it.cfg
 	}
 	if it.x != nil {
-		j.guarded, j.allowed, j.quiet = it.x.guarded, it.x.allowed, it.x.quiet
+		j.guarded, j.allowed, j.quiet, j.stuck = it.x.guarded, it.x.allowed, it.x.quiet, it.x.stuck
 		if it.gone && !j.quiet.IsZero() && l.o.Unsettled != nil {
 			j.unsettled = l.o.Unsettled()
 		}

@@ -36,7 +36,8 @@ type observed struct {
 func (w *worker) observe(ctx context.Context, j job) (observed, error) {
 	ob := observed{in: Input{
 		Now: j.now, Address: j.addr, Spread: fraction(j.addr, w.o.Host),
-		Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Holding: j.holding, Unknown: j.waiting, Telling: j.telling,
+		Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Holding: j.holding, Unknown: j.waiting, Telling: j.telling, Stuck: j.stuck,
+		Forgotten: j.cfg == nil && j.force != nil && j.force.Forgets(spec.Address(j.addr)),
 	}}
 	in := &ob.in
 	if j.order != nil {

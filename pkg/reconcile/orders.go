@@ -308,6 +308,7 @@ func (l *Loop) Wake(ctx context.Context, addrs []string) error {
 func (l *Loop) Forget(ctx context.Context, addr string) error {
 	var missing error
 	err := l.do(ctx, func() {
+		addr := l.current(addr)
 		it, ok := l.items[addr]
 		switch {
 		case !ok || !it.stored:

@@ -29,6 +29,9 @@ func (p *performer) note() {
 	switch p.step.Cause {
 	case causeRemove, causeForget:
 		rec.Removing = &state.Removing{Since: p.w.now(), Reason: p.step.Reason}
+		if p.step.Cause == causeForget {
+			rec.Lifecycle.OnRemove = spec.OnRemoveForget // also when the block that said so goes before it is done
+		}
 	case causeTaint:
 		p.giveUpRaw()
 		if rec.Grant != nil {

@@ -70,10 +70,16 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 		o.Changed = now
 	}
 	prev := l.config.Load()
+	moves, parked, err := l.follow(ctx, cfg, o.Dry)
+	defer func() { l.unpark(ctx, parked) }()
+	if err != nil {
+		return nil, err
+	}
 	d, err := l.compare(ctx, prev, cfg, o)
 	if err != nil {
 		return nil, err
 	}
+	d.afterMoves(moves)
 	last := prev
 	if d.first {
 		last = l.recall(ctx, &d)

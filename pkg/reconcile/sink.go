@@ -29,7 +29,8 @@ type observedSink struct {
 // observeSink gathers what deciding about a sink needs: its record, the tokens
 // that it names, what the place holds. It changes nothing.
 func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
-	ob := observedSink{in: SinkInput{Now: j.now, Address: j.addr, Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled}, gens: map[string]uint64{}, lane: j.lane.name}
+	ob := observedSink{in: SinkInput{Now: j.now, Address: j.addr, Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Stuck: j.stuck,
+		Forgotten: j.cfg == nil && j.force != nil && j.force.Forgets(spec.Address(j.addr))}, gens: map[string]uint64{}, lane: j.lane.name}
 	in := &ob.in
 	if j.order != nil {
 		in.Order = j.order.order

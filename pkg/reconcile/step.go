@@ -30,6 +30,7 @@ const (
 	ActRemove   Action = "remove"
 	ActClean    Action = "clean" // remove what was left behind at an earlier place
 	ActHook     Action = "hook"
+	ActMove     Action = "move" // a record goes on under another address, as a moved block says
 )
 
 // State is the standing of one address, as status shows it.
@@ -71,6 +72,8 @@ type Step struct {
 	Cause string `json:"cause,omitempty"`
 	// Origin says in words that its API's address changed.
 	Origin string `json:"origin,omitempty"`
+	// From is the address that a moved record leaves.
+	From string `json:"from,omitempty"`
 	// Inputs are the inputs whose change forces a replacement.
 	Inputs []string `json:"inputs,omitempty"`
 }

@@ -220,7 +220,9 @@ type Plan struct {
 func (l *Loop) Plan(ctx context.Context, noSecrets bool) (Plan, error) {
 	var p Plan
 	var jobs []job
+	var moved []Step
 	err := l.do(ctx, func() {
+		moved = l.shownMoves()
 		now := l.o.Now().UnixNano()
 		for _, it := range l.items {
 			switch it.kind {
@@ -242,6 +244,7 @@ func (l *Loop) Plan(ctx context.Context, noSecrets bool) (Plan, error) {
 	if err == nil {
 		p.Steps, err = l.w.plan(ctx, jobs)
 	}
+	p.Steps = append(moved, p.Steps...)
 	return p, err
 }
 
@@ -401,9 +404,9 @@ func (l *Loop) Following(ctx context.Context) (bool, error) {
 // Record reads what the state has of an address, for `tokend state show`.
 func (l *Loop) Record(ctx context.Context, addr string) (*state.Credential, *state.Intent, *state.Sink, error) {
 	if spec.Address(addr).Kind() == "sink" {
-		s, err := l.o.Store.Sink(ctx, addr)
+		s, err := l.recorded().Sink(ctx, addr)
 		return nil, nil, &s, err
 	}
-	c, i, err := l.o.Store.Credential(ctx, addr)
+	c, i, err := l.recorded().Credential(ctx, addr)
 	return &c, i, nil, err
 }

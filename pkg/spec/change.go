@@ -40,6 +40,8 @@ func (l *loader) loadChanges() {
 			l.readImport(f, at)
 		}
 	}
+	l.movesInCircles()
+	l.movedAndRemoved()
 }
 
 // onlyArgs reports arguments that are unknown or missing.
@@ -205,6 +207,9 @@ func (l *loader) readImport(f *form, at place) {
 	}
 	if res.insts != nil && to.key.kind == noKey {
 		l.report(problem(f.arg("to").rng(), "Instance key missing", "%s has several instances; say which one.", to.address()))
+		return
+	}
+	if l.cannotImport(f, to, res) {
 		return
 	}
 	a := f.arg("refresh_token")

@@ -53,6 +53,13 @@ provider_type "apirone" {
     refresh_token = body["refresh-token"]
     outputs       = { login = body.login }
   }
+  refresh {
+    request {
+      method  = "POST"
+      url     = "${config.base_url}/refresh"
+      headers = { Authorization = "Bearer ${token.refresh_token}" }
+    }
+  }
   grant "transfer_key" {
     static = true
     input "transfer_key" {

@@ -42,7 +42,7 @@ func quickLoad(dir string, files []input, o Options) (*Config, Diagnostics, bool
 			return nil, nil, false
 		}
 	}
-	if !q.keepsWhatIsNamed(changed) || !q.check() {
+	if !q.keepsWhatIsNamed(changed) || !q.check() || !c.changesStillHold() {
 		return nil, nil, false
 	}
 	if diags := finish(l.diags, nil); diags.HasErrors() {

@@ -43,6 +43,21 @@ moved { # ERROR: Missing argument # HINT: needs the argument to
   from = credential.apirone.zzz
   too  = credential.apirone.now # ERROR: Unknown argument
 }
+moved { # ERROR: Moves in a circle # HINT: credential.apirone.one becomes credential.apirone.two becomes credential.apirone.one
+  from = credential.apirone.one
+  to   = credential.apirone.two
+}
+moved {
+  from = credential.apirone.two
+  to   = credential.apirone.one
+}
+moved {
+  from = credential.apirone.left
+  to   = credential.apirone.many["a"]
+}
+removed { # ERROR: Moved and removed
+  from = credential.apirone.left
+}
 removed {
   from = credential.apirone.now # ERROR: Removed block is still declared
 }
@@ -55,5 +70,13 @@ import {
 }
 import {
   to            = credential.apirone.nobody # ERROR: Reference to undeclared credential
+  refresh_token = secret.file.pw.value
+}
+credential "apirone" "key" {
+  grant        = "transfer_key"
+  transfer_key = secret.file.pw.value
+}
+import {
+  to            = credential.apirone.key # ERROR: Nothing to import
   refresh_token = secret.file.pw.value
 }

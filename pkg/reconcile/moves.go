@@ -1,0 +1,551 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// rename is a record that goes on under another address.
+type rename struct{ from, to string }
+
+// renames finds the records that moved blocks lead elsewhere, and those that
+// cannot follow theirs, with the reason. Where the block stays in the directory
+// for ever there is nothing to find any more. It runs in the loop's goroutine.
+func (l *Loop) renames(cfg *spec.Config) (moves []rename, stuck map[string]string) {
+	stuck = map[string]string{}
+	blocks := map[string]bool{}
+	for _, m := range cfg.Moved() {
+		blocks[string(m.From)] = true
+	}
+	if len(blocks) == 0 {
+		return nil, stuck
+	}
+	by := map[string][]string{}
+	for a, it := range l.items {
+		base, _, _ := strings.Cut(a, "[")
+		if !it.stored || it.kind == kindHook || !blocks[a] && !blocks[base] || declares(cfg, a) {
+			continue
+		}
+		to, exact, ok := cfg.RenamedTo(spec.Address(a))
+		switch {
+		case !ok:
+		case declares(cfg, string(to)):
+			by[string(to)] = append(by[string(to)], a)
+		case exact:
+			stuck[a] = fmt.Sprintf("a moved block says that it is %s now, which is not declared", to.Short())
+		}
+	}
+	for to, froms := range by {
+		sort.Strings(froms)
+		it, ok := l.items[to]
+		switch {
+		case ok && it.stored && !it.bare():
+			for _, a := range froms {
+				stuck[a] = bothRecorded(to)
+			}
+		case len(froms) > 1:
+			for _, a := range froms {
+				stuck[a] = fmt.Sprintf("moved blocks say that %s are all %s now", list(froms), spec.Address(to).Short())
+			}
+		default:
+			moves = append(moves, rename{froms[0], to})
+		}
+	}
+	sort.Slice(moves, func(i, j int) bool { return moves[i].from < moves[j].from })
+	return moves, stuck
+}
+
+// bare says that nothing but a failure can be recorded of an item.
+func (it *item) bare() bool {
+	if it.kind == kindSink {
+		return !slices.ContainsFunc(it.uses, func(e edge) bool { return e.holds > 0 })
+	}
+	return it.gen == 0 && !it.retires
+}
+
+// vacant reads whether a record may take an address: there is none, or one that
+// holds nothing but a failure. It returns the version of that.
+func vacant(ctx context.Context, store state.Store, addr string) (version uint64, ok bool, err error) {
+	if spec.Address(addr).Kind() == "sink" {
+		rec, err := store.Sink(ctx, addr)
+		if errors.Is(err, state.ErrNotFound) {
+			return 0, true, nil
+		}
+		return rec.Head.Version, err == nil && rec.Written == nil && len(rec.Leaving) == 0 && len(rec.Delivered) == 0, err
+	}
+	rec, intent, err := store.Credential(ctx, addr)
+	if errors.Is(err, state.ErrNotFound) {
+		return 0, true, nil
+	}
+	return rec.Head.Version, err == nil && rec.Grant == nil && rec.Raw == nil && intent == nil && len(rec.Retiring) == 0 && rec.Orphans == 0, err
+}
+
+func bothRecorded(to string) string {
+	return fmt.Sprintf("a moved block says that it is %s now, but that has a record of its own", spec.Address(to).Short())
+}
+
+// follow carries moved blocks out: each record goes on under its new address,
+// with all that belongs to it, and nothing is revoked, obtained or written
+// anew.
+func (l *Loop) follow(ctx context.Context, cfg *spec.Config, dry bool) (moves []rename, parked []*item, err error) {
+	if !dry {
+		if err := l.settleDry(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	var stuck map[string]string
+	if err := l.do(ctx, func() { moves, stuck = l.renames(cfg) }); err != nil {
+		return nil, nil, err
+	}
+	if moves, err = l.onlyToVacant(ctx, moves, stuck); err != nil {
+		return nil, nil, err
+	}
+	if len(moves) > 0 {
+		if parked, err = l.move(ctx, moves, dry); err != nil {
+			return nil, parked, err
+		}
+	}
+	return moves, parked, l.do(ctx, func() { l.markStuck(stuck) })
+}
+
+// onlyToVacant leaves out the moves to addresses that have a record of their
+// own.
+func (l *Loop) onlyToVacant(ctx context.Context, moves []rename, stuck map[string]string) ([]rename, error) {
+	var out []rename
+	for _, m := range moves {
+		switch _, ok, err := vacant(ctx, l.o.Store, m.to); {
+		case err != nil:
+			return nil, err
+		case ok:
+			out = append(out, m)
+		default:
+			stuck[m.from] = bothRecorded(m.to)
+		}
+	}
+	return out, nil
+}
+
+// markStuck notes which records cannot follow their moved block: they are kept
+// as they are.
+func (l *Loop) markStuck(stuck map[string]string) {
+	for it := range l.odd {
+		if it.x != nil && it.x.stuck != "" && stuck[it.addr] == "" {
+			it.x.stuck = ""
+			l.wake(it)
+		}
+	}
+	for a, why := range stuck {
+		it := l.items[a]
+		if it.ext().stuck != why {
+			l.log.Warn("a record cannot be moved; it stays as it is", "address", a, "reason", why)
+		}
+		it.x.stuck = why
+		l.odd[it] = true
+		l.wake(it)
+	}
+}
+
+// Move takes a record, or those of all instances of a block, over under another
+// address: `tokend state mv`.
+func (l *Loop) Move(ctx context.Context, from, to string) ([]string, error) {
+	l.setting.Lock()
+	defer l.setting.Unlock()
+	var moves []rename
+	var shown bool
+	var refused error
+	err := l.do(ctx, func() {
+		if shown = slices.ContainsFunc(l.moves, func(m rename) bool { return m.from == from && m.to == to }); !shown {
+			moves, refused = l.movable(from, to)
+		}
+	})
+	if err != nil || refused != nil {
+		return nil, errors.Join(err, refused)
+	}
+	if shown {
+		return []string{to}, l.settleDry(ctx) // a moved block says the same
+	}
+	parked, err := l.move(ctx, moves, false)
+	defer l.unpark(ctx, parked)
+	if err != nil {
+		return nil, err
+	}
+	moved := make([]string, len(moves))
+	err = l.do(ctx, func() {
+		for i, m := range moves {
+			moved[i] = m.to
+			it := l.items[m.to]
+			if it.gone = l.cfg == nil || !declares(l.cfg, m.to); !it.gone {
+				l.link(l.cfg, it, nil)
+			}
+			for _, u := range slices.Clone(it.users) {
+				l.wake(u)
+			}
+			l.recount(it)
+		}
+	})
+	return moved, err
+}
+
+// movable says what an order to move comes to, or why it cannot be.
+func (l *Loop) movable(from, to string) ([]rename, error) {
+	if from == to {
+		return nil, fmt.Errorf("%s is there already", spec.Address(to).Short())
+	}
+	if f, t := spec.Address(from), spec.Address(to); f.Kind() != t.Kind() || typeOf(from) != typeOf(to) {
+		return nil, fmt.Errorf("%s cannot become %s: what is recorded of one API or place is nothing to another", f.Short(), t.Short())
+	}
+	var moves []rename
+	for a, it := range l.items {
+		if it.stored && (a == from || strings.HasPrefix(a, from+"[")) {
+			moves = append(moves, rename{a, to + strings.TrimPrefix(a, from)})
+		}
+	}
+	if len(moves) == 0 {
+		return nil, l.missing(from)
+	}
+	sort.Slice(moves, func(i, j int) bool { return moves[i].from < moves[j].from })
+	for _, m := range moves {
+		if it, ok := l.items[m.to]; ok && it.stored && !it.bare() {
+			return nil, &MoveError{Address: m.from, To: m.to, Both: true}
+		}
+		if l.paused || l.cfg == nil {
+			continue // nobody acts on either of them meanwhile
+		}
+		if declares(l.cfg, m.from) {
+			return nil, &MoveError{Address: m.from, To: m.to}
+		}
+		if !declares(l.cfg, m.to) {
+			return nil, &MoveError{Address: m.to, To: m.to}
+		}
+	}
+	return moves, nil
+}
+
+// MoveError says why a record cannot be moved.
+type MoveError struct {
+	Address, To string
+	Both        bool // both are recorded
+}
+
+func (e *MoveError) Error() string {
+	switch a, to := spec.Address(e.Address).Short(), spec.Address(e.To).Short(); {
+	case e.Both:
+		return fmt.Sprintf("%s cannot become %s, which has a record of its own", a, to)
+	case e.Address == e.To:
+		return fmt.Sprintf("%s is not declared: what is moved there would be given up at once", to)
+	default:
+		return fmt.Sprintf("%s is still declared: another token would be obtained for it at once", a)
+	}
+}
+
+// Hint is the next move.
+func (e *MoveError) Hint() string {
+	if e.Both {
+		return "forget the record that is not wanted first: tokend state rm " + ShellAddress(e.To) + " (its token is not revoked)"
+	}
+	return "a daemon works on this state: write a moved block beside the renamed one, which does both in one step, or stop the daemon first"
+}
+
+// move moves records in the state, in one commit, and then in memory. Nobody
+// works on any of them meanwhile, nor before [Loop.unpark].
+func (l *Loop) move(ctx context.Context, moves []rename, dry bool) ([]*item, error) {
+	var parked []*item
+	if !dry {
+		var err error
+		if parked, err = l.parkMoved(ctx, moves); err == nil {
+			err = l.moveRecords(ctx, l.o.Store, moves)
+		}
+		if err != nil {
+			l.unpark(ctx, parked)
+			return nil, err
+		}
+	}
+	return parked, l.do(ctx, func() {
+		if dry {
+			l.overlay(moves)
+		}
+		for _, m := range moves {
+			l.readdress(m)
+			if !dry {
+				l.log.Info("moved", "address", m.to, "type", typeOf(m.to), "from", m.from)
+			}
+		}
+	})
+}
+
+// parkMoved keeps workers from what a move concerns.
+func (l *Loop) parkMoved(ctx context.Context, moves []rename) ([]*item, error) {
+	holders, err := l.holders(ctx, l.o.Store, moves)
+	if err != nil {
+		return nil, err
+	}
+	for _, m := range moves {
+		holders = append(holders, m.from, m.to)
+	}
+	err = l.do(ctx, func() {
+		for _, m := range moves {
+			for _, u := range l.items[m.from].users {
+				holders = append(holders, u.addr)
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	return l.park(ctx, holders)
+}
+
+// moveTries is how often a move is tried that met another write.
+const moveTries = 5
+
+// moveRecords is one commit: each record leaves its old address and arrives at
+// its new one, and what sinks hold of it is said of the new one.
+func (l *Loop) moveRecords(ctx context.Context, store state.Store, moves []rename) error {
+	for n := 1; ; n++ {
+		changes, err := l.movingChanges(ctx, store, moves)
+		if err == nil {
+			err = store.Commit(ctx, changes...)
+		}
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, state.ErrConflict) || n == moveTries {
+			return fmt.Errorf("moving what is recorded of %s to %s: %w", moves[0].from, moves[0].to, err)
+		}
+	}
+}
+
+func (l *Loop) movingChanges(ctx context.Context, store state.Store, moves []rename) ([]state.Change, error) {
+	var changes []state.Change
+	names := namesOf(moves)
+	sinks := map[string]string{} // that move themselves
+	versions := map[string]uint64{}
+	for _, m := range moves {
+		version, ok, err := vacant(ctx, store, m.to)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, &MoveError{Address: m.from, To: m.to, Both: true}
+		}
+		versions[m.to] = version
+		if spec.Address(m.from).Kind() == "sink" {
+			sinks[m.from] = m.to
+			continue
+		}
+		rec, intent, err := store.Credential(ctx, m.from)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, state.Change{Delete: m.from, DeleteVersion: rec.Head.Version})
+		rec.Head.Address, rec.Head.Version = m.to, versions[m.to]
+		c := state.Change{Credential: &rec}
+		if intent != nil {
+			c.Intent, c.IntentFor = intent, m.to
+		}
+		changes = append(changes, c)
+	}
+	holders, err := l.holders(ctx, store, moves)
+	if err != nil {
+		return nil, err
+	}
+	for a := range sinks {
+		if !slices.Contains(holders, a) {
+			holders = append(holders, a)
+		}
+	}
+	sort.Strings(holders)
+	for _, a := range holders {
+		rec, err := store.Sink(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		rec.Delivered = renamed(rec.Delivered, names)
+		if to, ok := sinks[a]; ok {
+			changes = append(changes, state.Change{Delete: a, DeleteVersion: rec.Head.Version})
+			rec.Head.Address, rec.Head.Version = to, versions[to]
+		}
+		changes = append(changes, state.Change{Sink: &rec})
+	}
+	return changes, nil
+}
+
+func namesOf(moves []rename) map[string]string {
+	names := make(map[string]string, len(moves))
+	for _, m := range moves {
+		names[m.from] = m.to
+	}
+	return names
+}
+
+// renamed is what a place holds, by the new names.
+func renamed(holds map[string]uint64, names map[string]string) map[string]uint64 {
+	out := make(map[string]uint64, len(holds))
+	for a, gen := range holds {
+		if to, ok := names[a]; ok {
+			a = to
+		}
+		out[a] = gen
+	}
+	return out
+}
+
+// holders are the sinks whose record says that their place holds a token of
+// what is moved.
+func (l *Loop) holders(ctx context.Context, store state.Store, moves []rename) ([]string, error) {
+	names := namesOf(moves)
+	if !slices.ContainsFunc(moves, func(m rename) bool { return spec.Address(m.from).Kind() == "credential" }) {
+		return nil, nil
+	}
+	var sinks, out []string
+	err := store.Heads(ctx, func(h state.Head) error {
+		if h.Kind == state.KindSink {
+			sinks = append(sinks, h.Address)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the state: %w", err)
+	}
+	for _, a := range sinks {
+		rec, err := store.Sink(ctx, a)
+		if errors.Is(err, state.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for c := range rec.Delivered {
+			if _, ok := names[c]; ok {
+				out = append(out, a)
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+// parkLook is how often is looked whether a worker is done with what is to be
+// parked.
+const parkLook = 5 * time.Millisecond
+
+// park keeps workers from addresses, once those that are at one are done.
+func (l *Loop) park(ctx context.Context, addrs []string) ([]*item, error) {
+	var parked []*item
+	for {
+		busy := false
+		err := l.do(ctx, func() {
+			for _, a := range addrs {
+				it, ok := l.items[a]
+				switch {
+				case !ok || it.x != nil && it.x.parked:
+				case it.phase == running:
+					busy = true
+				default:
+					l.q.remove(it)
+					it.phase, it.ext().parked = running, true
+					parked = append(parked, it)
+				}
+			}
+		})
+		if err != nil || !busy {
+			return parked, err
+		}
+		select {
+		case <-time.After(parkLook):
+		case <-ctx.Done():
+			return parked, ctx.Err()
+		}
+	}
+}
+
+// unpark lets workers at what was parked again.
+func (l *Loop) unpark(ctx context.Context, parked []*item) {
+	if len(parked) == 0 {
+		return
+	}
+	// The loop may have ended: then nobody works at all.
+	_ = l.do(context.WithoutCancel(ctx), func() {
+		for _, it := range parked {
+			it.x.parked, it.phase, it.again = false, idle, false
+			if l.items[it.addr] == it && l.cfg != nil {
+				l.q.now(it)
+			}
+		}
+	})
+}
+
+// readdress gives an item its new address, in the place of one that may be
+// there without a record.
+func (l *Loop) readdress(m rename) {
+	it := l.items[m.from]
+	if old, ok := l.items[m.to]; ok {
+		l.absorb(it, old)
+	}
+	delete(l.items, m.from)
+	it.addr = m.to
+	l.items[m.to] = it
+	it.cfg, it.removing = nil, false
+	x := it.ext()
+	x.guarded, x.allowed, x.agreed, x.stuck, x.quiet = "", false, "", "", time.Time{}
+	for _, h := range l.hooks {
+		if h.x == nil {
+			continue
+		}
+		if named, ok := h.x.pending[m.from]; ok {
+			delete(h.x.pending, m.from)
+			h.x.pending[m.to] = named
+		}
+	}
+}
+
+// absorb takes over what is known of an address that has no record yet.
+func (l *Loop) absorb(it, old *item) {
+	l.q.remove(old)
+	for _, e := range old.uses {
+		e.to.users = without(e.to.users, old)
+	}
+	for _, u := range old.users {
+		u.uses = slices.DeleteFunc(u.uses, func(e edge) bool { return e.to == old && leads(u.uses, it) })
+		for i := range u.uses {
+			if u.uses[i].to == old {
+				u.uses[i].to = it
+				it.users = append(it.users, u)
+			}
+		}
+	}
+	if old.x != nil {
+		it.ext().orders = append(it.x.orders, old.x.orders...)
+	}
+	if old.first {
+		l.firstLeft--
+	}
+	l.unwatch(old)
+	old.counted = l.uncount(old)
+	delete(l.odd, old)
+}
+
+// afterMoves brings what a change consists of in line with the moves: what
+// arrived is to be looked at as the configuration says it, and what left is not
+// gone.
+func (d *delta) afterMoves(moves []rename) {
+	if len(moves) == 0 {
+		return
+	}
+	names := namesOf(moves)
+	d.gone = slices.DeleteFunc(d.gone, func(a string) bool { return names[a] != "" })
+	for _, to := range slices.Sorted(maps.Values(names)) {
+		if !slices.Contains(d.changed, to) {
+			d.changed = append(d.changed, to)
+		}
+	}
+}

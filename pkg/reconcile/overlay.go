@@ -1,0 +1,189 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// overlay is a store in which records appear under the addresses that moved
+// blocks lead to, while the store below keeps them where they are: for a plan,
+// and for commands that carry no change of the configuration out. What is
+// written goes to where the record is.
+type overlay struct {
+	state.Store
+	there map[string]string // new address -> where the record is
+	here  map[string]string // the other way round
+}
+
+func newOverlay(s state.Store, moves []rename) *overlay {
+	o := &overlay{Store: s, there: map[string]string{}, here: namesOf(moves)}
+	for from, to := range o.here {
+		o.there[to] = from
+	}
+	return o
+}
+
+func (o *overlay) below(address string) (string, error) {
+	if at, ok := o.there[address]; ok {
+		return at, nil
+	}
+	if to, ok := o.here[address]; ok {
+		return "", fmt.Errorf("reading the record of %s, which is %s now: %w", address, to, state.ErrNotFound)
+	}
+	return address, nil
+}
+
+// Heads implements [state.Store].
+func (o *overlay) Heads(ctx context.Context, f func(state.Head) error) error {
+	return o.Store.Heads(ctx, func(h state.Head) error {
+		if _, ok := o.there[h.Address]; ok {
+			return nil // nothing but a failure, in whose place the other comes
+		}
+		if to, ok := o.here[h.Address]; ok {
+			h.Address = to
+		}
+		return f(h)
+	})
+}
+
+// Credential implements [state.Store].
+func (o *overlay) Credential(ctx context.Context, address string) (state.Credential, *state.Intent, error) {
+	at, err := o.below(address)
+	if err != nil {
+		return state.Credential{}, nil, err
+	}
+	c, i, err := o.Store.Credential(ctx, at)
+	c.Head.Address = address
+	return c, i, err
+}
+
+// Sink implements [state.Store].
+func (o *overlay) Sink(ctx context.Context, address string) (state.Sink, error) {
+	at, err := o.below(address)
+	if err != nil {
+		return state.Sink{}, err
+	}
+	k, err := o.Store.Sink(ctx, at)
+	k.Head.Address, k.Delivered = address, renamed(k.Delivered, o.here)
+	return k, err
+}
+
+// Commit implements [state.Store].
+func (o *overlay) Commit(ctx context.Context, changes ...state.Change) error {
+	down := o.down(changes)
+	err := o.Store.Commit(ctx, down...)
+	if err == nil {
+		up(changes, down)
+	}
+	return err
+}
+
+// Later implements [state.Store].
+func (o *overlay) Later(done func(error), changes ...state.Change) {
+	down := o.down(changes)
+	o.Store.Later(done, down...)
+	up(changes, down)
+}
+
+// down says changes by the addresses of the store below.
+func (o *overlay) down(changes []state.Change) []state.Change {
+	out := make([]state.Change, len(changes))
+	name := func(a string) string {
+		if at, ok := o.there[a]; ok {
+			return at
+		}
+		return a
+	}
+	for i, c := range changes {
+		if c.Credential != nil {
+			rec := *c.Credential
+			rec.Head.Address = name(rec.Head.Address)
+			c.Credential = &rec
+		}
+		if c.Sink != nil {
+			rec := *c.Sink
+			rec.Head.Address, rec.Delivered = name(rec.Head.Address), renamed(rec.Delivered, o.there)
+			c.Sink = &rec
+		}
+		c.Delete, c.IntentFor = name(c.Delete), name(c.IntentFor)
+		out[i] = c
+	}
+	return out
+}
+
+// up gives the versions that a write made back.
+func up(changes, down []state.Change) {
+	for i := range changes {
+		switch c, d := &changes[i], &down[i]; {
+		case c.Credential != nil:
+			at := c.Credential.Head.Address
+			c.Credential.Head = d.Credential.Head
+			c.Credential.Head.Address = at
+		case c.Sink != nil:
+			at := c.Sink.Head.Address
+			c.Sink.Head = d.Sink.Head
+			c.Sink.Head.Address = at
+		}
+	}
+}
+
+// overlay shows the store's records under their new addresses, in memory only.
+// It runs in the loop's goroutine, of a loop that is paused.
+func (l *Loop) overlay(moves []rename) {
+	l.moves = moves
+	l.useStore(newOverlay(l.o.Store, moves))
+}
+
+func (l *Loop) useStore(s state.Store) {
+	l.o.Store, l.w.o.Store, l.w.store = s, s, s
+}
+
+// settleDry makes the moves in the state that a dry run showed.
+func (l *Loop) settleDry(ctx context.Context) error {
+	o, ok := l.o.Store.(*overlay)
+	if !ok {
+		return nil
+	}
+	var moves []rename
+	if err := l.do(ctx, func() { moves = l.moves }); err != nil {
+		return err
+	}
+	if err := l.moveRecords(ctx, o.Store, moves); err != nil {
+		return err
+	}
+	return l.do(ctx, func() {
+		l.moves = nil
+		l.useStore(o.Store)
+	})
+}
+
+// shownMoves are the steps of a plan that moved blocks call for.
+func (l *Loop) shownMoves() []Step {
+	var steps []Step
+	for _, m := range l.moves {
+		steps = append(steps, Step{Address: m.to, Action: ActMove, From: m.from, State: Pending,
+			Reason: "it was " + spec.Address(m.from).Short() + ", as a moved block says: its record goes on under the new address"})
+	}
+	return steps
+}
+
+// current is the address under which a dry run shows a record.
+func (l *Loop) current(addr string) string {
+	for _, m := range l.moves {
+		if m.from == addr {
+			return m.to
+		}
+	}
+	return addr
+}
+
+// recorded is the store as it is, without what a dry run shows.
+func (l *Loop) recorded() state.Store {
+	if o, ok := l.o.Store.(*overlay); ok {
+		return o.Store
+	}
+	return l.o.Store
+}
