@@ -72,6 +72,11 @@ func (e *Endpoint) Prepare(c Call) (*Request, error) {
 	if err := e.checkOrigin(r); err != nil {
 		return nil, err
 	}
+	if c.Op == OpVerify && p != nil {
+		if err := e.checkOwnOrigin(r, f, g); err != nil {
+			return nil, err
+		}
+	}
 	return r, nil
 }
 

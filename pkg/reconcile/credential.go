@@ -20,6 +20,9 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 	step := Decide(ob.in)
 	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step)}
 	r.fill(&ob.in.Record, j.stored)
+	if ob.in.Verify != nil {
+		r.measured = &ob.in.Measured
+	}
 	if step.Destructive() && !j.allowed {
 		r.unjudged = true
 		return r
@@ -33,6 +36,9 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 		}
 	}
 	p := performer{w: w, ctx: ctx, j: j, ob: &ob, step: step, r: &r}
+	if step.Heals {
+		p.heals()
+	}
 	p.say()
 	p.perform()
 	if f := ob.in.Record.Failure; j.cfg != nil && (ob.in.Traits.Static || f != nil && f.Stopped) {
@@ -128,6 +134,8 @@ func (p *performer) perform() {
 		p.drop()
 	case ActAct:
 		p.act()
+	case ActVerify:
+		p.verify()
 	default:
 		p.rest()
 	}
@@ -153,7 +161,14 @@ func (p *performer) rest() {
 }
 
 func (p *performer) rescheduled() bool {
-	return p.j.stored && p.step.Action == ActNone && !p.step.Next.Equal(p.ob.in.Record.Head.Due)
+	if !p.j.stored || p.step.Action != ActNone {
+		return false
+	}
+	due := p.step.Next
+	if p.ob.in.Verify != nil && p.ob.in.Record.Grant != nil {
+		due = p.ob.in.due() // when the API is asked is not recorded
+	}
+	return !due.Equal(p.ob.in.Record.Head.Due)
 }
 
 // save commits the record as it stands now, with its head brought in line.
@@ -223,6 +238,9 @@ func (p *performer) head(rec *state.Credential) {
 	}
 	if rec.Removing != nil {
 		f |= state.FlagRemoving
+	}
+	if w := p.ob.in.Want; w != nil && w.Verify != nil {
+		f |= state.FlagVerify
 	}
 	rec.Head.Flags = f
 	rec.Head.ExpiresAt = time.Time{}

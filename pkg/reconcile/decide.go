@@ -70,6 +70,9 @@ type Input struct {
 
 	// What a person asked for.
 	Order Order
+
+	Verify   *spec.Verify // nil: the API is not asked about the token
+	Measured measured
 }
 
 // Order is what a person asked for, by the command line.
@@ -124,7 +127,9 @@ func rules() []rule {
 		{"it has no token", obtain},                                //
 		{"its refresh token may be spent", indeterminate},          // before anything may spend it again
 		{"it has to be replaced", replace},                         // taint, a changed input
+		{"the API no longer honours its token", disowned},          // however fresh it looks
 		{"it is due", dueOrWaiting},                                // before what can wait
+		{"it is time to ask whether it works", verifyDue},          // a question delays nothing
 		{"an old token waits to be given up", retired},             //
 		{"it is fresh", fresh},                                     //
 	}
@@ -215,10 +220,7 @@ func (in *Input) fresh() Step {
 	if in.Record.Grant == nil {
 		return Step{Action: ActNone, State: Ready}
 	}
-	s := Step{Action: ActNone, State: Ready, Next: in.due(), Reason: "its token is fresh"}
-	if f := in.Record.Failure; f != nil && f.Op == opVerify {
-		s.State, s.Why = Failing, f.Message
-	}
+	s := Step{Action: ActNone, State: Ready, Next: earlier(in.due(), in.verifyAt()), Reason: "its token is fresh"}
 	return s
 }
 

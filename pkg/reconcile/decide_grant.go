@@ -216,6 +216,7 @@ func (in *Input) upkeepAt() time.Time {
 			next = s.Next
 		}
 	}
+	next = earlier(next, in.verifyAt())
 	if s, ok := retired(in); ok && !s.Next.IsZero() && (next.IsZero() || s.Next.Before(next)) {
 		next = s.Next
 	}
@@ -226,6 +227,9 @@ func (in *Input) upkeepAt() time.Time {
 // away while something else is waited for.
 func upkeep(in *Input) (Step, bool) {
 	if step, ok := refresh(in); ok && step.Calls() && step.Action == ActRefresh {
+		return step, true
+	}
+	if step, ok := verifyDue(in); ok {
 		return step, true
 	}
 	if step, ok := retired(in); ok && step.Action != ActWait {

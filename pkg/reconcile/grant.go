@@ -292,7 +292,7 @@ func (p *performer) delivered(c *call, what string) {
 	p.w.log.Info(what, "address", p.j.addr, "type", p.providerType(), "generation", rec.Head.Generation, "expires_at", rec.Grant.ExpiresAt, "reason", p.step.Reason)
 	p.r.standing = nil
 	p.r.next = rec.Head.Due
-	p.r.again = len(rec.Retiring) > 0 || rec.Failure != nil || p.j.cfg == nil
+	p.r.again = len(rec.Retiring) > 0 || rec.Failure != nil || p.j.cfg == nil || p.ob.in.Want != nil && p.ob.in.Want.Verify != nil
 	p.answer()
 }
 

@@ -81,6 +81,7 @@ type extra struct {
 	failures int                // of a hook: in a row
 	guarded  string             // the guard's reason, "" when nothing is held
 	allowed  bool               // the guard has let its destructive step go ahead
+	measured *measured          // what asking the API about its token has found; nil: it is not asked
 	agreed   string             // the change that it was let go for
 	quiet    time.Time          // when its removal may act
 	stuck    string             // why it cannot follow its moved block
@@ -150,4 +151,13 @@ func (it *item) named() []*item {
 		list[i] = e.to
 	}
 	return list
+}
+
+// measured is what asking the API about its token has found; nil when it is not
+// asked.
+func (it *item) measured() *measured {
+	if it.x == nil {
+		return nil
+	}
+	return it.x.measured
 }

@@ -159,6 +159,9 @@ func (it *item) takeHead(h state.Head) {
 	it.due = nanos(h.Due)
 	it.retires = h.Flags&state.FlagRetiring != 0
 	it.removing = h.Flags&state.FlagRemoving != 0
+	if h.Flags&state.FlagVerify != 0 {
+		it.ext().measured = &measured{}
+	}
 	if h.Orphans > 0 {
 		it.ext().orphans = int(h.Orphans)
 	}
@@ -378,6 +381,7 @@ type job struct {
 	calls     chan struct{}  // the lane's requests in flight
 	bucket    *rate.Limiter  // the lane's rate limit; nil: none
 	limits    spec.RateLimit // what both were made of
+	measured  measured       // of the token in force, by asking the API
 	noSecrets bool           // a plan that reads no secret
 	dry       bool           // only a decision: nothing is performed
 }
@@ -400,6 +404,9 @@ func (l *Loop) job(it *item) job {
 			j.pending = append(j.pending, s)
 		}
 		j.failures = it.x.failures
+		if it.x.measured != nil {
+			j.measured = *it.x.measured
+		}
 	}
 	switch it.kind {
 	case kindCredential:
@@ -480,6 +487,7 @@ type result struct {
 	unjudged bool     // a destructive step that the guard has not seen
 	began    begun    // destructive steps that were begun
 	limits   *spec.RateLimit
+	measured *measured
 	health   *health // what a call said of the provider; nil: none was made
 }
 
@@ -512,6 +520,12 @@ func (l *Loop) finish(r result) {
 		if r.orphans > 0 || it.x != nil {
 			it.ext().orphans = r.orphans
 		}
+	}
+	if r.measured != nil {
+		m := *r.measured // the worker's has all that it observed behind it
+		it.ext().measured = &m
+	} else if it.x != nil && r.record {
+		it.x.measured = nil
 	}
 	if !r.relane || r.standing != nil {
 		if s := r.standing; r.blind && (it.x == nil || it.x.standing == nil || it.x.standing.Why != s.Why) {

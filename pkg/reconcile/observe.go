@@ -57,6 +57,11 @@ func (w *worker) observe(ctx context.Context, j job) (observed, error) {
 	if err := w.observeHeld(ctx, &ob); err != nil {
 		return ob, err
 	}
+	if in.Want != nil && in.Record.Grant != nil {
+		in.Verify = in.Want.Verify
+		in.Measured = startMeasuring(j.measured, &in.Record, in.Verify, j.now, in.Spread)
+		in.Measured.next = in.verifyAt()
+	}
 	if in.Intent != nil {
 		in.SinceIntent, in.SinceIntentOK = elapsed(in.Intent)
 	}

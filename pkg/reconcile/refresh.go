@@ -123,6 +123,9 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 		rec.Note = p.step.Reason
 	}
 	rec.Head.Generation = g.Generation
+	if p.step.Heals {
+		rec.Verified.Refreshed = g.Generation
+	}
 	p.delivered(c, "refreshed")
 }
 

@@ -384,9 +384,19 @@ func (l *Loop) declareAll(all []naming) {
 		case it.due == 0 || !it.stored:
 			l.wake(it)
 		default:
-			l.q.at(it, fromNanos(it.due))
+			l.q.at(it, l.firstLookAt(it))
 		}
 	}
+}
+
+// firstLookAt is when a credential whose token is still fresh is looked at after
+// a start: when it is due, but soon where the API is to be asked about it.
+func (l *Loop) firstLookAt(it *item) time.Time {
+	at := fromNanos(it.due)
+	if it.x != nil && it.x.measured != nil {
+		at = earlier(at, l.o.Now().Add(time.Duration(fraction(it.addr, l.o.Host)*float64(maxSleep))))
+	}
+	return at
 }
 
 func kindOf(addr string) itemKind {

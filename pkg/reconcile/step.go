@@ -24,6 +24,7 @@ const (
 	ActRelease  Action = "release"  // let a retired grant go: nothing to revoke, or it has expired
 	ActDrop     Action = "drop"     // delete the record
 	ActAct      Action = "action"   // a provider's imperative call
+	ActVerify   Action = "verify"   // ask the API whether it honours the token
 	ActWrite    Action = "write"
 	ActRepair   Action = "repair"
 	ActRecord   Action = "record" // the place is right already: write down that it is
@@ -76,6 +77,9 @@ type Step struct {
 	From string `json:"from,omitempty"`
 	// Inputs are the inputs whose change forces a replacement.
 	Inputs []string `json:"inputs,omitempty"`
+	// Heals says that a token is renewed because its API no longer honours it,
+	// which is done so often an hour and no more.
+	Heals bool `json:"-"`
 }
 
 // Destructive reports whether the step gives up a token or a sink because the
@@ -96,7 +100,7 @@ func (s Step) Destructive() bool {
 // rate limit and a place among its requests.
 func (s Step) Calls() bool {
 	switch s.Action {
-	case ActObtain, ActReplace, ActExchange, ActRefresh, ActReplay, ActRevive, ActRevoke, ActAct:
+	case ActObtain, ActReplace, ActExchange, ActRefresh, ActReplay, ActRevive, ActRevoke, ActAct, ActVerify:
 		return true
 	}
 	return false

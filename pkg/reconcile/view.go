@@ -180,6 +180,9 @@ func (l *Loop) add(v *View, it *item) {
 	case kindCredential:
 		if line.State == Ready && !line.NextAt.IsZero() {
 			line.Next = "refresh"
+			if m := it.measured(); m != nil && m.generation == it.gen && !line.NextAt.Before(m.next) {
+				line.Next = "verify"
+			}
 		}
 		line.Type = typeOf(it.addr)
 		v.Credentials = append(v.Credentials, line)

@@ -113,7 +113,12 @@ func (w *worker) decide(ctx context.Context, j job) (Step, error) {
 	if err != nil {
 		return Step{Address: j.addr, State: Failing, Why: err.Error()}, nil
 	}
-	return Decide(ob.in), nil
+	step := Decide(ob.in)
+	if step.Action == ActVerify {
+		// It changes nothing, and a plan asks nobody.
+		step.Action = ActNone
+	}
+	return step, nil
 }
 
 // scope gives evaluations what configuration does not hold.

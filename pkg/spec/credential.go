@@ -315,13 +315,7 @@ func (c *Config) readCredential(plan *credentialPlan, v section) Credential {
 			lc.wrong("max_overlap", "max_overlap must be at least overlap (%s).", cr.Lifecycle.Overlap)
 		}
 	}
-	if vf, ok := v.block("verify"); ok {
-		cr.Verify = &Verify{Path: vf.text("path"), Every: 5 * time.Minute}
-		vf.duration("every", &cr.Verify.Every, time.Second)
-		if !strings.HasPrefix(cr.Verify.Path, "/") {
-			vf.wrong("path", `path must begin with a slash: it is a path of the provider's own origin.`)
-		}
-	}
+	cr.Verify = verifyOf(plan, v)
 	return cr
 }
 

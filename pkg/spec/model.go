@@ -92,7 +92,7 @@ type Lifecycle struct {
 
 // Verify asks a protected endpoint whether a token still works.
 type Verify struct {
-	Path  string
+	Path  string // empty: the type's own request
 	Every time.Duration
 }
 

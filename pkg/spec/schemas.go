@@ -102,8 +102,8 @@ func CredentialSchema() Schema {
 			{Name: "verify", Schema: Schema{
 				Doc: "asks a protected endpoint of the same origin whether the token still works",
 				Attrs: []Attr{
-					{Name: "path", Type: cty.String, Required: true, Doc: "the path of the endpoint, below the provider's origin"},
-					duration("every", "5m", "how often it is asked"),
+					{Name: "path", Type: cty.String, Doc: "the path of the endpoint, below the provider's origin; the request of the type's own verify block when absent"},
+					duration("every", "5m", "how often it is asked; \"0s\": never"),
 				},
 			}},
 		},

@@ -301,6 +301,7 @@ func (d *typeDecoder) typePlaces() {
 	live := d.grantsWhere(t.HasAccessToken)
 	if t.Verify != nil {
 		d.requestPlaces(t.Verify.Request, inRequest("a verification", tokenMembers(), nil), live...)
+		d.checkVerifyOrigin()
 	}
 	for _, a := range t.Actions {
 		d.requestPlaces(a.Request, inRequest("an action", tokenMembers(), nil), live...)

@@ -77,6 +77,7 @@ func appendVerified(b []byte, v *Verified) []byte {
 	b = binary.AppendUvarint(b, v.Refused)
 	b = appendTime(b, v.At)
 	b = appendString(b, v.Why)
+	b = binary.AppendUvarint(b, v.Refreshed)
 	b = binary.AppendUvarint(b, uint64(len(v.Renewed)))
 	for _, t := range v.Renewed {
 		b = appendTime(b, t)
@@ -85,7 +86,7 @@ func appendVerified(b []byte, v *Verified) []byte {
 }
 
 func (r *reader) verified() Verified {
-	v := Verified{Refused: r.uvarint(), At: r.time(), Why: r.str()}
+	v := Verified{Refused: r.uvarint(), At: r.time(), Why: r.str(), Refreshed: r.uvarint()}
 	for range r.count(1) {
 		v.Renewed = append(v.Renewed, r.time())
 	}

@@ -70,10 +70,11 @@ type Credential struct {
 // Verified is what asking the API whether it still honours the token has found,
 // as far as it must outlive a restart.
 type Verified struct {
-	Refused uint64      // the generation that the API refused twice; 0: none
-	At      time.Time   // when it did
-	Why     string      // what it said, scrubbed
-	Renewed []time.Time // when a token was renewed for that, within the last hour
+	Refused   uint64      // the generation that the API refused twice; 0: none
+	At        time.Time   // when it did
+	Why       string      // what it said, scrubbed
+	Refreshed uint64      // the generation that a refresh for that brought
+	Renewed   []time.Time // when a token was renewed for that, within the last hour
 }
 
 // Lifecycle settings are remembered so that deleting the block does not lift

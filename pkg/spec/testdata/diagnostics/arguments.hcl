@@ -64,7 +64,7 @@ credential "apirone" "values" {
     max_overlap = "1h" # ERROR: Invalid value # HINT: at least overlap
   }
   verify {
-    path = "me" # ERROR: Invalid value # HINT: begin with a slash
+    path = "me" # ERROR: Invalid value # HINT: begins with one slash
   }
 }
 credential "apirone" "static" {

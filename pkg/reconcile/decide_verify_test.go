@@ -1,0 +1,107 @@
+package reconcile
+
+import (
+	"testing"
+	"time"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+func TestDecideVerify(t *testing.T) {
+	refusedNow := func(in *Input) {
+		in.Record.Verified = state.Verified{Refused: in.Record.Grant.Generation, At: in.Now, Why: "status 401"}
+	}
+	for name, c := range map[string]struct {
+		change func(*Input)
+		action Action
+		state  State
+		next   time.Duration // after now; 0: any
+	}{
+		"not yet":                        {func(*Input) {}, ActNone, Ready, 5 * time.Minute},
+		"time to ask":                    {func(in *Input) { in.Measured.at = in.Now.Add(-5 * time.Minute) }, ActVerify, Ready, 0},
+		"one 401":                        {func(in *Input) { in.Measured.refused = 1 }, ActNone, Ready, verifyConfirm},
+		"ask once more":                  {func(in *Input) { in.Measured.refused, in.Measured.at = 1, in.Now.Add(-verifyConfirm) }, ActVerify, Ready, 0},
+		"refused":                        {refusedNow, ActRefresh, Failing, 0},
+		"another generation was refused": {func(in *Input) { in.Record.Verified.Refused = in.Record.Grant.Generation - 1 }, ActNone, Ready, 0},
+		"a refresh did not help": {func(in *Input) {
+			refusedNow(in)
+			in.Record.Verified.Refreshed = in.Record.Grant.Generation
+		}, ActReplace, Failing, 0},
+		"nothing to refresh with": {func(in *Input) {
+			refusedNow(in)
+			in.Record.Grant.RefreshState = state.RefreshRefused
+		}, ActReplace, Failing, 0},
+		"interactive": {func(in *Input) {
+			refusedNow(in)
+			in.Traits.Interactive = true
+			in.Record.Grant.RefreshState = state.RefreshRefused
+		}, ActWait, NeedsLogin, 0},
+		"three renewals within the hour": {func(in *Input) {
+			refusedNow(in)
+			in.Record.Verified.Renewed = []time.Time{in.Now.Add(-50 * time.Minute), in.Now.Add(-2 * time.Minute), in.Now.Add(-time.Minute)}
+		}, ActWait, Failing, 5 * time.Minute},
+		"the first of three was an hour ago": {func(in *Input) {
+			refusedNow(in)
+			in.Record.Verified.Renewed = []time.Time{in.Now.Add(-time.Hour), in.Now.Add(-2 * time.Minute), in.Now.Add(-time.Minute)}
+		}, ActRefresh, Failing, 0},
+		"a person says so": {func(in *Input) {
+			refusedNow(in)
+			in.Record.Verified.Renewed = []time.Time{in.Now, in.Now, in.Now}
+			in.Order.Kind = OrderRetry
+		}, ActRefresh, Failing, 0},
+		"a static key":       {func(in *Input) { refusedNow(in); in.Traits.Static = true }, ActWait, Failing, 0},
+		"not asked any more": {func(in *Input) { refusedNow(in); in.Verify = nil }, ActNone, Ready, 0},
+		"held back meanwhile": {func(in *Input) {
+			in.WantsNew, in.Guarded = []string{"email"}, "too many"
+			in.Measured.at = in.Now.Add(-time.Hour)
+		}, ActVerify, Ready, 0},
+		"due goes first": {func(in *Input) {
+			in.Now = t0.Add(40 * time.Minute)
+			in.Measured.at = t0
+		}, ActRefresh, Pending, 0},
+		"gone": {func(in *Input) {
+			in.Measured.at = in.Now.Add(-time.Hour)
+			in.Declared, in.Want = false, nil
+		}, ActNote, Removing, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			in := anInput(func(in *Input) {
+				in.Verify = &spec.Verify{Path: "/me", Every: 5 * time.Minute}
+				in.Measured = measured{generation: in.Record.Grant.Generation, at: in.Now}
+			})
+			c.change(&in)
+			s := Decide(in)
+			if s.Action != c.action || s.State != c.state {
+				t.Errorf("decided %q, %q (%s); want %q, %q", s.Action, s.State, s.Reason, c.action, c.state)
+			}
+			if c.next != 0 && !s.Next.Equal(in.Now.Add(c.next)) {
+				t.Errorf("looks again after %s, want %s", s.Next.Sub(in.Now), c.next)
+			}
+			if s.Action == ActRefresh && in.Record.Verified.Refused == in.Record.Grant.Generation && !s.Heals {
+				t.Error("the renewal is not counted")
+			}
+		})
+	}
+}
+
+// What was measured on another generation counts for nothing.
+func TestAMeasureIsOfItsGeneration(t *testing.T) {
+	rec := &state.Credential{Grant: &state.Grant{Generation: 4, ObtainedAt: t0}}
+	v := &spec.Verify{Every: time.Minute}
+	if m := startMeasuring(measured{generation: 3, refused: 1, at: t0}, rec, v, t0, 0.5); m.refused != 0 || m.generation != 4 {
+		t.Errorf("measured %+v", m)
+	}
+	kept := measured{generation: 4, refused: 1, at: t0}
+	if m := startMeasuring(kept, rec, v, t0.Add(time.Hour), 0.5); m != kept {
+		t.Errorf("measured %+v", m)
+	}
+	// After a restart the questions are spread over the period, none comes at once.
+	now := t0.Add(time.Hour)
+	for _, spread := range []float64{0, 0.25, 0.99} {
+		next := startMeasuring(measured{}, rec, v, now, spread).at.Add(v.Every)
+		if want := now.Add(time.Duration(spread * float64(v.Every))); next.Sub(want).Abs() > time.Millisecond {
+			t.Errorf("spread %v: asks at %s, want %s", spread, next, want)
+		}
+	}
+}

@@ -1,0 +1,131 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"time"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/spec"
+)
+
+// verify asks the API once whether it honours the token in force. Being a step
+// of the credential's address, it is never overtaken by a refresh: what it finds
+// is found of the generation on record.
+func (p *performer) verify() {
+	in := &p.ob.in
+	c, err := p.verifyCall()
+	var reply *providers.Reply
+	if err == nil {
+		if c.ep.ep.Traits(c.c.Grant).Discovers {
+			err = c.ep.ep.Discover(p.ctx, c.c.Grant, c.c.Inputs, c.c.Origins)
+		}
+	}
+	if err == nil {
+		var req *providers.Request
+		if req, err = c.ep.ep.Prepare(c.c); err == nil {
+			if !p.admitted() {
+				return // the rate limit says when
+			}
+			began := p.w.now()
+			reply, err = p.inFlight(func() (*providers.Reply, error) { return c.ep.ep.Send(context.WithoutCancel(p.ctx), req) })
+			c.took = p.w.now().Sub(began)
+		}
+	}
+	if err == nil {
+		_, err = c.ep.ep.Read(c.c, reply)
+	}
+	if c != nil {
+		p.observe(c, err)
+	}
+	p.found(err)
+	p.r.measured = &in.Measured
+	next := Decide(*in)
+	p.r.next, p.r.standing = next.Next, standingOf(next)
+	p.r.again = next.acts()
+}
+
+func (p *performer) verifyCall() (*call, error) {
+	g := p.ob.in.Record.Grant
+	token, err := tokenOf(g)
+	if err != nil {
+		return nil, err
+	}
+	c := &call{op: opVerify, ep: p.ob.held, c: providers.Call{
+		Op: providers.OpVerify, Grant: g.GrantType, Path: p.ob.in.Verify.Path, Token: token, Scopes: g.Scopes, Origins: g.Origins,
+		Flow: providers.Flow{RedirectURI: g.RedirectURI}, Now: p.w.now(),
+	}}
+	if c.c.Inputs, err = spec.OpenValues(g.Inputs); err != nil {
+		return c, err
+	}
+	var missing []string
+	for _, n := range c.ep.ep.Needs(providers.OpVerify, g.GrantType) {
+		if !c.c.Inputs.Has(n) {
+			missing = append(missing, n)
+		}
+	}
+	if len(missing) == 0 {
+		return c, nil
+	}
+	v, err := p.j.cfg.Inputs(spec.Address(p.j.addr), missing, p.ob.scope)
+	for _, n := range v.Names() {
+		c.c.Inputs = c.c.Inputs.With(n, v.Cty(n))
+	}
+	return c, err
+}
+
+// found takes over what the API said: 401 refuses the token, any other answer
+// than a failure of the server does not, and no answer says nothing.
+func (p *performer) found(err error) {
+	in := &p.ob.in
+	rec, m, now := &in.Record, &in.Measured, p.w.now()
+	m.at = now
+	var pe *providers.Error
+	isError := errors.As(err, &pe)
+	switch {
+	case isError && pe.Status == http.StatusUnauthorized:
+		if m.refused++; m.refused != 2 {
+			break
+		}
+		rec.Verified.Refused, rec.Verified.At, rec.Verified.Why = rec.Grant.Generation, now, pe.Error()
+		p.log().Warn("the API no longer honours the token: it refused it twice", "error", pe)
+		p.save("a token that the API no longer honours")
+	case err != nil && (!isError || pe.Status == 0 || pe.Class == providers.ClassUnknown || pe.Class == providers.ClassTransient || pe.Class == providers.ClassThrottled):
+		// No answer to the question. It is asked again after the period, or when
+		// the provider asked for.
+		if isError && pe.RetryAfter > in.Verify.Every {
+			m.at = now.Add(pe.RetryAfter - in.Verify.Every)
+		}
+		p.log().Info("asking whether the API honours the token gave no answer", "error", err)
+	default:
+		m.refused = 0
+		p.honoured(err, m)
+	}
+}
+
+// honoured: the API did not refuse the token.
+func (p *performer) honoured(err error, m *measured) {
+	rec := &p.ob.in.Record
+	if err != nil && !m.warned {
+		m.warned = true
+		p.log().Warn("what verify asks for answers with an error that is no refusal of the token: is the path right?", "error", err)
+	}
+	if rec.Verified.Refused == rec.Grant.Generation {
+		rec.Verified.Refused, rec.Verified.Why = 0, ""
+		p.log().Info("the API honours the token again")
+		p.save("a token that the API honours again")
+	}
+}
+
+// heals notes that a token is renewed because the API no longer honours it.
+func (p *performer) heals() {
+	v := &p.ob.in.Record.Verified
+	kept := v.Renewed[:0:0]
+	for _, t := range v.Renewed {
+		if p.w.now().Sub(t) < time.Hour {
+			kept = append(kept, t)
+		}
+	}
+	v.Renewed = append(kept, p.w.now())
+}
