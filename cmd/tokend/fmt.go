@@ -6,23 +6,23 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 
-	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/hashicorp/hcl/v2/hclwrite"
 	"github.com/rogpeppe/go-internal/diff"
 	"github.com/spf13/cobra"
 
 	"tokend/pkg/atomicfile"
+	"tokend/pkg/spec"
 )
 
 const fmtHelp = `Rewrites the *.hcl files of the configuration in canonical style; comments stay.
 Given files or directories, those instead. A file that does not parse is refused
-and left alone. Mode and owner stay, and each file is replaced whole.
+and left alone, and so are files in JSON syntax. Mode, owner and links stay, and
+each file is replaced whole.
 
 Exit status: 0; with --check 3 when something would change; 1 error.`
 
@@ -80,14 +80,17 @@ func hclFiles(paths []string) ([]string, error) {
 			out = append(out, p)
 			continue
 		}
-		found, err := filepath.Glob(filepath.Join(p, "*.hcl"))
+		entries, err := os.ReadDir(p) // sorted
 		if err != nil {
-			return nil, fmt.Errorf("formatting %s: %w", p, err)
+			return nil, fmt.Errorf("formatting: %w", err)
 		}
-		sort.Strings(found)
-		out = append(out, found...)
+		for _, e := range entries {
+			if spec.IsConfigFile(e.Name()) && !e.IsDir() {
+				out = append(out, filepath.Join(p, e.Name()))
+			}
+		}
 	}
-	return out, nil
+	return slices.DeleteFunc(out, func(p string) bool { return strings.HasSuffix(p, ".json") }), nil
 }
 
 func (g *globals) formatFile(file string, check, showDiff bool) (different bool, err error) {
@@ -95,11 +98,13 @@ func (g *globals) formatFile(file string, check, showDiff bool) (different bool,
 	if err != nil {
 		return false, fmt.Errorf("formatting: %w", err)
 	}
-	if _, diags := hclsyntax.ParseConfig(old, file, hcl.InitialPos); diags.HasErrors() {
-		g.printDiagnostics(diags)
-		return false, errBroken
+	if abs, err := filepath.Abs(file); err == nil {
+		if diags := spec.SyntaxMistakes(old, abs); diags.HasErrors() {
+			g.printDiagnostics(diags)
+			return false, errBroken
+		}
 	}
-	formatted := hclwrite.Format(old)
+	formatted := canonical(old)
 	if bytes.Equal(old, formatted) {
 		return false, nil
 	}
@@ -111,6 +116,22 @@ func (g *globals) formatFile(file string, check, showDiff bool) (different bool,
 		return true, nil
 	}
 	return true, rewrite(file, formatted)
+}
+
+// canonical is a file's text in canonical style. One pass of the formatter can
+// leave something for the next one; what it gives is left as it is by another.
+func canonical(src []byte) []byte {
+	text := spec.WithoutMark(src)
+	mark := src[:len(src)-len(text)]
+	const passes = 5
+	for range passes {
+		next := hclwrite.Format(text)
+		if bytes.Equal(next, text) {
+			break
+		}
+		text = next
+	}
+	return append(bytes.Clone(mark), text...)
 }
 
 // rewrite replaces a file whole, and leaves its mode and owner as they are. A
@@ -125,7 +146,7 @@ func rewrite(file string, content []byte) error {
 		return fmt.Errorf("formatting: %w", err)
 	}
 	a := atomicfile.Attr{Mode: st.Mode().Perm()}
-	if sys, ok := st.Sys().(*syscall.Stat_t); ok && int(sys.Uid) != os.Geteuid() {
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
 		a.Owner, a.Group = strconv.Itoa(int(sys.Uid)), strconv.Itoa(int(sys.Gid))
 	}
 	abs, err := filepath.Abs(real)

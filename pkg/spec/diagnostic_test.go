@@ -96,7 +96,7 @@ func readFixture(t *testing.T, path string) fixture {
 	}
 	for _, x := range a.Files {
 		n := x.Name
-		if !isConfigFile(n) {
+		if !IsConfigFile(n) {
 			n = "/etc/tokend/" + n
 		}
 		if strings.Contains(filepath.Ext(x.Name), "tfvars") {

@@ -122,7 +122,7 @@ func LoadFiles(dir string, files map[string][]byte, o Options) (*Config, Diagnos
 			given[filepath.Clean(n)] = b
 		case strings.HasPrefix(n, filesetPrefix):
 			given[n] = b
-		case isConfigFile(n):
+		case IsConfigFile(n):
 			own = append(own, input{File: File{Name: n, Bytes: b}})
 		}
 	}
@@ -165,9 +165,9 @@ func osReason(err error) string {
 	return err.Error()
 }
 
-// isConfigFile reports whether a file of this name belongs to a configuration:
+// IsConfigFile reports whether a file of this name belongs to a configuration:
 // *.hcl and *.hcl.json, but for hidden files and editors' leftovers.
-func isConfigFile(n string) bool {
+func IsConfigFile(n string) bool {
 	return (strings.HasSuffix(n, ".hcl") || strings.HasSuffix(n, ".hcl.json")) &&
 		!strings.HasPrefix(n, ".") && !strings.HasPrefix(n, "#") && !strings.ContainsRune(n, '/')
 }

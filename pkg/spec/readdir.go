@@ -50,7 +50,7 @@ func readDir(dir string, prev *Config) ([]input, Diagnostics) {
 	var files []input
 	var diags Diagnostics
 	for _, e := range entries {
-		if !isConfigFile(e.Name()) || e.IsDir() {
+		if !IsConfigFile(e.Name()) || e.IsDir() {
 			continue
 		}
 		f, err := readInput(dir, e.Name(), prev)
