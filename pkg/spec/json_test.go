@@ -258,3 +258,153 @@ func TestJSONDiagnostics(t *testing.T) {
 		})
 	}
 }
+
+const nativeMore = `
+variable "people" {
+  type      = map(object({ email = string, admin = optional(bool, false) }))
+  default   = { alice = { email = "a@x" } }
+  sensitive = false
+  nullable  = false
+}
+locals {
+  names = [for n, p in var.people : upper(n) if !p.admin]
+  heredoc = <<-EOT
+    one ${length(var.people)}
+    two
+  EOT
+  number  = -1.5e3
+  nested  = { list = [1, [true, null]], "quoted key" = "a\"b\\c\t" }
+  literal = "$${not} %%{this}"
+}
+tokend {
+  dynamic "state" {
+    for_each = { main = "tokend" }
+    iterator = it
+    content {
+      path = it.key
+      transit {
+        vault = vault.main
+        key   = it.value
+      }
+    }
+  }
+}
+vault "main" {
+  address = "https://vault.example"
+  dynamic "auth" {
+    for_each = ["approle"]
+    labels   = [auth.value]
+    content {
+      role_id   = "r"
+      secret_id = secret.file.pw["0"].value
+    }
+  }
+}
+secret "file" "pw" {
+  for_each = toset(["0", "1"])
+  path     = "pw/${each.key}"
+}
+provider_type "own" {
+  summary = "of our own"
+  config "base_url" {
+    type    = string
+    default = "https://own.example"
+  }
+  grant "login" {
+    input "user" {
+      type = string
+    }
+    input "tags" {
+      type    = list(string)
+      default = ["x"]
+    }
+    input "password" {
+      type      = string
+      sensitive = true
+    }
+    request {
+      method = "POST"
+      url    = "${config.base_url}/login"
+      json   = { user = input.user, password = input.password, tags = [for t in input.tags : upper(t)] }
+    }
+  }
+  response {
+    access_token = body.data["token"]
+    expires_in   = body.ttl != null ? body.ttl : 60
+    outputs      = { id = body.id }
+  }
+}
+credential "own" "counted" {
+  count    = 2
+  user     = "n${count.index}"
+  password = secret.file.pw[tostring(count.index)].value
+  scopes   = [for s in ["a", "b"] : "${s}:${count.index}"]
+}
+credential "own" "chained" {
+  user     = credential.own.counted[0].token_type
+  password = credential.own.counted[1].access_token
+}
+sink "file" "all" {
+  path    = "all"
+  content = jsonencode([for c in credential.own.counted : c.access_token])
+}
+sink "env" "bot" {
+  path = "bot.env"
+  vars = { for n in local.names : n => "${local.heredoc}${local.number}${local.literal}" }
+}
+removed {
+  from = sink.file.gone
+}
+removed {
+  from = credential.own.gone["x"]
+}
+`
+
+const jsonMore = `{
+  "variable": [{"people": {"type": "map(object({ email = string, admin = optional(bool, false) }))", "default": {"alice": {"email": "a@x"}}, "sensitive": false, "nullable": false}}],
+  "locals": [
+    {"names": "${[for n, p in var.people : upper(n) if !p.admin]}", "heredoc": "one ${length(var.people)}\ntwo\n", "number": -1.5e3},
+    {"nested": {"list": [1, [true, null]], "quoted key": "a\"b\\c\t"}, "literal": "$${not} %%{this}"}
+  ],
+  "tokend": {"dynamic": {"state": {"for_each": {"main": "tokend"}, "iterator": "it", "content": {"path": "${it.key}", "transit": {"vault": "vault.main", "key": "${it.value}"}}}}},
+  "vault": {"main": {"address": "https://vault.example", "dynamic": {"auth": [{"for_each": ["approle"], "labels": ["${auth.value}"],
+    "content": {"role_id": "r", "secret_id": "${secret.file.pw[\"0\"].value}"}}]}}},
+  "secret": {"file": {"pw": {"for_each": "${toset([\"0\", \"1\"])}", "path": "pw/${each.key}"}}},
+  "provider_type": {"own": {
+    "summary": "of our own",
+    "config": {"base_url": {"type": "string", "default": "https://own.example"}},
+    "grant": {"login": {
+      "input": {"user": {"type": "string"}, "tags": {"type": "list(string)", "default": ["x"]}, "password": {"type": "string", "sensitive": true}},
+      "request": {"method": "POST", "url": "${config.base_url}/login", "json": {"user": "${input.user}", "password": "${input.password}", "tags": "${[for t in input.tags : upper(t)]}"}}
+    }},
+    "response": {"access_token": "${body.data[\"token\"]}", "expires_in": "${body.ttl != null ? body.ttl : 60}", "outputs": {"id": "${body.id}"}}
+  }},
+  "credential": {"own": {
+    "counted": {"count": 2, "user": "n${count.index}", "password": "${secret.file.pw[tostring(count.index)].value}", "scopes": "${[for s in [\"a\", \"b\"] : \"${s}:${count.index}\"]}"},
+    "chained": {"user": "${credential.own.counted[0].token_type}", "password": "${credential.own.counted[1].access_token}"}
+  }},
+  "sink": {
+    "file": {"all": {"path": "all", "content": "${jsonencode([for c in credential.own.counted : c.access_token])}"}},
+    "env": [{"bot": {"path": "bot.env", "vars": "${{ for n in local.names : n => \"${local.heredoc}${local.number}${local.literal}\" }}"}}]
+  },
+  "removed": [{"from": "sink.file.gone"}, {"from": "credential.own.gone[\"x\"]"}]
+}`
+
+// Everything else that the native syntax can say.
+func TestJSONParityOfTheRest(t *testing.T) {
+	a, b := mustLoadWith(t, map[string][]byte{"main.hcl": []byte(nativeMore)}, testOptions()), mustLoadWith(t, map[string][]byte{"main.hcl.json": []byte(jsonMore)}, testOptions())
+	native, json := summary(t, a), summary(t, b)
+	if diff := cmp.Diff(native, json); diff != "" {
+		t.Errorf("JSON says something else (-native +JSON):\n%s", diff)
+	}
+	one, two := a.ProviderType("own"), b.ProviderType("own")
+	if one == nil || two == nil {
+		t.Fatal("the type is missing")
+	}
+	if diff := cmp.Diff(one.OutputNames(one.Grants[0]), two.OutputNames(two.Grants[0])); diff != "" {
+		t.Errorf("outputs:\n%s", diff)
+	}
+	if len(native) < 12 || len(a.Removed()) != 2 {
+		t.Errorf("the summary is too short to say anything: %v", native)
+	}
+}

@@ -188,13 +188,12 @@ func (l *loader) setVariable(v *variable, g given) {
 	if err == nil {
 		val, err = v.convert(val)
 	}
-	if err == nil && val.IsNull() {
-		if !v.nullable {
-			err = fmt.Errorf("null is not allowed")
-		} else if v.fallback != nil {
+	if err == nil && val.IsNull() && !v.nullable {
+		if v.fallback != nil {
 			l.defaultVariable(v)
 			return
 		}
+		err = fmt.Errorf("null is not allowed")
 	}
 	if err != nil {
 		at := v.form.header()
@@ -316,7 +315,7 @@ func (l *loader) validate(v *variable) {
 }
 
 func (l *loader) validateOne(v *variable, cond, msg *argument) {
-	if !l.onlyVariables(cond) || !l.onlyVariables(msg) {
+	if !l.onlyVariables(cond) || !l.onlyVariables(msg) || l.namesBroken(cond) {
 		return
 	}
 	ok, diags := l.ev.eval(cond.expr, cond.refs, nil)
@@ -342,6 +341,16 @@ func (l *loader) validateOne(v *variable, cond, msg *argument) {
 	}
 	d := problem(v.form.header(), "Invalid value of variable", "var.%s: %s", v.name, text)
 	l.report(hinted(d, "the rule stands at %s:%d", cond.rng().Filename, cond.rng().Start.Line))
+}
+
+// namesBroken reports whether an argument names a variable without a value.
+func (l *loader) namesBroken(a *argument) bool {
+	for i := range a.refs {
+		if x := l.c.vars[a.refs[i].attr(1)]; a.refs[i].root() == "var" && x != nil && x.broken {
+			return true
+		}
+	}
+	return false
 }
 
 // onlyVariables checks that a validation refers to variables only.
