@@ -3,7 +3,6 @@ package gitsource_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"log/slog"
 	"net"
 	"os"
@@ -11,7 +10,6 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -105,35 +103,45 @@ func keyPair(t *testing.T, principal string) (file, line string) {
 	return file, principal + " " + string(public)
 }
 
-// serve serves the directories below base with git daemon, until the test ends
-// or stop is called.
+// serve serves the directories below base with git daemon, one for each
+// connection, until the test ends or stop is called.
 func serve(t *testing.T, base string) (url string, stop func()) {
 	t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
-	port := ln.Addr().(*net.TCPAddr).Port
-	check(t, ln.Close())
-	cmd := exec.Command("git", "daemon", "--reuseaddr", "--listen=127.0.0.1", fmt.Sprintf("--port=%d", port), "--export-all", "--base-path="+base)
-	cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + t.TempDir()}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	check(t, cmd.Start())
-	var once sync.Once
+	home := t.TempDir()
+	var running sync.WaitGroup
+	one := func(c *net.TCPConn) {
+		defer running.Done()
+		defer func() { _ = c.Close() }()
+		f, err := c.File()
+		if err != nil {
+			return
+		}
+		defer func() { _ = f.Close() }()
+		cmd := exec.Command("git", "daemon", "--inetd", "--export-all", "--base-path="+base)
+		cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + home}
+		cmd.Stdin, cmd.Stdout = f, f
+		_ = cmd.Run() // a client that goes away is none of its failures
+	}
+	running.Add(1)
+	go func() {
+		defer running.Done()
+		for {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			running.Add(1)
+			go one(c.(*net.TCPConn))
+		}
+	}()
 	stop = func() {
-		once.Do(func() {
-			_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-			_ = cmd.Wait()
-		})
+		_ = ln.Close()
+		running.Wait()
 	}
 	t.Cleanup(stop)
-	address := fmt.Sprintf("127.0.0.1:%d", port)
-	until(t, "git daemon answers", func() bool {
-		c, err := net.Dial("tcp", address)
-		if err != nil {
-			return false
-		}
-		return c.Close() == nil
-	})
-	return "git://" + address, stop
+	return "git://" + ln.Addr().String(), stop
 }
 
 const patience = 60 * time.Second
