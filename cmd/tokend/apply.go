@@ -36,6 +36,7 @@ func applyCommand(g *globals) *cobra.Command {
 		defer t.Close()
 		return g.apply(c.Context(), t, yes, allow)
 	}}
+	g.policyFlag(c)
 	c.Flags().BoolVar(&yes, "auto-approve", false, "do not ask")
 	c.Flags().IntVar(&allow, "allow-revocations", 0, "let a change go ahead that gives up or removes up to `N` tokens and sinks together")
 	return c

@@ -49,6 +49,7 @@ type configurationView struct {
 	// Commit is the one that is in force, Git how following its repository does.
 	Commit string            `json:"commit,omitempty"`
 	Git    *gitsource.Status `json:"git,omitempty"`
+	Policy *policyView       `json:"policy,omitempty"` // absent where nothing is limited
 }
 
 type statusReply struct {

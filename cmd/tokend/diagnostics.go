@@ -106,6 +106,9 @@ func (g *globals) diagnosticLines(diags spec.Diagnostics) []string {
 		if d.Subject != nil {
 			place = fmt.Sprintf("%s:%d: ", g.relative(d.Subject.Filename), d.Subject.Start.Line)
 		}
+		if isForbidden(d) {
+			place += clean(d.Detail) + " "
+		}
 		lines = append(lines, place+clean(d.Summary))
 	}
 	return lines

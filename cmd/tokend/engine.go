@@ -69,6 +69,9 @@ func (g *globals) newEngine(ctx context.Context, cfg *spec.Config, log *slog.Log
 // openEngine opens the state that cfg names and a loop over it. The loop runs,
 // but knows no configuration yet.
 func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Logger, o engineOptions) (*engine, error) {
+	if err := g.loadPolicy(); err != nil {
+		return nil, err // nothing acts without the limits that its owner set
+	}
 	e := g.newEngine(ctx, cfg, log)
 	store, err := e.openStore(ctx, cfg, o)
 	if err != nil {
@@ -78,7 +81,7 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 	e.store = store
 	dir := cfg.Dir()
 	e.loop, err = reconcile.New(ctx, reconcile.Options{
-		Store: store, Providers: endpointOpener{log, g.guard}, Sources: sourceKinds(g.process, e.pool, dir), Sinks: g.sinks(e.files, e.pool, dir),
+		Store: store, Providers: endpointOpener{log, g.guard, g.limit}, Sources: g.limit.sources(sourceKinds(g.process, e.pool, dir)), Sinks: g.sinks(e.files, e.pool, dir),
 		Hooks: g.hooks(dir, e.scrub, log), HookDebounce: hooks.Debounce, Snapshot: g.packSnapshot, LoadSnapshot: g.unpackSnapshot,
 		Host: hostName(), Logger: log, Observe: o.observe, Paused: o.paused, PathsChanged: e.paths.add,
 		Taken: func(*spec.Config) { e.pool.Changed() }, Revision: e.revision, Unsettled: e.unsettled,
@@ -168,7 +171,11 @@ func (e *engine) vaultSettings(first *spec.Config) vault.Resolver {
 		if err != nil {
 			return vault.Settings{}, err
 		}
-		return vault.SettingsFrom(b)
+		s, err := vault.SettingsFrom(b)
+		if p := e.g.limit.current(); p != nil && err == nil {
+			err = p.Vault(s.Address)
+		}
+		return s, err
 	}
 }
 
@@ -176,7 +183,7 @@ func (e *engine) secretScope(ctx context.Context, cfg *spec.Config) spec.Scope {
 	if e.loop != nil {
 		return e.loop.Scope(ctx, cfg)
 	}
-	return reconcile.SecretScope(ctx, cfg, sourceKinds(e.g.process, e.pool, cfg.Dir()))
+	return reconcile.SecretScope(ctx, cfg, e.g.limit.sources(sourceKinds(e.g.process, e.pool, cfg.Dir())))
 }
 
 // scrub takes the tokens that are held, and the secrets that were read lately,
@@ -201,7 +208,7 @@ func (g *globals) sinks(w *atomicfile.Writer, pool *vault.Pool, dir string) map[
 	if g.guard != nil {
 		kinds = g.guard.kinds(kinds)
 	}
-	return kinds
+	return g.limit.sinks(kinds)
 }
 
 func (g *globals) hooks(dir string, scrub func(string) string, log *slog.Logger) map[string]hooks.Hook {
@@ -209,17 +216,18 @@ func (g *globals) hooks(dir string, scrub func(string) string, log *slog.Logger)
 	if g.guard != nil {
 		kinds = g.guard.hooks(kinds, log)
 	}
-	return kinds
+	return g.limit.hooks(kinds)
 }
 
 // endpointOpener opens providers for the loop.
 type endpointOpener struct {
 	log   *slog.Logger
 	guard *devGuard
+	limit *policyGate
 }
 
 func (o endpointOpener) options() providers.Options {
-	options := providers.Options{Logger: o.log, UserAgent: "tokend/" + version}
+	options := providers.Options{Logger: o.log, UserAgent: "tokend/" + version, AllowOrigin: o.limit.allowOrigin}
 	if o.guard != nil {
 		options.DialContext = o.guard.dial
 	}

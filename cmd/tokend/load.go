@@ -33,7 +33,10 @@ func (g *globals) read(previous *spec.Config) (*spec.Config, spec.Diagnostics) {
 	if g.git != nil && g.git.Commit() == "" {
 		return nil, spec.Diagnostics{noCommit(g.git.Status())}
 	}
-	cfg, diags := g.loadRevision(dir, o)
+	if err := g.loadPolicy(); err != nil {
+		return nil, spec.Diagnostics{{Severity: hcl.DiagError, Summary: "Unusable policy", Detail: err.Error() + "."}}
+	}
+	cfg, diags := g.permitted(dir, o)
 	if previous == nil && g.begins && isEmpty(diags) {
 		return nil, diags
 	}

@@ -81,6 +81,7 @@ func (e *engine) configuration() configurationView {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	c := e.conf
+	c.Policy = e.g.limit.view()
 	if e.g.git != nil {
 		st := e.g.git.Status()
 		c.Git = &st

@@ -52,6 +52,7 @@ func planCommand(g *globals) *cobra.Command {
 		}
 		return nil
 	}}
+	g.policyFlag(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the steps as JSON")
 	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there is something to do")
 	c.Flags().BoolVar(&noSecrets, "no-secrets", false, "read no secret")

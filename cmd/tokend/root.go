@@ -25,8 +25,10 @@ type globals struct {
 	begins                bool  // the command begins with the directory: an empty one is a mistake
 	catalog               fs.FS // built-in provider types
 	// What dev does differently: whom it may ask.
-	guard *devGuard         // nil but in dev
-	git   *gitsource.Source // nil but in a daemon that follows a repository
+	guard      *devGuard         // nil but in dev
+	git        *gitsource.Source // nil but in a daemon that follows a repository
+	limit      *policyGate       // the host's policy
+	policyFile string
 }
 
 // A help text teaches: what the command is for, then how it is used.
@@ -83,10 +85,14 @@ func newRoot(g *globals) *cobra.Command {
 
 // defaults fills in what the environment says where no flag does.
 func (g *globals) defaults(c *cobra.Command) error {
+	g.limit = &policyGate{file: g.policyFile}
 	g.configSet, g.controlSet = c.Flags().Changed("config"), c.Flags().Changed("control")
 	switch c.CommandPath() {
+	case "tokend dev":
+		g.limit = nil // it acts on nothing of this host
 	case "tokend validate", "tokend plan", "tokend apply", "tokend run":
 		g.begins = true
+		g.limit.shows = c.Name() == "validate" || c.Name() == "plan"
 	}
 	if g.config == "" {
 		g.config = firstOf(firstPath(g.getenv("CONFIGURATION_DIRECTORY")), "/etc/tokend")

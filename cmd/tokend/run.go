@@ -34,6 +34,11 @@ again, takes a commit only whole, and only signed by one of the allowed signers
 where --verify-signatures names them; whatever goes wrong, the last good commit
 stays in force. Relative paths are relative to the checkout.
 
+With --policy (or /etc/tokend-policy.hcl, when it is there) a file that who
+changes the configuration cannot reach limits what a configuration may do: which
+commands, paths, owners, servers. What it forbids is an error of the
+configuration.
+
 SIGHUP reads the configuration anew. SIGTERM and SIGINT end it cleanly: calls
 that are under way are brought to their end and recorded.
 
@@ -54,9 +59,13 @@ func runCommand(g *globals) *cobra.Command {
 			return err
 		}
 		defer stop()
+		if err := g.loadPolicy(); err != nil {
+			return err
+		}
 		return g.daemon(c.Context(), log, daemonOptions{})
 	}}
 	git.register(c)
+	g.policyFlag(c)
 	return c
 }
 
@@ -156,6 +165,7 @@ const (
 	groupSecrets   = "secrets"
 	groupSinks     = "sinks"
 	groupTemplates = "templates"
+	groupPolicy    = "policy"
 )
 
 func (d *service) run(ctx context.Context, cfg *spec.Config) error {
@@ -177,6 +187,9 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 	defer d.watcher.Close()
 	d.followed = d.watch
 	d.watcher.Set(watch.Group{Name: groupSinks, Quiet: 20 * time.Millisecond})
+	if d.g.limit != nil {
+		d.watcher.Set(watch.Group{Name: groupPolicy, Paths: []string{d.g.policyWatched()}, Quiet: 50 * time.Millisecond, MaxDelay: 500 * time.Millisecond})
+	}
 	d.watch(cfg)
 	if _, err := d.loop.Set(ctx, cfg, reconcile.SetOptions{}); err != nil {
 		return err
@@ -224,6 +237,7 @@ func (d *service) follow(ctx context.Context, serving chan error) error {
 			if d.g.git != nil {
 				d.g.git.Poke()
 			}
+			d.repolicy(ctx)
 			d.tryReload(ctx, time.Time{})
 			d.pool.Changed()
 			d.touched(ctx, nil, true)
@@ -249,6 +263,8 @@ func (d *service) ticked(ctx context.Context, t watch.Tick) {
 	switch t.Group {
 	case groupConfig:
 		d.tryReload(ctx, t.At)
+	case groupPolicy:
+		d.repolicy(ctx)
 	case groupSecrets:
 		d.pool.Changed()
 		d.touched(ctx, nil, true)

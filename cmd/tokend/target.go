@@ -43,6 +43,9 @@ func (g *globals) target(ctx context.Context, o targetOptions) (*target, error) 
 func (g *globals) targetNow(ctx context.Context, o targetOptions) (*target, error) {
 	r, s, err := g.dial(ctx)
 	if err == nil {
+		if g.policyFile != "" {
+			return nil, errForeignPolicy()
+		}
 		return &target{backend: r, daemon: true}, g.sameConfig(s)
 	}
 	if !noDaemon(err) {

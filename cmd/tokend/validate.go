@@ -37,6 +37,7 @@ func validateCommand(g *globals) *cobra.Command {
 		fmt.Fprintf(g.out, "%s is valid: %s, %s.\n", cfg.Dir(), countOf(credentials, "credential"), countOf(sinks, "sink"))
 		return nil
 	}}
+	g.policyFlag(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the diagnostics as JSON, in Terraform's shape")
 	return c
 }

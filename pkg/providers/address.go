@@ -108,6 +108,11 @@ func originOf(u *url.URL) string {
 // checkOrigin refuses a request to another origin than those that the grant is
 // bound to.
 func (e *Endpoint) checkOrigin(r *Request) error {
+	if allow := e.options.AllowOrigin; allow != nil {
+		if err := allow(e.typ.Name, r.Origin); err != nil {
+			return &Error{Op: r.call.Op, Class: ClassConfig, URL: r.address(), Message: err.Error(), Hint: "ask another server, or have it allowed; then `tokend retry`"}
+		}
+	}
 	if r.call.Origins == nil {
 		return nil
 	}

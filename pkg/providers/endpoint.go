@@ -28,6 +28,9 @@ type Options struct {
 	Now func() time.Time
 	// DialContext replaces the dialler, for tests without a network.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// AllowOrigin, when set, says why nothing may be sent to an origin
+	// (scheme://host:port) for a provider type, in a sentence; nil: it may.
+	AllowOrigin func(typ, origin string) error
 	// UserAgent of every request; empty: "tokend".
 	UserAgent string
 }

@@ -37,6 +37,9 @@ type Options struct {
 	CheckSink func(kind string, args Values) error
 	// Vault is the schema of `vault` blocks, but for their auth block.
 	Vault Schema
+	// CheckRead, when set, says why a file may not be read by a function; nil: it
+	// may. The path is absolute.
+	CheckRead func(path string) error
 	// Revision names what the directory holds, where something does: the commit
 	// of a checkout.
 	Revision string

@@ -69,7 +69,9 @@ func (f *files) read(path string) ([]byte, error) {
 	b, given := f.reads.content(abs)
 	var err error
 	if !given {
-		b, err = readRegular(abs)
+		if err = f.reads.check(abs); err == nil {
+			b, err = readRegular(abs)
+		}
 	}
 	f.contents[abs] = fileContent{b, err}
 	if err == nil {
@@ -170,6 +172,9 @@ func (f *files) exists(path string) (cty.Value, error) {
 	if _, given := f.reads.content(abs); given {
 		return cty.True, nil
 	}
+	if err := f.reads.check(abs); err != nil {
+		return cty.NilVal, err
+	}
 	info, err := os.Stat(abs)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -199,17 +204,22 @@ func (f *files) filesetFunc() function.Function {
 				return stringSet(strings.Split(string(list), "\n")), nil
 			}
 			var found []string
+			var forbidden error
 			err := doublestar.GlobWalk(os.DirFS(root), pattern, func(path string, d fs.DirEntry) error {
 				full := filepath.Join(root, path)
 				f.log(filepath.Dir(full))
 				info, err := os.Stat(full) // a link to a file is a file
 				if err == nil && info.Mode().IsRegular() {
+					forbidden = errors.Join(forbidden, f.reads.check(full))
 					found = append(found, filepath.ToSlash(path))
 				}
 				return nil
 			})
 			if err != nil {
 				return cty.NilVal, function.NewArgErrorf(1, "the pattern %q: %v", pattern, reason(err))
+			}
+			if forbidden != nil {
+				return cty.NilVal, function.NewArgError(0, firstOf(forbidden))
 			}
 			sort.Strings(found)
 			f.reads.keep(filesetKey(root, pattern), []byte(strings.Join(found, "\n")))
@@ -309,4 +319,13 @@ func render(expr hclsyntax.Expression, vars map[string]cty.Value, callable map[s
 		return cty.NilVal, firstError(diags)
 	}
 	return v, nil
+}
+
+// firstOf is the first of the errors that were joined.
+func firstOf(err error) error {
+	var joined interface{ Unwrap() []error }
+	for errors.As(err, &joined) && len(joined.Unwrap()) > 0 {
+		err = joined.Unwrap()[0]
+	}
+	return err
 }

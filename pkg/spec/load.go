@@ -228,7 +228,7 @@ var secretLiteral = regexp.MustCompile(`\bsensitive\(\s*(["<]|\\")|(?i:password|
 
 func newLoader(dir string, given map[string][]byte, o Options) *loader {
 	c := &Config{
-		dir: dir, reads: &readLog{given: given},
+		dir: dir, reads: &readLog{given: given, allow: o.CheckRead},
 		vars: map[string]*variable{}, locals: map[string]*local{}, types: map[string]*ProviderType{},
 		providers: map[Address]*providerDecl{}, resources: map[string][]resource{},
 		kinds:       map[string]map[string]*Schema{},

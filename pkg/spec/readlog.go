@@ -13,6 +13,7 @@ import (
 type readLog struct {
 	mu    sync.Mutex
 	given map[string][]byte // contents that stand for files of the disk
+	allow func(path string) error
 	paths map[string]bool
 	sums  map[string]string
 	kept  map[string][]byte
@@ -51,6 +52,14 @@ func (r *readLog) content(path string) ([]byte, bool) {
 	}
 	b, ok := r.given[path]
 	return b, ok
+}
+
+// check says why a file may not be read.
+func (r *readLog) check(path string) error {
+	if r == nil || r.allow == nil {
+		return nil
+	}
+	return r.allow(path)
 }
 
 // sum is a hash of what was read at a path, "" where nothing was.

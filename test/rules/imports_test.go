@@ -24,6 +24,7 @@ func boundaries() []boundary {
 	return []boundary{
 		{dir: "pkg/secret"},
 		{dir: "pkg/watch"},
+		{dir: "pkg/policy", allow: []string{"pkg/spec"}},
 		{dir: "pkg/gitsource", allow: []string{"pkg/secret"}},
 		{dir: "pkg/atomicfile"},
 		{dir: "pkg/standin"},

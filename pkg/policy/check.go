@@ -1,0 +1,216 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"sort"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"tokend/pkg/spec"
+)
+
+// Origins lists the origins that a credential's requests can go to, as far as
+// they are known without secrets.
+type Origins func(c *spec.Config, credential spec.Address) []string
+
+// Summary is that of every diagnostic of [Policy.Check].
+const Summary = "Forbidden by the host's policy"
+
+// hint is the next move after a violation.
+const hint = "change the configuration, or have the owner of this host change the policy"
+
+// check is one look at one configuration.
+type check struct {
+	p     *Policy
+	c     *spec.Config
+	diags hcl.Diagnostics
+}
+
+// Check says what of a configuration the policy forbids. before is one that was
+// checked by the same policy, of which only what changed is looked at; nil: all
+// is.
+func (p *Policy) Check(c, before *spec.Config, origins Origins) hcl.Diagnostics {
+	k := &check{p: p, c: c}
+	k.settings()
+	k.types()
+	for _, a := range c.Vaults() {
+		k.vault(a)
+	}
+	for _, a := range c.Secrets() {
+		k.block(a, c.Secret, p.Secret)
+	}
+	for _, a := range c.Hooks() {
+		k.block(a, c.Hook, p.Hook)
+	}
+	for _, a := range c.Providers() {
+		k.provider(a)
+	}
+	for _, a := range k.changed(before) {
+		switch a.Kind() {
+		case "sink":
+			if s, err := c.Sink(a); err == nil {
+				k.forbid(a, p.Sink(s.Kind, s.Static))
+			}
+		case "credential":
+			k.credential(a, origins)
+		}
+	}
+	sort.SliceStable(k.diags, func(i, j int) bool { return earlier(k.diags[i].Subject, k.diags[j].Subject) })
+	return k.diags
+}
+
+func earlier(a, b *hcl.Range) bool {
+	switch {
+	case a == nil || b == nil:
+		return a == nil && b != nil
+	case a.Filename != b.Filename:
+		return a.Filename < b.Filename
+	}
+	return a.Start.Byte < b.Start.Byte
+}
+
+func (k *check) changed(before *spec.Config) []spec.Address {
+	if before == nil {
+		return append(k.c.Credentials(), k.c.Sinks()...)
+	}
+	changed, _ := k.c.Changed(before)
+	return changed
+}
+
+// most bounds how many violations of one configuration are told.
+const most = 50
+
+// forbid reports an error that says that something is forbidden.
+func (k *check) forbid(a spec.Address, err error) {
+	var v *Violation
+	if !errors.As(err, &v) {
+		return
+	}
+	k.report(k.c.Place(a, v.Arg), fmt.Sprintf("%s: %s.", a, v.Why))
+}
+
+func (k *check) report(at *hcl.Range, detail string) {
+	if len(k.diags) < most {
+		k.diags = append(k.diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: Summary, Detail: detail, Subject: at, Extra: spec.Hinted{Hint: hint}})
+	}
+}
+
+// block asks about a secret or a hook, with what is known without secrets.
+func (k *check) block(a spec.Address, eval func(spec.Address, spec.Scope) (*spec.Block, error), ask func(string, spec.Values) error) {
+	if b, err := eval(a, spec.Scope{}); err == nil {
+		k.forbid(a, ask(b.Kind, b.Args))
+	}
+}
+
+func (k *check) vault(a spec.Address) {
+	b, err := k.c.Vault(a, spec.Scope{})
+	if err != nil {
+		return
+	}
+	if address, ok := text(b.Args, "address"); ok {
+		k.forbid(a, k.p.Vault(address))
+	}
+	for _, n := range []string{"ca_file", "ca_dir", "client_cert_file", "client_key_file"} {
+		k.outside(a, n, b.Args, n)
+	}
+	auth, ok := b.Args.Nested("auth")
+	if !ok {
+		return
+	}
+	if mount, ok := text(auth, "mount"); ok && (mount != "" || b.Kind == "approle") {
+		if mount == "" {
+			mount = b.Kind
+		}
+		k.nested(a, "auth", k.p.Mount(mount))
+	}
+	k.outside(a, "auth", auth, "path")
+}
+
+// outside asks about a file that must not come with the configuration.
+func (k *check) outside(a spec.Address, arg string, args spec.Values, n string) {
+	if v, ok := text(args, n); ok && v != "" {
+		k.nested(a, arg, k.p.ReadOutside(v))
+	}
+}
+
+// nested reports a violation at the block that is nested in another.
+func (k *check) nested(a spec.Address, arg string, err error) {
+	var v *Violation
+	if errors.As(err, &v) {
+		k.report(k.c.Place(a, arg), fmt.Sprintf("%s: %s.", a, v.Why))
+	}
+}
+
+func (k *check) provider(a spec.Address) {
+	p, err := k.c.Provider(a, spec.Scope{})
+	if err != nil {
+		return
+	}
+	if p.HTTP.Proxy != "" {
+		k.nested(a, "http", k.p.Proxy(p.Type.Name, p.HTTP.Proxy))
+	}
+	for _, f := range []string{p.HTTP.CAFile, p.HTTP.ClientCertFile, p.HTTP.ClientKeyFile} {
+		if f != "" {
+			k.nested(a, "http", k.p.ReadOutside(f))
+		}
+	}
+}
+
+// credential asks about the origins of a credential's requests.
+func (k *check) credential(a spec.Address, origins Origins) {
+	if origins == nil {
+		return
+	}
+	c, err := k.c.Credential(a)
+	if err != nil {
+		return
+	}
+	for _, o := range origins(k.c, a) {
+		err := k.p.Origin(c.Type.Name, o)
+		var v *Violation
+		if !errors.As(err, &v) {
+			continue
+		}
+		at := k.c.Place(c.Provider, "base_url")
+		if at == nil {
+			at = k.c.Place(a, "provider")
+		}
+		k.report(at, fmt.Sprintf("%s: %s.", a, v.Why))
+	}
+}
+
+// types asks about the provider types that the directory itself declares.
+func (k *check) types() {
+	own := k.c.Files()
+	for _, t := range k.c.ProviderTypes() {
+		if _, ok := own[t.DeclRange.Filename]; !ok {
+			continue
+		}
+		var v *Violation
+		if errors.As(k.p.Type(t.Name), &v) {
+			at := t.DeclRange
+			k.report(&at, fmt.Sprintf("provider_type %q: %s.", t.Name, v.Why))
+		}
+	}
+}
+
+// settings asks about those of the tokend block that a push could do harm by.
+func (k *check) settings() {
+	s := k.c.Settings().State
+	for _, path := range []string{s.Path, s.KeyFile} {
+		if path == "" {
+			continue
+		}
+		var v *Violation
+		if errors.As(k.p.State(path), &v) {
+			k.report(nil, fmt.Sprintf("tokend { state { … } }: %s.", v.Why))
+		}
+	}
+	if s.Transit != nil {
+		var v *Violation
+		if errors.As(k.p.Mount(s.Transit.Mount), &v) {
+			k.report(nil, fmt.Sprintf("tokend { state { transit { … } } }: %s.", v.Why))
+		}
+	}
+}
