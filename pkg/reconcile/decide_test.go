@@ -103,8 +103,8 @@ func TestDecide(t *testing.T) {
 			in.Now = t0.Add(30 * time.Minute)
 			in.Record.Failure = &state.Failure{Op: opGrant, Stopped: true}
 		}, ActRefresh, Pending, "due", 0},
-		"static, nothing held":      {func(in *Input) { in.Traits.Static, in.Record.Grant = true, nil }, ActStatic, Pending, "key", 0},
-		"an input changed":          {func(in *Input) { in.WantsNew = []string{"email"} }, ActReplace, Pending, "email changed", 0},
+		"static, nothing held":              {func(in *Input) { in.Traits.Static, in.Record.Grant = true, nil }, ActStatic, Pending, "key", 0},
+		"an input changed":                  {func(in *Input) { in.WantsNew = []string{"email"} }, ActReplace, Pending, "email changed", 0},
 		"refresh ordered, an input changed": {func(in *Input) { in.Order.Kind, in.WantsNew = OrderRefresh, []string{"email"} }, ActRefresh, Pending, "a person", 0},
 		"refresh ordered, tainted": {func(in *Input) {
 			in.Order.Kind, in.Record.Head.Flags = OrderRefresh, state.FlagTainted

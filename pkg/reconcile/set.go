@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -162,10 +163,33 @@ func (l *Loop) accept(ctx context.Context, cfg *spec.Config, held *HeldChange, m
 		}
 		changes = append(changes, state.Change{MetaKey: metaGuard, Meta: g})
 	}
+	if changes, err = l.news(ctx, changes); err != nil {
+		return err
+	}
 	if err := l.o.Store.Commit(ctx, changes...); err != nil {
 		return fmt.Errorf("recording the accepted configuration: %w", err)
 	}
 	return l.dropSnapshots(ctx, before)
+}
+
+// news leaves named values out that the state holds already: a start with the
+// configuration of before writes nothing, so a full disk does not keep tokend
+// from looking after what it has delivered.
+func (l *Loop) news(ctx context.Context, changes []state.Change) ([]state.Change, error) {
+	var out []state.Change
+	for _, c := range changes {
+		if c.MetaKey != "" {
+			held, err := l.o.Store.Meta(ctx, c.MetaKey)
+			if err != nil && !errors.Is(err, state.ErrNotFound) {
+				return nil, fmt.Errorf("reading what is recorded of the configuration: %w", err)
+			}
+			if (err != nil) == (c.Meta == nil) && bytes.Equal(held, c.Meta) {
+				continue
+			}
+		}
+		out = append(out, c)
+	}
+	return out, nil
 }
 
 // dropSnapshots drops the configurations that the state referred to before and
