@@ -43,18 +43,18 @@ func applyCommand(g *globals) *cobra.Command {
 }
 
 func (g *globals) apply(ctx context.Context, t *target, yes bool, allow int) error {
-	p, err := t.Plan(ctx, planRequest{})
+	p, err := t.Plan(ctx, planRequest{NoSettle: true, Allow: allow})
 	if err != nil {
 		return err
 	}
-	if p.Held != nil && allow >= p.Held.Total() {
-		g.printAllowed(p.Held)
+	if p.Held != nil && allow >= p.Held.change().Total() {
+		g.printAllowed(p.Held.change())
 		p.Held = nil
 	}
 	g.printPlan(p)
 	// With nothing to do there is still something to remember: settings such as
 	// prevent_destroy, and the configuration as the one in force.
-	if !yes && todo(p) {
+	if !yes && p.todo() {
 		if ok, err := g.confirm(ctx, "Go ahead?"); err != nil || !ok {
 			return refused(err)
 		}
@@ -99,7 +99,8 @@ func (g *globals) applied(r applyReply) error {
 	if r.Held != nil {
 		g.printHeld(r.Held)
 	}
-	fmt.Fprintf(g.out, "Applied: %s ready.\n", readyWords(r.View))
+	g.printLater(r.Later)
+	fmt.Fprintf(g.out, "Applied: %s ready%s.\n", readyWords(r.View), queued(len(r.Later)))
 	switch {
 	case failed:
 		return exit(exitFailed)
@@ -107,6 +108,17 @@ func (g *globals) applied(r applyReply) error {
 		return exit(exitPerson)
 	}
 	return nil
+}
+
+// queued says that old tokens live on, which is no failure of the pass.
+func queued(n int) string {
+	switch n {
+	case 0:
+		return ""
+	case 1:
+		return "; 1 old token is left queued, to be given up later"
+	}
+	return fmt.Sprintf("; %d old tokens are left queued, to be given up later", n)
 }
 
 func readyWords(v reconcile.View) string {

@@ -59,20 +59,6 @@ type statusReply struct {
 	Configuration configurationView `json:"configuration"`
 }
 
-type planRequest struct {
-	NoSecrets bool `json:"no_secrets,omitempty"`
-}
-
-type planReply struct {
-	Steps []reconcile.Step      `json:"steps"`
-	Held  *reconcile.HeldChange `json:"held,omitempty"`
-	// Counts of everything, so that a plan with nothing to do says how much it
-	// looked at.
-	Credentials   int               `json:"credentials"`
-	Sinks         int               `json:"sinks"`
-	Configuration configurationView `json:"configuration"`
-}
-
 type moveRequest struct {
 	From string `json:"from"`
 	To   string `json:"to"`
@@ -84,6 +70,8 @@ type applyRequest struct {
 
 type applyReply struct {
 	reconcile.View
+	// Later is what is left queued: old tokens that live on for their overlap.
+	Later []planStep `json:"later,omitempty"`
 }
 
 type getRequest struct {

@@ -44,16 +44,16 @@ func (e *engine) Status(ctx context.Context, addr string) (statusReply, error) {
 // judgeStatus fills in how things stand where no daemon has looked at them: what
 // would be done now says it.
 func (e *engine) judgeStatus(ctx context.Context, r *statusReply) error {
-	p, err := e.loop.Plan(ctx, true)
+	p, err := e.loop.Plan(ctx, reconcile.PlanOptions{NoSecrets: true})
 	if err != nil {
 		return err
 	}
 	byAddr := map[string]reconcile.Step{}
 	r.Counts, r.Ready = map[reconcile.State]int{}, true
-	if n := p.Credentials + p.Sinks - len(p.Steps); n > 0 {
+	if n := p.Credentials + p.Sinks - len(p.Now); n > 0 {
 		r.Counts[reconcile.Ready] = n
 	}
-	for _, s := range p.Steps {
+	for _, s := range p.Now {
 		if s.State == "" {
 			s.State = reconcile.Ready
 		}
@@ -90,7 +90,8 @@ func (e *engine) configuration() configurationView {
 }
 
 func (e *engine) Plan(ctx context.Context, in planRequest) (planReply, error) {
-	p, err := e.loop.Plan(ctx, in.NoSecrets)
+	conf := e.configuration()
+	p, err := e.loop.Plan(ctx, reconcile.PlanOptions{NoSecrets: in.NoSecrets, NoSettle: in.NoSettle, Allow: in.Allow, Unwatched: conf.Watching != ""})
 	if err != nil {
 		return planReply{}, err
 	}
@@ -98,24 +99,9 @@ func (e *engine) Plan(ctx context.Context, in planRequest) (planReply, error) {
 	if err != nil {
 		return planReply{}, err
 	}
-	r := planReply{Held: held, Configuration: e.configuration(), Credentials: p.Credentials, Sinks: p.Sinks}
-	for _, s := range p.Steps {
-		if interesting(s) {
-			r.Steps = append(r.Steps, s)
-		}
-	}
+	r := planned(p)
+	r.Held, r.Configuration = heldIn(held), configurationIn(conf)
 	return r, nil
-}
-
-// interesting are the steps that a plan shows.
-func interesting(s reconcile.Step) bool {
-	switch s.Action {
-	case reconcile.ActNone, reconcile.ActRecord, reconcile.ActNote:
-		return s.State != reconcile.Ready && s.State != ""
-	case reconcile.ActWait:
-		return s.State != reconcile.Ready
-	}
-	return true
 }
 
 // Apply takes the configuration as it is now and waits until everything has
@@ -137,7 +123,11 @@ func (e *engine) Apply(ctx context.Context, in applyRequest) (applyReply, error)
 		return applyReply{}, err
 	}
 	v, err := e.loop.Status(ctx, "")
-	return applyReply{v}, err
+	if err != nil {
+		return applyReply{}, err
+	}
+	p, err := e.loop.Plan(ctx, reconcile.PlanOptions{NoSecrets: true})
+	return applyReply{View: v, Later: planSteps(p.Later)}, err
 }
 
 const (

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"sort"
 	"strings"
 	"time"
 
@@ -47,7 +46,7 @@ func planCommand(g *globals) *cobra.Command {
 		if !p.Configuration.Valid {
 			return exit(exitFailed)
 		}
-		if detailed && todo(p) {
+		if detailed && p.todo() {
 			return exit(exitTodo)
 		}
 		return nil
@@ -59,34 +58,27 @@ func planCommand(g *globals) *cobra.Command {
 	return c
 }
 
-// todo says whether a plan has anything that would be done.
-func todo(p planReply) bool {
-	if p.Held != nil {
-		return true
-	}
-	return len(p.Steps) > 0
-}
-
 // group is one kind of step as a plan shows it.
 type group struct {
 	sign    string
-	heading string
+	action  string
 	colour  string
-	actions []reconcile.Action
+	heading string
 }
 
 func groups() []group {
 	return []group{
-		{"→", "move", dim, []reconcile.Action{reconcile.ActMove}},
-		{"+", "obtain", green, []reconcile.Action{reconcile.ActObtain, reconcile.ActStatic, reconcile.ActExchange}},
-		{"~", "refresh", yellow, []reconcile.Action{reconcile.ActRefresh, reconcile.ActReplay, reconcile.ActReread, reconcile.ActSettle, reconcile.ActRevive}},
-		{"-/+", "replace", yellow, []reconcile.Action{reconcile.ActReplace}},
-		{"+", "write", green, []reconcile.Action{reconcile.ActWrite}},
-		{"~", "repair", yellow, []reconcile.Action{reconcile.ActRepair, reconcile.ActClean}},
-		{"-", "remove", red, []reconcile.Action{reconcile.ActRemove, reconcile.ActRetire}},
-		{"-", "revoke", red, []reconcile.Action{reconcile.ActRevoke}},
-		{"-", "forget", red, []reconcile.Action{reconcile.ActDrop, reconcile.ActRelease}},
-		{"·", "wait", dim, []reconcile.Action{reconcile.ActWait, reconcile.ActNone}},
+		{"→", planMove, dim, "Move"},
+		{"+", planObtain, green, "Obtain"},
+		{"~", planRefresh, yellow, "Refresh"},
+		{"-/+", planReplace, yellow, "Replace"},
+		{"+", planWrite, green, "Write"},
+		{"~", planRepair, yellow, "Repair"},
+		{"-", planRemove, red, "Remove"},
+		{"-", planRevoke, red, "Revoke"},
+		{"-", planForget, red, "Forget"},
+		{">", planHook, cyan, "Run hooks"},
+		{"·", planWait, dim, "Wait"},
 	}
 }
 
@@ -94,54 +86,115 @@ func groups() []group {
 const planShown = 200
 
 func (g *globals) printPlan(p planReply) {
-	g.printBroken(g.out, p.Configuration, time.Now())
-	if len(p.Steps) == 0 && p.Held == nil {
+	g.printBroken(g.out, p.Configuration.view(), time.Now())
+	if !p.todo() {
 		fmt.Fprintf(g.out, "Nothing to do: %s and %s are as declared.\n", countOf(p.Credentials, "credential"), countOf(p.Sinks, "sink"))
+		g.printLater(p.Later)
+		g.printUnknown(p.KnownAtApply)
 		return
 	}
 	paint := g.painter()
 	var counts []string
 	for _, gr := range groups() {
-		steps := stepsOf(p.Steps, gr.actions)
-		if len(steps) == 0 {
-			continue
+		n := g.printGroup(gr, p.Steps)
+		if n > 0 {
+			counts = append(counts, fmt.Sprintf("%d to %s", n, gr.words(n)))
 		}
-		counts = append(counts, fmt.Sprintf("%d to %s", len(steps), gr.heading))
-		fmt.Fprintf(g.out, "%s\n", paint(bold, strings.ToUpper(gr.heading[:1])+gr.heading[1:]))
-		for i, s := range steps {
-			if i == planShown {
-				fmt.Fprintf(g.out, "  … and %d more\n", len(steps)-planShown)
-				break
-			}
-			fmt.Fprintf(g.out, "  %s %s\n      %s\n", paint(gr.colour, gr.sign), shown(s.Address), firstOf(s.Reason, s.Why))
-			if s.Mend != "" {
-				fmt.Fprintf(g.out, "      to mend: %s\n", s.Mend)
-			}
-		}
-		fmt.Fprintln(g.out)
 	}
 	if p.Held != nil {
-		g.printHeld(p.Held)
+		g.printHeld(p.Held.change())
 	}
+	g.printLater(p.Later)
+	g.printUnknown(p.KnownAtApply)
 	if len(counts) > 0 {
-		fmt.Fprintf(g.out, "Plan: %s.\n", strings.Join(counts, ", "))
+		fmt.Fprintf(g.out, "%s %s.\n", paint(bold, "Plan:"), strings.Join(counts, ", "))
 	}
+}
+
+// words are what the last line of a plan calls the group.
+func (gr group) words(n int) string {
+	switch {
+	case gr.action != planHook:
+		return gr.action
+	case n == 1:
+		return "run as a hook"
+	}
+	return "run as hooks"
+}
+
+// printGroup prints the steps of one kind and returns how many there are.
+func (g *globals) printGroup(gr group, steps []planStep) int {
+	paint, n := g.painter(), 0
+	for _, s := range steps {
+		if s.Action != gr.action {
+			continue
+		}
+		if n++; n == 1 {
+			fmt.Fprintln(g.out, paint(bold, gr.heading))
+		}
+		if n > planShown {
+			continue
+		}
+		fmt.Fprintf(g.out, "  %s %s\n      %s\n", paint(gr.colour, gr.sign), shown(s.Address), s.reason(time.Now()))
+		if len(s.Inputs) > 0 {
+			fmt.Fprintf(g.out, "      forced by: %s\n", strings.Join(s.Inputs, ", "))
+		}
+		if s.Mend != "" {
+			fmt.Fprintf(g.out, "      to mend: %s\n", s.Mend)
+		}
+	}
+	if n > planShown {
+		fmt.Fprintf(g.out, "  … and %d more\n", n-planShown)
+	}
+	if n > 0 {
+		fmt.Fprintln(g.out)
+	}
+	return n
+}
+
+// reason is why, and when, where that is not at once.
+func (s *planStep) reason(now time.Time) string {
+	if s.At == nil || !s.At.After(now) {
+		return s.Reason
+	}
+	return s.Reason + ", in " + short(s.At.Sub(now))
+}
+
+// printLater says what is left queued.
+func (g *globals) printLater(later []planStep) {
+	if len(later) == 0 {
+		return
+	}
+	paint := g.painter()
+	fmt.Fprintf(g.out, "%s\n", paint(bold, "Later"))
+	for i, s := range later {
+		if i == planShown {
+			fmt.Fprintf(g.out, "  … and %d more\n", len(later)-planShown)
+			break
+		}
+		fmt.Fprintf(g.out, "  %s %s %s\n      %s\n", paint(dim, "·"), s.Action, shown(s.Address), s.reason(time.Now()))
+	}
+	fmt.Fprintln(g.out)
+}
+
+// printUnknown says of what only a secret tells whether it is to be done.
+func (g *globals) printUnknown(addresses []string) {
+	if len(addresses) == 0 {
+		return
+	}
+	const most = 3
+	names := make([]string, 0, most)
+	for i, a := range addresses {
+		if i == most {
+			names = append(names, fmt.Sprintf("%d more", len(addresses)-most))
+			break
+		}
+		names = append(names, shown(a))
+	}
+	fmt.Fprintf(g.out, "Whether %s changes is known at apply: no secret was read.\n", strings.Join(names, ", "))
 }
 
 func shown(addr string) string { return spec.Address(addr).Short() }
-
-func stepsOf(steps []reconcile.Step, actions []reconcile.Action) []reconcile.Step {
-	var out []reconcile.Step
-	for _, s := range steps {
-		for _, a := range actions {
-			if s.Action == a {
-				out = append(out, s)
-			}
-		}
-	}
-	sort.SliceStable(out, func(i, j int) bool { return out[i].Address < out[j].Address })
-	return out
-}
 
 func (g *globals) printHeld(h *reconcile.HeldChange) {
 	paint := g.painter()
@@ -169,6 +222,7 @@ const (
 	green  = "32"
 	yellow = "33"
 	red    = "31"
+	cyan   = "36"
 	dim    = "2"
 	bold   = "1"
 )

@@ -48,7 +48,7 @@ func undeclared(in *Input) (Step, bool) {
 	case r.Grant != nil:
 		return Step{Action: ActRetire, Cause: causeRemove, State: Removing, Reason: "it is no longer declared: its token is given up", Why: "it is no longer declared"}, true
 	case len(r.Retiring) > 0:
-		return retiredAt(in, 0), true
+		return leaving(in), true
 	}
 	return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: "it is no longer declared and nothing of it is left"}, true
 }

@@ -30,6 +30,22 @@ func retired(in *Input) (Step, bool) {
 	return wait, true
 }
 
+// leaving works the old grants of a removed credential off: nobody uses any of
+// them any more, so that none waits for its overlap, or for another.
+func leaving(in *Input) Step {
+	var wait Step
+	for i := range in.Record.Retiring {
+		s := retiredAt(in, i)
+		if s.Action != ActWait {
+			return s
+		}
+		if wait.Action == ActNone || s.Next.Before(wait.Next) {
+			wait = s
+		}
+	}
+	return wait
+}
+
 // retiredAt decides about one old grant.
 func retiredAt(in *Input, i int) Step {
 	g := &in.Record.Retiring[i]
@@ -39,7 +55,7 @@ func retiredAt(in *Input, i int) Step {
 		s.Action, s.Reason = ActRelease, why
 		return s
 	}
-	if g.Retired.Cause != causeRevoke && g.Retired.Cause != causeRemove && in.Order.Kind != OrderRevoke {
+	if in.Declared && g.Retired.Cause != causeRevoke && g.Retired.Cause != causeRemove && in.Order.Kind != OrderRevoke {
 		lc := in.Record.Lifecycle
 		limit := g.Retired.Since.Add(max(lc.MaxOverlap, lc.Overlap))
 		switch {

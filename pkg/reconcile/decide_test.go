@@ -168,6 +168,17 @@ func TestDecide(t *testing.T) {
 			in.Record.Retiring = []state.Grant{retiredGrant("replace", nil)}
 			in.Holding = []string{"sink.file.a"}
 		}, ActWait, Ready, "until every sink", 30 * time.Minute},
+		"gone, an old token within its overlap": {func(in *Input) {
+			gone(in)
+			in.Record.Grant, in.Record.Removing = nil, &state.Removing{Since: t0}
+			in.Record.Retiring = []state.Grant{retiredGrant("replace", func(g *state.Grant) { g.Retired.DeliveredAt = t0 })}
+		}, ActRevoke, Pending, "", 0},
+		"gone, one revocation is backed off and another is not": {func(in *Input) {
+			gone(in)
+			in.Record.Grant, in.Record.Removing = nil, &state.Removing{Since: t0}
+			failed := retiredGrant("remove", func(g *state.Grant) { g.Retired.NextAt = in.Now.Add(time.Hour) })
+			in.Record.Retiring, in.RetiredTraits = []state.Grant{failed, retiredGrant("remove", nil)}, append(in.RetiredTraits, in.Held, in.Held)
+		}, ActRevoke, Pending, "", 0},
 		"old token, delivered":       {func(in *Input) { in.Record.Retiring = []state.Grant{retiredGrant("replace", nil)} }, ActNote, Pending, "overlap begins", 0},
 		"old token, sinks not known": {func(in *Input) { in.Record.Retiring = []state.Grant{retiredGrant("replace", nil)}; in.Unknown = true }, ActWait, Ready, "until every sink", 0},
 		"old token, in overlap": {func(in *Input) {

@@ -25,6 +25,7 @@ type endpoints struct {
 type providerKey struct {
 	addr   spec.Address
 	digest [16]byte
+	blind  bool // opened without its secrets, to be looked at and never called
 }
 
 // openEndpoint is one, opened once.
@@ -41,7 +42,7 @@ type openEndpoint struct {
 // configured is the endpoint of a provider block.
 func (e *endpoints) configured(ctx context.Context, cfg *spec.Config, addr spec.Address, s spec.Scope) (*openEndpoint, error) {
 	digest, _ := cfg.Digest(addr)
-	k := providerKey{addr, digest}
+	k := providerKey{addr, digest, s.Secret == nil}
 	e.mu.Lock()
 	o, ok := e.byProvider[k]
 	if !ok {

@@ -50,10 +50,16 @@ func (l *Loop) notify(hook, sink string) {
 	if x.pending == nil {
 		x.pending = map[string][]*item{}
 	}
-	x.pending[sink] = nil
+	// What it named at an earlier change waits for the same run.
+	named := x.pending[sink]
 	if s, ok := l.items[sink]; ok {
-		x.pending[sink] = s.named()
+		for _, c := range s.named() {
+			if !slices.Contains(named, c) {
+				named = append(named, c)
+			}
+		}
 	}
+	x.pending[sink] = named
 	if it.cfg == nil {
 		if _, ok := l.digestOf(hook); !ok {
 			it.cfg = l.lastOf(sink)

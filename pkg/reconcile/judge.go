@@ -135,7 +135,8 @@ func (c *change) count(it *item) {
 func (l *Loop) candidates(ctx context.Context, jobs []job) ([]candidate, error) {
 	var out []candidate
 	for _, j := range jobs {
-		j.guarded, j.quiet, j.order = "", time.Time{}, nil
+		// What failed and waits for its next try would be destroyed all the same.
+		j.guarded, j.quiet, j.order = "", time.Time{}, &waiter{order: Order{Kind: OrderRetry}}
 		j.holding, j.waiting, j.allowed, j.dry = nil, false, true, true
 		var c candidate
 		var ok bool

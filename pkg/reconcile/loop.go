@@ -441,6 +441,9 @@ func (l *Loop) configOf(it *item) *spec.Config {
 // one in force (any token of it, when it is gone), and says whether there are
 // sinks of which that is not known yet.
 func holding(c *item) (names []string, unknown bool) {
+	// While its removal is held back it lives on, and the sinks may hold its
+	// newest token.
+	leaves := c.gone && (c.x == nil || c.x.guarded == "")
 	for _, s := range c.users {
 		if s.kind != kindSink {
 			continue
@@ -449,7 +452,7 @@ func holding(c *item) (names []string, unknown bool) {
 		switch {
 		case !s.looked && s.stored:
 			unknown = true
-		case h > 0 && (c.gone || h < c.gen):
+		case h > 0 && (leaves || h < c.gen):
 			names = append(names, s.addr)
 		}
 	}

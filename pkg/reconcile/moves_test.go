@@ -205,7 +205,7 @@ func TestADryRunMovesNothing(t *testing.T) {
 		if _, err := w.loop.Set(t.Context(), cfg, reconcile.SetOptions{NoSettle: true, Dry: true}); err != nil {
 			t.Fatal(err)
 		}
-		p, err := w.loop.Plan(t.Context(), false)
+		p, err := w.loop.Plan(t.Context(), reconcile.PlanOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

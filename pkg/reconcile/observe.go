@@ -29,6 +29,9 @@ type observed struct {
 	hashes map[string]string
 	// returned: its removal had begun, and it is declared again.
 	returned bool
+	// unsure are inputs of which it is not known whether they changed, since no
+	// secret was read.
+	unsure []string
 }
 
 // observe gathers what deciding about a credential needs: its record, what the
@@ -78,6 +81,9 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 	}
 	in.Declared, in.Want = true, want
 	ob.scope = w.scope(ctx, j.cfg)
+	if j.noSecrets {
+		ob.scope.Secret = nil
+	}
 	ob.digest, _ = j.cfg.Digest(addr)
 	if ob.ep, err = w.endpoints.configured(ctx, j.cfg, want.Provider, ob.scope); err != nil {
 		return err
@@ -92,10 +98,14 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 	if g == nil || (in.Record.Head.Digest == ob.digest && !in.Traits.Static) {
 		return nil
 	}
-	if ob.hashes, err = w.hashInputs(j, ob, in.Traits.Static); err != nil {
+	static := in.Traits.Static && !j.noSecrets
+	if ob.hashes, err = w.hashInputs(j, ob, static); err != nil {
 		return err
 	}
-	in.WantsNew = changedInputs(g, want, ob.hashes, in.Traits.Static)
+	in.WantsNew = changedInputs(g, want, ob.hashes, static)
+	if in.Traits.Static && j.noSecrets {
+		ob.unsure = deferred(want)
+	}
 	return w.observeOrigins(ctx, j, ob, g)
 }
 
@@ -136,6 +146,18 @@ func known(c *spec.Credential) []string {
 	names := []string{}
 	for _, in := range c.Inputs {
 		if !in.Deferred {
+			names = append(names, in.Name)
+		}
+	}
+	return names
+}
+
+// deferred are the inputs that were given and are known only once a secret or
+// another credential was read.
+func deferred(c *spec.Credential) []string {
+	var names []string
+	for _, in := range c.Inputs {
+		if in.Given && in.Deferred {
 			names = append(names, in.Name)
 		}
 	}

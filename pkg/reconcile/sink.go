@@ -336,11 +336,22 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	rec.Head.Digest = p.ob.digest
 	if changed {
 		rec.WrittenAt = p.w.now()
+		// A hook that has not run since an earlier change is still to be run, also
+		// where the sink has another one by now.
+		untold := rec.Notify
 		rec.Notify = nil
 		for _, h := range p.ob.want.Notify {
 			rec.Notify = append(rec.Notify, string(h))
 		}
 		p.r.hooks = rec.Notify
+		for _, h := range untold {
+			if slices.Contains(rec.Notify, h) {
+				continue
+			}
+			if rec.Notify = append(slices.Clip(rec.Notify), h); p.j.first {
+				p.r.hooks = rec.Notify // nobody has been told to run it since the start
+			}
+		}
 		word := "written"
 		if p.step.Action == ActRepair {
 			word = "repaired"

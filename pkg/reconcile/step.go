@@ -80,6 +80,8 @@ type Step struct {
 	// Heals says that a token is renewed because its API no longer honours it,
 	// which is done so often an hour and no more.
 	Heals bool `json:"-"`
+	// At is, in a plan, when the step will be carried out, if that is not at once.
+	At time.Time `json:"at,omitzero"`
 }
 
 // Destructive reports whether the step gives up a token or a sink because the

@@ -126,7 +126,7 @@ func TestAQuestionIsNoChange(t *testing.T) {
 		if n := w.store.Info().Serial - commits; n > 1 {
 			t.Errorf("asking wrote %d commits", n)
 		}
-		plan, err := w.loop.Plan(t.Context(), false)
+		plan, err := w.loop.Plan(t.Context(), reconcile.PlanOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -378,3 +378,14 @@ func (p *places) forge(place, content string) {
 	defer p.mu.Unlock()
 	p.held[place] = content
 }
+
+// overwrite has somebody else write to places, where there is something.
+func (p *places) overwrite(names []string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range names {
+		if _, ok := p.held[n]; ok {
+			p.held[n] = "somebody else's"
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"bufio"
+	"maps"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tokend/pkg/reconcile"
+)
+
+// The reference of a plan's JSON says each field, and none that is not there.
+func TestThePlansJSONIsDocumented(t *testing.T) {
+	said := documentedFields(t, "../../docs/plan.md")
+	for heading, v := range map[string]any{
+		"The plan": planReply{}, "A step": planStep{}, "A held change": planHeld{}, "The configuration": planConfiguration{},
+	} {
+		if diff := cmp.Diff(jsonFields(v), said[heading]); diff != "" {
+			t.Errorf("%s (-code +docs/plan.md):\n%s", heading, diff)
+		}
+	}
+}
+
+// Each action of a plan is in the table of signs, with its sign.
+func TestThePlansActionsAreDocumented(t *testing.T) {
+	b, err := os.ReadFile("../../docs/plan.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range groups() {
+		if want := "| `" + g.sign + "` | `" + g.action + "` |"; !strings.Contains(string(b), want) {
+			t.Errorf("docs/plan.md has no line %s", want)
+		}
+	}
+}
+
+// Every action that a step can have belongs to a group that is printed.
+func TestEveryActionIsPrinted(t *testing.T) {
+	printed := map[string]bool{}
+	for _, g := range groups() {
+		printed[g.action] = true
+	}
+	for _, a := range []reconcile.Action{
+		reconcile.ActObtain, reconcile.ActReplace, reconcile.ActExchange, reconcile.ActRefresh, reconcile.ActReplay, reconcile.ActStatic, reconcile.ActRevoke,
+		reconcile.ActRelease, reconcile.ActDrop, reconcile.ActWrite, reconcile.ActRepair, reconcile.ActRemove, reconcile.ActClean, reconcile.ActHook, reconcile.ActWait, reconcile.ActMove,
+	} {
+		if !printed[planAction(reconcile.Step{Action: a})] {
+			t.Errorf("%s is printed nowhere", a)
+		}
+	}
+}
+
+func jsonFields(v any) []string {
+	var names []string
+	for _, f := range reflect.VisibleFields(reflect.TypeOf(v)) {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		names = append(names, name)
+	}
+	return slices.Sorted(slices.Values(names))
+}
+
+// documentedFields are the first columns of the tables below "As JSON", by their
+// heading.
+func documentedFields(t *testing.T, path string) map[string][]string {
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	row := regexp.MustCompile("^\\| `([a-z_]+)` \\|")
+	fields := map[string][]string{}
+	heading := ""
+	for s := bufio.NewScanner(f); s.Scan(); {
+		if h, ok := strings.CutPrefix(s.Text(), "### "); ok {
+			heading = h
+		}
+		if m := row.FindStringSubmatch(s.Text()); m != nil && heading != "" {
+			fields[heading] = append(fields[heading], m[1])
+		}
+	}
+	for h := range maps.Keys(fields) {
+		slices.Sort(fields[h])
+	}
+	return fields
+}

@@ -1,0 +1,446 @@
+package reconcile
+
+import (
+	"maps"
+	"slices"
+	"sort"
+	"time"
+
+	"tokend/pkg/spec"
+)
+
+// forecast is a plan in the making: what was found at each address, and what
+// each step would make of it.
+type forecast struct {
+	nodes  []*foreseen // by address
+	byAddr map[string]*foreseen
+	users  map[string][]*foreseen // of a credential: the sinks that name it or hold its token
+	hooks  map[string]*foreseenHook
+	moves  []Step
+}
+
+// foreseen is one address in a forecast.
+type foreseen struct {
+	addr   string
+	kind   itemKind
+	now    time.Time
+	cause  string // the guard's reason
+	first  Step   // the decision of this moment
+	cred   *Input // nil: at rest, or gone
+	sink   *SinkInput
+	gen    uint64 // of a credential: its token's
+	has    bool   // of a credential: it has a token
+	names  []string
+	seen   []uint64          // of a sink: the generations of names that it was compared with, or will be written with
+	holds  map[string]uint64 // of a sink: what its place will hold
+	notify []string          // of a sink: its hooks
+	untold []string          // of a sink: hooks that have not run since it was written
+	again  bool              // of a sink: a crash may have kept its hooks from running, so it is written once more
+	unsure bool              // a secret that was not read may have changed
+	broken error             // why its grant will fail
+	blind  bool              // it could not be looked at
+	gone   bool
+
+	steps []Step // what will be done
+	rest  Step   // the decision after them
+	by    string // of a sink: the credential whose new token is the reason to write it
+}
+
+// foreseenHook is a hook that will run.
+type foreseenHook struct {
+	sinks  []string // that will have changed
+	before []string // that have changed, and it has not run since
+	at     time.Time
+	why    string // its last run failed
+}
+
+// fails is an address that cannot even be looked at.
+func (n *foreseen) fails(err error) {
+	n.blind = true
+	n.first = Step{Address: n.addr, State: Failing, Why: unready(err).Error()}
+	n.rest = n.first
+}
+
+// tell notes what a hook has not told of yet.
+func (f *forecast) tell(it *item) {
+	if it.kind != kindHook || it.x == nil || len(it.x.pending) == 0 {
+		return
+	}
+	h := f.hook(it.addr)
+	for s := range it.x.pending {
+		h.before = append(h.before, s)
+	}
+	if it.x.failures > 0 && it.phase == timed {
+		h.at = fromNanos(it.due)
+		if it.x.standing != nil {
+			h.why = it.x.standing.Why
+		}
+	}
+}
+
+func (f *forecast) hook(addr string) *foreseenHook {
+	h := f.hooks[addr]
+	if h == nil {
+		h = &foreseenHook{}
+		f.hooks[addr] = h
+	}
+	return h
+}
+
+// mostRounds bounds a forecast; each round follows the steps of the one before
+// one reference further.
+const mostRounds = 1000
+
+// run decides about everything until nothing is left to do. Sinks come first:
+// they are repaired while a provider is being asked.
+func (f *forecast) run() {
+	f.index()
+	for range mostRounds {
+		changed := false
+		for _, n := range f.nodes {
+			changed = n.sink != nil && f.sinkGoesOn(n) || changed
+		}
+		for _, n := range f.nodes {
+			changed = n.cred != nil && f.credentialGoesOn(n) || changed
+		}
+		if !changed {
+			return
+		}
+	}
+}
+
+func (f *forecast) index() {
+	f.byAddr, f.users = make(map[string]*foreseen, len(f.nodes)), map[string][]*foreseen{}
+	for _, n := range f.nodes {
+		f.byAddr[n.addr] = n
+		for _, c := range n.names {
+			f.users[c] = append(f.users[c], n)
+		}
+		for c := range n.holds {
+			if !slices.Contains(n.names, c) {
+				f.users[c] = append(f.users[c], n)
+			}
+		}
+		for _, h := range n.untold {
+			hook := f.hook(h)
+			hook.before = append(hook.before, n.addr)
+		}
+	}
+}
+
+// mostSteps bounds the steps of one address.
+const mostSteps = 64
+
+// credentialGoesOn decides about a credential, and about what each step leaves
+// behind, until it has to wait. It reports whether there was a step.
+func (f *forecast) credentialGoesOn(n *foreseen) bool {
+	in, did := n.cred, false
+	for range mostSteps {
+		in.Holding, in.Unknown = f.holding(n)
+		in.Telling = nil // its hooks run in the same pass
+		s := Decide(*in)
+		if !s.acts() {
+			if n.rest = s; !passes(&in.Now, in.Quiet, n.now, s) {
+				return did
+			}
+			continue
+		}
+		if in.Now.After(n.now) {
+			s.At = in.Now
+		}
+		if c := f.lacking(n, s); c != "" {
+			why := waitsFor([]string{c})
+			n.rest = Step{Address: n.addr, Action: ActWait, State: Waiting, Reason: why, Why: why}
+			return did
+		}
+		if s.Action == ActVerify {
+			in.follow(s) // which changes nothing, so a plan does not show it
+			continue
+		}
+		did = true
+		if grants(s) && n.broken != nil {
+			s.State, s.Why, s.Mend = Failing, n.broken.Error(), "make the input readable"
+			s.Reason += ", but it would fail: " + n.broken.Error()
+			n.steps, n.rest, n.cred = append(n.steps, s), Step{}, nil
+			return did
+		}
+		n.steps = append(n.steps, s)
+		in.follow(s)
+		n.gen, n.has = in.Record.Head.Generation, in.Record.Grant != nil
+		if s.Action == ActDrop {
+			n.gone, n.cred, n.rest = true, nil, Step{}
+			return did
+		}
+	}
+	return did
+}
+
+// passes lets the time go by for which a step waits, where a plan looks that far
+// ahead: a removal acts once the files were quiet, and a failure is tried again.
+func passes(clock *time.Time, quiet, now time.Time, s Step) bool {
+	if !s.Next.After(*clock) {
+		return false
+	}
+	tried := (s.State == Failing || s.State == Removing) && !s.Next.After(now.Add(planHorizon))
+	if settles := s.State == Removing && s.Next.Equal(quiet); !settles && !tried {
+		return false
+	}
+	*clock = s.Next
+	return true
+}
+
+// grants says whether a step asks for a new grant.
+func grants(s Step) bool {
+	return s.Action == ActObtain || s.Action == ActReplace || s.Action == ActStatic
+}
+
+// lacking is a credential whose token a grant needs and that will have none.
+func (f *forecast) lacking(n *foreseen, s Step) string {
+	if !grants(s) {
+		return ""
+	}
+	for _, c := range n.names {
+		if u := f.byAddr[c]; u != nil && !u.has {
+			return c
+		}
+	}
+	return ""
+}
+
+// holding lists the sinks that will still hold an older token of a credential
+// (any, when it is gone), and says whether there are some that could not be
+// looked at.
+func (f *forecast) holding(n *foreseen) (names []string, unknown bool) {
+	for _, s := range f.users[n.addr] {
+		switch h := s.holds[n.addr]; {
+		case s.kind != kindSink || s.gone:
+		case s.blind:
+			unknown = true
+		case h > 0 && (!n.cred.Declared || h < n.gen):
+			names = append(names, s.addr)
+		}
+	}
+	return names, unknown
+}
+
+// sinkGoesOn is credentialGoesOn for a sink.
+func (f *forecast) sinkGoesOn(n *foreseen) bool {
+	in, did := n.sink, false
+	for range mostSteps {
+		f.expect(n)
+		s := DecideSink(*in)
+		if s.Action == ActRecord && (in.Moved || in.Record.Written == nil || n.again) {
+			s.Action = ActWrite
+		}
+		if !s.acts() {
+			n.rest = s
+			if !passes(&in.Now, in.Quiet, n.now, s) {
+				return did
+			}
+			if in.Declared && !in.Checked && len(in.Missing) == 0 && !in.Deferred {
+				in.Drift = "its last write failed"
+			}
+			continue
+		}
+		if in.Now.After(n.now) {
+			s.At = in.Now
+		}
+		if s.Action == ActWrite && n.by != "" {
+			s.Reason = "once " + spec.Address(n.by).Short() + " is " + f.became(n.by)
+			if in.Deferred {
+				s.Reason += ": what else it holds is known at apply"
+			}
+		}
+		n.steps, did = append(n.steps, s), true
+		f.sinkFollows(n, s)
+		if n.sink == nil {
+			return did
+		}
+	}
+	return did
+}
+
+// expect brings a sink in line with the tokens that there will be.
+func (f *forecast) expect(n *foreseen) {
+	in := n.sink
+	if !in.Declared || n.blind {
+		return
+	}
+	waited := len(in.Missing) > 0
+	in.Missing = nil
+	for i, c := range n.names {
+		gen, has := n.seen[i], n.seen[i] > 0
+		if u := f.byAddr[c]; u != nil {
+			gen, has = u.gen, u.has
+		}
+		switch {
+		case !has:
+			in.Missing = []string{c}
+		case gen != n.seen[i] || waited && f.renews(c):
+			n.seen[i], n.by = gen, c
+			in.Newer, in.Drift, in.Checked = []string{c}, "a newer token is there", true
+		}
+	}
+	if waited && len(in.Missing) == 0 && in.Drift == "" {
+		in.Drift, in.Checked = "it could not be compared", true
+	}
+}
+
+// renews says whether a credential gets a new token in the plan.
+func (f *forecast) renews(credential string) bool {
+	n := f.byAddr[credential]
+	return n != nil && slices.ContainsFunc(n.steps, func(s Step) bool { return grants(s) || s.Action == ActRefresh || s.Action == ActReplay })
+}
+
+// became is what will have happened to a credential.
+func (f *forecast) became(credential string) string {
+	n := f.byAddr[credential]
+	if n == nil {
+		return "obtained"
+	}
+	word := "obtained"
+	for _, s := range n.steps {
+		switch {
+		case s.Action == ActRefresh, s.Action == ActReplay:
+			word = "refreshed"
+		case s.Action == ActReplace, s.Action == ActStatic && len(s.Inputs) > 0:
+			word = "replaced"
+		case s.Action == ActObtain, s.Action == ActStatic:
+			word = "obtained"
+		}
+	}
+	return word
+}
+
+// sinkFollows is what a step leaves of a sink.
+func (f *forecast) sinkFollows(n *foreseen, s Step) {
+	in := n.sink
+	switch s.Action {
+	case ActWrite, ActRepair, ActRecord:
+		if in.Moved {
+			in.Record.Leaving = append(slices.Clone(in.Record.Leaving), in.Record.Written)
+		}
+		if s.Action != ActRecord {
+			f.changes(n)
+		}
+		in.Stored, in.Changed, in.Moved, in.Drift, in.Newer, in.Deferred = true, false, false, "", nil, false
+		in.Record.Written, in.Record.Failure, n.again, n.by = []byte("\n"), nil, false, ""
+		n.holds = make(map[string]uint64, len(n.names))
+		for i, c := range n.names {
+			n.holds[c] = n.seen[i]
+		}
+	case ActClean:
+		in.Record.Leaving, in.Record.Failure = nil, nil
+	case ActRemove:
+		f.changes(n)
+		n.gone, n.sink, n.holds, n.rest = true, nil, nil, Step{}
+	case ActDrop:
+		n.gone, n.sink, n.holds, n.rest = true, nil, nil, Step{}
+	}
+}
+
+// changes has the hooks of a sink run.
+func (f *forecast) changes(n *foreseen) {
+	for _, h := range n.notify {
+		if hook := f.hook(h); !slices.Contains(hook.sinks, n.addr) {
+			hook.sinks = append(hook.sinks, n.addr)
+		}
+	}
+}
+
+// report says what a forecast came to.
+func (f *forecast) report(p *Plan) {
+	p.Now = make([]Step, 0, len(f.nodes))
+	p.Steps = append(p.Steps, f.moves...)
+	for _, n := range f.nodes {
+		n.first.Address = n.addr
+		p.Now = append(p.Now, n.first)
+		shown := n.shown()
+		if n.rest.State != Ready && n.rest.State != "" {
+			n.rest.Address = n.addr
+			shown = append(shown, n.rest)
+		}
+		p.Steps = append(p.Steps, shown...)
+		p.Later = append(p.Later, n.later()...)
+		if len(shown) == 0 && (n.unsure || n.sink != nil && n.sink.Deferred) {
+			p.Unknown = append(p.Unknown, n.addr)
+		}
+	}
+	for _, a := range slices.Sorted(maps.Keys(f.hooks)) {
+		p.Steps = append(p.Steps, f.hooks[a].step(a))
+	}
+	sort.SliceStable(p.Steps, func(i, j int) bool { return p.Steps[i].Address < p.Steps[j].Address })
+}
+
+// shown leaves out what is only written down, and what a step that is shown
+// comes with.
+func (n *foreseen) shown() []Step {
+	var out []Step
+	because := ""
+	written := slices.ContainsFunc(n.steps, func(s Step) bool { return s.Action == ActWrite })
+	for _, s := range n.steps {
+		switch s.Action {
+		case ActSettle, ActRevive:
+			because = s.Reason
+			continue
+		case ActNote, ActRetire, ActRecord:
+			continue
+		case ActDrop:
+			if len(out) > 0 || n.kind == kindSink && len(n.steps) > 1 {
+				continue
+			}
+		case ActRepair:
+			if written {
+				continue // it is written in any case
+			}
+		}
+		if slices.ContainsFunc(out, func(o Step) bool { return o.Action == s.Action && o.Retiring == s.Retiring && n.kind == kindSink }) {
+			continue
+		}
+		if because != "" {
+			s.Reason, because = s.Reason+" ("+because+")", ""
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
+// later is what waits for its time.
+func (n *foreseen) later() []Step {
+	if n.cred == nil || !n.cred.Declared {
+		return nil
+	}
+	var out []Step
+	for i := range n.cred.Record.Retiring {
+		s := retiredAt(n.cred, i)
+		if s.Action != ActWait {
+			continue
+		}
+		then := *n.cred
+		if then.Now = s.Next; !n.cred.Record.Retiring[i].Retired.DeliveredAt.IsZero() {
+			s.At = s.Next
+		}
+		s.Action = ActRevoke
+		if t := retiredAt(&then, i); t.Action == ActRelease {
+			s.Action, s.Reason = ActRelease, s.Reason+"; then "+t.Reason
+		}
+		s.Address, s.State, s.Next = n.addr, Ready, time.Time{}
+		out = append(out, s)
+	}
+	return out
+}
+
+func (h *foreseenHook) step(addr string) Step {
+	sort.Strings(h.sinks)
+	sort.Strings(h.before)
+	s := Step{Address: addr, Action: ActHook, State: Pending, At: h.at}
+	switch {
+	case h.why != "":
+		s.State, s.Why, s.Mend, s.Reason = Failing, h.why, "tokend retry "+ShellAddress(addr), "it failed, and is run again: "+h.why
+	case len(h.sinks) == 0:
+		s.Reason = "it has not run since " + list(h.before) + " changed"
+	default:
+		s.Reason = "once " + list(h.sinks) + " changed"
+	}
+	return s
+}
