@@ -50,6 +50,7 @@ type engineOptions struct {
 	paused  bool // nothing is done before Resume
 	wait    bool // for a command that holds the state at the moment
 	memory  bool // there is no state yet and none shall be made: a plan
+	daemon  bool // its end revokes what shall not outlive it
 	observe func(reconcile.Event)
 }
 
@@ -83,7 +84,7 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 	e.loop, err = reconcile.New(ctx, reconcile.Options{
 		Store: store, Providers: endpointOpener{log, g.guard, g.limit}, Sources: g.limit.sources(sourceKinds(g.process, e.pool, dir)), Sinks: g.sinks(e.files, e.pool, dir),
 		Hooks: g.hooks(dir, e.scrub, log), HookDebounce: hooks.Debounce, Snapshot: g.packSnapshot, LoadSnapshot: g.unpackSnapshot,
-		Host: hostName(), Logger: log, Observe: o.observe, Paused: o.paused, PathsChanged: e.paths.add,
+		Host: hostName(), Logger: log, Observe: o.observe, Paused: o.paused, RevokeAtEnd: o.daemon, PathsChanged: e.paths.add,
 		Taken: func(*spec.Config) { e.pool.Changed() }, Revision: e.revision, Unsettled: e.unsettled,
 	})
 	if err != nil {

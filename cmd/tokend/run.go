@@ -106,14 +106,14 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 	if !diags.HasErrors() {
 		credentials, sinks := cfg.Counts()
 		log.Info("configuration read", append([]any{"directory", cfg.Dir(), "credentials", credentials, "sinks", sinks}, commitAttr(cfg.Revision())...)...)
-		e, err := g.openEngine(ctx, cfg, log, engineOptions{observe: metrics.Observe, wait: true})
+		e, err := g.openEngine(ctx, cfg, log, engineOptions{observe: metrics.Observe, wait: true, daemon: true})
 		if err != nil {
 			return nil, nil, err
 		}
 		e.conf = configurationView{Directory: cfg.Dir(), Valid: true, LoadedAt: time.Now(), Commit: cfg.Revision()}
 		return e, cfg, nil
 	}
-	e, last, err := g.lastInForce(ctx, log, diags, engineOptions{observe: metrics.Observe, wait: true})
+	e, last, err := g.lastInForce(ctx, log, diags, engineOptions{observe: metrics.Observe, wait: true, daemon: true})
 	if err != nil {
 		return nil, nil, err
 	}

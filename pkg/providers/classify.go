@@ -389,3 +389,21 @@ func memberNames(body jsonValue) []string {
 type textError string
 
 func (t textError) Error() string { return string(t) }
+
+// isNoAnswer says that a success is not the API's own: a web page, of a proxy or
+// a portal on the way, or nothing at all. There is nothing in it to be read
+// later, and whether the API was asked is not known.
+func isNoAnswer(r *Reply) bool {
+	text := strings.TrimSpace(r.Body.Reveal())
+	if r.TooLarge {
+		return false
+	}
+	start := strings.ToLower(text[:min(len(text), 16)])
+	return text == "" || strings.HasPrefix(start, "<!doctype") || strings.HasPrefix(start, "<html")
+}
+
+// noAnswer is the error for such a reply: like one that never came.
+func (e *Endpoint) noAnswer(f *frame, r *Reply) *Error {
+	return &Error{Op: f.call.Op, Class: ClassUnknown, Status: r.Status, URL: r.URL, Reached: true, Message: describeBody(r),
+		Hint: "check base_url: something else than the API may have answered"}
+}

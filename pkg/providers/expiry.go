@@ -23,6 +23,9 @@ func (e *Endpoint) expiry(f *frame, r *Reply, p *responseProgram, at time.Time) 
 	}
 	if !v.isNull() {
 		end, err := parseInstant(v)
+		if err == nil {
+			end = end.Add(skew(r, at))
+		}
 		if err == nil && !end.After(at) {
 			err = fmt.Errorf("the token would have ended %v before it was there%s", at.Sub(end).Round(time.Second), clockHint(r, at))
 		}
@@ -102,6 +105,28 @@ func parseInstant(v value) (time.Time, error) {
 		return time.Time{}, errors.New("a time in Unix seconds or RFC 3339 is required")
 	}
 	return t.UTC(), nil
+}
+
+// skewTaken is the difference of clocks from which on it is taken off: Date has
+// whole seconds, and a reply its time on the way.
+const skewTaken = 5 * time.Second
+
+// skew is how far this host's clock is ahead of the server's by the reply's Date
+// header (RFC 9110 section 6.6.1). An instant that the server says is by its own
+// clock: a token of five minutes from a server whose clock is an hour behind has
+// not ended before it was there.
+func skew(r *Reply, at time.Time) time.Duration {
+	if r == nil {
+		return 0
+	}
+	date, err := http.ParseTime(r.Header.Get("Date"))
+	if err != nil {
+		return 0
+	}
+	if d := at.Sub(date); d.Abs() >= skewTaken {
+		return d
+	}
+	return 0
 }
 
 // clockHint says when the server's clock disagrees with ours.

@@ -104,10 +104,10 @@ func TestBadReplies(t *testing.T) {
 		code   string
 		want   []string // of text and hint
 	}{
-		{"empty", jsonReply(200, ""), all, providers.ClassUnreadable, 200, "", []string{"reading the reply: the reply is empty", "base_url"}},
-		{"blank", jsonReply(200, " \n"), all, providers.ClassUnreadable, 200, "", []string{"the reply is empty"}},
-		{"html", reply(200, "text/html", "<!DOCTYPE html><h1>Hello</h1>"), all, providers.ClassUnreadable, 200, "", []string{"web page (HTML)", "base_url"}},
-		{"html called json", jsonReply(200, "<html><body>proxy</body></html>"), all, providers.ClassUnreadable, 200, "", []string{"HTML"}},
+		{"empty", jsonReply(200, ""), all, providers.ClassUnknown, 200, "", []string{"the reply is empty", "base_url"}},
+		{"blank", jsonReply(200, " \n"), all, providers.ClassUnknown, 200, "", []string{"the reply is empty"}},
+		{"html", reply(200, "text/html", "<!DOCTYPE html><h1>Hello</h1>"), all, providers.ClassUnknown, 200, "", []string{"web page (HTML)", "base_url"}},
+		{"html called json", jsonReply(200, "<html><body>proxy</body></html>"), all, providers.ClassUnknown, 200, "", []string{"HTML"}},
 		{"cut JSON", jsonReply(200, `{"access_token":"abc`), all, providers.ClassUnreadable, 200, "", []string{"not JSON, or was cut off"}},
 		{"two values", jsonReply(200, `{} {}`), all, providers.ClassUnreadable, 200, "", []string{"not JSON"}},
 		{"not UTF-8", jsonReply(200, "{\"access_token\":\"\xff\"}"), all, providers.ClassUnreadable, 200, "", []string{"not JSON"}},
@@ -431,8 +431,8 @@ func TestStandinFaults(t *testing.T) {
 		{standin.Fault{Kind: standin.FaultThrottle, RetryAfter: 7 * time.Second, RetryAfterDate: true}, providers.ClassThrottled},
 		{standin.Fault{Kind: standin.FaultStatus}, providers.ClassUnknown},
 		{standin.Fault{Kind: standin.FaultStatus, Status: 503}, providers.ClassThrottled},
-		{standin.Fault{Kind: standin.FaultHTML}, providers.ClassUnreadable},
-		{standin.Fault{Kind: standin.FaultEmpty}, providers.ClassUnreadable},
+		{standin.Fault{Kind: standin.FaultHTML}, providers.ClassUnknown},
+		{standin.Fault{Kind: standin.FaultEmpty}, providers.ClassUnknown},
 		{standin.Fault{Kind: standin.FaultHuge}, providers.ClassUnreadable},
 		{standin.Fault{Kind: standin.FaultOKError}, providers.ClassPermanent},
 		{standin.Fault{Kind: standin.FaultGarbage}, providers.ClassUnreadable},

@@ -199,6 +199,9 @@ func bodyOf(r *Reply) jsonValue {
 // token reads the parts of a token.
 func (e *Endpoint) token(f *frame, g *grantProgram, p *responseProgram, r *Reply) (Token, error) {
 	if r != nil && f.body == "" {
+		if isNoAnswer(r) {
+			return Token{}, e.noAnswer(f, r)
+		}
 		return Token{}, e.notJSON(f, r)
 	}
 	held := &f.call.Token

@@ -93,7 +93,9 @@ const (
 	OrderTaint   OrderKind = "taint"
 	OrderRetry   OrderKind = "retry"
 	OrderAction  OrderKind = "action"
-	OrderLogin   OrderKind = "login" // a person has completed a login: its code waits to be exchanged
+	// OrderShutdown: the daemon stops, and the token shall not outlive it.
+	OrderShutdown OrderKind = "shutdown"
+	OrderLogin    OrderKind = "login" // a person has completed a login: its code waits to be exchanged
 )
 
 // rule is one line of the decision table. It returns false when it does not
@@ -181,6 +183,9 @@ func orderedAction(in *Input) (Step, bool) {
 }
 
 func orderedRevoke(in *Input) (Step, bool) {
+	if in.Order.Kind == OrderShutdown {
+		return atShutdown(in), true
+	}
 	if in.Order.Kind != OrderRevoke || in.Order.Forget {
 		return Step{}, false
 	}

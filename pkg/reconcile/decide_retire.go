@@ -55,7 +55,7 @@ func retiredAt(in *Input, i int) Step {
 		s.Action, s.Reason = ActRelease, why
 		return s
 	}
-	if in.Declared && g.Retired.Cause != causeRevoke && g.Retired.Cause != causeRemove && in.Order.Kind != OrderRevoke {
+	if in.Declared && g.Retired.Cause != causeRevoke && g.Retired.Cause != causeRemove && !in.Order.revokes() {
 		lc := in.Record.Lifecycle
 		limit := g.Retired.Since.Add(max(lc.MaxOverlap, lc.Overlap))
 		switch {
@@ -71,11 +71,33 @@ func retiredAt(in *Input, i int) Step {
 			return s
 		}
 	}
-	if in.Now.Before(g.Retired.NextAt) && in.Order.Kind != OrderRetry && in.Order.Kind != OrderRevoke {
+	if in.Now.Before(g.Retired.NextAt) && in.Order.Kind != OrderRetry && !in.Order.revokes() {
 		return Step{Action: ActWait, Retiring: i, Next: g.Retired.NextAt, State: Failing, Reason: "its revocation failed and is retried",
 			Why: "revoking the old token failed: " + g.Retired.Message, Mend: in.mend("revoke --forget")}
 	}
+	if in.Record.Grant != nil && t.Session == spec.SessionSharedGrant {
+		// Only an ordered revocation comes here: it failed, and a new token was
+		// obtained meanwhile. What was asked for is done with that one's end.
+		return Step{Action: ActWait, Retiring: i, Next: g.ExpiresAt, State: Ready, Mend: in.mend("revoke"),
+			Reason: "revoking the old token now would take the one in force with it; it waits for that one's revocation"}
+	}
 	return revokeStep(in, i)
+}
+
+// revokes says that an order has tokens revoked at once.
+func (o Order) revokes() bool { return o.Kind == OrderRevoke || o.Kind == OrderShutdown }
+
+// atShutdown revokes what shall not outlive the daemon: the token in force, then
+// what waits among the old ones. What its API cannot revoke is kept.
+func atShutdown(in *Input) Step {
+	const reason = "the daemon stops, and revoke_on_shutdown is set"
+	switch {
+	case in.Record.Grant != nil && in.Held.HasRevoke && !in.Traits.Static:
+		return Step{Action: ActRetire, Cause: causeRevoke, State: Pending, Reason: reason}
+	case in.Record.Grant == nil && len(in.Record.Retiring) > 0:
+		return retiredAt(in, 0)
+	}
+	return Step{Action: ActWait, State: Ready, Reason: reason + ", but there is nothing to revoke"}
 }
 
 // nothingToRevoke says why an old grant can be let go without a call.

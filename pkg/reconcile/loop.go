@@ -51,6 +51,9 @@ type Options struct {
 	// trusted to be whole at this moment, "" when they are: no removal begins
 	// then. It must not block.
 	Unsettled func() string
+	// RevokeAtEnd: Run's end revokes what revoke_on_shutdown asks for. A command
+	// that ends is no shutdown.
+	RevokeAtEnd bool
 	// Paused keeps the loop from doing anything until Resume, so that a plan
 	// can be shown first.
 	Paused bool
@@ -95,6 +98,7 @@ type Loop struct {
 	guardWriting, guardStale bool
 	rejudging                bool
 	stopping                 bool
+	farewell                 *farewell // not nil: it stops, and revokes before
 	paused                   bool
 	only                     []string // the addresses that are worked on; nil: all
 	byPath                   map[string]watched
@@ -202,6 +206,9 @@ func (l *Loop) Run(ctx context.Context) error {
 	done := ctx.Done()
 	for {
 		l.progress.Store(l.o.Now().UnixNano())
+		if l.farewell != nil && l.left() {
+			l.halt()
+		}
 		if l.stopping && l.running == 0 {
 			return nil
 		}
@@ -209,7 +216,9 @@ func (l *Loop) Run(ctx context.Context) error {
 		if !l.stopping && !l.paused {
 			sleep = l.q.advance(l.o.Now())
 			l.dispatch(work)
-			sleep = min(sleep, l.q.untilProbe())
+			if sleep = min(sleep, l.q.untilProbe()); l.farewell != nil {
+				sleep = min(sleep, l.farewell.until.Sub(l.o.Now()))
+			}
 		}
 		if l.running == 0 {
 			l.w.recent.empty()
@@ -223,10 +232,9 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.drain()
 		case <-timer.C:
 		case <-done:
-			done = nil
-			l.stopping = true
-			l.w.stop()
-			l.log.Info("stopping: letting work under way come to its end", "running", l.running)
+			if done = nil; !l.leave() {
+				l.halt()
+			}
 		}
 	}
 }
@@ -289,6 +297,9 @@ func (l *Loop) serve(ctx context.Context, j job) {
 
 // next takes what is to be worked on next, or nil.
 func (l *Loop) next() *item {
+	if l.farewell != nil {
+		return l.farewell.next(l.q)
+	}
 	if l.only == nil {
 		return l.q.next()
 	}

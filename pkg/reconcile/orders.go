@@ -55,7 +55,7 @@ func (l *Loop) order(ctx context.Context, addr string, w *waiter) error {
 			missing = l.missing(addr)
 			return
 		}
-		if l.stopping {
+		if l.stopping || l.farewell != nil {
 			missing = errStopping
 			return
 		}

@@ -128,7 +128,7 @@ func (p *performer) forgetRetired(more ...state.Change) {
 	i := p.step.Retiring
 	rec.Retiring = slices.Delete(rec.Retiring, i, i+1)
 	p.r.again = p.save("a revocation", more...)
-	if p.j.order != nil && p.j.order.order.Kind == OrderRevoke && len(rec.Retiring) == 0 {
+	if p.j.order != nil && p.j.order.order.revokes() && len(rec.Retiring) == 0 {
 		p.j.order.finish(nil)
 		p.r.order = p.j.order
 	}

@@ -162,7 +162,7 @@ func (w *world) begin(paused bool) {
 			}
 			return c, nil
 		},
-		Host: "host", Logger: w.log, Paused: paused,
+		Host: "host", RevokeAtEnd: true, Logger: w.log, Paused: paused,
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -1,0 +1,90 @@
+package reconcile
+
+import (
+	"time"
+
+	"tokend/pkg/spec"
+)
+
+// leaveTime is how long a stop takes at most for what is revoked at it.
+const leaveTime = 10 * time.Second
+
+// farewell is a stop that revokes what asks for it (`revoke_on_shutdown`) before
+// anything else ends. What is not revoked in time waits, recorded, for the next
+// start.
+type farewell struct {
+	items []*item
+	until time.Time
+}
+
+// leave begins a stop with the revocations that are asked for, or says that
+// there are none.
+func (l *Loop) leave() bool {
+	if !l.o.RevokeAtEnd || l.paused || l.cfg == nil {
+		return false
+	}
+	v := farewell{until: l.o.Now().Add(leaveTime)}
+	for _, it := range l.items {
+		cfg := l.configOf(it)
+		if it.kind != kindCredential || it.gone || !it.stored || it.gen == 0 || cfg == nil {
+			continue
+		}
+		if c, err := cfg.Credential(spec.Address(it.addr)); err != nil || !c.Lifecycle.RevokeOnShutdown {
+			continue
+		}
+		it.ext().orders = append([]*waiter{{order: Order{Kind: OrderShutdown}, done: make(chan error, 1)}}, it.x.orders...)
+		v.items = append(v.items, it)
+		l.wake(it)
+	}
+	if len(v.items) == 0 {
+		return false
+	}
+	l.farewell = &v
+	l.log.Info("stopping: revoking what shall not outlive the daemon", "credentials", len(v.items))
+	return true
+}
+
+// next is what is worked on while the loop leaves, or nil.
+func (v *farewell) next(q *queue) *item {
+	for _, it := range v.items {
+		if v.waits(it) && q.take(it) {
+			return it
+		}
+	}
+	return nil
+}
+
+// waits says that an item's revocation is not settled yet.
+func (v *farewell) waits(it *item) bool {
+	if it.x == nil {
+		return false
+	}
+	for _, w := range it.x.orders {
+		if w.order.Kind == OrderShutdown {
+			return true
+		}
+	}
+	return false
+}
+
+// left says that the loop can stop: everything is revoked or could not be, or
+// the time is over.
+func (l *Loop) left() bool {
+	if !l.o.Now().Before(l.farewell.until) {
+		l.log.Warn("stopping: not everything could be revoked in time; the next start goes on with it")
+		return true
+	}
+	for _, it := range l.farewell.items {
+		if l.farewell.waits(it) {
+			return false
+		}
+	}
+	return true
+}
+
+// halt begins nothing new from now on.
+func (l *Loop) halt() {
+	l.farewell, l.stopping = nil, true
+	l.w.stop()
+	l.log.Info("stopping: letting work under way come to its end", "running", l.running)
+}
