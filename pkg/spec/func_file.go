@@ -2,6 +2,7 @@ package spec
 
 import (
 	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -138,8 +139,22 @@ func fileFunctions(f *files) []functionEntry {
 			return cty.StringVal(base64.StdEncoding.EncodeToString(b)), err
 		})},
 		{"fileexists", groupFile, "whether there is a regular file", f.contentFunc(cty.Bool, f.exists)},
+		{"filemd5", groupFile, "the MD5 of a file in hexadecimal", f.hashFunc(md5Sum, hex.EncodeToString)},
+		{"filesha1", groupFile, "the SHA-1 of a file in hexadecimal", f.hashFunc(sha1Sum, hex.EncodeToString)},
+		{"filesha256", groupFile, "the SHA-256 of a file in hexadecimal", f.hashFunc(sha256Sum, hex.EncodeToString)},
+		{"filesha512", groupFile, "the SHA-512 of a file in hexadecimal", f.hashFunc(sha512Sum, hex.EncodeToString)},
+		{"filebase64sha256", groupFile, "the SHA-256 of a file as base64", f.hashFunc(sha256Sum, base64.StdEncoding.EncodeToString)},
+		{"filebase64sha512", groupFile, "the SHA-512 of a file as base64", f.hashFunc(sha512Sum, base64.StdEncoding.EncodeToString)},
 		{"fileset", groupFile, "the files below a directory whose paths match a pattern", f.filesetFunc()},
 	}
+}
+
+// hashFunc is a hash of a file's content.
+func (f *files) hashFunc(sum func([]byte) []byte, encode func([]byte) string) function.Function {
+	return f.contentFunc(cty.String, func(path string) (cty.Value, error) {
+		b, err := f.read(path)
+		return cty.StringVal(encode(sum(b))), err
+	})
 }
 
 func pathFunc(apply func(string) string) function.Function {

@@ -78,6 +78,11 @@ func timeCmpFunc() function.Function {
 	})
 }
 
+func md5Sum(b []byte) []byte    { s := md5.Sum(b); return s[:] }
+func sha1Sum(b []byte) []byte   { s := sha1.Sum(b); return s[:] }
+func sha256Sum(b []byte) []byte { s := sha256.Sum256(b); return s[:] }
+func sha512Sum(b []byte) []byte { s := sha512.Sum512(b); return s[:] }
+
 func hashFunctions() []functionEntry {
 	hexOf := func(name string, sum func([]byte) []byte) function.Function {
 		return textToText(name, func(s string) string { return hex.EncodeToString(sum([]byte(s))) })
@@ -85,10 +90,6 @@ func hashFunctions() []functionEntry {
 	base64Of := func(name string, sum func([]byte) []byte) function.Function {
 		return textToText(name, func(s string) string { return base64.StdEncoding.EncodeToString(sum([]byte(s))) })
 	}
-	md5Sum := func(b []byte) []byte { s := md5.Sum(b); return s[:] }
-	sha1Sum := func(b []byte) []byte { s := sha1.Sum(b); return s[:] }
-	sha256Sum := func(b []byte) []byte { s := sha256.Sum256(b); return s[:] }
-	sha512Sum := func(b []byte) []byte { s := sha512.Sum512(b); return s[:] }
 	return []functionEntry{
 		{"base64sha256", groupHash, "the SHA-256 of text as base64", base64Of("base64sha256", sha256Sum)},
 		{"base64sha512", groupHash, "the SHA-512 of text as base64", base64Of("base64sha512", sha512Sum)},

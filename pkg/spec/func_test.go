@@ -165,6 +165,8 @@ func TestFileFunctions(t *testing.T) {
 	vars := map[string]cty.Value{"s": Sensitive(cty.StringVal("v"))}
 	for _, c := range []struct{ expr, want string }{
 		{`file("a.txt")`, "hello\n"}, {`file("` + dir + `/a.txt")`, "hello\n"}, {`filebase64("bad.bin")`, "/w=="}, {`join(",", fileset(".", "**/*.txt"))`, "a.txt,sub/b.txt"},
+		{`filesha256("a.txt")`, "5891b5b522d5df086d0ff0b110fbd9d21bb4fc7163af34d08286a2e846f6be03"}, {`filemd5("a.txt")`, "b1946ac92492d2347c6235b4d2611184"}, {`filesha1("a.txt") == sha1(file("a.txt")) ? "y" : "n"`, "y"},
+		{`filesha512("a.txt") == sha512(file("a.txt")) && filebase64sha256("a.txt") == base64sha256(file("a.txt")) && filebase64sha512("a.txt") == base64sha512(file("a.txt")) ? "y" : "n"`, "y"},
 		{`templatefile("t.tmpl", {name = "n", list = ["x"]})`, "name=n X\n"}, {`fileexists("nope") ? "y" : "n"`, "n"}, {`fileexists("a.txt") ? "y" : "n"`, "y"},
 	} {
 		v, diags := evalText(t, c.expr, dir, reads, vars)
@@ -233,6 +235,47 @@ func FuzzDecodeJSON(f *testing.F) {
 		v, err := DecodeJSON(b)
 		if err == nil && !v.IsWhollyKnown() {
 			t.Fatal("an unknown value from JSON")
+		}
+	})
+}
+
+// FuzzTemplateFile: whatever a template's text, rendering it neither panics nor
+// shows what is put in, and what it gives is as sensitive as that.
+func FuzzTemplateFile(f *testing.F) {
+	for _, text := range []string{
+		"name=${name}\n%{ for x in list ~} ${upper(x)}\n%{ endfor }", "%{ if secret == name }a%{ else }b%{ endif }", "$${not} %%{this} ${", "${parseint(secret, 10)}",
+		"${secret.a} ${list[secret]}", "${try(tonumber(secret), secret)}", "${name}${jsonencode({ a = secret })[0]}", "%{ for k, v in map }${k}=${v}%{ endfor }", "${lookup(map, secret)}", "<<EOT", "\xff",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		const canary = "Xq7CANARYq7X"
+		if strings.Contains(text, canary) || strings.Contains(text, "nonsensitive") {
+			return
+		}
+		files := map[string][]byte{"main.hcl": []byte("variable \"secret\" { sensitive = true }\nlocals {\n  out = templatefile(\"t.tmpl\", { secret = var.secret, name = \"n\", list = [\"a\"], map = { k = var.secret } })\n}\n" +
+			"sink \"file\" \"x\" {\n  path    = \"x\"\n  content = local.out\n}\n"), "/etc/tokend/t.tmpl": []byte(text)}
+		o := testOptions()
+		o.Environ = []string{"TOKEND_VAR_secret=" + canary}
+		c, diags := LoadFiles("/etc/tokend", files, o)
+		for _, d := range diags {
+			if strings.Contains(describe(d)+Hint(d), canary) {
+				t.Errorf("a sensitive value is shown: %s", describe(d))
+			}
+			if d.Summary == evaluatorFailed || d.Summary == parserFailed {
+				t.Errorf("something panicked: %s", describe(d))
+			}
+		}
+		if c == nil {
+			return
+		}
+		args, err := c.SinkArgs("sink.file.x", Scope{})
+		if err != nil {
+			t.Fatalf("it fails after loading: %v", err)
+		}
+		v := args.Cty("content")
+		if u, _ := v.UnmarkDeep(); u.IsKnown() && !u.IsNull() && strings.Contains(u.AsString(), canary) && !IsSensitive(v) {
+			t.Error("what it gives is not sensitive")
 		}
 	})
 }

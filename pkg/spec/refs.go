@@ -1,6 +1,8 @@
 package spec
 
 import (
+	"strings"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
@@ -165,9 +167,5 @@ func callsFile(e hclsyntax.Expression) bool {
 
 // readsFiles reports whether the function of this name reads files.
 func readsFiles(name string) bool {
-	switch name {
-	case "file", "filebase64", "fileexists", "fileset", "templatefile":
-		return true
-	}
-	return false
+	return strings.HasPrefix(name, "file") || name == "templatefile"
 }

@@ -44,7 +44,7 @@ func (c *Config) whyNotSecret(a *argument, v cty.Value) string {
 		return "nonsensitive() has declared that its value is not. A value that may be shown cannot be a secret."
 	case fromDefault != "":
 		return "the value of var." + fromDefault + " is the default that stands in the configuration, where everyone who reads the directory reads it."
-	case calls["file"] || calls["filebase64"] || calls["templatefile"]:
+	case anyReadsFiles(calls):
 		return "a file read by a function becomes part of the configuration and is not kept as a secret. Read it with a secret block."
 	case plain != "":
 		return "var." + plain + " is a plain variable. Say sensitive = true in its block, and give it its value from outside."
@@ -60,6 +60,15 @@ func (c *Config) whyNotSecret(a *argument, v cty.Value) string {
 		return "it must not stand in the configuration as text, where everyone who reads the directory reads it."
 	}
 	return "its value does not come from a secret, a credential or a sensitive variable."
+}
+
+func anyReadsFiles(calls map[string]bool) bool {
+	for n := range calls {
+		if readsFiles(n) {
+			return true
+		}
+	}
+	return false
 }
 
 // calledFunctions lists the functions that an expression calls.

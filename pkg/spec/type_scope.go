@@ -78,7 +78,7 @@ func (d *typeDecoder) checkCalls(p typePlace) {
 		switch {
 		case call.Name == "jwt_sign" && !p.scope.request:
 			d.add(problem(call.NameRange, "Function out of place", "jwt_sign can be called in requests only, not in %s.", p.scope.what))
-		case contains([]string{"file", "filebase64", "fileexists", "fileset", "templatefile", "abspath", "basename", "dirname"}, call.Name):
+		case readsFiles(call.Name) || contains([]string{"abspath", "basename", "dirname"}, call.Name):
 			d.add(hinted(problem(call.NameRange, "Function out of place", "A provider type reads no files: %s cannot be called here.", call.Name),
 				"Make the value an input or a setting, and read the file where the credential or the provider is declared."))
 		}
