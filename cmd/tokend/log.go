@@ -46,15 +46,30 @@ func isTerminal(w any) bool {
 
 // cleanAttr prints secrets as what they are and control characters not at all.
 func cleanAttr(_ []string, a slog.Attr) slog.Attr {
-	switch v := a.Value.Any().(type) {
-	case secret.Text:
-		return slog.String(a.Key, secret.Redacted)
-	case error:
-		return slog.String(a.Key, clean(v.Error()))
-	case string:
-		return slog.String(a.Key, clean(v))
+	switch a.Value.Kind() {
+	case slog.KindString:
+		if s := a.Value.String(); !plain(s) {
+			return slog.String(a.Key, clean(s))
+		}
+	case slog.KindAny:
+		switch v := a.Value.Any().(type) {
+		case secret.Text:
+			return slog.String(a.Key, secret.Redacted)
+		case error:
+			return slog.String(a.Key, clean(v.Error()))
+		}
 	}
 	return a
+}
+
+// plain says whether a text has nothing but printable ASCII, as nearly all have.
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // clean replaces control characters.

@@ -3,6 +3,7 @@ package main
 import (
 	"runtime/debug"
 	"runtime/metrics"
+	"sync"
 	"time"
 )
 
@@ -27,6 +28,8 @@ const (
 	// busyRate is what is allocated in a second when it is worth the memory.
 	busyRate  = 16 << 20
 	calmAfter = 2 * time.Second
+	// beginLook is how often the bound is looked at while tokend begins.
+	beginLook = 50 * time.Millisecond
 )
 
 // newMemory returns nil where the environment has decided.
@@ -39,21 +42,55 @@ func newMemory(p process) *memory {
 	return &memory{trim: func() {}}
 }
 
+// begin keeps the bound above what lives until end is called: before anybody
+// looks a few times a second, a large configuration is read and taken over, and
+// a bound below it would have the collector run all the time.
+func (m *memory) begin() (end func()) {
+	if m == nil {
+		return func() {}
+	}
+	stop := make(chan struct{})
+	var over sync.WaitGroup
+	over.Go(func() {
+		tick := time.NewTicker(beginLook)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				m.bound(2)
+			case <-stop:
+				return
+			}
+		}
+	})
+	return sync.OnceFunc(func() { close(stop); over.Wait() })
+}
+
+// bound sets what memory may be used before the collector has to run: so many
+// times what lives.
+func (m *memory) bound(times uint64) {
+	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	metrics.Read(s)
+	debug.SetMemoryLimit(boundFor(s[0].Value.Uint64(), times))
+}
+
+func boundFor(live, times uint64) int64 { return int64(max(memoryFloor, times*live)) }
+
 // look is called a few times a second.
 func (m *memory) look(now time.Time) {
 	if m == nil {
 		return
 	}
-	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}, {Name: "/gc/heap/live:bytes"}}
+	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
 	metrics.Read(s)
-	allocated, live := s[0].Value.Uint64(), s[1].Value.Uint64()
+	allocated := s[0].Value.Uint64()
 	since := now.Sub(m.looked)
 	busy := since > 0 && float64(allocated-m.allocated) > busyRate*since.Seconds()
 	m.allocated, m.looked = allocated, now
 	switch {
 	case busy:
 		m.lively = now
-		debug.SetMemoryLimit(int64(max(memoryFloor, 3*live)))
+		m.bound(3)
 		if m.calm {
 			m.calm = false
 			debug.SetGCPercent(gcBusy)

@@ -81,6 +81,8 @@ func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions)
 	signal.Notify(hup, syscall.SIGHUP)
 	defer signal.Stop(hup)
 	collector := newMemory(g.process)
+	begun := collector.begin()
+	defer begun()
 	metrics := web.NewRecorder(time.Now)
 	e, cfg, err := g.start(ctx, log, metrics)
 	if errors.Is(err, state.ErrLocked) && ctx.Err() != nil {
@@ -93,7 +95,7 @@ func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions)
 	if s, ok := e.store.(interface{ Trim() }); ok && collector != nil {
 		collector.trim = s.Trim
 	}
-	d := &service{engine: e, metrics: metrics, notify: newNotifier(log), memory: collector, options: o, hup: hup}
+	d := &service{engine: e, metrics: metrics, notify: newNotifier(log), memory: collector, begun: begun, options: o, hup: hup}
 	err = d.run(ctx, cfg)
 	return errors.Join(err, e.Close())
 }
@@ -152,6 +154,7 @@ type service struct {
 	metrics   *web.Recorder
 	notify    *notifier
 	memory    *memory
+	begun     func() // ends what watches over the memory while it begins
 	watcher   *watch.Watcher
 	options   daemonOptions
 	swept     bool
@@ -221,6 +224,7 @@ func ignoreCanceled(err error) error {
 
 // follow takes what happens, one thing at a time, until ctx ends.
 func (d *service) follow(ctx context.Context, serving chan error) error {
+	d.begun()
 	look := time.NewTicker(d.notify.interval())
 	defer look.Stop()
 	for {

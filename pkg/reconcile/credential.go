@@ -17,7 +17,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 	if err != nil {
 		return j.failing(w.now(), unready(err))
 	}
-	step := Decide(ob.in)
+	step := decide(&ob.in)
 	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step)}
 	r.fill(&ob.in.Record, j.stored)
 	if ob.in.Verify != nil {

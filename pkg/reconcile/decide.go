@@ -137,10 +137,16 @@ func rules() []rule {
 	}
 }
 
+// ruleTable is the table, made once.
+var ruleTable = rules()
+
 // Decide says what to do now with one credential.
-func Decide(in Input) Step {
-	for _, r := range rules() {
-		if s, ok := r.when(&in); ok {
+func Decide(in Input) Step { return decide(&in) }
+
+// decide is Decide without a copy of all that it looks at.
+func decide(in *Input) Step {
+	for _, r := range ruleTable {
+		if s, ok := r.when(in); ok {
 			s.Address = in.Address
 			return s
 		}

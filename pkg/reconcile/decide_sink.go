@@ -43,16 +43,18 @@ func DecideSink(in SinkInput) Step {
 	return s
 }
 
+var sinkRules = [...]func(*SinkInput) (Step, bool){
+	removeSink, // nothing below concerns an undeclared one
+	waitForTokens,
+	sinkBackedOff,
+	deferSink,
+	writeSink,
+	cleanSink, // only once the new place holds the value
+	recordSink,
+}
+
 func decideSink(in *SinkInput) Step {
-	for _, rule := range []func(*SinkInput) (Step, bool){
-		removeSink, // nothing below concerns an undeclared one
-		waitForTokens,
-		sinkBackedOff,
-		deferSink,
-		writeSink,
-		cleanSink, // only once the new place holds the value
-		recordSink,
-	} {
+	for _, rule := range sinkRules {
 		if s, ok := rule(in); ok {
 			return s
 		}

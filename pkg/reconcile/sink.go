@@ -52,7 +52,7 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 		return ob, w.observeGoneSink(j, &ob)
 	}
 	in.Declared = true
-	if ob.want, err = j.cfg.Sink(spec.Address(j.addr)); err != nil {
+	if ob.want, err = j.cfg.Outline(spec.Address(j.addr)); err != nil {
 		return ob, err
 	}
 	ob.digest, _ = j.cfg.Digest(spec.Address(j.addr))
@@ -130,6 +130,12 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 		return nil // it is looked at there: a Vault that stalls must not hold up files
 	}
 	in.Moved = in.Record.Written != nil && placeOf(in.Record.Written) != ob.desired.Place
+	if !in.Stored && !j.dry {
+		// It is written whatever its place holds: without an account of a write of
+		// our own it could not be cleaned one day.
+		in.Drift, in.Checked = "it was never written", true
+		return nil
+	}
 	last := accountOf(in.Record.Written)
 	if in.Moved {
 		last = nil

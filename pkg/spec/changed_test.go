@@ -186,6 +186,15 @@ sink "file" "y" {
 				t.Fatal(err)
 			}
 			want = s.Uses
+			for range 2 { // worked out, and remembered
+				o, err := c.Outline(a)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff([]any{s.Addr, s.Kind, s.Notify, s.Uses}, []any{o.Addr, o.Kind, o.Notify, o.Uses}); diff != "" {
+					t.Errorf("%s (-static part +outline):\n%s", a, diff)
+				}
+			}
 		} else {
 			cr, err := c.Credential(a)
 			if err != nil {

@@ -180,7 +180,7 @@ func (k *checker) credential(res *resource) {
 			return
 		}
 		if !first {
-			m, _ = ev.args(p.form, p.schema, in, &selectArgs{names: c.staticNames(p)})
+			m, _ = ev.args(p.form, p.schema, in, &selectArgs{names: c.static})
 		}
 		s := section1(in, m)
 		cr := c.readCredential(p, s)

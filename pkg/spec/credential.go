@@ -56,10 +56,9 @@ func (c *Config) planCredential(res *resource) *credentialPlan {
 		p.inputs = append(p.inputs, c.planInput(p.form, &grant.Inputs[i]))
 	}
 	c.planUses(ev, p, res)
-	static := c.staticNames(p)
 	for i := range p.form.args {
 		a := &p.form.args[i]
-		p.varies = p.varies || contains(static, a.name) && a.varies()
+		p.varies = p.varies || contains(c.static, a.name) && a.varies()
 	}
 	for _, b := range p.form.blocks {
 		p.varies = p.varies || b.anyVaries()
@@ -179,7 +178,7 @@ func (s *instances) sourceKind(c *Config) string {
 }
 
 // staticNames are the arguments of a credential that are not inputs.
-func (c *Config) staticNames(p *credentialPlan) []string {
+func staticNames() []string {
 	var out []string
 	sc := CredentialSchema()
 	for _, a := range sc.Attrs {
@@ -205,7 +204,7 @@ func (c *Config) Credential(a Address) (*Credential, error) {
 	if base := plan.base.Load(); base != nil {
 		cr = *base
 	} else {
-		m, diags := ev.args(plan.form, plan.schema, in, &selectArgs{names: c.staticNames(plan)})
+		m, diags := ev.args(plan.form, plan.schema, in, &selectArgs{names: c.static})
 		if err := ev.failure(a, diags); err != nil {
 			return nil, err
 		}

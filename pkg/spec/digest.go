@@ -72,7 +72,10 @@ type blockSum struct {
 }
 
 func (c *Config) blockSum(kind string, res *resource) *blockSum {
-	if res.insts != nil {
+	// A credential or sink of its own is asked for seldom, and there are many; a
+	// secret, each time that anybody uses it.
+	kept := res.insts != nil || kind != kindCredential && kind != kindSink
+	if kept {
 		if b, ok := c.sums.get(res).(*blockSum); ok {
 			return b
 		}
@@ -87,7 +90,7 @@ func (c *Config) blockSum(kind string, res *resource) *blockSum {
 		d.defaultVault(f)
 	}
 	d.h.Sum(d.out.sum[:0])
-	if res.insts != nil {
+	if kept {
 		c.sums.put(res, d.out)
 	}
 	return d.out

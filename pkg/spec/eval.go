@@ -140,8 +140,12 @@ func (ev *evaluator) start(r *ref, in *instance) (cty.Value, hcl.Traversal, Diag
 		return ev.c.roots[root], r.trav[1:], nil
 	case "each", "count":
 		if in != nil && in.set != nil {
-			if second == "value" && root == "each" {
+			switch {
+			case second == "value" && root == "each":
 				return ev.startEach(r, in)
+			case second == "key" && root == "each", second == "index" && root == "count":
+				// As counted would give it, without an object around it.
+				return in.key.value(), r.trav[2:], nil
 			}
 			return ev.counted(root, in), r.trav[1:], nil
 		}

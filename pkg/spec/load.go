@@ -41,6 +41,7 @@ type Config struct {
 	grantSchemas map[*GrantType]*Schema
 	grantOutputs map[*GrantType]outputNames
 
+	static    []string // the arguments of a credential that are not inputs
 	plans     *planCache
 	attrPlans *planCache
 	sums      *planCache
@@ -241,7 +242,7 @@ func newLoader(dir string, given map[string][]byte, o Options) *loader {
 			"var":  cty.EmptyObjectVal,
 		},
 	}
-	c.options, c.seed = o, maphash.MakeSeed()
+	c.options, c.seed, c.static = o, maphash.MakeSeed(), staticNames()
 	c.options.Previous = nil
 	l := &loader{c: c, o: o, reads: c.reads, expanded: map[*resource]bool{}, bad: map[*resource]bool{}}
 	l.fixed = func(path string) ([]byte, bool) {

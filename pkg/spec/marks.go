@@ -13,10 +13,12 @@ import (
 // from literals inside sensitive(), and never leaves this package.
 type sourcedMark struct{}
 
+// sourcedMarks are those of a sensitive value that comes from where secrets are
+// kept. Nobody changes them.
+var sourcedMarks = cty.NewValueMarks(sensitiveMark{}, sourcedMark{})
+
 // sourced marks v as sensitive and as coming from where secrets are kept.
-func sourced(v cty.Value) cty.Value {
-	return v.WithMarks(cty.NewValueMarks(sensitiveMark{}, sourcedMark{}))
-}
+func sourced(v cty.Value) cty.Value { return v.WithMarks(sourcedMarks) }
 
 // hasMark reports whether v or anything in it has the mark.
 func hasMark(v cty.Value, mark any) bool {
@@ -25,6 +27,9 @@ func hasMark(v cty.Value, mark any) bool {
 	}
 	if v.HasMark(mark) {
 		return true
+	}
+	if v.Type().IsPrimitiveType() {
+		return false // nothing is in it
 	}
 	_, pvm := v.UnmarkDeepWithPaths()
 	for _, m := range pvm {

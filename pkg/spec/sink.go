@@ -1,6 +1,8 @@
 package spec
 
 import (
+	"sync/atomic"
+
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -11,6 +13,7 @@ type blockPlan struct {
 	uses    []Address
 	useRefs []ref
 	diags   Diagnostics
+	outline atomic.Pointer[Sink] // of a sink: what Outline gives, where all instances have it in common
 }
 
 // blockPlan parses a block and finds its schema.
@@ -93,6 +96,27 @@ func (c *Config) Sink(a Address) (*Sink, error) {
 			uses = append(uses, ev.addresses(&plan.useRefs[i], in)...)
 		}
 		s.Uses = sortAddresses(uses)
+	}
+	return s, nil
+}
+
+// Outline returns the static part of a sink instance but for its arguments.
+// Static has none.
+func (c *Config) Outline(a Address) (*Sink, error) {
+	in, plan, err := c.blockAt(kindSink, a)
+	if err != nil {
+		return nil, err
+	}
+	if o := plan.outline.Load(); o != nil {
+		return &Sink{Addr: a, Kind: o.Kind, Notify: o.Notify, Uses: c.usesOf(plan.uses, plan.useRefs, in)}, nil
+	}
+	s, err := c.Sink(a)
+	if err != nil {
+		return nil, err
+	}
+	s.Static = Values{}
+	if n := plan.form.arg("notify"); n == nil || !n.varies() {
+		plan.outline.Store(&Sink{Kind: s.Kind, Notify: s.Notify})
 	}
 	return s, nil
 }

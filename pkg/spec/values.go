@@ -19,13 +19,7 @@ func Sensitive(v cty.Value) cty.Value { return v.Mark(sensitiveMark{}) }
 
 // IsSensitive reports whether v or anything inside it is marked.
 func IsSensitive(v cty.Value) bool {
-	_, pvm := v.UnmarkDeepWithPaths()
-	for _, m := range pvm {
-		if _, ok := m.Marks[sensitiveMark{}]; ok {
-			return true
-		}
-	}
-	return false
+	return hasMark(v, sensitiveMark{})
 }
 
 // Values are named values of one evaluation: the arguments of a sink, the

@@ -51,7 +51,7 @@ func prepare(changes []Change) ([]op, error) {
 
 func appendOps(ops []op, c *Change) ([]op, error) {
 	groups := 0
-	for _, set := range []bool{c.Credential != nil, c.Sink != nil, c.Delete != "", c.MetaKey != "", c.Credential == nil && c.IntentFor != ""} {
+	for _, set := range [...]bool{c.Credential != nil, c.Sink != nil, c.Delete != "", c.MetaKey != "", c.Credential == nil && c.IntentFor != ""} {
 		if set {
 			groups++
 		}
@@ -137,34 +137,51 @@ func disjoint(ops []op) error {
 	if len(ops) < 2 {
 		return nil
 	}
-	type target struct {
-		space   byte
-		address string
-	}
-	seen := make(map[target]bool, len(ops))
-	for i := range ops {
-		for _, space := range ops[i].writes() {
-			t := target{space, ops[i].address}
-			if seen[t] {
-				return fmt.Errorf("committing %d changes: two of them write %s", len(ops), t.address)
+	if len(ops) <= 4 { // nearly all are: a record, an intent
+		for i := range ops {
+			for j := range i {
+				if ops[i].writes()&ops[j].writes() != 0 && ops[i].address == ops[j].address {
+					return twice(ops, ops[i].address)
+				}
 			}
-			seen[t] = true
 		}
+		return nil
+	}
+	seen := make(map[string]space, len(ops))
+	for i := range ops {
+		o := &ops[i]
+		if seen[o.address]&o.writes() != 0 {
+			return twice(ops, o.address)
+		}
+		seen[o.address] |= o.writes()
 	}
 	return nil
 }
 
-// writes names what the op writes: records, intents, named values.
-func (o *op) writes() []byte {
+func twice(ops []op, address string) error {
+	return fmt.Errorf("committing %d changes: two of them write %s", len(ops), address)
+}
+
+// space is where addresses are told apart.
+type space uint8
+
+const (
+	spaceRecords space = 1 << iota
+	spaceIntents
+	spaceNamed
+)
+
+// writes says where the op writes.
+func (o *op) writes() space {
 	switch o.kind {
 	case opRecord:
-		return []byte{'r'}
+		return spaceRecords
 	case opDelete:
-		return []byte{'r', 'i'}
+		return spaceRecords | spaceIntents
 	case opIntent, opClear:
-		return []byte{'i'}
+		return spaceIntents
 	default:
-		return []byte{'m'}
+		return spaceNamed
 	}
 }
 

@@ -1,0 +1,65 @@
+package main
+
+import (
+	"errors"
+	"log/slog"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"testing"
+
+	"tokend/pkg/secret"
+)
+
+// TestTheMemoryBoundIsAboveWhatLives: a bound below it would have the collector
+// run all the time.
+func TestTheMemoryBoundIsAboveWhatLives(t *testing.T) {
+	for live, want := range map[uint64]int64{0: memoryFloor, 100 << 20: memoryFloor, 200 << 20: 400 << 20} {
+		if got := boundFor(live, 2); got != want {
+			t.Errorf("with %d MiB alive the bound is %d MiB, want %d", live>>20, got>>20, want>>20)
+		}
+	}
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	runtime.GC() // counts what lives
+	(&memory{}).bound(1 << 20)
+	if got := debug.SetMemoryLimit(-1); got <= memoryFloor {
+		t.Errorf("at a million times what lives the bound is %d MiB", got>>20)
+	}
+}
+
+func TestWatchingOverTheMemoryEnds(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	end := (&memory{}).begin()
+	end()
+	end() // the service ends it, and whoever began it
+	var none *memory
+	none.begin()() // the environment has decided
+}
+
+// TestLogAttributesAreClean: what an API says can neither forge a line nor drive
+// a terminal, and a secret is not printed.
+func TestLogAttributesAreClean(t *testing.T) {
+	for _, test := range []struct {
+		name  string
+		value any
+		want  string
+	}{
+		{"plain", "credential.coinify.trader[\"alice\"]", `credential.coinify.trader[\"alice\"]`},
+		{"a line break", "one\ntwo", "one two"},
+		{"an escape", "a\x1b[31mb", "a·[31mb"},
+		{"a delete", "a\x7fb", "a·b"},
+		{"another script", "größe", "größe"},
+		{"an error", errors.New("bad\rreply"), "bad·reply"},
+		{"a secret", secret.New("hunter2"), secret.Redacted},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			var out strings.Builder
+			slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{ReplaceAttr: cleanAttr})).Info("said", "value", test.value)
+			if got := out.String(); !strings.Contains(got, `"value":"`+test.want+`"`) {
+				t.Errorf("the line is %s, want the value %q in it", got, test.want)
+			}
+		})
+	}
+}
