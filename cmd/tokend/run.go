@@ -160,6 +160,7 @@ type service struct {
 	swept     bool
 	hup       chan os.Signal
 	templates map[string][]string // file -> sinks that read it; under mu, replaced whole
+	settling  settling
 }
 
 // Names of the groups of paths that are watched.
@@ -233,6 +234,8 @@ func (d *service) follow(ctx context.Context, serving chan error) error {
 			if ok {
 				d.ticked(ctx, t)
 			}
+		case <-d.settling.look:
+			d.whenWhole(ctx, d.settling.last)
 		case <-d.hup:
 			if d.options.dev {
 				return nil // its terminal is gone
@@ -266,7 +269,7 @@ func (d *service) follow(ctx context.Context, serving chan error) error {
 func (d *service) ticked(ctx context.Context, t watch.Tick) {
 	switch t.Group {
 	case groupConfig:
-		d.tryReload(ctx, t.At)
+		d.whenWhole(ctx, t.At)
 	case groupPolicy:
 		d.repolicy(ctx)
 	case groupSecrets:
@@ -362,7 +365,7 @@ func (d *service) watch(cfg *spec.Config) {
 	d.mu.Unlock()
 	d.watcher.Set(
 		watch.Group{Name: groupTemplates, Paths: slices.Collect(maps.Keys(templates)), IgnoreChmod: true, Quiet: 50 * time.Millisecond},
-		watch.Group{Name: groupConfig, Paths: append([]string{cfg.Dir()}, cfg.Reads()...), IgnoreChmod: true, Quiet: 50 * time.Millisecond, MaxDelay: 500 * time.Millisecond},
+		watch.Group{Name: groupConfig, Paths: append([]string{cfg.Dir()}, cfg.Reads()...), IgnoreChmod: true, Quiet: configQuiet, MaxDelay: configMaxDelay},
 		watch.Group{Name: groupSecrets, Paths: d.loop.SecretPaths(cfg), Quiet: 50 * time.Millisecond},
 	)
 }

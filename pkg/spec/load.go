@@ -9,6 +9,7 @@ import (
 	"regexp"
 	"sort"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/zclconf/go-cty/cty"
@@ -81,15 +82,30 @@ type loader struct {
 func (l *loader) report(diags ...*hcl.Diagnostic) { l.diags = append(l.diags, diags...) }
 
 // Load reads the directory dir. It returns the configuration, with warnings
-// perhaps, or nil and everything that is wrong with it.
+// perhaps, or nil and everything that is wrong with it. It is of one moment:
+// when files change while they are read, they are read again.
 func Load(dir string, o Options) (*Config, Diagnostics) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, Diagnostics{unreadable(dir, err)}
 	}
+	for try := 1; ; try++ {
+		c, files, diags := loadOnce(abs, o)
+		if unchanged(abs, files, c) {
+			return c, diags
+		}
+		if try == mostTries {
+			return nil, Diagnostics{restless(abs)}
+		}
+		time.Sleep(time.Duration(try) * betweenTries)
+	}
+}
+
+// loadOnce reads the directory once.
+func loadOnce(abs string, o Options) (*Config, []input, Diagnostics) {
 	files, diags := readDir(abs, o.Previous)
 	if diags.HasErrors() {
-		return nil, diags
+		return nil, files, diags
 	}
 	c, diags, done := quickLoad(abs, files, o)
 	if !done {
@@ -104,7 +120,7 @@ func Load(dir string, o Options) (*Config, Diagnostics) {
 			diags = append(diags, emptyDirectory(abs))
 		}
 	}
-	return c, diags
+	return c, files, diags
 }
 
 // LoadFiles is [Load] with the files given: by name those of the directory, by

@@ -27,6 +27,7 @@ var elsewhere = map[string]string{
 	"File cannot be parsed":          "TestPanicsAreMistakes",
 	"Expression cannot be evaluated": "TestPanicsAreMistakes",
 	"Instance is gone":               "TestInstanceIsGone",
+	"Files that keep changing":       "TestLoadOfWhatKeepsChanging",
 	"Wrong source":                   "TestWrongSource",
 	"Invalid sink":                   "TestInvalidSink",
 	"Invalid JSON":                   "TestJSONValues",
