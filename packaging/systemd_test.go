@@ -219,6 +219,7 @@ func TestTokendUnderSystemd(t *testing.T) {
 	t.Run("reload", func(t *testing.T) { h.testReload(t) })
 	t.Run("starved", func(t *testing.T) { h.testStarved(t, token) })
 	t.Run("killed", func(t *testing.T) { h.testKilled(t, token) })
+	t.Run("sealed", func(t *testing.T) { h.testSealed(t, token) })
 	t.Run("stop", func(t *testing.T) { h.testStop(t, token) })
 
 	if journal := h.Journal(service); strings.Contains(journal, token) || strings.Contains(journal, "correct horse") {

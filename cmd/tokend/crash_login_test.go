@@ -18,6 +18,10 @@ import (
 // with the same pair: longer than any restart takes.
 const crashWindow = 10 * time.Minute
 
+// windowedLifetime is longer than that of the others: the API repeats the pair
+// that it gave, so its access token has to outlive some restarts.
+const windowedLifetime = 40 * time.Second
+
 // callbackURI is where a login comes back to, unless the configuration says
 // otherwise.
 const callbackURI = "http://127.0.0.1:8250/callback"

@@ -69,6 +69,7 @@ credential "windowed" "bot" {
   client_id     = "bot-${each.key}"
   client_secret = secret.file.password.value
   scopes        = ["read"]
+  refresh { at = 0.25 }
 }
 sink "file" "bot" {
   for_each = credential.windowed.bot
@@ -240,7 +241,7 @@ type crash struct {
 var crashAPIs = []standin.API{standin.Coinify, standin.Apirone, standin.Cryptohopper}
 
 func newCrash(t *testing.T) *crash {
-	o := standin.Options{AnyAccount: true, AutoApprove: true, Rules: crashRules, PerAPI: map[standin.API]standin.Rules{standin.Cryptohopper: {ReplayWindow: crashWindow}}}
+	o := standin.Options{AnyAccount: true, AutoApprove: true, Rules: crashRules, PerAPI: map[standin.API]standin.Rules{standin.Cryptohopper: {ReplayWindow: crashWindow, AccessLifetime: windowedLifetime}}}
 	for _, k := range []string{"a", "b", "c"} {
 		o.Clients = append(o.Clients, standin.Client{API: standin.Cryptohopper, ID: "bot-" + k, Secret: "one-password", User: "bot-" + k, RedirectURIs: []string{callbackURI}})
 	}
