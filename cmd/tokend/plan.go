@@ -69,6 +69,7 @@ type group struct {
 func groups() []group {
 	return []group{
 		{"→", planMove, dim, "Move"},
+		{"+", planImport, green, "Import"},
 		{"+", planObtain, green, "Obtain"},
 		{"~", planRefresh, yellow, "Refresh"},
 		{"-/+", planReplace, yellow, "Replace"},

@@ -74,6 +74,7 @@ type planStep struct {
 // The actions of a plan's steps.
 const (
 	planMove    = "move"
+	planImport  = "import"
 	planObtain  = "obtain"
 	planRefresh = "refresh"
 	planReplace = "replace"
@@ -91,6 +92,8 @@ func planAction(s reconcile.Step) string {
 	switch s.Action {
 	case reconcile.ActMove:
 		return planMove
+	case reconcile.ActImport:
+		return planImport
 	case reconcile.ActObtain, reconcile.ActExchange:
 		return planObtain
 	case reconcile.ActStatic:

@@ -116,6 +116,8 @@ func (p *performer) perform() {
 		p.refresh()
 	case ActStatic:
 		p.static()
+	case ActImport:
+		p.adopt()
 	case ActReread:
 		p.reread()
 	case ActSettle:

@@ -40,6 +40,13 @@ type Input struct {
 	Traits   Traits           // of the wanted grant
 	Fresh    bool             // inputs that were refused have changed since
 
+	// Import is what an import block says where nothing is held; ImportError why
+	// it cannot be read.
+	Import      importState
+	ImportError string
+	// Needed: a sink or a credential names its token.
+	Needed bool
+
 	// What is recorded.
 	Record state.Credential
 	Intent *state.Intent
@@ -126,9 +133,11 @@ func rules() []rule {
 		{"its account was ended", ended},                           // whatever it still has is of no use
 		{"a person wants it refreshed", orderedRefresh},            // and not what the configuration wants of it besides
 		{"its origin changed", changedOrigin},                      // nothing of the old grant goes to the new origin
+		{"a refresh token is there to be taken over", imports},     // before another token is obtained
 		{"it has no token", obtain},                                //
 		{"its refresh token may be spent", indeterminate},          // before anything may spend it again
 		{"it has to be replaced", replace},                         // taint, a changed input
+		{"its refresh token was taken over", adopted},              // it is due when something needs it
 		{"the API no longer honours its token", disowned},          // however fresh it looks
 		{"it is due", dueOrWaiting},                                // before what can wait
 		{"it is time to ask whether it works", verifyDue},          // a question delays nothing

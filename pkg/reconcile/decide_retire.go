@@ -102,7 +102,7 @@ func atShutdown(in *Input) Step {
 
 // nothingToRevoke says why an old grant can be let go without a call.
 func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
-	accessDead := !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt)
+	accessDead := g.AccessToken.Empty() || !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt)
 	refreshDead := g.RefreshToken.Empty() || (!g.RefreshUntil.IsZero() && !in.Now.Before(g.RefreshUntil))
 	wanted := slices.Contains(t.RevokeOn, g.Retired.Cause) || g.Retired.Cause == causeRevoke ||
 		(g.Retired.Cause == causeTaint || g.Retired.Cause == causeExpired) && slices.Contains(t.RevokeOn, causeReplace)
@@ -138,8 +138,8 @@ func revokeStep(in *Input, i int) Step {
 	g := &in.Record.Retiring[i]
 	t := in.RetiredTraits[i]
 	s := Step{Action: ActRevoke, Retiring: i, Cause: g.Retired.Cause, State: Pending, Reason: revokeReason(g.Retired.Cause)}
-	dead := !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt)
-	if t.RevokeNeeds == needsAccess && dead {
+	dead := g.AccessToken.Empty() || !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt)
+	if t.RevokeNeeds == needsAccess && dead || g.AccessToken.Empty() && t.RevokeNamesAccess && t.HasRefresh {
 		s.Action, s.Reason = ActRevive, "revoking the old token needs a living access token, so it is refreshed first"
 	}
 	return s

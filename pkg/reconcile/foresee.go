@@ -166,7 +166,7 @@ func (f *forecast) credentialGoesOn(n *foreseen) bool {
 		}
 		n.steps = append(n.steps, s)
 		in.follow(s)
-		n.gen, n.has = in.Record.Head.Generation, in.Record.Grant != nil
+		n.gen, n.has = in.Record.Head.Generation, in.Record.Grant != nil && !unspent(in.Record.Grant)
 		if s.Action == ActDrop {
 			n.gone, n.cred, n.rest = true, nil, Step{}
 			return did

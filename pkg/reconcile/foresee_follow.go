@@ -18,6 +18,8 @@ func (in *Input) follow(s Step) {
 	switch s.Action {
 	case ActObtain, ActReplace, ActExchange, ActStatic:
 		in.granted(s)
+	case ActImport:
+		in.imported()
 	case ActRefresh, ActReplay:
 		in.refreshed()
 	case ActSettle:
@@ -68,10 +70,17 @@ func (in *Input) granted(s Step) {
 	in.Held, in.Intent, in.WantsNew, in.Origins, in.Fresh = in.Traits, nil, nil, "", false
 }
 
+// imported takes a refresh token over, and no more yet.
+func (in *Input) imported() {
+	rec := &in.Record
+	rec.Grant, rec.Failure, rec.Removing = &state.Grant{Generation: rec.Head.Generation, RefreshToken: in.foreseenToken("imported token")}, nil, nil
+	in.Held, in.Import = in.Traits, importDone
+}
+
 func (in *Input) refreshed() {
 	rec := &in.Record
 	old := *rec.Grant
-	if in.Held.HasRevoke && slices.Contains(in.Held.RevokeOn, causeRefresh) && !in.Held.InvalidatesAccessToken {
+	if !unspent(&old) && in.Held.HasRevoke && slices.Contains(in.Held.RevokeOn, causeRefresh) && !in.Held.InvalidatesAccessToken {
 		given := old
 		given.RefreshToken = secret.Text{}
 		in.giveUp(given, causeRefresh)

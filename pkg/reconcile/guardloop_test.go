@@ -47,7 +47,6 @@ sink "mem" "trader" {
 
 func (w *world) revocations() int { return w.server.Counts(standin.Coinify).Revocations }
 
-
 // What the guard let go is on disk before it begins: a crash right after makes
 // no room for more.
 func TestACrashMakesNoRoomInTheGuard(t *testing.T) {

@@ -379,6 +379,7 @@ type job struct {
 	quiet     time.Time
 	unsettled string // why the configuration's files are not whole, of a removal that waits for them
 	stuck     string
+	needed    bool // of a credential: something names its token
 	order     *waiter
 	holding   []string // sinks that hold an older token (of a gone one: any)
 	waiting   bool     // sinks exist whose holdings are not known yet
@@ -421,6 +422,7 @@ func (l *Loop) job(it *item) job {
 	}
 	switch it.kind {
 	case kindCredential:
+		j.needed = slices.ContainsFunc(it.users, func(u *item) bool { return !u.gone })
 		if it.retires || it.gone {
 			j.holding, j.waiting = holding(it)
 			j.telling = l.telling(it)

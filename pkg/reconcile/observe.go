@@ -39,7 +39,7 @@ type observed struct {
 func (w *worker) observe(ctx context.Context, j job) (observed, error) {
 	ob := observed{in: Input{
 		Now: j.now, Address: j.addr, Spread: fraction(j.addr, w.o.Host),
-		Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Holding: j.holding, Unknown: j.waiting, Telling: j.telling, Stuck: j.stuck,
+		Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Holding: j.holding, Unknown: j.waiting, Telling: j.telling, Stuck: j.stuck, Needed: j.needed,
 		Forgotten: j.cfg == nil && j.force != nil && j.force.Forgets(spec.Address(j.addr)),
 	}}
 	in := &ob.in
@@ -93,6 +93,9 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 	ob.returned, in.Record.Removing = in.Record.Removing != nil, nil
 	if f := in.Record.Failure; f != nil && len(f.InputHash) > 0 {
 		in.Fresh = w.inputsChanged(j, ob, f.InputHash)
+	}
+	if err := w.observeImport(ctx, j, ob); err != nil {
+		return err
 	}
 	g := in.Record.Grant
 	if g == nil || (in.Record.Head.Digest == ob.digest && !in.Traits.Static) {

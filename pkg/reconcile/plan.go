@@ -174,7 +174,7 @@ func (w *worker) foresee(ctx context.Context, j job) *foreseen {
 	if n.first = Decide(ob.in); n.first.Action == ActVerify {
 		n.first.Action = ActNone // it changes nothing, and a plan asks nobody
 	}
-	n.gen, n.has, n.unsure = ob.in.Record.Head.Generation, ob.in.Record.Grant != nil, len(ob.unsure) > 0
+	n.gen, n.has, n.unsure = ob.in.Record.Head.Generation, ob.in.Record.Grant != nil && !unspent(ob.in.Record.Grant), len(ob.unsure) > 0
 	if n.first.Action == ActNone && n.first.State == Ready && len(ob.in.Record.Retiring) == 0 {
 		return n // at rest: nothing that another address does changes that
 	}

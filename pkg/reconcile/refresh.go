@@ -106,7 +106,7 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 	}
 	g.Generation = rec.Head.Generation + 1
 	held := p.ob.in.Held
-	if held.HasRevoke && slices.Contains(held.RevokeOn, causeRefresh) && !held.InvalidatesAccessToken {
+	if !old.AccessToken.Empty() && held.HasRevoke && slices.Contains(held.RevokeOn, causeRefresh) && !held.InvalidatesAccessToken {
 		r := p.retiring(old, causeRefresh)
 		// Its refresh token is the one in force, or was spent for it: to spend or
 		// to revoke it would take the token in force along.

@@ -275,7 +275,7 @@ func (p *performer) end(action string) {
 
 func (p *performer) actionCall(name string) (*call, bool, error) {
 	in := &p.ob.in
-	if in.Want == nil || in.Record.Grant == nil {
+	if in.Want == nil || in.Record.Grant == nil || unspent(in.Record.Grant) {
 		return nil, false, fmt.Errorf("the action %q needs a credential that is declared and has a token", name)
 	}
 	ends := false

@@ -444,8 +444,11 @@ func (l *Loop) declare(addr string, holds map[string]uint64) {
 // begin has a declared item looked at, but for a sink that was never written
 // and names a credential without a token: that one's first token wakes it.
 func (l *Loop) begin(it *item) {
-	if it.lacks() == nil {
+	lacks := it.lacks()
+	if lacks == nil {
 		l.wake(it)
+	} else if lacks.stored {
+		l.wake(lacks) // it may have what it needs to get one, and wait for somebody to need it
 	}
 }
 

@@ -15,6 +15,7 @@ const (
 	ActRefresh  Action = "refresh"  // spend the refresh token
 	ActReplay   Action = "replay"   // the same refresh once more, inside the type's replay window
 	ActStatic   Action = "adopt"    // take a static grant's outputs over
+	ActImport   Action = "import"   // take over a refresh token that exists already
 	ActReread   Action = "reread"   // read a kept reply again
 	ActSettle   Action = "settle"   // write down what an open intent turned out to mean
 	ActRetire   Action = "retire"   // stop using the token in force

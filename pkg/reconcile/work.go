@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -46,6 +47,7 @@ type worker struct {
 	secrets   *secretReader
 	endpoints *endpoints
 	blobs     *blobs
+	importing sync.Mutex // one adoption of a refresh token at a time: the same may be given to two
 	claims    claims
 	recent    recent
 	stopped   <-chan struct{}
@@ -138,7 +140,7 @@ func (w *worker) attributes(ctx context.Context, a spec.Address) (spec.Attribute
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
 		return spec.Attributes{}, err
 	}
-	if rec.Grant == nil {
+	if rec.Grant == nil || unspent(rec.Grant) {
 		return spec.Attributes{}, errNoToken
 	}
 	return attributesOf(rec.Grant)
