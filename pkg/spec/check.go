@@ -50,7 +50,7 @@ func (l *loader) checkBlocks() {
 			defer wg.Done()
 			for j := range jobs {
 				for i := range j.list {
-					k.block(j.kind, &j.list[i])
+					k.safely(j.kind, &j.list[i])
 				}
 			}
 		}()
@@ -72,6 +72,17 @@ func (l *loader) checkBlocks() {
 	}
 	l.checkClaims(claims)
 	l.c.claims = claimRows(l.c.seed, claims)
+}
+
+// safely is block, with a panic made a diagnostic: a directory that anybody can
+// push to must not be able to end the daemon.
+func (k *checker) safely(kind string, res *resource) {
+	defer func() {
+		if recover() != nil {
+			k.report(problem(res.header(), evaluatorFailed, "Checking this block failed inside tokend. Write it in simpler steps, with locals, and report it."))
+		}
+	}()
+	k.block(kind, res)
 }
 
 func (k *checker) block(kind string, res *resource) {

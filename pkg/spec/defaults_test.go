@@ -61,7 +61,7 @@ tokend {
 		holds  map[string]any
 	}{
 		{"tokend", SettingsSchema(), map[string]any{
-			"state.path": nil, // which the command applies, because the environment goes before it
+			"state.path":          nil, // which the command applies, because the environment goes before it
 			"state.transit.mount": s.State.Transit.Mount, "guard.max_revocations": s.Guard.MaxRevocations, "guard.max_revoked_percent": s.Guard.MaxRevokedPercent,
 			"guard.settle": s.Guard.Settle, "defaults.refresh.at": s.Refresh.At, "defaults.refresh.jitter": s.Refresh.Jitter,
 			"defaults.refresh.min_remaining": s.Refresh.MinRemaining, "defaults.retry.initial": s.Retry.Initial, "defaults.retry.max": s.Retry.Max,

@@ -149,6 +149,9 @@ func (r *ref) keyRange() hcl.Range {
 	if r.index != nil {
 		return r.index.Range()
 	}
+	if len(r.trav) == 0 {
+		return r.rng // of an address that is not in an expression
+	}
 	return stepRange(r.trav, addressParts(r.root())+1, r.rng)
 }
 

@@ -191,8 +191,14 @@ func IsConfigFile(n string) bool {
 
 // load makes a Config of files. The order is: what a file says alone, names,
 // settings and values, then cycles, instances, and every block evaluated.
-func load(dir string, files []input, given map[string][]byte, o Options) (*Config, Diagnostics) {
+func load(dir string, files []input, given map[string][]byte, o Options) (c *Config, diags Diagnostics) {
 	l := newLoader(dir, given, o)
+	defer func() {
+		if recover() != nil {
+			c, diags = nil, append(finish(l.diags, nil), &hcl.Diagnostic{Severity: hcl.DiagError, Summary: evaluatorFailed,
+				Detail: "Reading the directory failed inside tokend. Take the last change back, and report it."})
+		}
+	}()
 	l.readCatalog()
 	l.readSources(files)
 	l.index()
@@ -216,7 +222,7 @@ func load(dir string, files []input, given map[string][]byte, o Options) (*Confi
 		}
 	}
 	l.hideLiterals()
-	diags := finish(l.diags, broken)
+	diags = finish(l.diags, broken)
 	if diags.HasErrors() {
 		return nil, diags
 	}

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"errors"
+	"io/fs"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -101,3 +102,27 @@ func TestJSONValues(t *testing.T) {
 		t.Errorf("at %v", got)
 	}
 }
+
+// A panic anywhere else while a directory is read is a mistake too.
+func TestPanicsWhileLoading(t *testing.T) {
+	o := testOptions()
+	o.CheckSink = func(string, Values) error { panic("CANARY") }
+	text := map[string][]byte{"main.hcl": []byte("locals {}\nsink \"file\" \"x\" {\n  path    = \"x\"\n  content = \"x\"\n}\n")}
+	c, diags := LoadFiles("/etc/tokend", text, o)
+	oneMistake(t, diags, evaluatorFailed, "Checking this block failed")
+	if c != nil || diags[0].Subject.Start.Line != 2 {
+		t.Errorf("a Config %v, at %v", c != nil, diags[0].Subject)
+	}
+	o = testOptions()
+	o.Catalog = panicking{}
+	c, diags = LoadFiles("/etc/tokend", text, o)
+	oneMistake(t, diags, evaluatorFailed, "Reading the directory failed")
+	if c != nil {
+		t.Error("a Config was returned")
+	}
+}
+
+// panicking is a catalogue that panics.
+type panicking struct{}
+
+func (panicking) Open(string) (fs.File, error) { panic("CANARY") }

@@ -16,6 +16,9 @@ func nearest(given string, known []string) string {
 			return k
 		}
 		limit := min(3, (len(given)+2)/3)
+		if len(given) == 1 {
+			limit = 0 // every other letter would be near
+		}
 		d := levenshtein.Distance(given, k, nil)
 		if d == 2 && swapped(given, k) {
 			d = 1

@@ -69,6 +69,10 @@ import {
   refresh_token = secret.file.pw.value
 }
 import {
+  to            = credential.apirone.many["b"] # ERROR: No such instance # HINT: There is a and nothing else.
+  refresh_token = secret.file.pw.value
+}
+import {
   to            = credential.apirone.nobody # ERROR: Reference to undeclared credential
   refresh_token = secret.file.pw.value
 }
