@@ -71,6 +71,8 @@ func (g *globals) stateTarget(ctx context.Context, o targetOptions) (*target, er
 	var settings spec.StateSettings
 	if !diags.HasErrors() {
 		settings = cfg.Settings().State
+	} else if rescued, more := spec.RescueState(g.config, g.specOptions()); !more.HasErrors() {
+		settings = rescued.Settings().State
 	}
 	dir := g.stateDir(settings)
 	if _, err := os.Stat(filepath.Join(dir, state.FileName)); errors.Is(err, os.ErrNotExist) {
