@@ -227,20 +227,3 @@ func BenchmarkCodec(b *testing.B) {
 		}
 	})
 }
-
-// Records of before grants had a revision are read as what they were.
-func TestCredentialOfFormat1(t *testing.T) {
-	want := Credential{Note: "n", Grant: &Grant{Generation: 3, AccessToken: secret.New("a"), Inputs: []byte("in")}}
-	grant := appendGrant(nil, want.Grant) // ends with an empty revision and "not retired"
-	now := appendCredential(nil, &want)
-	first := append([]byte{1, 1}, grant[:len(grant)-2]...)
-	first = append(first, 0)
-	first = append(first, now[2+len(grant):]...)
-	got, err := decodeCredential(first)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got.Note != want.Note || got.Grant == nil || got.Grant.Generation != 3 || string(got.Grant.Inputs) != "in" || got.Grant.Revision != "" || got.Grant.Retired != nil {
-		t.Errorf("read as %+v with the grant %+v", got, got.Grant)
-	}
-}
