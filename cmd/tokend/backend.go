@@ -30,6 +30,7 @@ type backend interface {
 	StateList(ctx context.Context) ([]stateLine, error)
 	StateShow(ctx context.Context, addr string) (stateRecord, error)
 	StateRemove(ctx context.Context, addr string) error
+	StateExport(ctx context.Context) (stateExport, error)
 	// StateBackup writes a copy of the state, of one moment.
 	StateBackup(ctx context.Context, w io.Writer) error
 	StateRotateKey(ctx context.Context, in keyRequest) (keyReply, error)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"strings"
 	"time"
@@ -19,18 +20,17 @@ step says "known at apply".
 Where a daemon holds the state the plan is the daemon's, from its own
 configuration: what it will do next.
 
+Away from the host, "tokend plan --against FILE" plans a checkout with what
+"tokend state export" wrote there: no state, daemon, secret or network is needed.
+
 Exit status: 0; with --detailed-exitcode 2 when there is something to do;
 1 error.`
 
 func planCommand(g *globals) *cobra.Command {
 	var asJSON, detailed, noSecrets bool
+	var file string
 	c := &cobra.Command{Use: "plan", Short: "say what would be done, and why", Long: planHelp, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		t, err := g.target(c.Context(), targetOptions{memory: true})
-		if err != nil {
-			return err
-		}
-		defer t.Close()
-		p, err := t.Plan(c.Context(), planRequest{NoSecrets: noSecrets})
+		p, err := g.plan(c.Context(), file, planRequest{NoSecrets: noSecrets})
 		if err != nil {
 			return err
 		}
@@ -54,8 +54,22 @@ func planCommand(g *globals) *cobra.Command {
 	g.policyFlag(c)
 	c.Flags().BoolVar(&asJSON, "json", false, "print the steps as JSON")
 	c.Flags().BoolVar(&detailed, "detailed-exitcode", false, "exit with 2 when there is something to do")
+	c.Flags().StringVar(&file, "against", "", "plan away from the host, against the `file` that \"tokend state export\" wrote there")
 	c.Flags().BoolVar(&noSecrets, "no-secrets", false, "read no secret")
 	return c
+}
+
+// plan asks the daemon or the state, or plans against an export.
+func (g *globals) plan(ctx context.Context, export string, in planRequest) (planReply, error) {
+	if export != "" {
+		return g.against(ctx, export)
+	}
+	t, err := g.target(ctx, targetOptions{memory: true})
+	if err != nil {
+		return planReply{}, err
+	}
+	defer t.Close()
+	return t.Plan(ctx, in)
 }
 
 // group is one kind of step as a plan shows it.
@@ -87,6 +101,7 @@ func groups() []group {
 const planShown = 200
 
 func (g *globals) printPlan(p planReply) {
+	g.printAgainst(p.Against)
 	g.printBroken(g.out, p.Configuration.view(), time.Now())
 	if !p.todo() {
 		fmt.Fprintf(g.out, "Nothing to do: %s and %s are as declared.\n", countOf(p.Credentials, "credential"), countOf(p.Sinks, "sink"))

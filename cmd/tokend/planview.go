@@ -37,6 +37,8 @@ type planReply struct {
 	Credentials   int               `json:"credentials"`
 	Sinks         int               `json:"sinks"`
 	Configuration planConfiguration `json:"configuration"`
+	// Against is the export that it was made against.
+	Against *planAgainst `json:"against,omitempty"`
 }
 
 // planHeld is a held change in a plan.

@@ -19,7 +19,7 @@ import (
 func TestThePlansJSONIsDocumented(t *testing.T) {
 	said := documentedFields(t, "../../docs/plan.md")
 	for heading, v := range map[string]any{
-		"The plan": planReply{}, "A step": planStep{}, "A held change": planHeld{}, "The configuration": planConfiguration{},
+		"The plan": planReply{}, "A step": planStep{}, "A held change": planHeld{}, "The configuration": planConfiguration{}, "The export": planAgainst{},
 	} {
 		if diff := cmp.Diff(jsonFields(v), said[heading]); diff != "" {
 			t.Errorf("%s (-code +docs/plan.md):\n%s", heading, diff)

@@ -73,6 +73,10 @@ func (r *remote) StateRemove(ctx context.Context, addr string) error {
 	return err
 }
 
+func (r *remote) StateExport(ctx context.Context) (stateExport, error) {
+	return ask[stateExport](ctx, r, "state/export", struct{}{})
+}
+
 func (r *remote) StateBackup(ctx context.Context, w io.Writer) error {
 	return r.c.Stream(ctx, "/v1/state/backup", nil, func(item json.RawMessage) error {
 		var part []byte

@@ -31,6 +31,7 @@ func routes(b backend) http.Handler {
 	handle(mux, "state/rm", func(ctx context.Context, in addressRequest) (struct{}, error) {
 		return struct{}{}, b.StateRemove(ctx, in.Address)
 	})
+	handle(mux, "state/export", func(ctx context.Context, _ struct{}) (stateExport, error) { return b.StateExport(ctx) })
 	handle(mux, "state/rotate-key", b.StateRotateKey)
 	mux.Handle("POST /v1/state/backup", control.HandleStream(func(ctx context.Context, _ struct{}, send func(any) error) error {
 		w := bufio.NewWriterSize(partWriter(send), 256<<10)

@@ -15,7 +15,7 @@ import (
 
 func stateCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "state", Short: "look into the state, back it up, rotate its key", Long: "Looks into the state: what is recorded of each credential and sink, and keeps it:\nbackup, restore, a new key. Secrets are never shown."}
-	c.AddCommand(stateListCommand(g), stateShowCommand(g), stateRemoveCommand(g), stateMoveCommand(g), stateBackupCommand(g), stateRestoreCommand(g), stateRotateKeyCommand(g))
+	c.AddCommand(stateListCommand(g), stateShowCommand(g), stateRemoveCommand(g), stateMoveCommand(g), stateExportCommand(g), stateBackupCommand(g), stateRestoreCommand(g), stateRotateKeyCommand(g))
 	return c
 }
 

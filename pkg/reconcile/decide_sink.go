@@ -121,7 +121,18 @@ func deferSink(in *SinkInput) (Step, bool) {
 	if in.Stored && !in.Changed && len(in.Newer) == 0 {
 		return Step{Action: ActNone, State: Ready, Reason: "known at apply"}, true
 	}
-	return Step{Action: ActWrite, State: Pending, Reason: "known at apply"}, true
+	s := Step{Action: ActWrite, State: Pending}
+	switch {
+	case !in.Stored:
+		s.Reason = "it was never written: what it will hold is known at apply"
+	case in.Moved:
+		s.Reason = "its place changed: what it will hold is known at apply"
+	case len(in.Newer) > 0:
+		s.Reason = "a newer token is there: what else it holds is known at apply"
+	default:
+		s.Reason = "what the configuration says of it changed: whether it has to be written is known at apply"
+	}
+	return s, true
 }
 
 func writeSink(in *SinkInput) (Step, bool) {

@@ -362,7 +362,7 @@ func (f *forecast) report(p *Plan) {
 		}
 		p.Steps = append(p.Steps, shown...)
 		p.Later = append(p.Later, n.later()...)
-		if len(shown) == 0 && (n.unsure || n.sink != nil && n.sink.Deferred) {
+		if len(shown) == 0 && n.unsure {
 			p.Unknown = append(p.Unknown, n.addr)
 		}
 	}

@@ -54,6 +54,9 @@ type Options struct {
 	// RevokeAtEnd: Run's end revokes what revoke_on_shutdown asks for. A command
 	// that ends is no shutdown.
 	RevokeAtEnd bool
+	// Away plans against an export, where neither the host's files nor its
+	// secrets can be seen; Store is the export's. Nothing is ever carried out.
+	Away bool
 	// Paused keeps the loop from doing anything until Resume, so that a plan
 	// can be shown first.
 	Paused bool
@@ -122,6 +125,9 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Away {
+		o.Providers, o.Paused = awayProviders{o.Providers}, true
 	}
 	l := &Loop{
 		o: o, log: o.Logger, items: map[string]*item{}, odd: map[*item]bool{}, q: newQueue(),

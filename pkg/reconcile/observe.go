@@ -109,6 +109,11 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 	if in.Traits.Static && j.noSecrets {
 		ob.unsure = deferred(want)
 	}
+	for _, in := range want.Inputs {
+		if g.InputHashes[in.Name] == unknownHash && !in.Deferred && in.OnChange == spec.OnChangeReplace {
+			ob.unsure = append(ob.unsure, in.Name)
+		}
+	}
 	return w.observeOrigins(ctx, j, ob, g)
 }
 
@@ -247,10 +252,12 @@ func (w *worker) hashValues(want *spec.Credential, names []string, values spec.V
 		out[n] = w.store.Hash("input:"+n, b)
 	}
 	if want.Scopes != nil {
-		out["scopes"] = w.store.Hash("input:scopes", []byte(strings.Join(want.Scopes, "\x00")))
+		out["scopes"] = w.store.Hash("input:scopes", scopesBytes(want.Scopes))
 	}
 	return out, nil
 }
+
+func scopesBytes(scopes []string) []byte { return []byte(strings.Join(scopes, "\x00")) }
 
 // changedInputs names what a grant was obtained with and the configuration
 // says differently now, of that which calls for a new grant.
@@ -263,11 +270,11 @@ func changedInputs(g *state.Grant, want *spec.Credential, hashes map[string]stri
 		if !static && (in.Deferred || in.OnChange != spec.OnChangeReplace) {
 			continue
 		}
-		if hashes[in.Name] != g.InputHashes[in.Name] {
+		if h := g.InputHashes[in.Name]; h != unknownHash && hashes[in.Name] != h {
 			names = append(names, in.Name)
 		}
 	}
-	if hashes["scopes"] != g.InputHashes["scopes"] {
+	if h := g.InputHashes["scopes"]; h != unknownHash && hashes["scopes"] != h {
 		names = append(names, "scopes")
 	}
 	return names

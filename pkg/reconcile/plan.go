@@ -215,7 +215,7 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 		n.fails(err)
 		return
 	}
-	if ob.in.Declared && !ob.in.Checked && ob.in.Record.Written != nil {
+	if ob.in.Declared && !ob.in.Checked && ob.in.Record.Written != nil && placeOf(ob.in.Record.Written) != "" {
 		// Where it shall be is known without its tokens.
 		d, _ := ob.kind.Render(ob.want.Static)
 		ob.in.Moved = d.Place != "" && d.Place != placeOf(ob.in.Record.Written)
@@ -230,6 +230,7 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	if j.cfg != nil {
 		uses, _ := j.cfg.Uses(spec.Address(j.addr)) // it was declared a moment ago
 		for _, u := range uses {
+			n.unsure = n.unsure || u.Kind() == "secret" && ob.in.Deferred
 			if u.Kind() == "credential" {
 				n.names = append(n.names, string(u))
 				n.seen = append(n.seen, generationOf(j, string(u)))

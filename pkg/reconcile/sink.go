@@ -61,6 +61,9 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 		return ob, err
 	}
 	ob.kindOf = ob.want.Kind
+	if w.o.Away {
+		return ob, w.observeAway(ctx, &ob)
+	}
 	return ob, w.observePlace(ctx, j, &ob)
 }
 

@@ -35,6 +35,7 @@ type world struct {
 	t      *testing.T
 	server *standin.Server
 	store  *state.Memory
+	away   state.Store // of an export, against which is planned
 	loop   *reconcile.Loop
 	places *places
 	dial   func(ctx context.Context, network, address string) (net.Conn, error)
@@ -151,8 +152,12 @@ func (w *world) start() { w.begin(false) }
 func (w *world) begin(paused bool) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel, w.ended = cancel, make(chan error, 1)
+	store := state.Store(w.store)
+	if w.away != nil {
+		store = w.away
+	}
 	loop, err := reconcile.New(ctx, reconcile.Options{
-		Store: w.store, Providers: opener{w}, Sources: map[string]sources.Source{"mem": secretOf{}}, Sinks: map[string]sinks.Sink{"mem": w.places},
+		Store: store, Away: w.away != nil, Providers: opener{w}, Sources: map[string]sources.Source{"mem": secretOf{}}, Sinks: map[string]sinks.Sink{"mem": w.places},
 		Hooks: map[string]hooks.Hook{"mem": hookInto{w.places}}, HookDebounce: func(spec.Values) time.Duration { return time.Second },
 		Snapshot: func(c *spec.Config) ([]byte, error) { return c.Sources()["main.hcl"], nil },
 		LoadSnapshot: func(b []byte) (*spec.Config, error) {

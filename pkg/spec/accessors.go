@@ -118,3 +118,15 @@ func (c *Config) ProviderTypes() []*ProviderType {
 	}
 	return out
 }
+
+// HasSensitiveVariables says whether the directory declares a sensitive
+// variable, so that what is derived of the configuration (a [Config.Digest])
+// may be derived of a secret.
+func (c *Config) HasSensitiveVariables() bool {
+	for _, v := range c.vars {
+		if v.sensitive {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,265 @@
+package reconcile
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sort"
+	"time"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// Export is what a plan needs of a state, away from its host, and nothing that
+// is secret: no token, no sensitive input, neither in clear nor hashed. Inputs
+// that are not sensitive are hashed under a key that was made for this export
+// and stands in it, so that the state's own key is not given away.
+type Export struct {
+	Key         []byte               `json:"key"`
+	MadeAt      time.Time            `json:"made_at"`
+	Host        string               `json:"host"`
+	Directory   string               `json:"directory"`
+	Credentials []ExportedCredential `json:"credentials"`
+	Sinks       []ExportedSink       `json:"sinks"`
+	Guard       json.RawMessage      `json:"guard,omitempty"`     // its settings, as last accepted
+	GuardLog    json.RawMessage      `json:"guard_log,omitempty"` // when what was given up, within the hour
+}
+
+// ExportedCredential is what is exported of one credential.
+type ExportedCredential struct {
+	Address    string            `json:"address"`
+	Generation uint64            `json:"generation"`
+	Digest     string            `json:"digest,omitempty"` // of its configuration; left out where a sensitive variable could be guessed from it
+	Due        time.Time         `json:"due,omitzero"`
+	Flags      state.Flags       `json:"flags,omitempty"`
+	Lifecycle  state.Lifecycle   `json:"lifecycle"`
+	Removing   time.Time         `json:"removing_since,omitzero"`
+	Unread     string            `json:"unread,omitempty"` // operation of a reply that is kept
+	Intent     string            `json:"intent,omitempty"` // operation whose outcome is unknown
+	Failure    *ExportedFailure  `json:"failure,omitempty"`
+	Grant      *ExportedGrant    `json:"grant,omitempty"`
+	Inputs     map[string]string `json:"inputs,omitempty"` // hashes of what is not sensitive; "?" where it is, or cannot be told
+	Retiring   []ExportedGrant   `json:"retiring,omitempty"`
+}
+
+// ExportedGrant is what is exported of a grant: when it ends and what its API
+// can do, and of its tokens only that they are there.
+type ExportedGrant struct {
+	Generation   uint64             `json:"generation"`
+	Provider     string             `json:"provider"`
+	Type         string             `json:"type"`
+	Grant        string             `json:"grant"`
+	Traits       Traits             `json:"traits"`
+	Refreshable  bool               `json:"refreshable"` // it has a refresh token
+	GrantedAt    time.Time          `json:"granted_at,omitzero"`
+	ObtainedAt   time.Time          `json:"obtained_at,omitzero"`
+	ExpiresAt    time.Time          `json:"expires_at,omitzero"`
+	RefreshUntil time.Time          `json:"refresh_until,omitzero"`
+	Rotation     state.Rotation     `json:"rotation"`
+	RefreshState state.RefreshState `json:"refresh_state"`
+	Origins      []string           `json:"origins,omitempty"`
+	Cause        string             `json:"cause,omitempty"` // of one that is given up
+	Since        time.Time          `json:"since,omitzero"`
+	DeliveredAt  time.Time          `json:"delivered_at,omitzero"`
+	NextAt       time.Time          `json:"next_at,omitzero"`
+	SameAccess   bool               `json:"same_access,omitempty"`  // its access token is the one in force
+	SameRefresh  bool               `json:"same_refresh,omitempty"` // likewise its refresh token
+}
+
+// ExportedFailure is a failure without its message.
+type ExportedFailure struct {
+	Op      string    `json:"op"`
+	Class   string    `json:"class"`
+	Count   int       `json:"count"`
+	Reached int       `json:"reached"`
+	LastAt  time.Time `json:"last_at"`
+	NextAt  time.Time `json:"next_at"`
+	Stopped bool      `json:"stopped,omitempty"`
+}
+
+// ExportedSink is what is exported of one sink: where it is and which
+// generations it holds, and nothing of its content.
+type ExportedSink struct {
+	Address   string            `json:"address"`
+	Kind      string            `json:"kind"`
+	Digest    string            `json:"digest,omitempty"`
+	Place     string            `json:"place,omitempty"`
+	Delivered map[string]uint64 `json:"delivered,omitempty"`
+	Notify    []string          `json:"notify,omitempty"`
+	Failure   *ExportedFailure  `json:"failure,omitempty"`
+}
+
+// unknownHash stands for an input that is not exported.
+const unknownHash = "?"
+
+// Export writes down what a plan needs of the state, and nothing secret.
+func (l *Loop) Export(ctx context.Context) (*Export, error) {
+	x := &Export{Key: make([]byte, 32), MadeAt: l.o.Now().UTC(), Host: l.o.Host, Credentials: []ExportedCredential{}, Sinks: []ExportedSink{}}
+	_, _ = rand.Read(x.Key) // never fails
+	var jobs []job
+	open := false
+	err := l.do(ctx, func() {
+		if l.cfg != nil {
+			x.Directory, open = l.cfg.Dir(), !l.cfg.HasSensitiveVariables()
+		}
+		for _, it := range l.items {
+			if it.kind != kindHook && it.stored {
+				j := l.job(it)
+				j.order, j.noSecrets, j.dry = nil, true, true
+				jobs = append(jobs, j)
+			}
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	sort.Slice(jobs, func(a, b int) bool { return jobs[a].addr < jobs[b].addr })
+	for _, j := range jobs {
+		if j.kind == kindSink {
+			err = l.w.exportSink(ctx, x, j, open)
+		} else {
+			err = l.w.exportCredential(ctx, x, j, open)
+		}
+		if err != nil && !errors.Is(err, state.ErrNotFound) {
+			return nil, fmt.Errorf("exporting %s: %w", j.addr, err)
+		}
+	}
+	return x, l.w.exportGuard(ctx, x)
+}
+
+func (w *worker) exportGuard(ctx context.Context, x *Export) error {
+	settings, err := w.store.Meta(ctx, metaGuard)
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return fmt.Errorf("exporting the guard's settings: %w", err)
+	}
+	log, err := w.store.Meta(ctx, metaGuardLog)
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return fmt.Errorf("exporting the guard's log: %w", err)
+	}
+	g, err := readGuardLog(log)
+	if err != nil {
+		return err
+	}
+	g = g.public()
+	if x.GuardLog, err = json.Marshal(g); err != nil {
+		return fmt.Errorf("exporting the guard's log: %w", err)
+	}
+	if len(settings) > 0 {
+		x.Guard = settings
+	}
+	return nil
+}
+
+func (w *worker) exportSink(ctx context.Context, x *Export, j job, open bool) error {
+	rec, err := w.store.Sink(ctx, j.addr)
+	if err != nil {
+		return err
+	}
+	s := ExportedSink{Address: j.addr, Kind: rec.SinkKind, Delivered: rec.Delivered, Notify: rec.Notify, Failure: exportFailure(rec.Failure)}
+	if open {
+		s.Digest, s.Place = hex.EncodeToString(rec.Head.Digest[:]), placeOf(rec.Written)
+	}
+	x.Sinks = append(x.Sinks, s)
+	return nil
+}
+
+func (w *worker) exportCredential(ctx context.Context, x *Export, j job, open bool) error {
+	ob, err := w.observe(ctx, j)
+	if err != nil {
+		return err
+	}
+	rec := &ob.in.Record
+	c := ExportedCredential{Address: j.addr, Generation: rec.Head.Generation, Due: rec.Head.Due, Flags: rec.Head.Flags, Lifecycle: rec.Lifecycle, Failure: exportFailure(rec.Failure)}
+	if open {
+		c.Digest = hex.EncodeToString(rec.Head.Digest[:])
+	}
+	if rec.Removing != nil {
+		c.Removing = rec.Removing.Since
+	}
+	if rec.Raw != nil {
+		c.Unread = rec.Raw.Op
+	}
+	if ob.in.Intent != nil {
+		c.Intent = ob.in.Intent.Op
+	}
+	if rec.Grant != nil {
+		g := exportGrant(rec.Grant, nil, ob.in.Held)
+		c.Grant, c.Inputs = &g, w.exportInputs(x, j, &ob)
+	}
+	for i := range rec.Retiring {
+		c.Retiring = append(c.Retiring, exportGrant(&rec.Retiring[i], rec.Grant, ob.in.RetiredTraits[i]))
+	}
+	x.Credentials = append(x.Credentials, c)
+	return nil
+}
+
+func exportFailure(f *state.Failure) *ExportedFailure {
+	if f == nil {
+		return nil
+	}
+	return &ExportedFailure{Op: f.Op, Class: f.Class, Count: f.Count, Reached: f.Reached, LastAt: f.LastAt, NextAt: f.NextAt, Stopped: f.Stopped}
+}
+
+func exportGrant(g, cur *state.Grant, t Traits) ExportedGrant {
+	x := ExportedGrant{
+		Generation: g.Generation, Provider: g.Provider, Type: g.Type, Grant: g.GrantType, Traits: t, Refreshable: !g.RefreshToken.Empty(),
+		GrantedAt: g.GrantedAt, ObtainedAt: g.ObtainedAt, ExpiresAt: g.ExpiresAt, RefreshUntil: g.RefreshUntil,
+		Rotation: g.Rotation, RefreshState: g.RefreshState, Origins: g.Origins,
+	}
+	if r := g.Retired; r != nil {
+		x.Cause, x.Since, x.DeliveredAt, x.NextAt = r.Cause, r.Since, r.DeliveredAt, r.NextAt
+	}
+	if cur != nil {
+		x.SameAccess = cur.AccessToken.Equal(g.AccessToken)
+		x.SameRefresh = x.Refreshable && cur.RefreshToken.Equal(g.RefreshToken)
+	}
+	return x
+}
+
+// exportInputs hashes under the export's key what a grant was obtained with. The
+// state has only hashes under its own: what the configuration says now is hashed
+// anew where it is still that.
+func (w *worker) exportInputs(x *Export, j job, ob *observed) map[string]string {
+	out := map[string]string{}
+	for n := range ob.in.Record.Grant.InputHashes {
+		out[n] = unknownHash
+	}
+	want := ob.in.Want
+	if want == nil {
+		return out
+	}
+	for _, in := range want.Inputs {
+		if !in.Given || in.Deferred || in.Sensitive {
+			continue
+		}
+		v, err := j.cfg.Inputs(spec.Address(j.addr), []string{in.Name}, spec.Scope{})
+		if err != nil || v.Cty(in.Name).ContainsMarked() {
+			continue
+		}
+		label := "input:" + in.Name
+		if b, err := v.Canonical(in.Name); err == nil && w.store.Hash(label, b) == ob.in.Record.Grant.InputHashes[in.Name] {
+			out[in.Name] = x.hash(label, b)
+		}
+	}
+	if b := scopesBytes(want.Scopes); want.Scopes != nil && w.store.Hash("input:scopes", b) == ob.in.Record.Grant.InputHashes["scopes"] {
+		out["scopes"] = x.hash("input:scopes", b)
+	}
+	return out
+}
+
+// hash is a hash under the export's key.
+func (x *Export) hash(label string, b []byte) string {
+	m := hmac.New(sha256.New, x.Key)
+	m.Write(binary.AppendUvarint(nil, uint64(len(label))))
+	m.Write([]byte(label))
+	m.Write(b)
+	return base64.RawURLEncoding.EncodeToString(m.Sum(nil)[:16])
+}
