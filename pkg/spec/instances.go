@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"encoding/json"
 	"slices"
 	"sort"
 
@@ -259,6 +260,9 @@ func (l *loader) forEachList(a *argument) *instances {
 	if !ok || call.Name != "toset" || len(call.Args) != 1 || call.ExpandFinal {
 		return nil
 	}
+	if set := l.jsonList(call.Args[0], a.refs); set != nil {
+		return set
+	}
 	v, diags := l.ev.eval(call.Args[0], a.refs, nil)
 	if diags.HasErrors() || v.ContainsMarked() || !v.IsWhollyKnown() || v.IsNull() {
 		return nil
@@ -273,6 +277,33 @@ func (l *loader) forEachList(a *argument) *instances {
 			return nil
 		}
 		set.keys = append(set.keys, x.AsString())
+	}
+	slices.Sort(set.keys)
+	set.keys = slices.Compact(set.keys)
+	return set
+}
+
+// jsonList handles `jsondecode(TEXT)` of a list of strings without a value for
+// each of them; nil: the general way, which also says what is wrong.
+func (l *loader) jsonList(e hclsyntax.Expression, refs []ref) *instances {
+	call, ok := unwrap(e).(*hclsyntax.FunctionCallExpr)
+	if !ok || call.Name != "jsondecode" || len(call.Args) != 1 || call.ExpandFinal {
+		return nil
+	}
+	v, diags := l.ev.eval(call.Args[0], refs, nil)
+	if diags.HasErrors() || v.IsMarked() || !v.IsKnown() || v.IsNull() || v.Type() != cty.String {
+		return nil
+	}
+	var list []*string // a null is not ""
+	if err := json.Unmarshal([]byte(v.AsString()), &list); err != nil || list == nil {
+		return nil
+	}
+	set := &instances{kind: strKey, keys: make([]string, 0, len(list))}
+	for _, s := range list {
+		if s == nil {
+			return nil
+		}
+		set.keys = append(set.keys, cty.NormalizeString(*s))
 	}
 	slices.Sort(set.keys)
 	set.keys = slices.Compact(set.keys)
