@@ -119,6 +119,7 @@ func (p *performer) inFlight(call func() (*providers.Reply, error)) (*providers.
 		p.j.calls <- struct{}{}
 		defer func() { <-p.j.calls }()
 	}
+	p.keepPace()
 	return call()
 }
 

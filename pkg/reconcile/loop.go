@@ -398,6 +398,7 @@ type job struct {
 	first     bool           // first look since the start
 	calls     chan struct{}  // the lane's requests in flight
 	bucket    *rate.Limiter  // the lane's rate limit; nil: none
+	pace      *pace          // likewise, of what is sent
 	limits    spec.RateLimit // what both were made of
 	measured  measured       // of the token in force, by asking the API
 	noSecrets bool           // a plan that reads no secret
@@ -405,7 +406,7 @@ type job struct {
 }
 
 func (l *Loop) job(it *item) job {
-	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, bucket: it.lane.bucket, limits: it.lane.setting}
+	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, bucket: it.lane.bucket, pace: it.lane.pace, limits: it.lane.setting}
 	j.cfg, j.force = l.configOf(it), l.cfg
 	if it.gone {
 		j.last = it.cfg

@@ -36,6 +36,7 @@ type lane struct {
 	waiting itemHeap
 	calls   chan struct{} // requests in flight: one slot each
 	bucket  *rate.Limiter // nil: no limit
+	pace    *pace         // of what is sent; nil: no limit
 	setting spec.RateLimit
 	breaker breaker
 }
@@ -103,12 +104,12 @@ func (l *lane) setLimit(r spec.RateLimit) {
 	l.setting = r
 	l.limit = progressPerCall * r.Concurrency
 	l.calls = make(chan struct{}, r.Concurrency)
-	l.bucket = nil
+	l.bucket, l.pace = nil, nil
 	if r.Requests > 0 && r.Per > 0 {
-		every := rate.Limit(float64(r.Requests) / r.Per.Seconds())
+		every := rate.Limit(float64(r.Requests) / stretched(r.Per).Seconds())
 		// A burst of one spreads the requests evenly, so that no window of the
 		// given length ever sees more than the limit.
-		l.bucket = rate.NewLimiter(every, 1)
+		l.bucket, l.pace = rate.NewLimiter(every, 1), newPace(r)
 	}
 }
 
