@@ -163,7 +163,7 @@ func (e *Endpoint) RedirectError(c Call) error {
 	if said == "" {
 		said = c.Flow.Params["error_description"].Reveal()
 	}
-	out := &Error{Op: OpExchange, Class: ClassLogin, Code: codeText(code), Hint: "begin again: tokend login"}
+	out := &Error{Op: OpExchange, Class: ClassLogin, Code: codeText(code), Hint: "begin the login again"}
 	if out.Code == "1" || out.Code == "true" {
 		out.Code = "" // error=1 says that there is one, and not which
 	}

@@ -102,8 +102,8 @@ func needsLogin(in *Input, why string) Step {
 	if f := in.Record.Failure; f != nil && f.Class == classLogin {
 		s.Why = f.Message
 	}
-	if g := in.Record.Grant; g != nil {
-		s.Next = g.ExpiresAt
+	if g := in.Record.Grant; g != nil && g.ExpiresAt.After(in.Now) {
+		s.Next = g.ExpiresAt // in the past it would be looked at again at once, and again
 	}
 	return s
 }

@@ -1,8 +1,10 @@
 package reconcile
 
 import (
+	"net/http"
 	"time"
 
+	"tokend/pkg/providers"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
@@ -73,4 +75,20 @@ func nextFailure(prev *state.Failure, o outcome, now time.Time, p spec.RetryPoli
 	}
 	f.NextAt = now.Add(wait)
 	return f
+}
+
+// blamesTheClient says that a refusal is about who asked and how, and says
+// nothing of the token that was sent: a wrong client secret, a wrong address.
+func blamesTheClient(e *providers.Error) bool {
+	if e.Class == providers.ClassConfig {
+		return true
+	}
+	if e.Class != providers.ClassPermanent {
+		return false
+	}
+	switch e.Code {
+	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope":
+		return true
+	}
+	return e.Status >= 300 && e.Status < 400 || e.Code == "" && (e.Status == http.StatusNotFound || e.Status == http.StatusMethodNotAllowed)
 }

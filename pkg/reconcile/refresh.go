@@ -206,6 +206,9 @@ func (p *performer) refused(c *call, err error) {
 		p.unknown(c, o)
 		return
 	}
+	if c.op == opRefresh && in.Traits.Interactive && rec.Grant != nil && rec.Grant.RefreshState == state.RefreshUsable && blamesTheClient(pe) {
+		o.stops = false // only a person could replace the refresh token: it is kept until the configuration is mended
+	}
 	if p.step.Action == ActReplay && !o.stops && !o.login {
 		p.unanswered(c, o)
 		return
