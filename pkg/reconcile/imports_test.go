@@ -44,7 +44,7 @@ sink "mem" "trader" {
 // returns the refresh token.
 func (w *world) elsewhere() string {
 	w.set(trader("a@example.com", ""))
-	time.Sleep(time.Minute)
+	<-time.After(time.Minute)
 	w.halt()
 	w.store = state.NewMemory(state.MemoryOptions{})
 	w.places.forge("trader", "")
