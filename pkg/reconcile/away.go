@@ -189,7 +189,7 @@ func (e awayEndpoint) Traits(string) providers.Traits {
 
 // observeAway is observePlace where the place is out of sight: what it holds is
 // known by its record alone.
-func (w *worker) observeAway(ctx context.Context, ob *observedSink) error {
+func (w *worker) observeAway(ctx context.Context, j job, ob *observedSink) error {
 	in := &ob.in
 	for _, u := range ob.want.Uses {
 		if u.Kind() != "credential" {
@@ -208,7 +208,7 @@ func (w *worker) observeAway(ctx context.Context, ob *observedSink) error {
 			in.Newer = append(in.Newer, string(u))
 		}
 	}
-	ob.desired, _ = ob.kind.Render(ob.want.Static) // its place is known; what it holds is not
+	ob.desired.Place = placeWanted(j, ob)
 	if in.Record.Head.Digest == ([16]byte{}) {
 		in.Changed = false // that was not exported
 	}

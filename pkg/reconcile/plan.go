@@ -217,8 +217,8 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	}
 	if ob.in.Declared && !ob.in.Checked && ob.in.Record.Written != nil && placeOf(ob.in.Record.Written) != "" {
 		// Where it shall be is known without its tokens.
-		d, _ := ob.kind.Render(ob.want.Static)
-		ob.in.Moved = d.Place != "" && d.Place != placeOf(ob.in.Record.Written)
+		place := placeWanted(j, &ob)
+		ob.in.Moved = place != "" && place != placeOf(ob.in.Record.Written)
 	}
 	n.first = DecideSink(ob.in)
 	n.holds = ob.in.Record.Delivered
@@ -252,6 +252,17 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	}
 	in := ob.in
 	n.sink = &in
+}
+
+// placeWanted is where a sink shall be, as far as that is known without the
+// tokens and secrets that it names.
+func placeWanted(j job, ob *observedSink) string {
+	s, err := j.cfg.Sink(spec.Address(j.addr))
+	if err != nil {
+		return ""
+	}
+	d, _ := ob.kind.Render(s.Static) // what it shall hold is not known
+	return d.Place
 }
 
 // declaredHooks are those of some hooks that a configuration declares: of what

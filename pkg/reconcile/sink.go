@@ -62,7 +62,7 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 	}
 	ob.kindOf = ob.want.Kind
 	if w.o.Away {
-		return ob, w.observeAway(ctx, &ob)
+		return ob, w.observeAway(ctx, j, &ob)
 	}
 	return ob, w.observePlace(ctx, j, &ob)
 }
