@@ -190,6 +190,9 @@ func (p *performer) save(what string, more ...state.Change) bool {
 func (p *performer) commit(what string, changes ...state.Change) bool {
 	if p.called {
 		err := p.w.commit(p.ctx, p.j.addr, what, changes...)
+		for n := 0; errors.Is(err, state.ErrConflict) && changes[0].Credential != nil && n < saveTries; n++ {
+			err = p.saveOver(what, changes[1:])
+		}
 		if err != nil {
 			p.conflict(err)
 		}
@@ -214,7 +217,7 @@ func (p *performer) commit(what string, changes ...state.Change) bool {
 // conflict: another writer changed the record since it was read; look again.
 func (p *performer) conflict(err error) {
 	p.log().Warn("a record changed while it was being worked on; it is looked at again", "error", err)
-	p.r.again = true
+	p.r.lost = true
 }
 
 // head brings a record's head in line with the record.

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"strings"
 	"time"
+	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
 
@@ -16,13 +17,13 @@ func heldRaw(in *Input) (Step, bool) {
 	// The access token held stays in force; retired ones are still given up. Where
 	// the reply was a new grant's, the one held is refreshed as ever.
 	if in.Record.Raw.Op != opRefresh && in.Record.Grant != nil {
-		if step, ok := upkeep(in); ok {
+		return kept(in, s), true
+	}
+	if step, ok := retired(in); ok {
+		if step.Action != ActWait {
 			return step, true
 		}
-		s.Next = in.due()
-	}
-	if step, ok := retired(in); ok && step.Action != ActWait {
-		return step, true
+		s.Next = step.Next
 	}
 	return s, true
 }
@@ -157,6 +158,9 @@ func replace(in *Input) (Step, bool) {
 		return Step{}, false
 	}
 	s := Step{Action: ActReplace, State: Pending, Cause: causeTaint, Reason: "a person tainted it"}
+	if f := in.Record.Failure; f != nil && f.Op == opGrant && f.Class == classUnknown && in.Traits.Session == spec.SessionOnePerAccount {
+		s.Reason = "a login whose reply was lost may have ended its token"
+	}
 	if len(in.WantsNew) > 0 {
 		// A taint does not carry a change past the guard.
 		s.Cause, s.Inputs = causeReplace, in.WantsNew

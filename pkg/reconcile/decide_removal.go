@@ -50,6 +50,11 @@ func undeclared(in *Input) (Step, bool) {
 	case len(r.Retiring) > 0:
 		return leaving(in), true
 	}
+	if r.Raw != nil && !in.forgets() {
+		return Step{Action: ActWait, State: Unread, Mend: in.mend("retry"),
+			Reason: "it is no longer declared, but a reply that could not be read is kept: what it brought may live",
+			Why:    unreadWhy(r.Raw.Message)}, true
+	}
 	return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: "it is no longer declared and nothing of it is left"}, true
 }
 

@@ -1,7 +1,10 @@
 package reconcile
 
 import (
+	"maps"
 	"slices"
+	"time"
+
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
@@ -24,7 +27,7 @@ func retired(in *Input) (Step, bool) {
 	}
 	// Waiting for an old token's end does not make the credential less ready.
 	wait.State = Ready
-	if f := in.fresh(); !f.Next.IsZero() && (wait.Next.IsZero() || f.Next.Before(wait.Next)) {
+	if f := in.fresh(); f.Next.After(in.Now) && (wait.Next.IsZero() || f.Next.Before(wait.Next)) {
 		wait.Next = f.Next
 	}
 	return wait, true
@@ -78,7 +81,11 @@ func retiredAt(in *Input, i int) Step {
 	if in.Record.Grant != nil && t.Session == spec.SessionSharedGrant {
 		// Only an ordered revocation comes here: it failed, and a new token was
 		// obtained meanwhile. What was asked for is done with that one's end.
-		return Step{Action: ActWait, Retiring: i, Next: g.ExpiresAt, State: Ready, Mend: in.mend("revoke"),
+		var next time.Time // its refresh token may outlive it
+		if g.ExpiresAt.After(in.Now) {
+			next = g.ExpiresAt
+		}
+		return Step{Action: ActWait, Retiring: i, Next: next, State: Ready, Mend: in.mend("revoke"),
 			Reason: "revoking the old token now would take the one in force with it; it waits for that one's revocation"}
 	}
 	return revokeStep(in, i)
@@ -122,7 +129,7 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "the old token has expired, and revoking what may have come of its refresh token would spend that a second time; it is counted as an orphan", true
 	case cur != nil && g.Retired.Cause != causeRevoke && t.Session == spec.SessionSharedGrant:
 		return "revoking the old token would take the one in force with it", true
-	case cur != nil && t.Session == spec.SessionOnePerAccount:
+	case cur != nil && t.Session == spec.SessionOnePerAccount && sameAccount(cur, g):
 		return "the new login has ended the old token already", true
 	case cur != nil && !cur.RefreshToken.Empty() && cur.RefreshToken.Equal(g.RefreshToken) && !t.RevokeNamesAccess:
 		return "the token in force shares its refresh token", true
@@ -130,6 +137,12 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "it is the token in force", true
 	}
 	return "", false
+}
+
+// sameAccount says whether two grants certainly are of one account: of the same
+// API, by the same inputs. Which inputs name the account is not known.
+func sameAccount(a, b *state.Grant) bool {
+	return maps.Equal(a.InputHashes, b.InputHashes) && slices.Equal(a.Origins, b.Origins)
 }
 
 const needsAccess = "access_token"

@@ -20,6 +20,7 @@ type SinkInput struct {
 	Drift    string   // how the place differs from what it shall hold, in words; "" for not at all
 	Moved    bool     // it shall be at another place than where it was last written
 	Claimed  bool     // another declared sink has the place now
+	Taken    bool     // and has written it
 	Checked  bool     // Drift was measured in this look
 	Deferred bool     // what it shall hold is not known without reading secrets
 
@@ -67,7 +68,7 @@ func removeSink(in *SinkInput) (Step, bool) {
 		return Step{}, false
 	}
 	switch {
-	case !in.Stored:
+	case !in.Stored, in.Record.Written == nil && len(in.Record.Leaving) == 0:
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared and was never written"}, true
 	case in.Stuck != "":
 		return stuck(in.Stuck), true
@@ -80,6 +81,9 @@ func removeSink(in *SinkInput) (Step, bool) {
 		return unsettled(in.Now, in.Unsettled), true
 	case in.Forgotten:
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared, and a removed block says to forget it: its place is left alone"}, true
+	case in.Claimed && len(in.Record.Leaving) == 0 && !in.Taken:
+		return Step{Action: ActWait, State: Removing, Next: in.Now.Add(lookAgain), Why: "it is no longer declared",
+			Reason: "it is no longer declared, and another sink is about to write its place"}, true
 	case in.Claimed && len(in.Record.Leaving) == 0:
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared, and another sink has its place now"}, true
 	}

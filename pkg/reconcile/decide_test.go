@@ -328,8 +328,9 @@ func TestDecideSink(t *testing.T) {
 		"gone":              {SinkInput{Stored: true, Record: written}, ActRemove, Removing, ""},
 		"gone, guarded":     {SinkInput{Stored: true, Record: written, Guarded: "too many"}, ActWait, Held, "too many"},
 		"gone, not settled": {SinkInput{Stored: true, Record: written, Now: t0, Quiet: t0.Add(1)}, ActWait, Removing, "quiet"},
-		"gone, claimed":     {SinkInput{Stored: true, Record: written, Claimed: true}, ActDrop, Removing, "another sink"},
-		"gone, failing":     {SinkInput{Stored: true, Now: t0, Record: state.Sink{Failure: &state.Failure{NextAt: t0.Add(1), Message: "m"}}}, ActWait, Removing, "cannot clean"},
+		"gone, claimed":     {SinkInput{Stored: true, Record: written, Claimed: true, Taken: true}, ActDrop, Removing, "another sink"},
+		"gone, to be taken": {SinkInput{Stored: true, Record: written, Claimed: true}, ActWait, Removing, "about to write"},
+		"gone, failing":     {SinkInput{Stored: true, Now: t0, Record: state.Sink{Written: []byte("x"), Failure: &state.Failure{NextAt: t0.Add(1), Message: "m"}}}, ActWait, Removing, "cannot clean"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := DecideSink(c.in)

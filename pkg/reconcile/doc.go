@@ -18,6 +18,11 @@
 // open, in a crash and in a living process alike, and the next look decides
 // what that means by the rules at the top of the table.
 //
+// A simulation (sim_test.go) holds all of this against seeds: configurations and
+// their changes, lost replies, full disks, slow places, crashes at every step and
+// clocks that jump, over simulated providers whose own books are compared after
+// every step.
+//
 // # What the guard holds
 //
 // A step that would give something up because the configuration changed is

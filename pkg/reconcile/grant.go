@@ -24,6 +24,7 @@ type call struct {
 	spends secret.Text   // the refresh token or code
 	blob   string        // where the state keeps ep
 	took   time.Duration
+	reread bool // its reply came long ago: the configuration may say something else by now
 }
 
 // LoginCode is what a completed login brings: the flow's values, for the code
@@ -86,7 +87,7 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	if !p.admitted() {
 		return nil, errNotBegun
 	}
-	boot, up := uptime()
+	boot, up := p.w.o.Uptime()
 	c.intent.Op, c.intent.At, c.intent.Boot, c.intent.Monotonic = c.op, p.w.now(), boot, up
 	c.intent.Endpoint, c.intent.GrantType = c.blob, c.c.Grant
 	if !c.spends.Empty() {
@@ -260,7 +261,9 @@ func (p *performer) granted(c *call, t providers.Token) {
 	p.giveUpRaw()
 	rec.Grant, rec.Failure, rec.Raw, rec.Removing = &g, nil, nil, nil
 	rec.Head.Generation = g.Generation
-	rec.Head.Digest = p.ob.digest
+	if rec.Head.Digest = p.ob.digest; c.reread {
+		rec.Head.Digest = [16]byte{} // what it was obtained with is compared with what is wanted now
+	}
 	rec.Head.Flags &^= state.FlagTainted
 	rec.Note = p.step.Reason
 	// A replacement for another reason that brings what the configuration changed
@@ -293,7 +296,9 @@ func (p *performer) delivered(c *call, what string) {
 	p.w.log.Info(what, "address", p.j.addr, "type", p.providerType(), "generation", rec.Head.Generation, "expires_at", rec.Grant.ExpiresAt, "reason", p.step.Reason)
 	p.r.standing = nil
 	p.r.next = rec.Head.Due
-	p.r.again = len(rec.Retiring) > 0 || rec.Failure != nil || p.j.cfg == nil || p.ob.in.Want != nil && p.ob.in.Want.Verify != nil
+	// A kept reply, a taint, an old token: more than the clock decides what is next.
+	p.r.again = len(rec.Retiring) > 0 || rec.Failure != nil || p.j.cfg == nil || rec.Head.Due.IsZero() && !rec.Grant.ExpiresAt.IsZero() ||
+		p.ob.in.Want != nil && p.ob.in.Want.Verify != nil
 	p.answer()
 }
 

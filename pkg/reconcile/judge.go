@@ -324,6 +324,9 @@ func (l *Loop) judgeAgain(ctx context.Context) error {
 	l.setting.Lock()
 	defer l.setting.Unlock()
 	cfg := l.config.Load()
+	if cfg == nil {
+		return l.do(ctx, func() { l.rejudging = false }) // the first one could not be taken over: nothing is judged yet
+	}
 	d := delta{last: map[string]*spec.Config{}}
 	dry := false
 	err := l.do(ctx, func() {

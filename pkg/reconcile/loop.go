@@ -20,7 +20,7 @@ import (
 	"tokend/pkg/state"
 )
 
-// Options of a Loop. All fields but Logger and Now are required.
+// Options of a Loop. All fields but Logger, Now and Uptime are required.
 type Options struct {
 	Store     state.Store
 	Providers Providers
@@ -36,6 +36,9 @@ type Options struct {
 	Host     string // spreads schedules over hosts
 	Logger   *slog.Logger
 	Now      func() time.Time
+	// Uptime names this boot and the time since it began, suspends included, by
+	// a clock that nobody can step; nil: the kernel's.
+	Uptime func() (boot string, up time.Duration)
 	// Observe, when set, is told of every finished call; for metrics.
 	Observe func(Event)
 	// PathsChanged, when set, is told of files that are to be watched from now
@@ -85,7 +88,7 @@ type Loop struct {
 	idle    chan job // to a worker that has nothing to do
 	results chan result
 	ended   chan struct{}
-	setting sync.Mutex // one Set, Approve or judgement at a time
+	setting turn // one Set, Approve or judgement at a time
 	swept   sync.Once
 
 	// Owned by Run's goroutine.
@@ -123,6 +126,9 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Uptime == nil {
+		o.Uptime = uptime
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -132,14 +138,22 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 	l := &Loop{
 		o: o, log: o.Logger, items: map[string]*item{}, odd: map[*item]bool{}, q: newQueue(),
 		byPath: map[string]watched{}, hooks: map[string]*item{},
-		calls: make(chan func()), idle: make(chan job), results: make(chan result, 1024), ended: make(chan struct{}),
+		setting: make(turn, 1), calls: make(chan func()), idle: make(chan job), results: make(chan result, 1024), ended: make(chan struct{}),
 	}
 	l.w, l.paused = newWorker(o, &l.config), o.Paused
+	l.w.relook = l.relook
 	if err := l.restore(ctx); err != nil {
 		return nil, err
 	}
 	return l, nil
 }
+
+// turn is a lock that is held while the disk writes. It is a channel, so that
+// who waits for it is seen to wait (testing/synctest).
+type turn chan struct{}
+
+func (t turn) Lock()   { t <- struct{}{} }
+func (t turn) Unlock() { <-t }
 
 // restore reads the heads of all records. Until a configuration is set nothing
 // is declared and nothing happens.
@@ -167,6 +181,9 @@ func (it *item) takeHead(h state.Head) {
 	it.gen = h.Generation
 	it.expires = nanos(h.ExpiresAt)
 	it.due = nanos(h.Due)
+	if h.Intent {
+		it.due = 0 // what became of it is found out at once
+	}
 	it.retires = h.Flags&state.FlagRetiring != 0
 	it.removing = h.Flags&state.FlagRemoving != 0
 	if h.Flags&state.FlagVerify != 0 {
@@ -506,6 +523,7 @@ type result struct {
 	failed   bool     // of a hook
 	failures int      // of a hook, in a row
 	again    bool     // look at once: one step of several is done
+	lost     bool     // another write of the record won: look at once
 	order    *waiter  // that was carried out (or refused)
 	unjudged bool     // a destructive step that the guard has not seen
 	began    begun    // destructive steps that were begun
@@ -582,7 +600,7 @@ func (l *Loop) finish(r result) {
 		// If the judgement fails, or finds nothing to judge, nobody else wakes it.
 		l.q.at(it, l.o.Now().Add(lookAgain))
 		return
-	case r.again || it.again || (r.order != nil && it.x != nil && len(it.x.orders) > 0):
+	case r.again || r.lost || it.again || (r.order != nil && it.x != nil && len(it.x.orders) > 0):
 		// An order that was not answered waits until r.next, for a rate limit.
 		it.again = false
 		l.q.now(it)
@@ -685,6 +703,17 @@ func (l *Loop) wakeUsers(c *item) {
 	for _, u := range c.users {
 		l.wake(u)
 	}
+}
+
+// relook has an address looked at whose record could not be written: at once
+// where another write of it won, else when the disk may take it. It does not
+// wait.
+func (l *Loop) relook(addr string, why error) {
+	after := lookAgain
+	if errors.Is(why, state.ErrConflict) {
+		after = 0
+	}
+	time.AfterFunc(after, func() { _ = l.Wake(context.Background(), []string{addr}) })
 }
 
 // wake has an item looked at now.

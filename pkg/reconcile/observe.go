@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tokend/pkg/providers"
+	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
@@ -27,6 +28,8 @@ type observed struct {
 	// hashes are those of the inputs that the configuration gives and that are
 	// known without reading a secret.
 	hashes map[string]string
+	// had is the access token of the grant in force, as it was read.
+	had secret.Text
 	// returned: its removal had begun, and it is declared again.
 	returned bool
 	// unsure are inputs of which it is not known whether they changed, since no
@@ -52,6 +55,9 @@ func (w *worker) observe(ctx context.Context, j job) (observed, error) {
 	}
 	rec.Head.Address, rec.Head.Kind = j.addr, state.KindCredential
 	in.Record, in.Intent = rec, intent
+	if rec.Grant != nil {
+		ob.had = rec.Grant.AccessToken
+	}
 	if j.cfg != nil {
 		if err := w.observeWanted(ctx, j, &ob); err != nil {
 			return ob, err
@@ -66,7 +72,7 @@ func (w *worker) observe(ctx context.Context, j job) (observed, error) {
 		in.Measured.next = in.verifyAt()
 	}
 	if in.Intent != nil {
-		in.SinceIntent, in.SinceIntentOK = elapsed(in.Intent)
+		in.SinceIntent, in.SinceIntentOK = w.elapsed(in.Intent)
 	}
 	return ob, nil
 }
@@ -189,7 +195,7 @@ func (w *worker) observeHeld(ctx context.Context, ob *observed) error {
 	}
 	for i := range in.Record.Retiring {
 		g := &in.Record.Retiring[i]
-		held, err := w.endpointOf(ctx, ob, g)
+		held, err := w.endpointOfRetired(ctx, ob, g)
 		if err != nil {
 			return err
 		}
@@ -204,6 +210,26 @@ func (w *worker) observeHeld(ctx context.Context, ob *observed) error {
 func (w *worker) endpointOf(ctx context.Context, ob *observed, g *state.Grant) (*openEndpoint, error) {
 	if ob.ep != nil && ob.in.Want != nil && ob.in.Want.Type.Name == g.Type && ob.in.Origins == "" && ob.in.Want.Grant.Name == g.GrantType {
 		return ob.ep, nil
+	}
+	return w.endpoints.recorded(ctx, g.Endpoint)
+}
+
+// endpointOfRetired is the endpoint to ask about a grant that is given up. What
+// is in force since may have come from other addresses, to which nothing of it
+// is sent.
+func (w *worker) endpointOfRetired(ctx context.Context, ob *observed, g *state.Grant) (*openEndpoint, error) {
+	ep, err := w.endpointOf(ctx, ob, g)
+	if err != nil || ep != ob.ep || len(g.Origins) == 0 {
+		return ep, err
+	}
+	inputs, err := spec.OpenValues(g.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	origins, err := ep.ep.Origins(g.GrantType, inputs)
+	sort.Strings(origins)
+	if err == nil && slices.Equal(origins, g.Origins) {
+		return ep, nil
 	}
 	return w.endpoints.recorded(ctx, g.Endpoint)
 }
@@ -319,8 +345,8 @@ func tokenOf(g *state.Grant) (providers.Token, error) {
 
 // elapsed is the time since an intent was journalled by the clock that runs
 // since the boot, which nobody can step; ok is false after a reboot.
-func elapsed(i *state.Intent) (time.Duration, bool) {
-	boot, up := uptime()
+func (w *worker) elapsed(i *state.Intent) (time.Duration, bool) {
+	boot, up := w.o.Uptime()
 	if boot == "" || boot != i.Boot {
 		return 0, false
 	}

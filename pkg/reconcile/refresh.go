@@ -160,21 +160,20 @@ func (p *performer) settle() {
 	switch in.Intent.Op {
 	case opGrant:
 		rec.Orphans++
+		if rec.Grant != nil && in.Traits.Session == spec.SessionOnePerAccount {
+			rec.Head.Flags |= state.FlagTainted // that login may have ended the token in force
+		}
 	case opRefresh:
-		if g := rec.Grant; g != nil && singleUse(in.Held, g) {
+		if rec.Grant != nil {
 			rec.Orphans++
-			switch {
-			case in.Intent.LastTry:
-				g.RefreshState = state.RefreshRefused
-			default:
-				g.RefreshState = state.RefreshIndeterminate
-			}
+			p.mayBeSpent(rec.Grant)
 		}
 	case opRevive:
 		p.lostRevival(in.Intent.Generation)
 		p.r.again = p.save("what a lost reply means", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 		return
 	case opExchange:
+		rec.Orphans++
 		o.class, o.login = classLogin, true
 	case opAction:
 		o.stops = false
@@ -186,6 +185,18 @@ func (p *performer) settle() {
 	p.r.again = p.save("what a lost reply means", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	if o.op == opRefresh && p.keepsRefusal(o.op) && rec.Grant != nil && rec.Grant.RefreshState == state.RefreshUsable {
 		p.r.again = false // nothing else would hold the next try back
+	}
+}
+
+// mayBeSpent writes down of a refresh token that works once that it may have
+// been used.
+func (p *performer) mayBeSpent(g *state.Grant) {
+	switch {
+	case !singleUse(p.ob.in.Held, g):
+	case p.ob.in.Intent.LastTry:
+		g.RefreshState = state.RefreshRefused
+	default:
+		g.RefreshState = state.RefreshIndeterminate
 	}
 }
 

@@ -3,7 +3,6 @@ package reconcile
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"time"
 
@@ -18,7 +17,10 @@ import (
 func (p *performer) retire() {
 	rec := &p.ob.in.Record
 	rec.Retiring = append(rec.Retiring, p.retiring(*rec.Grant, p.step.Cause))
-	rec.Grant, rec.Failure = nil, nil
+	rec.Grant = nil
+	if rec.Failure != nil && rec.Failure.Op != opGrant {
+		rec.Failure = nil // a refusal of the grant itself stands: nothing about it changed
+	}
 	p.r.again = p.save("a grant that is given up")
 	// An ordered revocation goes on with the next step: who ordered it waits.
 }
@@ -57,7 +59,7 @@ func (p *performer) note() {
 func (p *performer) revoke() {
 	rec := &p.ob.in.Record
 	g := &rec.Retiring[p.step.Retiring]
-	ep, err := p.w.endpointOf(p.ctx, p.ob, g)
+	ep, err := p.w.endpointOfRetired(p.ctx, p.ob, g)
 	if err != nil {
 		p.revokeFailed(g, err.Error(), 0)
 		return
@@ -162,7 +164,7 @@ func (p *performer) revokeFailed(g *state.Grant, message string, after time.Dura
 func (p *performer) revive() {
 	rec := &p.ob.in.Record
 	g := &rec.Retiring[p.step.Retiring]
-	ep, err := p.w.endpointOf(p.ctx, p.ob, g)
+	ep, err := p.w.endpointOfRetired(p.ctx, p.ob, g)
 	if err != nil {
 		p.revokeFailed(g, err.Error(), 0)
 		return
@@ -204,8 +206,10 @@ func (p *performer) lostRevival(generation uint64) {
 	rec := &p.ob.in.Record
 	for i := range rec.Retiring {
 		g := &rec.Retiring[i]
-		if g.Generation == generation && singleUse(p.ob.in.RetiredTraits[i], g) {
-			rec.Orphans++
+		if g.Generation != generation {
+			continue
+		}
+		if rec.Orphans++; singleUse(p.ob.in.RetiredTraits[i], g) {
 			g.RefreshState = state.RefreshIndeterminate
 		}
 	}
@@ -313,51 +317,4 @@ func (p *performer) actFailed(c *call, err error) {
 	p.ob.in.Record.Note = fmt.Sprintf("the action %q failed: %s", c.c.Action, err)
 	p.r.again = p.save("a failed action", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	p.fail(err)
-}
-
-// reread reads a kept reply again, after the provider type was mended.
-func (p *performer) reread() {
-	in := &p.ob.in
-	raw := in.Record.Raw
-	ep := p.ob.ep
-	if ep == nil {
-		var err error
-		if ep, err = p.w.endpoints.recorded(p.ctx, raw.Endpoint); err != nil {
-			p.fail(err)
-			return
-		}
-	}
-	inputs, err := spec.OpenValues(raw.Inputs)
-	if err != nil {
-		p.fail(err)
-		return
-	}
-	blob, err := p.w.endpoints.name(p.ctx, ep)
-	if err != nil {
-		p.fail(err)
-		return
-	}
-	c := &call{op: raw.Op, ep: ep, blob: blob, c: providers.Call{Op: providers.Op(raw.Op), Grant: raw.GrantType, Inputs: inputs, Now: raw.At, Flow: providers.Flow{RedirectURI: raw.Redirect}}}
-	if in.Want != nil {
-		c.c.DefaultLifetime, c.c.Scopes = in.Want.DefaultLifetime, in.Want.Scopes
-	}
-	t, err := ep.ep.Read(c.c, &providers.Reply{Status: raw.Status, Header: http.Header(raw.Header), Body: raw.Body, At: raw.At})
-	if err != nil {
-		in.Record.Raw.Message = err.Error()
-		p.save("a reply that still cannot be read")
-		p.r.standing = &Standing{State: Unread, Why: unreadWhy(err.Error()), Next: "the reply is kept", Mend: in.mend("retry")}
-		p.fail(err)
-		return
-	}
-	in.Record.Raw = nil
-	if raw.Op == opRefresh && in.Record.Grant != nil && in.Record.Grant.Generation == raw.Generation {
-		p.refreshed(c, t)
-		return
-	}
-	if in.Want == nil {
-		p.fail(errors.New("the credential is no longer declared; its kept reply is dropped with it"))
-		return
-	}
-	p.step.Cause = causeReplace
-	p.granted(c, t)
 }

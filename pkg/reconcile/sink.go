@@ -49,7 +49,7 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 	rec.Head.Address, rec.Head.Kind = j.addr, state.KindSink
 	in.Record = rec
 	if j.cfg == nil {
-		return ob, w.observeGoneSink(j, &ob)
+		return ob, w.observeGoneSink(ctx, j, &ob)
 	}
 	in.Declared = true
 	if ob.want, err = j.cfg.Outline(spec.Address(j.addr)); err != nil {
@@ -67,12 +67,16 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 	return ob, w.observePlace(ctx, j, &ob)
 }
 
-func (w *worker) observeGoneSink(j job, ob *observedSink) error {
-	if !ob.in.Stored {
-		return nil
+func (w *worker) observeGoneSink(ctx context.Context, j job, ob *observedSink) error {
+	if rec := ob.in.Record; !ob.in.Stored || rec.Written == nil && len(rec.Leaving) == 0 {
+		return nil // there is nothing to clean, and no kind that knows how
 	}
 	var err error
-	ob.in.Claimed = w.claimant(j.force, placeOf(ob.in.Record.Written)) != ""
+	place := placeOf(ob.in.Record.Written)
+	if by := w.claimant(j.force, place); by != "" {
+		rec, err := w.store.Sink(ctx, by)
+		ob.in.Claimed, ob.in.Taken = true, err == nil && placeOf(rec.Written) == place
+	}
 	ob.kindOf = ob.in.Record.SinkKind
 	if ob.kind, err = w.sinkKind(ob.kindOf); err != nil {
 		return err
@@ -310,7 +314,7 @@ func (p *sinkPerformer) write() {
 		last = nil
 	}
 	began := p.w.now()
-	written, err := p.ob.kind.Write(p.ctx, p.ob.desired, last)
+	written, err := p.put(last)
 	p.observe(err, p.w.now().Sub(began))
 	if err != nil {
 		p.failed("writing", err)
@@ -329,17 +333,18 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	if account == nil {
 		account = accountOf(rec.Written)
 	}
-	if !changed && (account == nil || p.j.first && len(p.ob.in.Newer) > 0) {
+	if !changed && (account == nil || len(p.ob.in.Newer) > 0) {
 		// The place holds the right value already, but no account of it was
-		// recorded: a crash came between. Writing again is harmless, and gives
-		// the account, without which the place could not be cleaned one day; and
-		// whether its hooks have run is not known either.
+		// recorded: a crash came between, or another write of the record won. Writing
+		// again is harmless, and gives the account, without which the place could not
+		// be cleaned one day. After a start it is not known either whether its hooks
+		// have run.
+		changed = account == nil || p.j.first
 		var err error
-		if account, err = p.ob.kind.Write(p.ctx, p.ob.desired, account); err != nil {
+		if account, err = p.put(account); err != nil {
 			p.failed("writing", err)
 			return
 		}
-		changed = true
 	}
 	rec.SinkKind, rec.Written, rec.Delivered, rec.Failure = p.ob.kindOf, withPlace(account, p.ob.desired.Place), p.ob.gens, nil
 	rec.Head.Digest = p.ob.digest
@@ -367,10 +372,16 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 		}
 		p.w.log.Info(word, "address", p.j.addr, "type", p.ob.kindOf, "generation", highest(p.ob.gens), "reason", p.step.Reason)
 	}
-	p.record(rec)
+	moved := len(rec.Leaving) > 0
+	if !moved {
+		p.record(rec)
+	} else if err := p.recordMove(rec); err != nil {
+		p.answer(err)
+		return
+	}
 	p.r.stored, p.r.holds, p.r.standing = true, nonNil(p.ob.gens), nil
 	p.r.watch(p.ob.kind.Paths(accountOf(rec.Written)))
-	p.r.again = len(rec.Leaving) > 0
+	p.r.again = moved
 	p.r.began = begun{}
 	p.answer(nil)
 }
@@ -400,16 +411,33 @@ func highest(gens map[string]uint64) uint64 {
 
 // record writes the sink's record with some later commit.
 func (p *sinkPerformer) record(rec *state.Sink) {
+	p.head(rec)
+	addr, w := p.j.addr, p.w
+	w.store.Later(func(err error) {
+		if err != nil {
+			w.log.Warn("recording what a sink holds failed; it is compared again instead", "address", addr, "error", err)
+			w.relook(addr, err)
+		}
+	}, state.Change{Sink: rec})
+}
+
+// recordMove records, before its earlier place is cleaned, where a sink is now.
+func (p *sinkPerformer) recordMove(rec *state.Sink) error {
+	p.head(rec)
+	err := p.w.store.Commit(p.ctx, state.Change{Sink: rec})
+	if err != nil {
+		p.w.log.Warn("recording where a sink is now failed; its earlier place is cleaned later", "address", p.j.addr, "error", err)
+		p.r.next = p.w.now().Add(lookAgain)
+		p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "recorded again", Mend: "make room for the state, or mend its disk"}
+	}
+	return err
+}
+
+func (p *sinkPerformer) head(rec *state.Sink) {
 	rec.Head.Flags = 0
 	if len(rec.Notify) > 0 {
 		rec.Head.Flags |= state.FlagHookPending
 	}
-	addr, log := p.j.addr, p.w.log
-	p.w.store.Later(func(err error) {
-		if err != nil {
-			log.Warn("recording what a sink holds failed; it is compared again instead", "address", addr, "error", err)
-		}
-	}, state.Change{Sink: rec})
 }
 
 // maxSinkBackOff bounds how long a place is left alone after it came back: an
@@ -421,7 +449,15 @@ func (p *sinkPerformer) failed(verb string, err error) {
 		p.answer(errStopping) // cut short by the stop, which is no failure of the place
 		return
 	}
+	if errors.Is(err, errSuperseded) {
+		p.r.again = true
+		p.answer(err)
+		return
+	}
 	rec := &p.ob.in.Record
+	if rec.SinkKind == "" {
+		rec.SinkKind = p.ob.kindOf
+	}
 	o := outcome{op: "write", class: "transient", message: err.Error()}
 	if errors.Is(err, sinks.ErrPermanent) {
 		o.class = "permanent"
@@ -477,47 +513,29 @@ func (p *sinkPerformer) remove() {
 	p.drop()
 }
 
-// take removes one place. What somebody else has changed since is theirs now.
-func (p *sinkPerformer) take(account []byte) error {
-	ctx := withConfig(p.ctx, p.j.last)
-	began := p.w.now()
-	err := p.ob.kind.Remove(ctx, accountOf(account))
-	if errors.Is(err, sinks.ErrForeign) {
-		if ours := p.unrecorded(ctx, account); ours != nil {
-			err = p.ob.kind.Remove(ctx, ours)
-		}
-	}
-	p.observe(err, p.w.now().Sub(began))
-	if errors.Is(err, sinks.ErrForeign) {
-		p.w.log.Warn("a place was changed by someone else and is left alone", "address", p.j.addr, "error", err)
-		return nil
-	}
-	return err
-}
-
 // unrecorded is the account of what a place holds although it is not recorded,
 // when that is just what the last configuration would have there: it was
 // written by us, and a crash came before the record.
-func (p *sinkPerformer) unrecorded(ctx context.Context, account []byte) []byte {
+func (p *sinkPerformer) unrecorded(ctx context.Context, account []byte) ([]byte, error) {
 	if p.j.last == nil || p.ob.in.Declared {
-		return nil
+		return nil, sinks.ErrForeign
 	}
 	args, err := p.j.last.SinkArgs(spec.Address(p.j.addr), p.w.scope(ctx, p.j.last))
 	if err != nil {
-		return nil
+		return nil, sinks.ErrForeign // what it would hold is not known any more
 	}
 	d, err := p.ob.kind.Render(args)
 	if err != nil || d.Place != placeOf(account) {
-		return nil
+		return nil, sinks.ErrForeign
 	}
-	if drift, err := p.ob.kind.Check(ctx, d, accountOf(account)); err != nil || drift != "" {
-		return nil
-	}
-	ours, err := p.ob.kind.Write(ctx, d, accountOf(account))
+	drift, err := p.ob.kind.Check(ctx, d, accountOf(account))
 	if err != nil {
-		return nil
+		return nil, err
 	}
-	return ours
+	if drift != "" {
+		return nil, sinks.ErrForeign
+	}
+	return p.ob.kind.Write(ctx, d, accountOf(account))
 }
 
 func (p *sinkPerformer) clean() {

@@ -50,6 +50,8 @@ type worker struct {
 	importing sync.Mutex // one adoption of a refresh token at a time: the same may be given to two
 	claims    claims
 	recent    recent
+	turns     placeTurns
+	relook    func(addr string, why error) // has an address looked at whose record could not be written
 	stopped   <-chan struct{}
 	life      context.Context
 	stop      context.CancelFunc // tells the worker to begin nothing new; what is under way goes on

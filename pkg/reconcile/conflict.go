@@ -1,0 +1,50 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+
+	"tokend/pkg/secret"
+	"tokend/pkg/state"
+)
+
+// saveTries is how often a record is written over what another writer made of
+// it.
+const saveTries = 5
+
+// errOtherToken: another writer has put another token in force, and nothing new
+// is known here.
+var errOtherToken = errors.New("another writer has put another token in force")
+
+// saveOver writes a record that another writer changed since it was read. What
+// a call brought cannot be had again: so it goes over what the other one wrote
+// where that has the same token in force, and to the retired grants, to be
+// revoked, where it has another.
+func (p *performer) saveOver(what string, more []state.Change) error {
+	stored, _, err := p.w.store.Credential(p.ctx, p.j.addr)
+	if err != nil {
+		return fmt.Errorf("reading what another writer made of %s: %w", p.j.addr, err)
+	}
+	rec := &p.ob.in.Record
+	switch {
+	case tokenIn(stored.Grant).Equal(p.ob.had):
+		rec.Head.Version = stored.Head.Version
+	case rec.Grant == nil || rec.Grant.AccessToken.Equal(p.ob.had):
+		return errOtherToken
+	default:
+		p.log().Warn("another writer has put another token in force; the one that came is given up", "what", what)
+		stored.Retiring = append(stored.Retiring, p.retiring(*rec.Grant, causeReplace))
+		stored.Head.Generation = max(stored.Head.Generation, rec.Head.Generation)
+		*rec = stored
+		p.head(rec)
+	}
+	return p.w.commit(p.ctx, p.j.addr, what, append([]state.Change{{Credential: rec}}, more...)...)
+}
+
+// tokenIn is the access token of a grant, which may be none.
+func tokenIn(g *state.Grant) secret.Text {
+	if g == nil {
+		return secret.Text{}
+	}
+	return g.AccessToken
+}

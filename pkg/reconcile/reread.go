@@ -1,0 +1,106 @@
+package reconcile
+
+import (
+	"net/http"
+	"slices"
+	"sort"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// reread reads a kept reply again, after the provider type was mended.
+func (p *performer) reread() {
+	in := &p.ob.in
+	raw := in.Record.Raw
+	inputs, err := spec.OpenValues(raw.Inputs)
+	if err != nil {
+		p.unreadStill(err)
+		return
+	}
+	ep, err := p.endpointOfRaw(raw, inputs)
+	if err != nil {
+		p.unreadStill(err)
+		return
+	}
+	blob, err := p.w.endpoints.name(p.ctx, ep)
+	if err != nil {
+		p.unreadStill(err)
+		return
+	}
+	c := &call{op: raw.Op, ep: ep, blob: blob, reread: true, c: providers.Call{Op: providers.Op(raw.Op), Grant: raw.GrantType, Inputs: inputs, Now: raw.At, Flow: providers.Flow{RedirectURI: raw.Redirect}}}
+	if in.Want != nil {
+		c.c.DefaultLifetime, c.c.Scopes = in.Want.DefaultLifetime, in.Want.Scopes
+	}
+	t, err := ep.ep.Read(c.c, &providers.Reply{Status: raw.Status, Header: http.Header(raw.Header), Body: raw.Body, At: raw.At})
+	if err != nil {
+		in.Record.Raw.Message = err.Error()
+		p.save("a reply that still cannot be read")
+		p.unreadStill(err)
+		return
+	}
+	if in.Want == nil {
+		p.retireReread(c, t)
+		return
+	}
+	in.Record.Raw = nil
+	if raw.Op == opRefresh && in.Record.Grant != nil && in.Record.Grant.Generation == raw.Generation {
+		p.refreshed(c, t)
+		return
+	}
+	p.step.Cause = causeReplace
+	p.granted(c, t)
+}
+
+// endpointOfRaw is the endpoint that reads a kept reply: the configured one,
+// whose type was mended, if it asks the addresses that the reply came from.
+func (p *performer) endpointOfRaw(raw *state.Raw, inputs spec.Values) (*openEndpoint, error) {
+	issued, err := p.w.endpoints.recorded(p.ctx, raw.Endpoint)
+	if err != nil || p.ob.ep == nil {
+		return issued, err
+	}
+	from, err := issued.ep.Origins(raw.GrantType, inputs)
+	if err != nil {
+		return nil, err
+	}
+	now, err := p.ob.ep.ep.Origins(raw.GrantType, inputs)
+	sort.Strings(from)
+	sort.Strings(now)
+	if err != nil || !slices.Equal(from, now) {
+		return issued, nil
+	}
+	return p.ob.ep, nil
+}
+
+// unreadStill: the reply stays where it is, until its type was mended or a
+// person gives it up.
+func (p *performer) unreadStill(err error) {
+	p.fail(err)
+	p.r.again = true // without the order, to go on with what else there is to do
+}
+
+// retireReread gives up what a kept reply brought of a credential that is no
+// longer declared.
+func (p *performer) retireReread(c *call, t providers.Token) {
+	rec := &p.ob.in.Record
+	g := newGrant(t, p.w.now())
+	g.Generation = rec.Head.Generation + 1
+	g.Endpoint, g.GrantType, g.RedirectURI = c.blob, c.c.Grant, c.c.Flow.RedirectURI
+	origins, err := c.ep.ep.Origins(c.c.Grant, c.c.Inputs)
+	if err != nil {
+		p.unreadStill(err)
+		return
+	}
+	sort.Strings(origins)
+	g.Origins = origins
+	if g.Inputs, err = c.c.Inputs.Seal(nil); err != nil {
+		p.unreadStill(err)
+		return
+	}
+	rec.Raw = nil
+	rec.Head.Generation = g.Generation
+	rec.Retiring = append(rec.Retiring, p.retiring(g, causeRemove))
+	p.r.again = p.save("what a kept reply brought")
+	p.answer()
+}

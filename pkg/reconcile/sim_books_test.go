@@ -1,0 +1,274 @@
+package reconcile_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"tokend/pkg/providers"
+)
+
+// simGrant is what one login brought: a family of tokens, in the books of the
+// API that issued it.
+type simGrant struct {
+	id      int
+	typ     *simType
+	addr    string // of the credential that it was issued for
+	account string
+	origin  string
+	access  []*simAccess
+	refresh []*simRefresh
+
+	forgiven string // why tokend may forget it although it lives
+}
+
+// simAccess is an access token.
+type simAccess struct {
+	token   string
+	grant   *simGrant
+	expires time.Time
+	dead    bool
+}
+
+// simRefresh is a refresh token.
+type simRefresh struct {
+	token   string
+	grant   *simGrant
+	expires time.Time // zero: never
+	dead    bool
+	spent   time.Time // when it was used first
+	used    int
+	reply   string // what its first use brought, while the window is open
+	asked   bool   // a person asked for it to be tried again
+	tried   bool   // the one last try was made
+}
+
+func (a *simAccess) lives(now time.Time) bool { return !a.dead && now.Before(a.expires) }
+
+func (r *simRefresh) lives(now time.Time) bool {
+	return !r.dead && (r.expires.IsZero() || now.Before(r.expires))
+}
+
+func (g *simGrant) lives(now time.Time) bool {
+	for _, a := range g.access {
+		if a.lives(now) {
+			return true
+		}
+	}
+	for _, r := range g.refresh {
+		if r.lives(now) && (r.spent.IsZero() || !g.typ.rotates) {
+			return true
+		}
+	}
+	return false
+}
+
+func (g *simGrant) end() {
+	for _, a := range g.access {
+		a.dead = true
+	}
+	for _, r := range g.refresh {
+		r.dead = true
+	}
+}
+
+// simBooks are what the simulated APIs know: every token that was ever issued.
+type simBooks struct {
+	s        *simRun
+	grants   []*simGrant
+	access   map[string]*simAccess
+	refresh  map[string]*simRefresh
+	codes    map[string]int // how often each was used
+	password map[string]string
+	refused  map[string]*simRefusals
+}
+
+// simRefusals is how an account was asked since its last success.
+type simRefusals struct {
+	tries    int
+	last     time.Time
+	password string // that was refused, and the refusal was heard
+	pardoned bool   // an input changed, or a person said to try again
+	atOnce   bool   // the same, for one try that need not wait
+}
+
+func newBooks(s *simRun) *simBooks {
+	return &simBooks{s: s, access: map[string]*simAccess{}, refresh: map[string]*simRefresh{}, codes: map[string]int{}, password: map[string]string{}, refused: map[string]*simRefusals{}}
+}
+
+// simReply is the body of a reply.
+type simReply struct {
+	Access  string
+	Refresh string `json:",omitempty"`
+	Life    time.Duration
+}
+
+func addressOf(account string) string { return simCredentials[account[0]-'a'] }
+
+// issue begins a grant.
+func (b *simBooks) issue(t *simType, account, origin string) string {
+	if t.traits.Session == "one_per_account" {
+		for _, g := range b.grants {
+			if g.account == account && g.origin == origin {
+				g.end()
+			}
+		}
+	}
+	g := &simGrant{id: len(b.grants) + 1, typ: t, addr: addressOf(account), account: account, origin: origin}
+	b.grants = append(b.grants, g)
+	return b.extend(g, nil)
+}
+
+// extend issues a grant's next tokens, after an old refresh token was used.
+func (b *simBooks) extend(g *simGrant, old *simRefresh) string {
+	now, t := b.s.real(), g.typ
+	n := len(g.access) + 1
+	a := &simAccess{token: fmt.Sprintf("at%d.%d", g.id, n), grant: g, expires: now.Add(t.life)}
+	if old != nil && t.traits.InvalidatesAccessToken {
+		for _, x := range g.access {
+			x.dead = true
+		}
+	}
+	g.access = append(g.access, a)
+	b.access[a.token] = a
+	reply := simReply{Access: a.token, Life: t.life}
+	if t.traits.HasRefresh && (old == nil || t.rotates) {
+		r := &simRefresh{token: fmt.Sprintf("rt%d.%d", g.id, n), grant: g}
+		if t.longLife > 0 {
+			r.expires = now.Add(t.longLife)
+		}
+		g.refresh = append(g.refresh, r)
+		b.refresh[r.token] = r
+		reply.Refresh = r.token
+	}
+	body, err := json.Marshal(reply)
+	if err != nil {
+		panic(err)
+	}
+	return string(body)
+}
+
+// act is what an API makes of a call. It returns the body of its reply.
+func (b *simBooks) act(e *simEndpoint, c providers.Call) (string, *providers.Error) {
+	switch c.Op {
+	case providers.OpGrant, providers.OpExchange:
+		return b.login(e, c)
+	case providers.OpRefresh:
+		return b.spend(e, c)
+	case providers.OpRevoke:
+		return "{}", b.revoke(e, c)
+	}
+	return "", refusedCall(c.Op, providers.ClassPermanent, "no such call")
+}
+
+func refusedCall(op providers.Op, class providers.Class, why string) *providers.Error {
+	return &providers.Error{Op: op, Class: class, Status: 400, Message: why, Reached: true}
+}
+
+func (b *simBooks) login(e *simEndpoint, c providers.Call) (string, *providers.Error) {
+	account, _ := c.Inputs.String("account")
+	if c.Op == providers.OpExchange {
+		code := c.Flow.Code.Reveal()
+		b.codes[code]++
+		if b.codes[code] > 1 {
+			b.s.fail("a code was exchanged twice")
+		}
+		return b.issue(e.typ, account, e.base), nil
+	}
+	password, _ := c.Inputs.Secret("password")
+	b.checkTry(e, account, password.Reveal())
+	if password.Reveal() != b.password[account] {
+		return "", refusedCall(c.Op, providers.ClassPermanent, "wrong password")
+	}
+	return b.issue(e.typ, account, e.base), nil
+}
+
+func (b *simBooks) spend(e *simEndpoint, c providers.Call) (string, *providers.Error) {
+	r, ok := b.refresh[c.Token.RefreshToken.Reveal()]
+	if !ok {
+		return "", refusedCall(c.Op, providers.ClassPermanent, "unknown refresh token")
+	}
+	g, now := r.grant, b.s.real()
+	b.checkOrigin(e, g)
+	b.checkSpend(r, now)
+	r.used++
+	switch {
+	case !r.lives(now):
+		return "", refusedCall(c.Op, providers.ClassPermanent, "invalid_grant")
+	case !g.typ.rotates || r.spent.IsZero():
+		r.spent = now
+		r.reply = b.extend(g, r)
+		return r.reply, nil
+	case now.Sub(r.spent) <= g.typ.traits.ReplayWindow:
+		return r.reply, nil
+	}
+	if g.typ.reuseKills {
+		g.end()
+	}
+	return "", refusedCall(c.Op, providers.ClassPermanent, "invalid_grant: it was used before")
+}
+
+func (b *simBooks) revoke(e *simEndpoint, c providers.Call) *providers.Error {
+	a, r := b.access[c.Token.AccessToken.Reveal()], b.refresh[c.Token.RefreshToken.Reveal()]
+	tr, now := e.typ.traits, b.s.real()
+	if !tr.RevokeNamesAccess {
+		a = nil
+	}
+	if !tr.RevokeNamesRefresh {
+		r = nil
+	}
+	if tr.RevokeNeeds == "access_token" && (a == nil || !a.lives(now)) {
+		return refusedCall(c.Op, providers.ClassGone, "unknown token")
+	}
+	for _, dies := range b.dying(a, r) {
+		b.checkOrigin(e, dies)
+	}
+	b.checkRevocation(a, r)
+	for _, g := range b.dying(a, r) {
+		g.end()
+	}
+	if a != nil {
+		a.dead = true
+	}
+	return nil
+}
+
+// dying are the grants that a revocation ends as a whole.
+func (b *simBooks) dying(a *simAccess, r *simRefresh) []*simGrant {
+	var g *simGrant
+	switch {
+	case r != nil:
+		g = r.grant
+	case a != nil:
+		g = a.grant
+	}
+	switch {
+	case g == nil:
+		return nil
+	case g.typ.traits.Session == "shared_grant" && g.lives(b.s.real()):
+		var all []*simGrant
+		for _, x := range b.grants {
+			if x.account == g.account && x.origin == g.origin {
+				all = append(all, x)
+			}
+		}
+		return all
+	case r != nil || g.typ.endsGrant || a == g.access[len(g.access)-1]:
+		return []*simGrant{g}
+	}
+	return nil
+}
+
+// holders are the places that hold an access token.
+func (b *simBooks) holders(token string) []string {
+	var names []string
+	for place, p := range b.s.places {
+		for _, t := range strings.Fields(p.content) {
+			if t == token {
+				names = append(names, place)
+			}
+		}
+	}
+	return names
+}

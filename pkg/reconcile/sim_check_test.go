@@ -1,0 +1,408 @@
+package reconcile_test
+
+import (
+	"strings"
+	"time"
+
+	"tokend/pkg/state"
+)
+
+// simRecord is what a credential's record said when it was last written.
+type simRecord struct {
+	access, refresh string
+	grant           *simGrant
+	retiring        []simRetired
+	removing        time.Time
+	lifecycle       state.Lifecycle
+	orphans         int
+	raw             string
+	open            string // the operation of the open intent
+	generation      uint64
+}
+
+type simRetired struct {
+	access, refresh, cause string
+	since                  time.Time
+	grant                  *simGrant
+}
+
+// written looks at what a commit brought to disk.
+func (s *simRun) written(changes []state.Change) {
+	for i := range changes {
+		c := &changes[i]
+		switch {
+		case c.Credential != nil:
+			s.recorded(c.Credential)
+			if c.ClearIntent || c.Intent != nil {
+				s.intent(c.Credential.Head.Address, c.Intent)
+			}
+		case c.Sink != nil:
+			s.recordedSink(c.Sink)
+		case c.Delete != "":
+			s.deleted(c.Delete)
+		case c.IntentFor != "":
+			s.intent(c.IntentFor, c.Intent)
+		}
+	}
+	for i := range changes {
+		if a := addressIn(changes[i]); strings.HasPrefix(a, "credential.") {
+			s.checkForgotten(a)
+		}
+	}
+}
+
+func (s *simRun) record(addr string) *simRecord {
+	r, ok := s.records[addr]
+	if !ok {
+		r = &simRecord{}
+		s.records[addr] = r
+	}
+	return r
+}
+
+func (s *simRun) intent(addr string, i *state.Intent) {
+	r := s.record(addr)
+	if r.open = ""; i != nil {
+		r.open = i.Op
+	}
+	s.note("intent", addr, r.open, 0)
+}
+
+func (s *simRun) recorded(c *state.Credential) {
+	addr := c.Head.Address
+	old := s.record(addr)
+	now := &simRecord{open: old.open, lifecycle: c.Lifecycle, orphans: c.Orphans, generation: c.Head.Generation}
+	if g := c.Grant; g != nil {
+		now.access, now.refresh = g.AccessToken.Reveal(), g.RefreshToken.Reveal()
+		if a := s.books.access[now.access]; a != nil {
+			now.grant = a.grant
+		}
+		s.known[now.access] = true
+	}
+	for i := range c.Retiring {
+		g := &c.Retiring[i]
+		r := simRetired{access: g.AccessToken.Reveal(), refresh: g.RefreshToken.Reveal(), cause: g.Retired.Cause, since: g.Retired.Since}
+		if a := s.books.access[r.access]; a != nil {
+			r.grant = a.grant
+		}
+		now.retiring = append(now.retiring, r)
+	}
+	if c.Raw != nil {
+		now.raw = c.Raw.Body.Reveal()
+	}
+	if c.Removing != nil {
+		now.removing = c.Removing.Since
+		if old.removing.IsZero() {
+			s.checkGuard(addr)
+		}
+	}
+	if now.grant != nil && now.grant != old.grant {
+		s.books.refusals(now.grant.account).tries = 0
+	}
+	s.records[addr] = now
+	s.note("record", addr, now.access+" "+now.refresh+" "+now.raw, len(now.retiring)*100+now.orphans)
+	s.checkKept(addr, old, now)
+}
+
+func (s *simRun) deleted(addr string) {
+	if !strings.HasPrefix(addr, "credential.") {
+		s.note("record gone", addr, "", 0)
+		return
+	}
+	old := s.record(addr)
+	s.lostOrphans[addr] += old.orphans
+	now := &simRecord{lifecycle: old.lifecycle}
+	s.records[addr] = now
+	s.note("record gone", addr, "", 0)
+	for account, r := range s.books.refused {
+		if addressOf(account) == addr {
+			r.pardoned, r.atOnce, r.tries = true, true, 0
+		}
+	}
+	s.checkKept(addr, old, now)
+}
+
+// recordedSink remembers what a sink is recorded to hold.
+func (s *simRun) recordedSink(k *state.Sink) {
+	_, account, _ := strings.Cut(string(k.Written), "\n")
+	place, content, ok := strings.Cut(account, " ")
+	if !ok {
+		return
+	}
+	s.note("record sink", k.Head.Address, content, 0)
+	for _, t := range strings.Fields(content) {
+		if a := s.books.access[t]; a != nil {
+			key := place + " " + a.grant.addr
+			s.delivered[key] = max(s.delivered[key], s.books.order(a))
+		}
+	}
+}
+
+// checkKept: a refresh token that was recorded is not lost, and what is dropped
+// from a record although it lives may be dropped.
+func (s *simRun) checkKept(addr string, old, now *simRecord) {
+	real := s.real()
+	if old.grant != nil && old.grant == now.grant && old.refresh != "" && now.refresh == "" {
+		if r := s.books.refresh[old.refresh]; r != nil && r.lives(real) && r.spent.IsZero() {
+			s.fail("the refresh token %s of %s is in no record any more", old.refresh, addr)
+		}
+	}
+	if old.grant != nil && !now.has(old.grant) && old.grant.lives(real) {
+		s.forgive(addr, old.grant, "remove", now)
+	}
+	for _, r := range old.retiring {
+		if r.grant != nil && !now.has(r.grant) && r.grant.lives(real) {
+			s.forgive(addr, r.grant, r.cause, now)
+		}
+	}
+}
+
+func (r *simRecord) has(g *simGrant) bool {
+	if r.grant == g {
+		return true
+	}
+	for _, x := range r.retiring {
+		if x.grant == g {
+			return true
+		}
+	}
+	return false
+}
+
+// forgive notes why a grant that lives may be forgotten, if it may.
+func (s *simRun) forgive(addr string, g *simGrant, cause string, now *simRecord) {
+	tr := g.typ.traits
+	on := func(c string) bool {
+		for _, x := range tr.RevokeOn {
+			if x == c {
+				return true
+			}
+		}
+		return false
+	}
+	wanted := on(cause) || cause == "revoke" || (cause == "taint" || cause == "expired") && on("replace")
+	switch {
+	case !tr.HasRevoke:
+		g.forgiven = "its API revokes nothing"
+	case !wanted:
+		g.forgiven = "its API revokes nothing on " + cause
+	case tr.Session == "shared_grant" && now.grant != nil && cause != "revoke":
+		g.forgiven = "it shares its grant with the one in force"
+	case now.lifecycle.OnRemove == "forget" && now.generation == 0 && now.access == "":
+		g.forgiven = "on_remove says so"
+	case s.given[addr]:
+		g.forgiven = "a person gave it up"
+	case s.skewed:
+		g.forgiven = "the clock stepped, so when it ends is not known"
+	}
+}
+
+// checkForgotten: every grant that lives is in its record, or counted.
+func (s *simRun) checkForgotten(addr string) {
+	r := s.record(addr)
+	if r.open != "" {
+		return
+	}
+	real := s.real()
+	counted := s.lostOrphans[addr] + r.orphans
+	var missing []string
+	for _, g := range s.books.grants {
+		if g.addr != addr || g.forgiven != "" || r.has(g) || !g.lives(real) {
+			continue
+		}
+		if last := g.access[len(g.access)-1].token; !strings.Contains(r.raw, `"`+last+`"`) {
+			missing = append(missing, last)
+		}
+	}
+	if len(missing) > counted {
+		s.fail("%s has forgotten what lives: %s, with %d orphans counted", addr, strings.Join(missing, ", "), counted)
+	}
+}
+
+// checkGuard: no more is given up within an hour than the guard allows.
+func (s *simRun) checkGuard(addr string) {
+	real := s.real()
+	if s.config.style != 5 || s.strictSince.IsZero() || real.Sub(s.strictSince) < time.Minute || s.approved[addr] {
+		delete(s.approved, addr)
+		return
+	}
+	for _, at := range s.begun {
+		if real.Sub(at) < 59*time.Minute && at.Sub(s.skewedAt) > time.Hour && real.Sub(s.skewedAt) > time.Hour {
+			s.fail("%s is given up, the second within the hour, though the guard allows one", addr)
+		}
+	}
+	s.begun = append(s.begun, real)
+}
+
+// checkDelivery: nobody is told of a token before it is on disk, and no place
+// goes back to an older one.
+func (s *simRun) checkDelivery(place, content string) {
+	for _, t := range strings.Fields(content) {
+		a := s.books.access[t]
+		if a == nil {
+			s.fail("%s is given %q, which nobody issued", place, t)
+			continue
+		}
+		if !s.known[t] {
+			s.fail("%s is given %s, which is not on disk", place, t)
+		}
+		if s.books.order(a) < s.delivered[place+" "+a.grant.addr] {
+			s.fail("%s is given %s after a newer one was recorded there", place, t)
+		}
+	}
+}
+
+// order is the place of an access token in the order of all of its credential.
+func (b *simBooks) order(a *simAccess) int {
+	n := 0
+	for i, x := range a.grant.access {
+		if x == a {
+			n = i
+		}
+	}
+	return a.grant.id*100000 + n
+}
+
+// hold changes what a place holds.
+func (s *simRun) hold(place, content string) {
+	p := s.place(place)
+	if p.content == content {
+		return
+	}
+	for _, t := range strings.Fields(p.content) {
+		if !strings.Contains(" "+content+" ", " "+t+" ") {
+			s.left[t] = s.wall()
+		}
+	}
+	p.content = content
+	s.changes++
+}
+
+func (s *simRun) place(name string) *simPlace {
+	p, ok := s.places[name]
+	if !ok {
+		p = &simPlace{}
+		s.places[name] = p
+	}
+	return p
+}
+
+// checkOrigin: nothing of a grant goes to another address than its own.
+func (b *simBooks) checkOrigin(e *simEndpoint, g *simGrant) {
+	if e.base != g.origin {
+		b.s.fail("a token of %s was sent to %s", g.origin, e.base)
+	}
+}
+
+func (b *simBooks) refusals(account string) *simRefusals {
+	r, ok := b.refused[account]
+	if !ok {
+		r = &simRefusals{}
+		b.refused[account] = r
+	}
+	return r
+}
+
+func (r *simRefusals) pardon() { r.pardoned, r.atOnce = true, true }
+
+// checkTry: a refused password is not sent again, and an account is not locked.
+func (b *simBooks) checkTry(e *simEndpoint, account, password string) {
+	r, real := b.refusals(account), b.s.real()
+	rec := b.s.record(addressOf(account))
+	if rec.open != "grant" {
+		b.s.fail("%s is asked for a token, and no intent says so", account)
+	}
+	if rec.grant != nil && rec.grant.origin != e.base && !b.s.approved[addressOf(account)] {
+		b.s.fail("a password is sent to %s, and nobody approved that", e.base)
+	}
+	if r.password == password && !r.pardoned {
+		b.s.fail("a password that was refused is sent again for %s", account)
+	}
+	stepped := !b.s.skewedAt.IsZero() && b.s.skewedAt.After(r.last.Add(-time.Second))
+	if e.typ.traits.Lockout && r.tries >= 3 && real.Sub(r.last) < 15*time.Minute && !r.atOnce && !stepped {
+		b.s.fail("%s is tried for the %dth time in a row, %s after the last", account, r.tries+1, real.Sub(r.last))
+	}
+	r.tries++
+	r.last, r.atOnce = real, false
+}
+
+// checkSpend: a refresh token that works once is used once, but for one replay
+// within the window and one last try where only a person could go on.
+func (b *simBooks) checkSpend(r *simRefresh, real time.Time) {
+	g := r.grant
+	if rec := b.s.record(g.addr); rec.open != "refresh" && rec.open != "revive" {
+		b.s.fail("%s is spent, and no intent says so", r.token)
+	}
+	if !g.typ.rotates || r.spent.IsZero() || r.dead {
+		return
+	}
+	switch {
+	case real.Sub(r.spent) <= g.typ.traits.ReplayWindow && r.used == 1:
+	case r.asked:
+		r.asked = false
+	case g.typ.traits.Interactive && !r.tried && (b.s.skewed || b.endsSoon(g, real)):
+		r.tried = true
+	default:
+		b.s.fail("%s is spent for the %dth time, %s after the first", r.token, r.used+1, real.Sub(r.spent))
+	}
+}
+
+// endsSoon says whether the access token that tokend has of a grant is about to
+// end.
+func (b *simBooks) endsSoon(g *simGrant, real time.Time) bool {
+	a := b.access[b.s.record(g.addr).access]
+	return a == nil || a.expires.Sub(real) < time.Minute
+}
+
+// checkRevocation: no token is revoked while it is in force, while a place
+// holds it, or before its overlap has passed.
+func (b *simBooks) checkRevocation(a *simAccess, r *simRefresh) {
+	s, real := b.s, b.s.real()
+	dies := map[*simAccess]bool{}
+	if a != nil {
+		dies[a] = true
+	}
+	for _, g := range b.dying(a, r) {
+		for _, x := range g.access {
+			dies[x] = true
+		}
+	}
+	for x := range dies {
+		if x.lives(real) {
+			s.checkDeath(x)
+		}
+	}
+}
+
+func (s *simRun) checkDeath(x *simAccess) {
+	rec := s.record(x.grant.addr)
+	if rec.open != "revoke" {
+		s.fail("%s is revoked, and no intent says so", x.token)
+	}
+	if rec.access == x.token {
+		s.fail("%s is revoked, which is in force", x.token)
+	}
+	var ret *simRetired
+	for i := range rec.retiring {
+		if rec.retiring[i].access == x.token {
+			ret = &rec.retiring[i]
+		}
+	}
+	if ret == nil || ret.cause == "revoke" || s.revoking[x.grant.addr] > 0 {
+		return
+	}
+	wall := s.wall()
+	limit, overlap := ret.since.Add(max(rec.lifecycle.MaxOverlap, rec.lifecycle.Overlap)), rec.lifecycle.Overlap
+	if ret.cause == "remove" {
+		limit, overlap = rec.removing.Add(rec.lifecycle.MaxOverlap), 0
+	}
+	if !wall.Before(limit) {
+		return
+	}
+	if held := s.books.holders(x.token); len(held) > 0 {
+		s.fail("%s is revoked (%s) while %s holds it", x.token, ret.cause, strings.Join(held, ", "))
+	}
+	if left, ok := s.left[x.token]; ok && !s.skewedAt.After(left) && wall.Sub(left) < overlap {
+		s.fail("%s is revoked (%s) %s after the last place let go of it; its overlap is %s", x.token, ret.cause, wall.Sub(left), overlap)
+	}
+}

@@ -1,0 +1,252 @@
+package reconcile_test
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+	"testing/fstest"
+	"time"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/spec"
+)
+
+// simType is how one simulated API hands out tokens: what its type says of it,
+// and what it really does.
+type simType struct {
+	name           string
+	traits         providers.Traits
+	rotates        bool // a refresh replaces the refresh token
+	reuseKills     bool // a spent refresh token that is used again ends the grant
+	endsGrant      bool // a revocation ends the whole grant, not the token named alone
+	life, longLife time.Duration
+}
+
+// simTypeNames are the types of the catalogue: two with a password, one that
+// needs a person.
+var simTypeNames = [...]string{"first", "second", "person"}
+
+func drawType(d *draws, name string) *simType {
+	t := &simType{name: name}
+	tr := &t.traits
+	tr.Interactive = name == "person"
+	tr.Lockout = !tr.Interactive && d.chance("lockout", name, 0.5)
+	tr.Session = one(d, "session", name, "independent", "independent", "one_per_account", "shared_grant")
+	t.life = d.longOrShort("life", name, 15*time.Minute, 24*time.Hour)
+	if tr.HasRefresh = tr.Interactive || d.chance("has refresh", name, 0.8); tr.HasRefresh {
+		t.drawRefresh(d)
+	}
+	if tr.HasRevoke = d.chance("has revoke", name, 0.85); tr.HasRevoke {
+		t.drawRevoke(d)
+	}
+	return t
+}
+
+func (t *simType) drawRefresh(d *draws) {
+	tr := &t.traits
+	tr.Rotates = one(d, "rotates", t.name, "true", "true", "observe", "observe", "false")
+	t.rotates = tr.Rotates == "true" || tr.Rotates == "observe" && d.chance("really rotates", t.name, 0.6)
+	if t.rotates && d.chance("window", t.name, 0.4) {
+		tr.ReplayWindow = d.longOrShort("how long a window", t.name, 10*time.Second, 10*time.Minute)
+	}
+	t.reuseKills = d.chance("reuse kills", t.name, 0.7)
+	tr.InvalidatesAccessToken = d.chance("invalidates", t.name, 0.2)
+	if d.chance("refresh tokens end", t.name, 0.4) {
+		t.longLife = d.longOrShort("refresh life", t.name, t.life, 40*t.life)
+		tr.RefreshTokenLifetime = t.longLife
+	}
+}
+
+func (t *simType) drawRevoke(d *draws) {
+	tr := &t.traits
+	tr.RevokeOn = one(d, "on", t.name, []string{"remove", "replace"}, []string{"remove", "replace"}, []string{"remove", "replace", "refresh"}, []string{"remove"})
+	tr.RevokeNeeds = one(d, "needs", t.name, "", "access_token", "access_token", "refresh_token")
+	if !tr.HasRefresh || len(tr.RevokeOn) == 3 && tr.RevokeNeeds == "refresh_token" {
+		tr.RevokeNeeds = "access_token"
+	}
+	tr.RevokeNamesAccess = tr.RevokeNeeds != "refresh_token"
+	tr.RevokeNamesRefresh = tr.RevokeNeeds != "access_token"
+	t.endsGrant = len(tr.RevokeOn) < 3
+}
+
+// simCatalog holds the types in tokend's language; what they do is drawn.
+func simCatalog() fstest.MapFS {
+	files := fstest.MapFS{}
+	for _, name := range simTypeNames {
+		grant := `
+  grant "password" {
+    input "account" { type = string }
+    input "password" {
+      type      = string
+      sensitive = true
+    }
+    request {
+      method = "POST"
+      url    = "${config.base_url}/login"
+      json   = { account = input.account, password = input.password }
+    }
+  }`
+		if name == "person" {
+			grant = `
+  grant "code" {
+    input "account" { type = string }
+    authorize {
+      url   = "${config.base_url}/authorize"
+      query = { client_id = input.account }
+    }
+    request {
+      method = "POST"
+      url    = "${config.base_url}/token"
+      form   = { code = flow.code }
+    }
+  }`
+		}
+		files[name+".hcl"] = &fstest.MapFile{Data: []byte(`provider_type "` + name + `" {
+  summary = "a simulated API"
+  session = "independent"
+  config "base_url" { type = string }
+` + grant + `
+  response {
+    access_token  = body.access_token
+    refresh_token = body.refresh_token
+    expires_in    = body.expires_in
+  }
+  refresh {
+    request {
+      method = "POST"
+      url    = "${config.base_url}/refresh"
+      form   = { refresh_token = token.refresh_token }
+    }
+  }
+  revoke {
+    on = ["remove", "replace"]
+    request {
+      method = "POST"
+      url    = "${config.base_url}/revoke"
+      form   = { token = token.access_token }
+    }
+  }
+}`)}
+	}
+	return files
+}
+
+func simOptions() spec.Options {
+	text := func(name string, deferred bool) spec.Attr {
+		return spec.Attr{Name: name, Type: cty.String, Required: true, Deferred: deferred}
+	}
+	return spec.Options{
+		Catalog: simCatalog(), HostName: "host",
+		Sinks:   map[string]spec.Schema{"mem": {Attrs: []spec.Attr{text("place", false), text("content", true)}}},
+		Secrets: map[string]spec.Schema{"mem": {Attrs: []spec.Attr{text("of", false)}}},
+		Hooks:   map[string]spec.Schema{"mem": {}},
+	}
+}
+
+// simCredentials are the names of the credentials that may be declared: one of
+// each type.
+var simCredentials = [...]string{"credential.first.a", "credential.second.b", "credential.person.c"}
+
+// simStyles is the number of shapes that a configuration comes in.
+const simStyles = 7
+
+// simConfig is a configuration in few numbers: few, since reading one costs as
+// much as an hour of the life of a loop.
+type simConfig struct {
+	style    int
+	declared [len(simCredentials)]int // 0: not declared; else which account it is of
+}
+
+// names is what it declares.
+func (c simConfig) declares(i int) bool { return c.declared[i] != 0 }
+
+// shape is what a style says.
+func (c simConfig) shape() (lifecycle, guard, base string, layout int) {
+	lifecycle, base = "overlap = \"30s\"\n    max_overlap = \"15m\"", "https://one.example"
+	switch c.style {
+	case 1:
+		layout = 1
+	case 2:
+		layout = 2
+	case 3:
+		lifecycle = "overlap = \"0s\"\n    max_overlap = \"5m\""
+	case 4:
+		lifecycle = "overlap = \"2m\"\n    max_overlap = \"20m\"\n    on_remove = \"forget\""
+	case 5:
+		guard = "max_revocations = 1"
+		layout = 1
+	case 6:
+		base = "https://two.example"
+	}
+	return lifecycle, guard, base, layout
+}
+
+func (c simConfig) text() string {
+	lifecycle, guard, base, layout := c.shape()
+	var b strings.Builder
+	fmt.Fprintf(&b, "tokend {\n  guard {\n    settle = \"5s\"\n    max_revoked_percent = 100\n    %s\n  }\n}\nhook \"mem\" \"tell\" {}\n", guard)
+	for i, name := range simTypeNames {
+		if !c.declares(i) {
+			continue
+		}
+		letter := string(rune('a' + i))
+		secret := ""
+		fmt.Fprintf(&b, "provider %q { base_url = %q }\n", name, base)
+		if name != "person" {
+			fmt.Fprintf(&b, "secret \"mem\" %q { of = \"%s%d\" }\n", letter, letter, c.declared[i])
+			secret = "\n  password = secret.mem." + letter + ".value"
+		}
+		fmt.Fprintf(&b, "credential %q %q {\n  account = \"%s%d\"%s\n  lifecycle {\n    %s\n  }\n}\n", name, letter, letter, c.declared[i], secret, lifecycle)
+	}
+	c.sinks(&b, layout)
+	return b.String()
+}
+
+// sinks come in layouts: each a place, one of several tokens, and one that
+// another's place went to.
+func (c simConfig) sinks(b *strings.Builder, layout int) {
+	sink := func(name, place, content string) {
+		fmt.Fprintf(b, "sink \"mem\" %q {\n  place   = %q\n  content = %q\n  notify  = [hook.mem.tell]\n}\n", name, place, content)
+	}
+	token := func(i int) string {
+		return fmt.Sprintf("${credential.%s.%c.access_token}", simTypeNames[i], rune('a'+i))
+	}
+	for i := range simTypeNames {
+		letter := string(rune('a' + i))
+		switch {
+		case !c.declares(i):
+		case layout == 1 && i == 0:
+			sink(letter, letter+"-elsewhere", token(i))
+		case layout == 2 && i == 0:
+			sink(letter+"-renamed", letter, token(i))
+		default:
+			sink(letter, letter, token(i))
+		}
+	}
+	if layout == 1 && c.declares(0) && c.declares(1) {
+		sink("both", "both", token(0)+" "+token(1))
+	}
+}
+
+// simConfigs reads configurations, each text once for all runs: they are
+// immutable, and reading one takes longer than simulating an hour.
+type simConfigs struct {
+	mu   sync.Mutex
+	read map[string]*spec.Config
+}
+
+func (r *simConfigs) load(text string) (*spec.Config, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if c, ok := r.read[text]; ok {
+		return c, nil
+	}
+	c, diags := spec.LoadFiles("/config", map[string][]byte{"main.hcl": []byte(text)}, simOptions())
+	if diags.HasErrors() {
+		return nil, fmt.Errorf("reading a simulated configuration: %w\n%s", diags, text)
+	}
+	r.read[text] = c
+	return c, nil
+}

@@ -1,0 +1,237 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"tokend/pkg/state"
+)
+
+// simDisk is the state as one process sees it: the store's own logic, over a
+// disk that takes its time, that fails, and that keeps, when the process dies,
+// what had reached it. A commit is cut in two places: it may be lost, or be on
+// disk without anybody having been told.
+type simDisk struct {
+	*state.Memory
+	p *simProcess
+
+	mu    sync.Mutex
+	later []laterWrite
+	timer *time.Timer
+	looks map[string]int // in the second that began at
+	since time.Time
+}
+
+// busy is how often an address may be looked at within a second.
+const busy = 1000
+
+// watch notices a loop that looks at an address without an end.
+func (d *simDisk) watch(address string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if time.Since(d.since) > time.Second {
+		d.looks, d.since = map[string]int{}, time.Now()
+	}
+	if d.looks[address]++; d.looks[address] == busy {
+		d.p.s.fail("%s is looked at %d times within a second", address, busy)
+		d.p.die()
+	}
+}
+
+type laterWrite struct {
+	change state.Change
+	done   func(error)
+}
+
+var (
+	errDiskFull = errors.New("no space left on device")
+	errDead     = errors.New("this process is dead")
+)
+
+// lost is what a dead process is told: it goes no further.
+func (d *simDisk) lost() error { return state.ErrConflict }
+
+func (d *simDisk) Credential(ctx context.Context, address string) (state.Credential, *state.Intent, error) {
+	if !d.read(address) {
+		return state.Credential{}, nil, errDead
+	}
+	return d.Memory.Credential(ctx, address)
+}
+
+func (d *simDisk) Sink(ctx context.Context, address string) (state.Sink, error) {
+	if !d.read(address) {
+		return state.Sink{}, errDead
+	}
+	return d.Memory.Sink(ctx, address)
+}
+
+// read takes a moment, and waits for what is still to be written there.
+func (d *simDisk) read(address string) bool {
+	if !d.p.sleeps(d.p.s.draws.between("read", address, time.Microsecond, 50*time.Microsecond)) {
+		return false
+	}
+	d.watch(address)
+	d.mu.Lock()
+	waits := slices.ContainsFunc(d.later, func(w laterWrite) bool { return addressIn(w.change) == address })
+	d.mu.Unlock()
+	if waits {
+		return d.flush()
+	}
+	return true
+}
+
+func addressIn(c state.Change) string {
+	switch {
+	case c.Credential != nil:
+		return c.Credential.Head.Address
+	case c.Sink != nil:
+		return c.Sink.Head.Address
+	case c.Delete != "":
+		return c.Delete
+	case c.IntentFor != "":
+		return c.IntentFor
+	}
+	return "meta " + c.MetaKey
+}
+
+func (d *simDisk) Commit(ctx context.Context, changes ...state.Change) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	s, of := d.p.s, addressIn(changes[0])
+	if !d.p.sleeps(s.draws.between("write", of, 100*time.Microsecond, 8*time.Millisecond)) || !d.p.passes("commit") {
+		return d.lost()
+	}
+	if s.weatherNow().diskFull {
+		s.note("disk full", of, "", 0)
+		return errDiskFull
+	}
+	if !d.flush() {
+		return d.lost()
+	}
+	s.mu.Lock()
+	d.interfere(ctx, changes)
+	err := d.Memory.Commit(ctx, changes...)
+	if err == nil {
+		s.written(changes)
+	}
+	s.mu.Unlock()
+	if !d.p.passes("committed") || !d.p.sleeps(s.draws.between("synced", of, 10*time.Microsecond, time.Millisecond)) {
+		return d.lost()
+	}
+	return err
+}
+
+// interfere has somebody else write the same record first, now and then: a
+// store need not be this process's alone.
+func (d *simDisk) interfere(ctx context.Context, changes []state.Change) {
+	for _, c := range changes {
+		if c.Credential == nil || c.Credential.Head.Version == 0 || !d.p.s.draws.chance("another writer", c.Credential.Head.Address, d.p.s.weatherNow().rivals) {
+			continue
+		}
+		rec, _, err := d.Memory.Credential(ctx, c.Credential.Head.Address)
+		if err != nil {
+			continue
+		}
+		rec.Note = "touched by another writer"
+		if d.Memory.Commit(ctx, state.Change{Credential: &rec}) == nil {
+			d.p.s.note("rival", c.Credential.Head.Address, "", 0)
+		}
+	}
+}
+
+// Later queues changes: they ride along with the next commit.
+func (d *simDisk) Later(done func(error), changes ...state.Change) {
+	if done == nil {
+		done = func(error) {}
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, c := range changes {
+		if k := c.Sink; k != nil {
+			kept := *k
+			kept.Notify, kept.Leaving, kept.Delivered = slices.Clone(k.Notify), slices.Clone(k.Leaving), maps.Clone(k.Delivered)
+			c.Sink = &kept
+			k.Head.Version++
+			k.Head.Kind = state.KindSink
+		}
+		d.later = append(d.later, laterWrite{c, done})
+		done = func(error) {}
+	}
+	if d.timer == nil {
+		d.timer = time.AfterFunc(800*time.Millisecond, func() {
+			d.flush()
+		})
+	}
+}
+
+// flush writes what was queued; false when the process is dead.
+func (d *simDisk) flush() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
+	}
+	if d.p.isDead() {
+		d.later = nil
+		return false
+	}
+	s := d.p.s
+	for i, w := range d.later {
+		if s.weatherNow().diskFull {
+			w.done(errDiskFull)
+			continue
+		}
+		if !d.p.passes("later") {
+			for _, rest := range d.later[i:] {
+				rest.done(errDead)
+			}
+			d.later = nil
+			return false
+		}
+		s.mu.Lock()
+		err := d.Memory.Commit(context.Background(), w.change)
+		if err == nil {
+			s.written([]state.Change{w.change})
+		}
+		s.mu.Unlock()
+		w.done(err)
+	}
+	d.later = nil
+	return true
+}
+
+func (d *simDisk) PutBlob(ctx context.Context, content []byte) (string, error) {
+	if d.p.isDead() || !d.p.passes("blob") {
+		return "", errDead
+	}
+	if d.p.s.weatherNow().diskFull {
+		return "", errDiskFull
+	}
+	return d.Memory.PutBlob(ctx, content)
+}
+
+func (d *simDisk) DropBlobs(ctx context.Context, names []string) error {
+	if !d.p.passes("drop blobs") {
+		return errDead
+	}
+	return d.Memory.DropBlobs(ctx, names)
+}
+
+func (d *simDisk) Meta(ctx context.Context, key string) ([]byte, error) {
+	if d.p.isDead() {
+		return nil, errDead
+	}
+	d.mu.Lock()
+	waits := slices.ContainsFunc(d.later, func(w laterWrite) bool { return w.change.MetaKey == key })
+	d.mu.Unlock()
+	if waits && !d.flush() {
+		return nil, errDead
+	}
+	return d.Memory.Meta(ctx, key)
+}

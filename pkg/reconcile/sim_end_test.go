@@ -1,0 +1,179 @@
+package reconcile_test
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"tokend/pkg/reconcile"
+)
+
+// comeRight ends all faults, does what status asks a person to do, and looks at
+// what is left.
+func (s *simRun) comeRight() {
+	s.note("calm", "", "", 0)
+	s.armed.Store(0)
+	s.w.Store(&weather{})
+	s.wait(time.Second)
+	s.mu.Lock()
+	s.readable = true
+	for account, p := range s.books.password {
+		if s.passwords[account] != p {
+			s.secretIs(account, p)
+		}
+	}
+	s.mu.Unlock()
+	s.set()
+	_ = s.p.loop.Touched(context.Background(), nil, true)
+	s.wait(40 * time.Second)
+	s.checkFresh()
+	for range 8 {
+		if s.failed() {
+			return
+		}
+		s.mendAll()
+		s.wait(12 * time.Minute)
+	}
+	s.p.disk.flush()
+	s.checkEnd()
+}
+
+// mendAll does what status says that would mend each address.
+func (s *simRun) mendAll() {
+	v, err := s.p.loop.Status(context.Background(), "")
+	if err != nil {
+		s.fail("asking for the status: %v", err)
+		return
+	}
+	if v.Held != nil {
+		s.approve()
+	}
+	for _, l := range v.Credentials {
+		s.note("status", l.Address, string(l.State)+": "+l.Why, 0)
+		switch l.State {
+		case reconcile.NeedsLogin, reconcile.Indeterminate:
+			if strings.Contains(l.Mend, "login") {
+				s.login()
+			}
+		case reconcile.Unread, reconcile.Stopped:
+			s.mu.Lock()
+			s.pardon(l.Address)
+			s.mu.Unlock()
+			s.ask("retry", l.Address, func(ctx context.Context, loop *reconcile.Loop) error {
+				return loop.Do(ctx, l.Address, reconcile.Order{Kind: reconcile.OrderRetry})
+			})
+		}
+	}
+}
+
+// checkFresh: half a minute after everything is there again, no place holds a
+// token that has expired, unless tokend was asked to wait.
+func (s *simRun) checkFresh() {
+	v, err := s.p.loop.Status(context.Background(), "")
+	if err != nil || v.Held != nil {
+		return
+	}
+	waits := map[string]bool{}
+	for _, l := range append(v.Credentials, v.Sinks...) {
+		waits[l.Address] = l.State != reconcile.Ready && l.State != reconcile.Pending
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.skewed {
+		return
+	}
+	for place, p := range s.places {
+		for _, t := range strings.Fields(p.content) {
+			a := s.books.access[t]
+			if a != nil && s.real().After(a.expires) && !waits[a.grant.addr] && s.ready(a.grant.addr) {
+				s.fail("%s holds %s, which expired %s ago", place, t, s.real().Sub(a.expires))
+			}
+		}
+	}
+}
+
+func (s *simRun) ready(addr string) bool {
+	for i, a := range simCredentials {
+		if a == addr {
+			return s.config.declares(i)
+		}
+	}
+	return false
+}
+
+// checkEnd: what is declared is there and works, what is not is gone, and what
+// lives is known or counted.
+func (s *simRun) checkEnd() {
+	v, err := s.p.loop.Status(context.Background(), "")
+	if err != nil {
+		s.fail("asking for the status: %v", err)
+		return
+	}
+	for _, l := range append(append(v.Credentials, v.Sinks...), v.Hooks...) {
+		if l.State != reconcile.Ready && !s.loggedOut(l) {
+			s.fail("%s is %s, although nothing fails any more: %s", l.Address, l.State, l.Why)
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	real := s.real()
+	for i, addr := range simCredentials {
+		r := s.record(addr)
+		if s.checkForgotten(addr); r.open != "" {
+			s.fail("an intent of %s is open", addr)
+		}
+		switch a := s.books.access[r.access]; {
+		case !s.config.declares(i) && (r.grant != nil || len(r.retiring) > 0):
+			s.fail("%s is not declared, and still has a token", addr)
+		case s.config.declares(i) && (a == nil || !a.lives(real)) && !s.refreshEnded(r):
+			s.fail("%s has no token that works", addr)
+		}
+	}
+	s.checkPlaces(real)
+	if s.told < s.changes {
+		s.fail("the hooks were told of %d changes of %d", s.told, s.changes)
+	}
+}
+
+// loggedOut: its refresh token has ended by itself, which only a person mends;
+// the last one looked a while ago.
+func (s *simRun) loggedOut(l reconcile.Line) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return l.State == reconcile.NeedsLogin && s.refreshEnded(s.record(l.Address))
+}
+
+func (s *simRun) refreshEnded(r *simRecord) bool {
+	t := s.books.refresh[r.refresh]
+	return t != nil && t.grant.typ.traits.Interactive && !t.expires.IsZero() && s.real().After(t.expires)
+}
+
+// checkPlaces: each place holds what its sink says, and no other holds anything.
+func (s *simRun) checkPlaces(real time.Time) {
+	want := map[string]string{}
+	token := func(i int) string { return s.record(simCredentials[i]).access }
+	_, _, _, layout := s.config.shape()
+	for i := range simCredentials {
+		if !s.config.declares(i) {
+			continue
+		}
+		place := string(rune('a' + i))
+		if layout == 1 && i == 0 {
+			place += "-elsewhere"
+		}
+		want[place] = token(i)
+	}
+	if layout == 1 && s.config.declares(0) && s.config.declares(1) {
+		want["both"] = token(0) + " " + token(1)
+	}
+	for place, content := range want {
+		if s.place(place).content != content {
+			s.fail("%s holds %q and shall hold %q", place, s.place(place).content, content)
+		}
+	}
+	for place, p := range s.places {
+		if want[place] == "" && p.content != "" {
+			s.fail("%s still holds %q", place, p.content)
+		}
+	}
+}

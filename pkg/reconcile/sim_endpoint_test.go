@@ -1,0 +1,207 @@
+package reconcile_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/zclconf/go-cty/cty"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/reconcile"
+	"tokend/pkg/secret"
+	"tokend/pkg/spec"
+)
+
+// simOpener opens endpoints of simulated APIs for one process.
+type simOpener struct{ p *simProcess }
+
+func (o simOpener) Open(p *spec.Provider) (reconcile.Endpoint, error) {
+	base, err := p.Config.String("base_url")
+	return o.endpoint(p.Type.Name, base), err
+}
+
+func (o simOpener) Restore(b []byte) (reconcile.Endpoint, error) {
+	name, base, ok := strings.Cut(string(b), " ")
+	if !ok {
+		return nil, errors.New("no simulated API has that form")
+	}
+	return o.endpoint(name, base), nil
+}
+
+func (o simOpener) endpoint(name, base string) *simEndpoint {
+	return &simEndpoint{p: o.p, typ: o.p.s.types[name], base: base, prepared: map[*providers.Request]providers.Call{}}
+}
+
+// simEndpoint is one simulated API as one process asks it.
+type simEndpoint struct {
+	p    *simProcess
+	typ  *simType
+	base string
+
+	mu       sync.Mutex
+	prepared map[*providers.Request]providers.Call
+}
+
+func (e *simEndpoint) Encode() ([]byte, error)             { return []byte(e.typ.name + " " + e.base), nil }
+func (e *simEndpoint) Traits(string) providers.Traits      { return e.typ.traits }
+func (e *simEndpoint) Needs(providers.Op, string) []string { return []string{"account"} }
+func (e *simEndpoint) Close()                              {}
+
+func (e *simEndpoint) Origins(string, spec.Values) ([]string, error) { return []string{e.base}, nil }
+
+func (e *simEndpoint) Discover(context.Context, string, spec.Values, []string) error { return nil }
+
+func (e *simEndpoint) Static(providers.Call) (providers.Token, error) {
+	return providers.Token{}, errors.New("no simulated API is static")
+}
+
+func (e *simEndpoint) Prepare(c providers.Call) (*providers.Request, error) {
+	if len(c.Origins) > 0 && c.Origins[0] != e.base {
+		return nil, &providers.Error{Op: c.Op, Class: providers.ClassConfig, Message: "it may not be sent to " + e.base}
+	}
+	r := &providers.Request{Method: http.MethodPost, Origin: e.base}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.prepared[r] = c
+	return r, nil
+}
+
+// fate is what happens to one request on its way.
+type fate int
+
+const (
+	fateAnswered   fate = iota
+	fateNotSent         // the network is away
+	fateLostBefore      // the request is lost, and nobody knows
+	fateLostAfter       // the reply is
+	fateGarbled         // the reply cannot be read
+	fateThrottled
+	fateBroken // 503: nothing happened
+	fateEnded  // the API has ended the grant, and refuses
+)
+
+func (e *simEndpoint) fate(c providers.Call) fate {
+	s := e.p.s
+	w := s.weatherNow()
+	if w.away[e.base] {
+		return fateNotSent
+	}
+	d, of := s.draws, string(c.Op)+e.typ.name
+	if !d.chance("fault", of, w.calls) {
+		return fateAnswered
+	}
+	f := one(d, "fate", of, fateNotSent, fateLostBefore, fateLostBefore, fateLostAfter, fateLostAfter, fateLostAfter, fateGarbled, fateThrottled, fateBroken, fateEnded)
+	if f == fateGarbled && c.Op == providers.OpRevoke || f == fateEnded && c.Op != providers.OpRefresh {
+		return fateLostAfter
+	}
+	return f
+}
+
+func (e *simEndpoint) Send(_ context.Context, r *providers.Request) (*providers.Reply, error) {
+	e.mu.Lock()
+	c := e.prepared[r]
+	delete(e.prepared, r)
+	e.mu.Unlock()
+	s, of := e.p.s, string(c.Op)+e.typ.name
+	unknown := &providers.Error{Op: c.Op, Class: providers.ClassUnknown, Message: "no reply came", Reached: true}
+	f := e.fate(c)
+	s.note("send", of, e.base, int(f))
+	if !e.p.passes("call") || !e.p.sleeps(s.draws.between("there", of, time.Millisecond, 300*time.Millisecond)) {
+		return nil, unknown
+	}
+	switch f {
+	case fateNotSent:
+		return nil, &providers.Error{Op: c.Op, Class: providers.ClassTransient, Message: "the network is away"}
+	case fateThrottled:
+		return nil, &providers.Error{Op: c.Op, Class: providers.ClassThrottled, Status: 429, Reached: true, RetryAfter: s.draws.longOrShort("retry after", of, time.Second, 8*time.Minute)}
+	case fateBroken:
+		return nil, &providers.Error{Op: c.Op, Class: providers.ClassTransient, Status: 503, Reached: true}
+	}
+	var body string
+	var refused *providers.Error
+	if f != fateLostBefore {
+		body, refused = e.carryOut(c, f)
+	}
+	if f == fateLostBefore || f == fateLostAfter {
+		e.p.sleeps(s.draws.between("stall", of, time.Millisecond, 31*time.Second))
+		return nil, unknown
+	}
+	if !e.p.passes("reply") || !e.p.sleeps(s.draws.between("back", of, time.Millisecond, 300*time.Millisecond)) {
+		return nil, unknown
+	}
+	if refused != nil {
+		e.heard(c, refused)
+		return nil, refused
+	}
+	if f == fateGarbled {
+		body = "<html>" + body
+	}
+	return &providers.Reply{Status: 200, Body: secret.New(body), At: s.wall()}, nil
+}
+
+func (e *simEndpoint) carryOut(c providers.Call, f fate) (string, *providers.Error) {
+	s := e.p.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f == fateEnded {
+		if r, ok := s.books.refresh[c.Token.RefreshToken.Reveal()]; ok {
+			r.dead = true
+		}
+	}
+	return s.books.act(e, c)
+}
+
+// heard notes that a refusal reached tokend.
+func (e *simEndpoint) heard(c providers.Call, refused *providers.Error) {
+	if c.Op != providers.OpGrant || refused.Class != providers.ClassPermanent {
+		return
+	}
+	s := e.p.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	account, _ := c.Inputs.String("account")
+	password, _ := c.Inputs.Secret("password")
+	r := s.books.refusals(account)
+	r.password, r.pardoned = password.Reveal(), false
+}
+
+func (e *simEndpoint) Read(c providers.Call, r *providers.Reply) (providers.Token, error) {
+	if c.Op == providers.OpRevoke {
+		return providers.Token{}, nil
+	}
+	body := r.Body.Reveal()
+	if e.p.s.mended() {
+		body = strings.TrimPrefix(body, "<html>")
+	}
+	var reply simReply
+	if err := json.Unmarshal([]byte(body), &reply); err != nil {
+		return providers.Token{}, &providers.Error{Op: c.Op, Class: providers.ClassUnreadable, Status: r.Status, Message: "it is no JSON", Reached: true}
+	}
+	t := providers.Token{AccessToken: secret.New(reply.Access), TokenType: "Bearer", ExpiresAt: r.At.Add(reply.Life)}
+	t.RefreshToken, t.RefreshGiven = c.Token.RefreshToken, reply.Refresh != ""
+	if t.RefreshGiven {
+		t.RefreshToken = secret.New(reply.Refresh)
+	}
+	return t, nil
+}
+
+// simSource is the kind of secret that passwords are read from.
+type simSource struct{ p *simProcess }
+
+func (r simSource) Read(_ context.Context, args spec.Values) (cty.Value, error) {
+	account, err := args.String("of")
+	if err != nil {
+		return cty.NilVal, err
+	}
+	s := r.p.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return cty.StringVal(s.passwords[account]), nil
+}
+
+func (simSource) Paths(spec.Values) []string { return nil }

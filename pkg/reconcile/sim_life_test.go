@@ -1,0 +1,381 @@
+package reconcile_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/reconcile"
+	"tokend/pkg/secret"
+	"tokend/pkg/state"
+)
+
+// simRun is one simulated run: the world around a process of tokend, and what
+// is known of it.
+type simRun struct {
+	draws   *draws
+	configs *simConfigs
+	types   map[string]*simType
+	log     *slog.Logger
+	began   time.Time
+	died    chan struct{}
+	armed   atomic.Int64 // how many places of death are left to pass; 0: no crash is planned
+
+	asleep, skew atomic.Int64 // how long the machine was suspended; how wrong its clock is
+	w            atomic.Pointer[weather]
+
+	p      *simProcess
+	mem    *state.Memory
+	config simConfig
+
+	mu          sync.Mutex // of what follows
+	books       *simBooks
+	places      map[string]*simPlace
+	passwords   map[string]string // as the secrets say
+	readable    bool              // the types were mended, so that garbled replies can be read
+	boot        int
+	booted      time.Time
+	records     map[string]*simRecord
+	lostOrphans map[string]int // of records that are gone
+	known       map[string]bool
+	delivered   map[string]int // place and credential -> the newest token recorded there
+	left        map[string]time.Time
+	changes     int // of places, so far
+	told        int // how many of them hooks have told
+	given       map[string]bool
+	revoking    map[string]int // orders to revoke that are not answered yet
+	approved    map[string]bool
+	skewed      bool // the clock was put at least once
+	skewedAt    time.Time
+	strictSince time.Time
+	begun       []time.Time
+
+	noting  sync.Mutex
+	events  []event
+	failure string
+}
+
+// weather is what goes wrong at present.
+type weather struct {
+	calls, places, rivals            float64 // how often
+	away                             map[string]bool
+	diskFull, placesAway, slowPlaces bool
+}
+
+func newRun(configs *simConfigs, seed uint64) *simRun {
+	s := &simRun{
+		draws: newDraws(seed), configs: configs, types: map[string]*simType{}, log: discard(), began: time.Now(), died: make(chan struct{}, 4),
+		mem: state.NewMemory(state.MemoryOptions{}), places: map[string]*simPlace{}, passwords: map[string]string{},
+		records: map[string]*simRecord{}, lostOrphans: map[string]int{}, known: map[string]bool{}, delivered: map[string]int{},
+		left: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, approved: map[string]bool{},
+	}
+	if traced() {
+		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	}
+	s.books = newBooks(s)
+	s.booted = s.real().Add(-time.Hour)
+	for _, name := range simTypeNames {
+		s.types[name] = drawType(s.draws, name)
+	}
+	for _, letter := range []string{"a", "b", "c"} {
+		for _, n := range []string{"1", "2"} {
+			s.passwords[letter+n], s.books.password[letter+n] = "right", "right"
+		}
+	}
+	s.w.Store(&weather{})
+	s.config.style = s.draws.below("style", "", simStyles)
+	for i := range s.config.declared {
+		s.config.declared[i] = s.draws.below("declared at first", simCredentials[i], 3)
+	}
+	return s
+}
+
+func (s *simRun) weatherNow() weather { return *s.w.Load() }
+
+// real is the time, as the APIs know it; wall is what the machine's clock says.
+func (s *simRun) real() time.Time { return time.Now().Add(time.Duration(s.asleep.Load())) }
+func (s *simRun) wall() time.Time { return s.real().Add(time.Duration(s.skew.Load())) }
+
+func (s *simRun) uptime() (string, time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return fmt.Sprint("boot ", s.boot), s.real().Sub(s.booted)
+}
+
+func (s *simRun) mended() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.readable
+}
+
+func (s *simRun) timeToDie() bool { return s.armed.Load() > 0 && s.armed.Add(-1) == 0 }
+
+// live is the run: a while in which everything may happen, and a while in which
+// it has to come right.
+func (s *simRun) live() {
+	if s.start() {
+		s.set()
+		for range 10 + s.draws.below("steps", "", 25) {
+			s.wait(s.draws.longOrShort("until the next", "", 20*time.Millisecond, 3*time.Hour))
+			if s.failed() {
+				break
+			}
+			s.happens()
+		}
+		if !s.failed() {
+			s.comeRight()
+		}
+	}
+	s.gone()
+	s.p.once.Do(func() { close(s.p.dead) })
+}
+
+// wait lets time go by, and starts what died.
+func (s *simRun) wait(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-s.died:
+		if s.failed() {
+			return
+		}
+		s.restart(s.draws.longOrShort("down", "", 10*time.Millisecond, 30*time.Minute), s.draws.chance("reboot", "", 0.2))
+	}
+}
+
+// happens draws what happens next.
+func (s *simRun) happens() {
+	d := s.draws
+	what := d.below("what", "", 100)
+	switch {
+	case what < 22:
+		s.change()
+	case what < 40:
+		s.order()
+	case what < 52:
+		s.armed.Store(int64(1 + d.below("dies after", "", 40)))
+	case what < 55:
+		s.note("kill", "", "", 0)
+		s.p.die()
+	case what < 59:
+		s.note("stop", "", "", 0)
+		s.restart(d.longOrShort("down", "", 10*time.Millisecond, 3*time.Hour), d.chance("reboot", "", 0.3))
+	case what < 63:
+		s.suspend()
+	case what < 66:
+		s.step()
+	case what < 88:
+		s.turn()
+	case what < 91:
+		s.meddle()
+	case what < 94:
+		s.repassword()
+	case what < 97:
+		s.approve()
+	default:
+		s.login()
+	}
+}
+
+// change draws another configuration; now and then while nothing runs.
+func (s *simRun) change() {
+	d := s.draws
+	c := s.config
+	i := d.below("which", "", len(c.declared))
+	c.declared[i] = d.below("to what", simCredentials[i], 3)
+	if d.chance("another style", "", 0.25) {
+		c.style = d.below("style", "", simStyles)
+	}
+	s.note("change", fmt.Sprint(s.config), fmt.Sprint(c), 0)
+	down := d.chance("while down", "", 0.15)
+	s.mu.Lock()
+	if c.style == 5 && s.config.style != 5 {
+		s.strictSince = s.real()
+	}
+	s.config = c
+	s.begunAnew(c)
+	s.mu.Unlock()
+	if down {
+		s.p.die()
+		return
+	}
+	s.set()
+}
+
+func (s *simRun) begunAnew(c simConfig) {
+	for i, addr := range simCredentials {
+		if c.declares(i) {
+			s.books.refusals(fmt.Sprintf("%c%d", 'a'+i, c.declared[i])).pardon()
+			delete(s.given, addr)
+		}
+	}
+}
+
+// order draws what a person asks for.
+func (s *simRun) order() {
+	d := s.draws
+	addr := one(d, "ordered", "", simCredentials[:]...)
+	kind := one(d, "order", "", reconcile.OrderRefresh, reconcile.OrderRefresh, reconcile.OrderTaint, reconcile.OrderRevoke, reconcile.OrderRetry, reconcile.OrderRetry)
+	o := reconcile.Order{Kind: kind, Forget: kind == reconcile.OrderRevoke && d.chance("forget", "", 0.2)}
+	s.mu.Lock()
+	if o.Forget {
+		s.given[addr] = true
+	}
+	switch kind {
+	case reconcile.OrderRetry:
+		s.pardon(addr)
+	case reconcile.OrderRevoke:
+		s.revoking[addr]++
+	}
+	s.mu.Unlock()
+	s.note("order", addr, string(kind), 0)
+	s.ask(string(kind), addr, func(ctx context.Context, l *reconcile.Loop) error {
+		err := l.Do(ctx, addr, o)
+		if kind == reconcile.OrderRevoke {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			s.revoking[addr]--
+		}
+		return err
+	})
+}
+
+// pardon allows one more try of what is held back.
+func (s *simRun) pardon(addr string) {
+	for account, r := range s.books.refused {
+		if addressOf(account) == addr {
+			r.pardon()
+		}
+	}
+	for _, r := range s.books.refresh {
+		if r.grant.addr == addr {
+			r.asked = true
+		}
+	}
+}
+
+// suspend has the machine sleep: its timers stand still, the world goes on.
+func (s *simRun) suspend() {
+	d := s.draws.longOrShort("suspended", "", time.Minute, 8*time.Hour)
+	s.note("suspend", d.String(), "", 0)
+	s.asleep.Add(int64(d))
+}
+
+// step puts the machine's clock.
+func (s *simRun) step() {
+	d := s.draws.longOrShort("stepped", "", time.Second, time.Hour)
+	if s.draws.chance("backwards", "", 0.3) {
+		d = -d
+	}
+	s.putClock(d)
+}
+
+func (s *simRun) putClock(d time.Duration) {
+	s.note("clock", d.String(), "", 0)
+	s.mu.Lock()
+	s.skewed, s.skewedAt = true, s.wall().Add(max(0, d))
+	s.mu.Unlock()
+	s.skew.Add(int64(d))
+}
+
+// turn changes the weather.
+func (s *simRun) turn() {
+	d := s.draws
+	w := weather{away: map[string]bool{}}
+	switch d.below("weather", "", 9) {
+	case 0, 1, 2:
+		w.calls = one(d, "how rough", "", 0.1, 0.5, 0.9)
+	case 3:
+		w.calls, w.places, w.rivals = 0.3, 0.3, 0.1
+	case 4:
+		w.away["https://one.example"] = true
+	case 5:
+		w.diskFull = true
+	case 6:
+		w.placesAway, w.calls = true, 0.2
+	case 7:
+		w.slowPlaces, w.calls = true, 0.2
+	}
+	s.note("weather", fmt.Sprintf("%+v", w), "", 0)
+	s.w.Store(&w)
+}
+
+// meddle has somebody else write to a place.
+func (s *simRun) meddle() {
+	place := one(s.draws, "meddled with", "", "a", "b", "c", "both", "a-elsewhere")
+	s.mu.Lock()
+	s.hold(place, "")
+	s.mu.Unlock()
+	s.note("meddle", place, "", 0)
+	s.wake()
+}
+
+// wake tells the loop, as the watches do, that somebody wrote to places.
+func (s *simRun) wake() {
+	v, err := s.p.loop.Status(context.Background(), "")
+	if err != nil {
+		return
+	}
+	var addrs []string
+	for _, l := range v.Sinks {
+		addrs = append(addrs, l.Address)
+	}
+	_ = s.p.loop.Wake(context.Background(), addrs)
+}
+
+// repassword changes an account's password at the API, and sooner or later in
+// the secret.
+func (s *simRun) repassword() {
+	d := s.draws
+	account := one(d, "account", "", "a1", "a2", "b1", "b2")
+	password := fmt.Sprint("p", d.below("password", account, 3))
+	tell := d.chance("told", account, 0.5)
+	s.mu.Lock()
+	s.books.password[account] = password
+	if tell {
+		s.secretIs(account, password)
+	}
+	s.mu.Unlock()
+	s.note("password", account, password, 0)
+	if tell {
+		_ = s.p.loop.Touched(context.Background(), nil, true)
+	}
+}
+
+func (s *simRun) secretIs(account, password string) {
+	s.passwords[account] = password
+	s.books.refusals(account).pardon()
+}
+
+// approve lets go ahead what the guard holds.
+func (s *simRun) approve() {
+	s.ask("approve", "", func(ctx context.Context, l *reconcile.Loop) error {
+		held, err := l.Held(ctx)
+		if err != nil || held == nil {
+			return errNoSuch
+		}
+		s.mu.Lock()
+		for _, a := range held.Revocations {
+			s.approved[a] = true
+		}
+		s.mu.Unlock()
+		return l.Approve(ctx, held)
+	})
+}
+
+// login is a person who logs in.
+func (s *simRun) login() {
+	const addr = "credential.person.c"
+	s.note("login", addr, "", 0)
+	n := s.draws.below("code", "", 1<<40)
+	s.ask("login", addr, func(ctx context.Context, l *reconcile.Loop) error {
+		return l.Login(ctx, addr, reconcile.LoginCode{Flow: providers.Flow{Code: secret.New(fmt.Sprint("code", n))}})
+	})
+}
+
+func short(addr string) string { return strings.TrimPrefix(addr, "credential.") }

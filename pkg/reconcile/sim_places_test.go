@@ -1,0 +1,148 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"tokend/pkg/sinks"
+	"tokend/pkg/spec"
+)
+
+// simPlace is where a sink's value goes; it outlives processes.
+type simPlace struct {
+	content string
+	foreign bool // somebody else wrote it last
+}
+
+// simSink is the kind of sink of one process.
+type simSink struct{ p *simProcess }
+
+var errPlace = errors.New("the place is away")
+
+func (k simSink) Render(args spec.Values) (sinks.Desired, error) {
+	place, err := args.String("place")
+	if err != nil {
+		return sinks.Desired{}, err
+	}
+	content, err := args.Secret("content")
+	if err != nil {
+		return sinks.Desired{Place: "mem:" + place}, sinks.ErrUnknown
+	}
+	return sinks.Desired{Place: "mem:" + place, Content: content.Reveal()}, nil
+}
+
+// ready waits as long as the place takes, and says whether it can be used.
+func (k simSink) ready(what, place string, slowest time.Duration) error {
+	s := k.p.s
+	w := s.weatherNow()
+	if w.slowPlaces {
+		slowest = 3 * time.Minute
+	}
+	if !k.p.sleeps(s.draws.longOrShort(what, place, 20*time.Microsecond, slowest)) {
+		return errDead
+	}
+	if w.placesAway || s.draws.chance("place fails", place, w.places) {
+		return errPlace
+	}
+	return nil
+}
+
+func (k simSink) Check(_ context.Context, d sinks.Desired, _ []byte) (string, error) {
+	place := strings.TrimPrefix(d.Place, "mem:")
+	if err := k.ready("check", place, 100*time.Microsecond); err != nil {
+		return "", err
+	}
+	s := k.p.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.place(place).content != d.Content.(string) {
+		return "content differs", nil
+	}
+	return "", nil
+}
+
+func (k simSink) Write(_ context.Context, d sinks.Desired, _ []byte) ([]byte, error) {
+	place := strings.TrimPrefix(d.Place, "mem:")
+	if err := k.ready("write place", place, 5*time.Millisecond); err != nil {
+		return nil, err
+	}
+	if !k.p.passes("deliver") {
+		return nil, errDead
+	}
+	s := k.p.s
+	content := d.Content.(string)
+	s.mu.Lock()
+	s.checkDelivery(place, content)
+	s.hold(place, content)
+	s.place(place).foreign = false
+	s.mu.Unlock()
+	s.note("deliver", place, content, 0)
+	if !k.p.passes("delivered") {
+		return nil, errDead
+	}
+	return []byte(place + " " + content), nil
+}
+
+func (k simSink) Intact(_ context.Context, written []byte) bool {
+	place, content, _ := strings.Cut(string(written), " ")
+	s := k.p.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.place(place).content == content
+}
+
+func (k simSink) Remove(_ context.Context, written []byte) error {
+	place, content, _ := strings.Cut(string(written), " ")
+	if err := k.ready("clean", place, 5*time.Millisecond); err != nil {
+		return err
+	}
+	if !k.p.passes("clean") {
+		return errDead
+	}
+	s := k.p.s
+	s.mu.Lock()
+	held := s.place(place).content
+	if held == content {
+		s.hold(place, "")
+	}
+	s.mu.Unlock()
+	s.note("clean", place, held, 0)
+	if !k.p.passes("cleaned") {
+		return errDead
+	}
+	if held != content && held != "" {
+		return sinks.ErrForeign
+	}
+	return nil
+}
+
+func (simSink) Paths([]byte) []string { return nil }
+
+// simHook is the kind of hook of one process.
+type simHook struct{ p *simProcess }
+
+func (h simHook) Run(context.Context, spec.Values, []spec.Address) error {
+	s := h.p.s
+	if !h.p.passes("hook") {
+		return errDead
+	}
+	s.mu.Lock()
+	began := s.changes
+	s.mu.Unlock()
+	if !h.p.sleeps(s.draws.longOrShort("hook takes", "", time.Millisecond, 20*time.Second)) {
+		return errDead
+	}
+	if s.draws.chance("hook fails", "", s.weatherNow().places) {
+		return errors.New("the hook failed")
+	}
+	s.mu.Lock()
+	s.told = max(s.told, began)
+	s.mu.Unlock()
+	s.note("hook", "", "", began)
+	if !h.p.passes("hooked") {
+		return errDead
+	}
+	return nil
+}

@@ -1,0 +1,177 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"tokend/pkg/hooks"
+	"tokend/pkg/reconcile"
+	"tokend/pkg/sinks"
+	"tokend/pkg/sources"
+	"tokend/pkg/spec"
+)
+
+// simProcess is tokend's loop from a start to its end, be that a stop or a
+// crash. From its death on it reaches nothing any more, whatever its goroutines
+// still do.
+type simProcess struct {
+	s      *simRun
+	loop   *reconcile.Loop
+	disk   *simDisk
+	cancel context.CancelFunc
+	ended  chan error
+	asking sync.WaitGroup
+
+	dead chan struct{}
+	once sync.Once
+}
+
+func (p *simProcess) isDead() bool {
+	select {
+	case <-p.dead:
+		return true
+	default:
+		return false
+	}
+}
+
+// die is a SIGKILL.
+func (p *simProcess) die() {
+	p.once.Do(func() {
+		close(p.dead)
+		p.s.died <- struct{}{}
+	})
+}
+
+// sleeps lets time go by; false when the process died meanwhile.
+func (p *simProcess) sleeps(d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return !p.isDead()
+	case <-p.dead:
+		return false
+	}
+}
+
+// passes is a place where the process may die: before and after everything that
+// others can see. False: it is dead.
+func (p *simProcess) passes(what string) bool {
+	if p.isDead() {
+		return false
+	}
+	if p.s.timeToDie() {
+		p.s.note("crash", what, "", 0)
+		p.die()
+		return false
+	}
+	return true
+}
+
+// start begins a process over what the disk holds.
+func (s *simRun) start() bool {
+	ctx, cancel := context.WithCancel(context.Background())
+	p := &simProcess{s: s, cancel: cancel, ended: make(chan error, 1), dead: make(chan struct{})}
+	p.disk = &simDisk{Memory: s.mem, p: p}
+	s.p = p
+	loop, err := reconcile.New(ctx, reconcile.Options{
+		Store: p.disk, Providers: simOpener{p}, Sources: map[string]sources.Source{"mem": simSource{p}}, Sinks: map[string]sinks.Sink{"mem": simSink{p}},
+		Hooks: map[string]hooks.Hook{"mem": simHook{p}}, HookDebounce: func(spec.Values) time.Duration { return 300 * time.Millisecond },
+		Snapshot:     func(c *spec.Config) ([]byte, error) { return c.Sources()["main.hcl"], nil },
+		LoadSnapshot: func(b []byte) (*spec.Config, error) { return s.configs.load(string(b)) },
+		Host:         "host", Logger: s.log, Now: s.wall, Uptime: s.uptime,
+	})
+	if err != nil {
+		s.fail("a start failed: %v", err)
+		cancel()
+		p.ended <- nil
+		return false
+	}
+	p.loop = loop
+	go func() { p.ended <- loop.Run(ctx) }()
+	s.note("start", "", "", 0)
+	return true
+}
+
+// gone waits for a process that died or was told to stop.
+func (s *simRun) gone() {
+	p := s.p
+	p.cancel()
+	if err := <-p.ended; err != nil {
+		s.fail("a loop ended with %v", err)
+	}
+	p.asking.Wait()
+}
+
+// restart is a stop or a crash, and the next start.
+func (s *simRun) restart(down time.Duration, reboot bool) {
+	crashed := s.p.isDead()
+	s.gone()
+	select {
+	case <-s.died:
+		crashed = true
+	default:
+	}
+	if !crashed {
+		s.p.disk.flush()
+	}
+	s.mem = s.mem.Crash()
+	s.p.once.Do(func() { close(s.p.dead) })
+	<-time.After(down)
+	if reboot {
+		s.mu.Lock()
+		s.boot++
+		s.booted = s.real()
+		s.mu.Unlock()
+	}
+	s.armed.Store(0)
+	if s.start() {
+		s.set()
+	}
+}
+
+// set takes the configuration over, as often as it takes.
+func (s *simRun) set() {
+	cfg, err := s.configs.load(s.config.text())
+	if err != nil {
+		s.fail("%v", err)
+		return
+	}
+	for range 30 {
+		_, err := s.p.loop.Set(context.Background(), cfg, reconcile.SetOptions{})
+		if err == nil || s.p.isDead() {
+			return
+		}
+		s.note("set failed", err.Error(), "", 0)
+		if !s.p.sleeps(s.draws.between("set again", "", time.Second, 20*time.Second)) {
+			return
+		}
+	}
+}
+
+// ask gives an order, and does not wait.
+func (s *simRun) ask(what, addr string, f func(context.Context, *reconcile.Loop) error) {
+	p := s.p
+	p.asking.Add(1)
+	go func() {
+		defer p.asking.Done()
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+		defer cancel()
+		err := f(ctx, p.loop)
+		word := "done"
+		var missing *reconcile.NotFoundError
+		switch {
+		case errors.As(err, &missing):
+			word = "there is no such address"
+		case err != nil:
+			word = err.Error()
+		}
+		s.note("answer", what+" "+addr, word, 0)
+	}()
+}
+
+func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+var errNoSuch = errors.New("there is none")

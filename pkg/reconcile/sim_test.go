@@ -1,0 +1,152 @@
+package reconcile_test
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tokend/pkg/spec"
+)
+
+var (
+	simSeed  = flag.Uint64("sim.seed", 0, "simulate the run of this seed alone, and print what happened")
+	simFrom  = flag.Uint64("sim.from", 1, "the first of the fixed seeds to simulate")
+	simCount = flag.Uint64("sim.seeds", 20, "how many fixed seeds to simulate")
+	simAll   = flag.Bool("sim.all", false, "go on after a failure, and tell each in one line")
+	simNew   = flag.Duration("sim.new", 0, "how long to simulate seeds that no run had before")
+)
+
+// The whole reconciler, day after day, under everything that can go wrong: from
+// a seed come configurations and their changes, how the APIs are, what is lost
+// on the way, when the disk, the network and the places are away, when the
+// process is killed and the clock is put. After every step the APIs' own books
+// are compared with what must never happen, and at the end, when nothing fails
+// any more, everything has to be as it is declared.
+func TestSimulation(t *testing.T) {
+	defer debug.SetGCPercent(debug.SetGCPercent(800))
+	configs := &simConfigs{read: map[string]*spec.Config{}}
+	if *simSeed != 0 {
+		s := simulate(t, configs, *simSeed)
+		t.Log(s.story(100000))
+		if s.failure != "" {
+			t.Error(s.failure)
+		}
+		return
+	}
+	began, n := time.Now(), 0
+	for seed := *simFrom; seed < *simFrom+*simCount; seed++ {
+		n++
+		if !simulated(t, configs, seed) {
+			return
+		}
+	}
+	for end := time.Now().Add(*simNew); time.Now().Before(end); n++ {
+		if !simulated(t, configs, newSeed()) {
+			return
+		}
+	}
+	t.Logf("%d seeds, %s each", n, (time.Since(began) / time.Duration(max(n, 1))).Round(10*time.Microsecond))
+}
+
+// simulated is one run of many.
+func simulated(t *testing.T, configs *simConfigs, seed uint64) bool {
+	s := simulate(t, configs, seed)
+	if s.failure == "" {
+		return true
+	}
+	if *simAll {
+		t.Errorf("seed %d: %s", seed, s.failure)
+		return true
+	}
+	t.Errorf("%s\n%s\nseed %d; to see it again:\n  go test ./pkg/reconcile -run TestSimulation -sim.seed=%d -v", s.story(60), s.failure, seed, seed)
+	return false
+}
+
+// simulate runs one seed. One processor is enough, and makes two runs of a seed
+// alike.
+func simulate(t *testing.T, configs *simConfigs, seed uint64) *simRun {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var s *simRun
+	synctest.Test(t, func(t *testing.T) {
+		s = newRun(configs, seed)
+		s.live()
+	})
+	return s
+}
+
+// A run of a seed is the same twice, or a failure could not be looked at.
+func TestSimulationIsTheSameTwice(t *testing.T) {
+	configs := &simConfigs{read: map[string]*spec.Config{}}
+	for seed := uint64(1); seed <= 4; seed++ {
+		first, second := simulate(t, configs, seed).story(1<<30), simulate(t, configs, seed).story(1<<30)
+		if first != second {
+			a, b := strings.Split(first, "\n"), strings.Split(second, "\n")
+			for i := range min(len(a), len(b)) {
+				if a[i] != b[i] {
+					t.Fatalf("seed %d: line %d is\n%s\nand\n%s", seed, i, a[i], b[i])
+				}
+			}
+			t.Fatalf("seed %d: %d lines and %d", seed, len(a), len(b))
+		}
+	}
+}
+
+// event is a line of a run's story.
+type event struct {
+	at      time.Duration
+	what    string
+	of, and string
+	n       int
+}
+
+func (s *simRun) note(what, of, and string, n int) {
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	if s.failure != "" {
+		return // what came before it is what matters
+	}
+	s.events = append(s.events, event{time.Since(s.began), what, of, and, n})
+}
+
+// story is what happened, at most the last lines of it.
+func (s *simRun) story(lines int) string {
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	var b strings.Builder
+	fmt.Fprintf(&b, "seed %d:", s.draws.seed)
+	for _, name := range simTypeNames {
+		t := s.types[name]
+		fmt.Fprintf(&b, "\n  %s: %+v rotates=%v reuse kills=%v ends grant=%v life=%s/%s", name, t.traits, t.rotates, t.reuseKills, t.endsGrant, t.life, t.longLife)
+	}
+	for _, e := range s.events[max(0, len(s.events)-lines):] {
+		fmt.Fprintf(&b, "\n%14s  %s %s %s", e.at.Round(time.Microsecond), e.what, e.of, e.and)
+		if e.n != 0 {
+			fmt.Fprintf(&b, " %d", e.n)
+		}
+	}
+	return b.String()
+}
+
+// fail keeps the first thing that must never happen, and ends the run.
+func (s *simRun) fail(format string, args ...any) {
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	if s.failure == "" {
+		s.failure = fmt.Sprintf("after %s: ", time.Since(s.began).Round(time.Millisecond)) + fmt.Sprintf(format, args...)
+		s.events = append(s.events, event{time.Since(s.began), "FAILURE", s.failure, "", 0})
+	}
+}
+
+func (s *simRun) failed() bool {
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	return s.failure != ""
+}
+
+func traced() bool { return os.Getenv("TOKEND_TEST_LOG") != "" }

@@ -1,0 +1,80 @@
+package reconcile
+
+import (
+	"errors"
+	"sync"
+
+	"tokend/pkg/sinks"
+	"tokend/pkg/spec"
+)
+
+// placeTurns has what is done to one place done one after the other: two sinks
+// may have it in turn, when one is renamed.
+type placeTurns struct {
+	mu    sync.Mutex
+	taken map[string]*placeTurn
+}
+
+type placeTurn struct {
+	turn    turn
+	waiting int // with the one that has it
+}
+
+// take waits for a place's turn, and returns how to give it back.
+func (t *placeTurns) take(place string) func() {
+	t.mu.Lock()
+	p := t.taken[place]
+	if p == nil {
+		if t.taken == nil {
+			t.taken = map[string]*placeTurn{}
+		}
+		p = &placeTurn{turn: make(turn, 1)}
+		t.taken[place] = p
+	}
+	p.waiting++
+	t.mu.Unlock()
+	p.turn.Lock()
+	return func() {
+		p.turn.Unlock()
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if p.waiting--; p.waiting == 0 {
+			delete(t.taken, place)
+		}
+	}
+}
+
+// errSuperseded: the sink is not declared any more, since it was looked at.
+var errSuperseded = errors.New("the configuration does not declare it any more")
+
+// put writes a sink's place, when it is its turn. A sink that went meanwhile is
+// not written: its place may be another's, which has written it already.
+func (p *sinkPerformer) put(last []byte) ([]byte, error) {
+	defer p.w.turns.take(p.ob.desired.Place)()
+	if cfg := p.w.config.Load(); cfg != nil && p.j.guarded == "" {
+		if _, ok := cfg.Digest(spec.Address(p.j.addr)); !ok {
+			return nil, errSuperseded
+		}
+	}
+	return p.ob.kind.Write(p.ctx, p.ob.desired, last)
+}
+
+// take removes one place. What somebody else has changed since is theirs now.
+func (p *sinkPerformer) take(account []byte) error {
+	defer p.w.turns.take(placeOf(account))()
+	ctx := withConfig(p.ctx, p.j.last)
+	began := p.w.now()
+	err := p.ob.kind.Remove(ctx, accountOf(account))
+	if errors.Is(err, sinks.ErrForeign) {
+		var ours []byte
+		if ours, err = p.unrecorded(ctx, account); ours != nil {
+			err = p.ob.kind.Remove(ctx, ours)
+		}
+	}
+	p.observe(err, p.w.now().Sub(began))
+	if errors.Is(err, sinks.ErrForeign) {
+		p.w.log.Warn("a place was changed by someone else and is left alone", "address", p.j.addr, "error", err)
+		return nil
+	}
+	return err
+}
