@@ -514,7 +514,7 @@ func (c *crash) removeAll() {
 		}
 	}
 	c.checkReuse(-1)
-	if total == 0 {
+	if total == 0 && c.api.Counts(standin.Cryptohopper).Replays == 0 {
 		c.t.Error("no reply was ever lost: the crashes proved nothing")
 	}
 	c.t.Logf("%d replies were lost and counted", total)
