@@ -526,7 +526,8 @@ func TestExampleReadmes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		found := command.FindAllStringSubmatch(strings.Join(code.FindAllString(string(b), -1), "\n"), -1)
+		lines := strings.ReplaceAll(strings.Join(code.FindAllString(string(b), -1), "\n"), "\\\n", " ") // continued by a backslash
+		found := command.FindAllStringSubmatch(lines, -1)
 		if len(found) == 0 {
 			t.Errorf("%s does not say how to run it", name)
 		}

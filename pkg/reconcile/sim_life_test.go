@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -377,5 +376,3 @@ func (s *simRun) login() {
 		return l.Login(ctx, addr, reconcile.LoginCode{Flow: providers.Flow{Code: secret.New(fmt.Sprint("code", n))}})
 	})
 }
-
-func short(addr string) string { return strings.TrimPrefix(addr, "credential.") }
