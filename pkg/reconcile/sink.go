@@ -425,7 +425,10 @@ func (p *sinkPerformer) record(rec *state.Sink) {
 func (p *sinkPerformer) recordMove(rec *state.Sink) error {
 	p.head(rec)
 	err := p.w.store.Commit(p.ctx, state.Change{Sink: rec})
-	if err != nil {
+	switch {
+	case errors.Is(err, state.ErrConflict):
+		p.r.again = true // a hook has run meanwhile, and its answer was recorded: what is there now is read again at once
+	case err != nil:
 		p.w.log.Warn("recording where a sink is now failed; its earlier place is cleaned later", "address", p.j.addr, "error", err)
 		p.r.next = p.w.now().Add(lookAgain)
 		p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "recorded again", Mend: "make room for the state, or mend its disk"}
@@ -553,6 +556,7 @@ func (p *sinkPerformer) clean() {
 	rec.Failure = nil
 	p.record(rec)
 	p.r.standing = nil
+	p.r.again = true // what the place holds may be newer than its record
 	p.answer(nil)
 }
 
