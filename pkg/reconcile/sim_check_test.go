@@ -64,6 +64,8 @@ func (s *simRun) intent(addr string, i *state.Intent) {
 	r := s.record(addr)
 	if r.open = ""; i != nil {
 		r.open = i.Op
+	} else {
+		s.books.recordedRefusal(addr)
 	}
 	s.note("intent", addr, r.open, 0)
 }
@@ -303,7 +305,16 @@ func (b *simBooks) refusals(account string) *simRefusals {
 	return r
 }
 
-func (r *simRefusals) pardon() { r.pardoned, r.atOnce = true, true }
+func (r *simRefusals) pardon() { r.pardoned, r.atOnce, r.heard = true, true, "" }
+
+// recordedRefusal takes over what a credential heard, once its intent is closed.
+func (b *simBooks) recordedRefusal(addr string) {
+	for account, r := range b.refused {
+		if addressOf(account) == addr && r.heard != "" {
+			r.password, r.pardoned, r.heard = r.heard, false, ""
+		}
+	}
+}
 
 // checkTry: a refused password is not sent again, and an account is not locked.
 func (b *simBooks) checkTry(e *simEndpoint, account, password string) {
