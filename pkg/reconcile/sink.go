@@ -68,8 +68,9 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 }
 
 func (w *worker) observeGoneSink(ctx context.Context, j job, ob *observedSink) error {
-	if rec := ob.in.Record; !ob.in.Stored || rec.Written == nil && len(rec.Leaving) == 0 {
-		return nil // there is nothing to clean, and no kind that knows how
+	if rec := ob.in.Record; rec.Written == nil && len(rec.Leaving) == 0 {
+		w.observeUnrecorded(ctx, j, ob) // else there is nothing to clean, and no kind that knows how
+		return nil
 	}
 	var err error
 	place := placeOf(ob.in.Record.Written)
@@ -223,7 +224,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 		return result{item: j.item, lane: j.lane, relane: true, laneName: ob.lane, again: true}
 	}
 	step := DecideSink(ob.in)
-	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), record: true, stored: ob.in.Stored}
+	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), record: true, stored: ob.in.Stored || ob.in.Record.Written != nil}
 	if ob.desired.Place != "" {
 		r.place = ob.desired.Place
 	}
@@ -461,6 +462,9 @@ func (p *sinkPerformer) failed(verb string, err error) {
 	if rec.SinkKind == "" {
 		rec.SinkKind = p.ob.kindOf
 	}
+	if len(accountOf(rec.Written)) == 0 {
+		rec.Written = nil // a place without an account of a write is found anew
+	}
 	o := outcome{op: "write", class: "transient", message: err.Error()}
 	if errors.Is(err, sinks.ErrPermanent) {
 		o.class = "permanent"
@@ -514,31 +518,6 @@ func (p *sinkPerformer) remove() {
 	}
 	p.r.hooks = hooks
 	p.drop()
-}
-
-// unrecorded is the account of what a place holds although it is not recorded,
-// when that is just what the last configuration would have there: it was
-// written by us, and a crash came before the record.
-func (p *sinkPerformer) unrecorded(ctx context.Context, account []byte) ([]byte, error) {
-	if p.j.last == nil || p.ob.in.Declared {
-		return nil, sinks.ErrForeign
-	}
-	args, err := p.j.last.SinkArgs(spec.Address(p.j.addr), p.w.scope(ctx, p.j.last))
-	if err != nil {
-		return nil, sinks.ErrForeign // what it would hold is not known any more
-	}
-	d, err := p.ob.kind.Render(args)
-	if err != nil || d.Place != placeOf(account) {
-		return nil, sinks.ErrForeign
-	}
-	drift, err := p.ob.kind.Check(ctx, d, accountOf(account))
-	if err != nil {
-		return nil, err
-	}
-	if drift != "" {
-		return nil, sinks.ErrForeign
-	}
-	return p.ob.kind.Write(ctx, d, accountOf(account))
 }
 
 func (p *sinkPerformer) clean() {
