@@ -42,7 +42,11 @@ func undeclared(in *Input) (Step, bool) {
 			Reason: "its removal waits until " + list(in.Telling) + " has run", Why: "waiting for " + list(in.Telling)}, true
 	case r.Grant != nil && in.forgets():
 		if len(r.Retiring) > 0 {
-			return retiredAt(in, 0), true // earlier tokens are given up as ever
+			s := retiredAt(in, 0) // earlier tokens are given up as ever
+			if s.Action == ActWait && s.Why == "" {
+				s.State, s.Why = Removing, "it is no longer declared"
+			}
+			return s, true
 		}
 		return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: "it is no longer declared, and " + in.whyForget() + ": its token is left alone"}, true
 	case r.Grant != nil:

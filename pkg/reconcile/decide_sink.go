@@ -68,7 +68,7 @@ func removeSink(in *SinkInput) (Step, bool) {
 		return Step{}, false
 	}
 	switch {
-	case !in.Stored, in.Record.Written == nil && len(in.Record.Leaving) == 0:
+	case in.Record.Written == nil && len(in.Record.Leaving) == 0:
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared and was never written"}, true
 	case in.Stuck != "":
 		return stuck(in.Stuck), true

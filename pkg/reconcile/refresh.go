@@ -175,6 +175,9 @@ func (p *performer) settle() {
 	case opExchange:
 		rec.Orphans++
 		o.class, o.login = classLogin, true
+		if rec.Grant != nil && in.Traits.Session == spec.SessionOnePerAccount {
+			rec.Head.Flags |= state.FlagTainted // that login may have ended the token in force
+		}
 	case opAction:
 		o.stops = false
 	}

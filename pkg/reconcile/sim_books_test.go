@@ -88,7 +88,8 @@ type simBooks struct {
 type simRefusals struct {
 	tries    int
 	last     time.Time
-	password string // that was refused, and the refusal was heard
+	heard    string // a password that was refused, while that is not on disk
+	password string // that was refused, and the refusal was recorded
 	pardoned bool   // an input changed, or a person said to try again
 	atOnce   bool   // the same, for one try that need not wait
 }

@@ -64,6 +64,8 @@ func (s *simRun) intent(addr string, i *state.Intent) {
 	r := s.record(addr)
 	if r.open = ""; i != nil {
 		r.open = i.Op
+	} else {
+		s.books.recordedRefusal(addr)
 	}
 	s.note("intent", addr, r.open, 0)
 }
@@ -303,7 +305,16 @@ func (b *simBooks) refusals(account string) *simRefusals {
 	return r
 }
 
-func (r *simRefusals) pardon() { r.pardoned, r.atOnce = true, true }
+func (r *simRefusals) pardon() { r.pardoned, r.atOnce, r.heard = true, true, "" }
+
+// recordedRefusal takes over what a credential heard, once its intent is closed.
+func (b *simBooks) recordedRefusal(addr string) {
+	for account, r := range b.refused {
+		if addressOf(account) == addr && r.heard != "" {
+			r.password, r.pardoned, r.heard = r.heard, false, ""
+		}
+	}
+}
 
 // checkTry: a refused password is not sent again, and an account is not locked.
 func (b *simBooks) checkTry(e *simEndpoint, account, password string) {
@@ -392,9 +403,13 @@ func (s *simRun) checkDeath(x *simAccess) {
 		return
 	}
 	wall := s.wall()
-	limit, overlap := ret.since.Add(max(rec.lifecycle.MaxOverlap, rec.lifecycle.Overlap)), rec.lifecycle.Overlap
-	if ret.cause == "remove" {
-		limit, overlap = rec.removing.Add(rec.lifecycle.MaxOverlap), 0
+	longest, overlap := s.overlaps(x.grant.addr, rec)
+	limit := ret.since.Add(max(longest, overlap))
+	switch {
+	case ret.cause == "remove":
+		limit, overlap = rec.removing.Add(longest), 0
+	case !rec.removing.IsZero() && rec.access == "":
+		overlap = 0 // the token that came after it was given up too: there is nothing to pick up
 	}
 	if !wall.Before(limit) {
 		return
@@ -405,4 +420,17 @@ func (s *simRun) checkDeath(x *simAccess) {
 	if left, ok := s.left[x.token]; ok && !s.skewedAt.After(left) && wall.Sub(left) < overlap {
 		s.fail("%s is revoked (%s) %s after the last place let go of it; its overlap is %s", x.token, ret.cause, wall.Sub(left), overlap)
 	}
+}
+
+// overlaps are how long an old token may hold on and how long it must. A record
+// keeps what the configuration said when it was written, for when it no longer
+// says it; of what is declared the configuration in force goes first, also where
+// it is another one since and nothing has been recorded yet.
+func (s *simRun) overlaps(addr string, rec *simRecord) (longest, overlap time.Duration) {
+	longest, overlap = rec.lifecycle.MaxOverlap, rec.lifecycle.Overlap
+	if !s.ready(addr) {
+		return longest, overlap
+	}
+	saidLongest, said := s.config.overlaps()
+	return min(longest, saidLongest), min(overlap, said)
 }

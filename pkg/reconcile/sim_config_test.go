@@ -164,16 +164,15 @@ func (c simConfig) declares(i int) bool { return c.declared[i] != 0 }
 
 // shape is what a style says.
 func (c simConfig) shape() (lifecycle, guard, base string, layout int) {
-	lifecycle, base = "overlap = \"30s\"\n    max_overlap = \"15m\"", "https://one.example"
+	longest, overlap := c.overlaps()
+	lifecycle, base = fmt.Sprintf("overlap = %q\n    max_overlap = %q", overlap, longest), "https://one.example"
 	switch c.style {
 	case 1:
 		layout = 1
 	case 2:
 		layout = 2
-	case 3:
-		lifecycle = "overlap = \"0s\"\n    max_overlap = \"5m\""
 	case 4:
-		lifecycle = "overlap = \"2m\"\n    max_overlap = \"20m\"\n    on_remove = \"forget\""
+		lifecycle += "\n    on_remove = \"forget\""
 	case 5:
 		guard = "max_revocations = 1"
 		layout = 1
@@ -181,6 +180,17 @@ func (c simConfig) shape() (lifecycle, guard, base string, layout int) {
 		base = "https://two.example"
 	}
 	return lifecycle, guard, base, layout
+}
+
+// overlaps are how long an old token may hold on, and how long it must.
+func (c simConfig) overlaps() (longest, overlap time.Duration) {
+	switch c.style {
+	case 3:
+		return 5 * time.Minute, 0
+	case 4:
+		return 20 * time.Minute, 2 * time.Minute
+	}
+	return 15 * time.Minute, 30 * time.Second
 }
 
 func (c simConfig) text() string {

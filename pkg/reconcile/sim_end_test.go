@@ -13,8 +13,8 @@ import (
 func (s *simRun) comeRight() {
 	s.note("calm", "", "", 0)
 	s.armed.Store(0)
-	s.w.Store(&weather{})
-	s.wait(time.Second)
+	s.becomes(&weather{})
+	s.wait(max(time.Second, s.slowUntil.Sub(s.real())))
 	s.mu.Lock()
 	s.readable = true
 	for account, p := range s.books.password {
@@ -34,8 +34,13 @@ func (s *simRun) comeRight() {
 		s.mendAll()
 		s.wait(12 * time.Minute)
 	}
+	// What changed a moment ago may still wait for its hook.
+	s.mu.Lock()
+	changes := s.changes
+	s.mu.Unlock()
+	s.wait(45 * time.Second)
 	s.p.disk.flush()
-	s.checkEnd()
+	s.checkEnd(changes)
 }
 
 // mendAll does what status says that would mend each address.
@@ -102,8 +107,8 @@ func (s *simRun) ready(addr string) bool {
 }
 
 // checkEnd: what is declared is there and works, what is not is gone, and what
-// lives is known or counted.
-func (s *simRun) checkEnd() {
+// lives is known or counted; hooks have told of so many changes.
+func (s *simRun) checkEnd(changes int) {
 	v, err := s.p.loop.Status(context.Background(), "")
 	if err != nil {
 		s.fail("asking for the status: %v", err)
@@ -130,8 +135,8 @@ func (s *simRun) checkEnd() {
 		}
 	}
 	s.checkPlaces(real)
-	if s.told < s.changes {
-		s.fail("the hooks were told of %d changes of %d", s.told, s.changes)
+	if s.told < changes {
+		s.fail("the hooks were told of %d changes of %d", s.told, changes)
 	}
 }
 

@@ -156,7 +156,9 @@ func (e *simEndpoint) carryOut(c providers.Call, f fate) (string, *providers.Err
 	return s.books.act(e, c)
 }
 
-// heard notes that a refusal reached tokend.
+// heard notes that a refusal reached tokend. It counts from when it is on disk:
+// to who comes after a crash before that, the reply never came, and a grant
+// whose outcome is unknown is obtained anew.
 func (e *simEndpoint) heard(c providers.Call, refused *providers.Error) {
 	if c.Op != providers.OpGrant || refused.Class != providers.ClassPermanent {
 		return
@@ -166,8 +168,7 @@ func (e *simEndpoint) heard(c providers.Call, refused *providers.Error) {
 	defer s.mu.Unlock()
 	account, _ := c.Inputs.String("account")
 	password, _ := c.Inputs.Secret("password")
-	r := s.books.refusals(account)
-	r.password, r.pardoned = password.Reveal(), false
+	s.books.refusals(account).heard = password.Reveal()
 }
 
 func (e *simEndpoint) Read(c providers.Call, r *providers.Reply) (providers.Token, error) {

@@ -53,6 +53,7 @@ type simRun struct {
 	skewed      bool // the clock was put at least once
 	skewedAt    time.Time
 	strictSince time.Time
+	slowUntil   time.Time // places may still be at what they began while they were slow
 	begun       []time.Time
 
 	noting  sync.Mutex
@@ -301,7 +302,16 @@ func (s *simRun) turn() {
 		w.slowPlaces, w.calls = true, 0.2
 	}
 	s.note("weather", fmt.Sprintf("%+v", w), "", 0)
-	s.w.Store(&w)
+	s.becomes(&w)
+}
+
+// becomes has other weather from now on. What a slow place has begun still takes
+// its time.
+func (s *simRun) becomes(w *weather) {
+	if s.weatherNow().slowPlaces {
+		s.slowUntil = s.real().Add(slowest)
+	}
+	s.w.Store(w)
 }
 
 // meddle has somebody else write to a place.

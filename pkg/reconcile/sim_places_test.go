@@ -19,6 +19,9 @@ type simPlace struct {
 // simSink is the kind of sink of one process.
 type simSink struct{ p *simProcess }
 
+// slowest is the longest that a slow place takes.
+const slowest = 3 * time.Minute
+
 var errPlace = errors.New("the place is away")
 
 func (k simSink) Render(args spec.Values) (sinks.Desired, error) {
@@ -34,13 +37,13 @@ func (k simSink) Render(args spec.Values) (sinks.Desired, error) {
 }
 
 // ready waits as long as the place takes, and says whether it can be used.
-func (k simSink) ready(what, place string, slowest time.Duration) error {
+func (k simSink) ready(what, place string, longest time.Duration) error {
 	s := k.p.s
 	w := s.weatherNow()
 	if w.slowPlaces {
-		slowest = 3 * time.Minute
+		longest = slowest
 	}
-	if !k.p.sleeps(s.draws.longOrShort(what, place, 20*time.Microsecond, slowest)) {
+	if !k.p.sleeps(s.draws.longOrShort(what, place, 20*time.Microsecond, longest)) {
 		return errDead
 	}
 	if w.placesAway || s.draws.chance("place fails", place, w.places) {

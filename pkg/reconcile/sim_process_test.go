@@ -76,6 +76,11 @@ func (s *simRun) start() bool {
 	p := &simProcess{s: s, cancel: cancel, ended: make(chan error, 1), dead: make(chan struct{})}
 	p.disk = &simDisk{Memory: s.mem, p: p}
 	s.p = p
+	s.mu.Lock()
+	for _, r := range s.books.refused {
+		r.heard = "" // the process that heard it is gone
+	}
+	s.mu.Unlock()
 	loop, err := reconcile.New(ctx, reconcile.Options{
 		Store: p.disk, Providers: simOpener{p}, Sources: map[string]sources.Source{"mem": simSource{p}}, Sinks: map[string]sinks.Sink{"mem": simSink{p}},
 		Hooks: map[string]hooks.Hook{"mem": simHook{p}}, HookDebounce: func(spec.Values) time.Duration { return 300 * time.Millisecond },

@@ -68,8 +68,9 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 }
 
 func (w *worker) observeGoneSink(ctx context.Context, j job, ob *observedSink) error {
-	if rec := ob.in.Record; !ob.in.Stored || rec.Written == nil && len(rec.Leaving) == 0 {
-		return nil // there is nothing to clean, and no kind that knows how
+	if rec := ob.in.Record; rec.Written == nil && len(rec.Leaving) == 0 {
+		w.observeUnrecorded(ctx, j, ob) // else there is nothing to clean, and no kind that knows how
+		return nil
 	}
 	var err error
 	place := placeOf(ob.in.Record.Written)
@@ -223,7 +224,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 		return result{item: j.item, lane: j.lane, relane: true, laneName: ob.lane, again: true}
 	}
 	step := DecideSink(ob.in)
-	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), record: true, stored: ob.in.Stored}
+	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), record: true, stored: ob.in.Stored || ob.in.Record.Written != nil}
 	if ob.desired.Place != "" {
 		r.place = ob.desired.Place
 	}
@@ -425,7 +426,10 @@ func (p *sinkPerformer) record(rec *state.Sink) {
 func (p *sinkPerformer) recordMove(rec *state.Sink) error {
 	p.head(rec)
 	err := p.w.store.Commit(p.ctx, state.Change{Sink: rec})
-	if err != nil {
+	switch {
+	case errors.Is(err, state.ErrConflict):
+		p.r.again = true // a hook has run meanwhile, and its answer was recorded: what is there now is read again at once
+	case err != nil:
 		p.w.log.Warn("recording where a sink is now failed; its earlier place is cleaned later", "address", p.j.addr, "error", err)
 		p.r.next = p.w.now().Add(lookAgain)
 		p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "recorded again", Mend: "make room for the state, or mend its disk"}
@@ -457,6 +461,9 @@ func (p *sinkPerformer) failed(verb string, err error) {
 	rec := &p.ob.in.Record
 	if rec.SinkKind == "" {
 		rec.SinkKind = p.ob.kindOf
+	}
+	if len(accountOf(rec.Written)) == 0 {
+		rec.Written = nil // a place without an account of a write is found anew
 	}
 	o := outcome{op: "write", class: "transient", message: err.Error()}
 	if errors.Is(err, sinks.ErrPermanent) {
@@ -513,31 +520,6 @@ func (p *sinkPerformer) remove() {
 	p.drop()
 }
 
-// unrecorded is the account of what a place holds although it is not recorded,
-// when that is just what the last configuration would have there: it was
-// written by us, and a crash came before the record.
-func (p *sinkPerformer) unrecorded(ctx context.Context, account []byte) ([]byte, error) {
-	if p.j.last == nil || p.ob.in.Declared {
-		return nil, sinks.ErrForeign
-	}
-	args, err := p.j.last.SinkArgs(spec.Address(p.j.addr), p.w.scope(ctx, p.j.last))
-	if err != nil {
-		return nil, sinks.ErrForeign // what it would hold is not known any more
-	}
-	d, err := p.ob.kind.Render(args)
-	if err != nil || d.Place != placeOf(account) {
-		return nil, sinks.ErrForeign
-	}
-	drift, err := p.ob.kind.Check(ctx, d, accountOf(account))
-	if err != nil {
-		return nil, err
-	}
-	if drift != "" {
-		return nil, sinks.ErrForeign
-	}
-	return p.ob.kind.Write(ctx, d, accountOf(account))
-}
-
 func (p *sinkPerformer) clean() {
 	rec := &p.ob.in.Record
 	for len(rec.Leaving) > 0 {
@@ -553,6 +535,7 @@ func (p *sinkPerformer) clean() {
 	rec.Failure = nil
 	p.record(rec)
 	p.r.standing = nil
+	p.r.again = true // what the place holds may be newer than its record
 	p.answer(nil)
 }
 

@@ -64,7 +64,10 @@ func (p *sinkPerformer) take(account []byte) error {
 	defer p.w.turns.take(placeOf(account))()
 	ctx := withConfig(p.ctx, p.j.last)
 	began := p.w.now()
-	err := p.ob.kind.Remove(ctx, accountOf(account))
+	err := sinks.ErrForeign
+	if written := accountOf(account); len(written) > 0 {
+		err = p.ob.kind.Remove(ctx, written)
+	}
 	if errors.Is(err, sinks.ErrForeign) {
 		var ours []byte
 		if ours, err = p.unrecorded(ctx, account); ours != nil {
