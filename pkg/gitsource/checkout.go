@@ -229,14 +229,12 @@ func checkoutName(commit, identity string) string { return commit + "-" + identi
 // unfinished marks a directory that is being filled.
 const unfinished = ".new-"
 
-// checkout makes the directory of a commit, if it is not there, and has it on
-// the disk before it gets its name.
+// checkout makes the directory of a commit, and has it on the disk before it
+// gets its name. One that is there already is made anew: its removal may have
+// been cut short, and half of a commit is another configuration.
 func (s *Source) checkout(ctx context.Context, commit string) (name string, err error) {
 	name = checkoutName(commit, s.identity)
 	full := filepath.Join(s.checkouts, name)
-	if s.current != name && s.complete(full) {
-		return name, nil // pointed back to the one before
-	}
 	tmp, err := os.MkdirTemp(s.checkouts, unfinished)
 	if err != nil {
 		return "", fmt.Errorf("checking out commit %s: %w", short(commit), err)
@@ -254,7 +252,7 @@ func (s *Source) checkout(ctx context.Context, commit string) (name string, err 
 	if err := flush(tmp); err != nil {
 		return "", fmt.Errorf("checking out commit %s: %w", short(commit), err)
 	}
-	if err := os.RemoveAll(full); err != nil { // a damaged one
+	if err := os.RemoveAll(full); err != nil {
 		return "", fmt.Errorf("checking out commit %s: %w", short(commit), err)
 	}
 	return name, os.Rename(tmp, full)

@@ -230,3 +230,30 @@ func TestPathMustBeThere(t *testing.T) {
 		}
 	}
 }
+
+// The removal of an old checkout may be cut short. Should its commit come back,
+// the half that is left is not taken for the whole.
+func TestHalfRemovedCheckoutIsMadeAnew(t *testing.T) {
+	u := newUpstream(t)
+	u.write("b.hcl", "b")
+	first := u.push("a.hcl", "a")
+	dir := t.TempDir()
+	f := open(t, gitsource.Options{URL: u.dir, Ref: "main", Dir: dir})
+	f.start()
+	u.push("c.hcl", "c")
+	f.follow()
+	f.Poke()
+	until(t, "second", func() bool { return f.Commit() != first })
+	left, err := filepath.Glob(filepath.Join(dir, "checkouts", first+"-*"))
+	check(t, err)
+	if len(left) != 1 {
+		t.Fatalf("checkouts of the first commit: %q", left)
+	}
+	check(t, os.Remove(filepath.Join(left[0], "a.hcl")))
+	u.git("reset", "--quiet", "--hard", first)
+	f.Poke()
+	f.becomes(first)
+	if _, err := os.Stat(filepath.Join(f.Dir(), "a.hcl")); err != nil {
+		t.Errorf("half of a commit is in force: %v", err)
+	}
+}

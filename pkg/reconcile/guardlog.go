@@ -150,6 +150,37 @@ func (l *Loop) began(addr string, b begun) {
 	l.writeGuardLog()
 }
 
+// takeLog makes a log that was worked out from a copy the one in force. What
+// began since the copy was taken has begun in it, too. It runs in the loop's
+// goroutine.
+func (l *Loop) takeLog(log guardLog) {
+	later := false
+	for _, s := range l.guard.Steps {
+		if s.Begun && !slices.Contains(log.Steps, s) {
+			log, later = log.withBegun(s), true
+		}
+	}
+	l.guard = log
+	if later {
+		l.writeGuardLog()
+	}
+}
+
+// withBegun is the log with a step that has begun: one that was let go, or one
+// more.
+func (g guardLog) withBegun(s letGo) guardLog {
+	out := guardLog{Steps: slices.Clone(g.Steps)}
+	i := slices.IndexFunc(out.Steps, func(t letGo) bool {
+		return !t.Begun && t.Address == s.Address && t.Digest == s.Digest
+	})
+	if i < 0 {
+		out.Steps = append(out.Steps, s)
+	} else {
+		out.Steps[i] = s
+	}
+	return out
+}
+
 func (l *Loop) writeGuardLog() {
 	if l.guardWriting {
 		l.guardStale = true

@@ -177,7 +177,8 @@ func (l *Loop) Approve(ctx context.Context, shown *HeldChange) error {
 	}
 	return l.do(ctx, func() {
 		l.log.Info("a held change was approved", "reason", held.Reason, "revocations", len(held.Revocations), "sinks", len(held.Sinks))
-		l.held, l.guard = nil, log
+		l.held = nil
+		l.takeLog(log)
 		for a, digest := range approved {
 			if it, ok := l.items[a]; ok {
 				x := it.ext()

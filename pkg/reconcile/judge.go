@@ -354,7 +354,7 @@ func (l *Loop) judgeAgain(ctx context.Context) error {
 	}
 	err = l.do(ctx, func() {
 		l.holdBack(v.held)
-		l.guard = v.log
+		l.takeLog(v.log)
 		for _, it := range l.items {
 			l.applyVerdict(it, v, cfg)
 		}

@@ -110,7 +110,7 @@ func (l *Loop) follow(ctx context.Context, cfg *spec.Config, dry bool) (moves []
 		return nil, nil, err
 	}
 	if len(moves) > 0 {
-		if parked, err = l.move(ctx, moves, dry); err != nil {
+		if moves, parked, err = l.move(ctx, moves, dry); err != nil {
 			return nil, parked, err
 		}
 	}
@@ -144,7 +144,10 @@ func (l *Loop) markStuck(stuck map[string]string) {
 		}
 	}
 	for a, why := range stuck {
-		it := l.items[a]
+		it, ok := l.items[a]
+		if !ok {
+			continue // its removal ended meanwhile
+		}
 		if it.ext().stuck != why {
 			l.log.Warn("a record cannot be moved; it stays as it is", "address", a, "reason", why)
 		}
@@ -173,10 +176,13 @@ func (l *Loop) Move(ctx context.Context, from, to string) ([]string, error) {
 	if shown {
 		return []string{to}, l.settleDry(ctx) // a moved block says the same
 	}
-	parked, err := l.move(ctx, moves, false)
+	moves, parked, err := l.move(ctx, moves, false)
 	defer l.unpark(ctx, parked)
 	if err != nil {
 		return nil, err
+	}
+	if len(moves) == 0 {
+		return nil, l.missing(from)
 	}
 	moved := make([]string, len(moves))
 	err = l.do(ctx, func() {
@@ -256,20 +262,25 @@ func (e *MoveError) Hint() string {
 }
 
 // move moves records in the state, in one commit, and then in memory. Nobody
-// works on any of them meanwhile, nor before [Loop.unpark].
-func (l *Loop) move(ctx context.Context, moves []rename, dry bool) ([]*item, error) {
+// works on any of them meanwhile, nor before [Loop.unpark]. It returns those
+// that it moved: a record whose removal ended before nobody worked on it any
+// more has nothing left to move.
+func (l *Loop) move(ctx context.Context, moves []rename, dry bool) ([]rename, []*item, error) {
 	var parked []*item
 	if !dry {
 		var err error
 		if parked, err = l.parkMoved(ctx, moves); err == nil {
+			moves, err = l.stillThere(ctx, moves)
+		}
+		if err == nil && len(moves) > 0 {
 			err = l.moveRecords(ctx, l.o.Store, moves)
 		}
 		if err != nil {
 			l.unpark(ctx, parked)
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	return parked, l.do(ctx, func() {
+	return moves, parked, l.do(ctx, func() {
 		if dry {
 			l.overlay(moves)
 		}
@@ -293,7 +304,11 @@ func (l *Loop) parkMoved(ctx context.Context, moves []rename) ([]*item, error) {
 	}
 	err = l.do(ctx, func() {
 		for _, m := range moves {
-			for _, u := range l.items[m.from].users {
+			it, ok := l.items[m.from]
+			if !ok {
+				continue // see stillThere
+			}
+			for _, u := range it.users {
 				holders = append(holders, u.addr)
 			}
 		}
@@ -302,6 +317,19 @@ func (l *Loop) parkMoved(ctx context.Context, moves []rename) ([]*item, error) {
 		return nil, err
 	}
 	return l.park(ctx, holders)
+}
+
+// stillThere leaves out the moves of records that went while they were looked
+// at. Once parked, none goes.
+func (l *Loop) stillThere(ctx context.Context, moves []rename) (left []rename, err error) {
+	err = l.do(ctx, func() {
+		for _, m := range moves {
+			if it, ok := l.items[m.from]; ok && it.stored {
+				left = append(left, m)
+			}
+		}
+	})
+	return left, err
 }
 
 // moveTries is how often a move is tried that met another write.

@@ -285,7 +285,8 @@ func declares(c *spec.Config, addr string) bool {
 // goroutine.
 func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 	prev := l.cfg
-	l.cfg, l.changed, l.guard, l.dry, l.settle = cfg, o.Changed, v.log, o.Dry, v.settle
+	l.cfg, l.changed, l.dry, l.settle = cfg, o.Changed, o.Dry, v.settle
+	l.takeLog(v.log)
 	l.holdBack(v.held)
 	l.config.Store(cfg)
 	if l.o.Taken != nil {

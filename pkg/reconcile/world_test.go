@@ -35,6 +35,7 @@ type world struct {
 	t      *testing.T
 	server *standin.Server
 	store  *state.Memory
+	wrap   func(state.Store) state.Store // what the loop sees of it instead
 	away   state.Store // of an export, against which is planned
 	loop   *reconcile.Loop
 	places *places
@@ -155,6 +156,9 @@ func (w *world) begin(paused bool) {
 	store := state.Store(w.store)
 	if w.away != nil {
 		store = w.away
+	}
+	if w.wrap != nil {
+		store = w.wrap(store)
 	}
 	loop, err := reconcile.New(ctx, reconcile.Options{
 		Store: store, Away: w.away != nil, Providers: opener{w}, Sources: map[string]sources.Source{"mem": secretOf{}}, Sinks: map[string]sinks.Sink{"mem": w.places},

@@ -1,0 +1,91 @@
+package reconcile_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tokend/pkg/reconcile"
+	"tokend/pkg/state"
+)
+
+// slowStore takes its time for what a test names.
+type slowStore struct {
+	state.Store
+	heads, guardLog *atomic.Int64 // nanoseconds
+}
+
+func (s slowStore) Heads(ctx context.Context, f func(state.Head) error) error {
+	time.Sleep(time.Duration(s.heads.Load()))
+	return s.Store.Heads(ctx, f)
+}
+
+func (s slowStore) Commit(ctx context.Context, changes ...state.Change) error {
+	for _, c := range changes {
+		if c.MetaKey == "guard.log" {
+			time.Sleep(time.Duration(s.guardLog.Load()))
+		}
+	}
+	return s.Store.Commit(ctx, changes...)
+}
+
+func (w *world) slowly() slowStore {
+	slow := slowStore{heads: new(atomic.Int64), guardLog: new(atomic.Int64)}
+	w.halt()
+	w.wrap = func(s state.Store) state.Store { slow.Store = s; return slow }
+	w.start()
+	return slow
+}
+
+// What begins while a change is being judged has begun for the change after it.
+func TestWhatBeginsMeanwhileCountsForTheGuard(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		const guard = `max_revocations = 4
+    max_revoked_percent = 100
+    settle = "1s"`
+		slow := w.slowly()
+		w.set(traders(guard, "x", "a b c d e f g h i j", ""))
+		time.Sleep(time.Minute)
+		if held := w.set(traders(guard, "x", "b c d e f g h i j", "")); held != nil {
+			t.Fatalf("the first change is held: %+v", held)
+		}
+		time.Sleep(500 * time.Millisecond)
+		slow.guardLog.Store(int64(5 * time.Second)) // while the first acts
+		if held := w.set(traders(guard, "x", "c d e f g h i j", "")); held != nil {
+			t.Fatalf("the second change is held: %+v", held)
+		}
+		slow.guardLog.Store(0)
+		time.Sleep(time.Minute)
+		if held := w.set(traders(guard, "x", "d e f g h i j", "")); held == nil {
+			time.Sleep(time.Minute)
+			t.Errorf("the third change is not held, after %d revocations", w.revocations())
+		}
+	})
+}
+
+// A record whose removal ends while a moved block is looked into has nothing
+// left to move.
+func TestWhatGoesMeanwhileIsNotMoved(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		const guard = `settle = "1s"`
+		slow := w.slowly()
+		w.set(traders(guard, "x", "a b c d e f g h i j", ""))
+		time.Sleep(time.Minute)
+		w.set(traders(guard, "x", "b c d e f g h i j", ""))
+		time.Sleep(500 * time.Millisecond)
+		slow.heads.Store(int64(10 * time.Second))
+		if _, err := w.loop.Set(t.Context(), w.config(traders(guard, "x", "z b c d e f g h i j", `
+moved {
+  from = credential.coinify.trader["a"]
+  to   = credential.coinify.trader["z"]
+}`)), reconcile.SetOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		slow.heads.Store(0)
+		time.Sleep(time.Minute)
+		if got := w.line(`credential.coinify.trader["z"]`).State; got != reconcile.Ready {
+			t.Errorf("z is %s", got)
+		}
+	})
+}
