@@ -39,6 +39,10 @@ type verdict struct {
 	stale    bool
 	log      guardLog // with what may go ahead now
 	settle   time.Duration
+	// unseen says that something could not be looked at (a secret that cannot be
+	// read): what the change would do to it is judged later, and not by limits
+	// that this change loosened.
+	unseen bool
 }
 
 // judgeChange finds what the change would destroy and asks the guard.
@@ -53,10 +57,11 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 	if err != nil {
 		return v, err
 	}
-	all, err := l.candidates(ctx, jobs)
+	all, unseen, err := l.candidates(ctx, jobs)
 	if err != nil {
 		return v, err
 	}
+	v.unseen = unseen
 	var total change
 	var held *HeldChange
 	err = l.do(ctx, func() {
@@ -131,9 +136,9 @@ func (c *change) count(it *item) {
 	}
 }
 
-// candidates says, without doing anything, what each look would destroy.
-func (l *Loop) candidates(ctx context.Context, jobs []job) ([]candidate, error) {
-	var out []candidate
+// candidates says, without doing anything, what each look would destroy, and
+// whether a credential could not be looked at.
+func (l *Loop) candidates(ctx context.Context, jobs []job) (out []candidate, unseen bool, err error) {
 	for _, j := range jobs {
 		// What failed and waits for its next try would be destroyed all the same.
 		j.guarded, j.quiet, j.order = "", time.Time{}, &waiter{order: Order{Kind: OrderRetry}}
@@ -143,14 +148,15 @@ func (l *Loop) candidates(ctx context.Context, jobs []job) ([]candidate, error) 
 		if j.kind == kindSink {
 			c, ok = l.sinkCandidate(ctx, j)
 		} else {
-			c, ok = l.credentialCandidate(ctx, j)
+			c, ok, err = l.credentialCandidate(ctx, j)
+			unseen = unseen || err != nil // it is judged once it can be looked at, before anything of it happens
 		}
 		if ok {
 			out = append(out, c)
 		}
 	}
 	sort.Slice(out, func(a, b int) bool { return out[a].addr < out[b].addr })
-	return out, ctx.Err()
+	return out, unseen, ctx.Err()
 }
 
 // sinkCandidate is a sink that would be removed. One that is declared is written
@@ -166,14 +172,14 @@ func (l *Loop) sinkCandidate(ctx context.Context, j job) (candidate, bool) {
 	return candidate{addr: j.addr, sink: true, digest: "removed", reason: step.Reason}, true
 }
 
-func (l *Loop) credentialCandidate(ctx context.Context, j job) (candidate, bool) {
+func (l *Loop) credentialCandidate(ctx context.Context, j job) (candidate, bool, error) {
 	ob, err := l.w.observe(ctx, j)
 	if err != nil {
-		return candidate{}, false // it is judged once it can be looked at, before anything of it happens
+		return candidate{}, false, err
 	}
 	x, ok := ob.in.destroys()
 	if !ok {
-		return candidate{}, false
+		return candidate{}, false, nil
 	}
 	c := candidate{addr: j.addr, digest: "removed", reason: x.reason, forget: x.cause == causeForget, replaced: x.cause == causeReplace, origin: x.origin, person: x.person}
 	if c.forget {
@@ -186,7 +192,7 @@ func (l *Loop) credentialCandidate(ctx context.Context, j job) (candidate, bool)
 	if c.origin != "" {
 		c.digest += " " + c.origin // where a discovery leads is not in the digest
 	}
-	return c, true
+	return c, true, nil
 }
 
 // weights are what a change is weighed with.
@@ -362,7 +368,7 @@ func (l *Loop) judgeAgain(ctx context.Context) error {
 	if err != nil || dry {
 		return err
 	}
-	return l.accept(ctx, cfg, v.held)
+	return l.accept(ctx, cfg, v.held, v.unseen)
 }
 
 // keepVerdict has on disk what was let go before any of it can begin.

@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -88,4 +89,32 @@ moved {
 			t.Errorf("z is %s", got)
 		}
 	})
+}
+
+// A change that loosens the guard and destroys, all of which cannot be looked at
+// while it is judged, is held by the guard that was before it once it can.
+func TestWhatCannotBeSeenIsJudgedByTheGuardBefore(t *testing.T) {
+	for _, unreadable := range []bool{false, true} {
+		inWorld(t, strict(), func(t *testing.T, w *world) {
+			conf := func(guard, email, secret string) string {
+				hcl := traders(guard, email, "a b c d e f g h", `secret "mem" "`+secret+`" { value = "http://coinify.localhost" }`)
+				return strings.ReplaceAll(hcl, "\"http://coinify.localhost\"\n  allow", "secret.mem."+secret+".value\n  allow")
+			}
+			const rest = "\n    max_revoked_percent = 100\n    settle = \"1s\""
+			w.set(conf("max_revocations = 1"+rest, "x", "first"))
+			time.Sleep(4 * time.Minute)
+			w.unreadable.Store(unreadable)
+			w.set(conf("max_revocations = 1000"+rest, "y", "second"))
+			time.Sleep(time.Minute)
+			w.unreadable.Store(false)
+			time.Sleep(10 * time.Minute)
+			held, err := w.loop.Held(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if n := w.revocations(); held == nil || n > 0 {
+				t.Errorf("unreadable %v: held %v, %d revocations", unreadable, held != nil, n)
+			}
+		})
+	}
 }

@@ -110,7 +110,7 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 			return nil, err
 		}
 	}
-	return v.held, l.accept(ctx, cfg, v.held)
+	return v.held, l.accept(ctx, cfg, v.held, v.unseen)
 }
 
 // recall reads back, at the first configuration since the start, by which ones
@@ -137,8 +137,8 @@ func (l *Loop) recalled(ctx context.Context) *spec.Config {
 
 // accept records a configuration as the one in force, with what else goes with
 // that. What is held back of it lives on by an earlier one, which is kept too,
-// and the guard stays as it was until the whole of it was let go.
-func (l *Loop) accept(ctx context.Context, cfg *spec.Config, held *HeldChange, more ...state.Change) error {
+// and the guard stays as it was until the whole of it was seen and let go.
+func (l *Loop) accept(ctx context.Context, cfg *spec.Config, held *HeldChange, unseen bool, more ...state.Change) error {
 	before, err := snapshotNames(ctx, l.o.Store)
 	if err != nil {
 		return err
@@ -156,7 +156,7 @@ func (l *Loop) accept(ctx context.Context, cfg *spec.Config, held *HeldChange, m
 		return err
 	}
 	changes := append([]state.Change{{MetaKey: metaAccepted, Meta: []byte(blob)}, {MetaKey: metaLeaving, Meta: leaving}, holding}, more...)
-	if held == nil {
+	if held == nil && !unseen {
 		g, err := json.Marshal(cfg.Settings().Guard)
 		if err != nil {
 			return err

@@ -32,20 +32,21 @@ import (
 // strict stand-ins, over a network, a clock, a store and sinks that live in
 // memory: days of it pass in milliseconds.
 type world struct {
-	t      *testing.T
-	server *standin.Server
-	store  *state.Memory
-	wrap   func(state.Store) state.Store // what the loop sees of it instead
-	away   state.Store // of an export, against which is planned
-	loop   *reconcile.Loop
-	places *places
-	dial   func(ctx context.Context, network, address string) (net.Conn, error)
-	down   atomic.Bool // nobody can be reached
-	cancel context.CancelFunc
-	ended  chan error
-	log    *slog.Logger
-	mu     sync.Mutex // of stop: endpoints are opened by workers
-	stop   []func()
+	t          *testing.T
+	server     *standin.Server
+	store      *state.Memory
+	wrap       func(state.Store) state.Store // what the loop sees of it instead
+	away       state.Store                   // of an export, against which is planned
+	loop       *reconcile.Loop
+	places     *places
+	unreadable atomic.Bool // secrets cannot be read
+	dial       func(ctx context.Context, network, address string) (net.Conn, error)
+	down       atomic.Bool // nobody can be reached
+	cancel     context.CancelFunc
+	ended      chan error
+	log        *slog.Logger
+	mu         sync.Mutex // of stop: endpoints are opened by workers
+	stop       []func()
 }
 
 // inWorld runs a test in a bubble of its own time.
@@ -161,7 +162,7 @@ func (w *world) begin(paused bool) {
 		store = w.wrap(store)
 	}
 	loop, err := reconcile.New(ctx, reconcile.Options{
-		Store: store, Away: w.away != nil, Providers: opener{w}, Sources: map[string]sources.Source{"mem": secretOf{}}, Sinks: map[string]sinks.Sink{"mem": w.places},
+		Store: store, Away: w.away != nil, Providers: opener{w}, Sources: map[string]sources.Source{"mem": secretOf{&w.unreadable}}, Sinks: map[string]sinks.Sink{"mem": w.places},
 		Hooks: map[string]hooks.Hook{"mem": hookInto{w.places}}, HookDebounce: func(spec.Values) time.Duration { return time.Second },
 		Snapshot: func(c *spec.Config) ([]byte, error) { return c.Sources()["main.hcl"], nil },
 		LoadSnapshot: func(b []byte) (*spec.Config, error) {
@@ -252,10 +253,14 @@ func (w *world) works(api standin.API, place string) bool {
 	return ok && t.Alive
 }
 
-// secretOf is a kind of secret whose value stands in its block.
-type secretOf struct{}
+// secretOf is a kind of secret whose value stands in its block. fail lets
+// reading fail.
+type secretOf struct{ fail *atomic.Bool }
 
-func (secretOf) Read(_ context.Context, args spec.Values) (cty.Value, error) {
+func (r secretOf) Read(_ context.Context, args spec.Values) (cty.Value, error) {
+	if r.fail.Load() {
+		return cty.NilVal, errors.New("it cannot be read")
+	}
 	s, err := args.String("value")
 	return cty.StringVal(s), err
 }
