@@ -128,9 +128,10 @@ configured, the one that tokend made is made anew; where it is a transit key, it
 newest version is used. With a flag it is the key of the flag; then the
 configuration has to name it before the next start.
 
-The former key opens the state no more, and still opens copies made before. At
-whatever moment this is cut short, either the former key opens the state or the
-new one.`
+The former key opens the state no more, and still opens copies made before: keep
+it as long as those. One that tokend made stays beside the new one, as
+state.key.former-…. At whatever moment this is cut short, either the former key
+opens the state or the new one.`
 
 func stateRotateKeyCommand(g *globals) *cobra.Command {
 	var in keyRequest

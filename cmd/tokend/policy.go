@@ -65,6 +65,16 @@ func (g *globals) loadPolicy() error {
 	return l.broken
 }
 
+// allowsState says whether the policy lets the configuration name a path of the
+// state. It is asked about what a directory says that cannot be used.
+func (g *globals) allowsState(path string) bool {
+	if g.loadPolicy() != nil {
+		return false // and nothing starts, in the end
+	}
+	p := g.limit.current()
+	return p == nil || p.State(path) == nil
+}
+
 // reloadPolicy reads the policy anew. A broken one leaves the last in force.
 func (g *globals) reloadPolicy() (changed bool, err error) {
 	p, err := g.readPolicy()

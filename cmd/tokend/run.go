@@ -129,7 +129,7 @@ func (g *globals) lastInForce(ctx context.Context, log *slog.Logger, diags spec.
 	g.printDiagnostics(diags)
 	broken := withHint(fmt.Errorf("%s cannot be used, and there is no configuration to go on with: %s", g.config, countOf(errorCount(diags), "error")),
 		"mend what is marked above and start again")
-	empty, more := spec.RescueState(g.config, g.specOptions())
+	empty, more := spec.RescueState(g.config, g.specOptions(), g.allowsState)
 	if more.HasErrors() {
 		return nil, nil, broken
 	}

@@ -71,7 +71,7 @@ func (g *globals) stateTarget(ctx context.Context, o targetOptions) (*target, er
 	var settings spec.StateSettings
 	if !diags.HasErrors() {
 		settings = cfg.Settings().State
-	} else if rescued, more := spec.RescueState(g.config, g.specOptions()); !more.HasErrors() {
+	} else if rescued, more := spec.RescueState(g.config, g.specOptions(), g.allowsState); !more.HasErrors() {
 		settings = rescued.Settings().State
 	}
 	dir := g.stateDir(settings)

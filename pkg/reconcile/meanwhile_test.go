@@ -18,14 +18,14 @@ type slowStore struct {
 }
 
 func (s slowStore) Heads(ctx context.Context, f func(state.Head) error) error {
-	time.Sleep(time.Duration(s.heads.Load()))
+	<-time.After(time.Duration(s.heads.Load()))
 	return s.Store.Heads(ctx, f)
 }
 
 func (s slowStore) Commit(ctx context.Context, changes ...state.Change) error {
 	for _, c := range changes {
 		if c.MetaKey == "guard.log" {
-			time.Sleep(time.Duration(s.guardLog.Load()))
+			<-time.After(time.Duration(s.guardLog.Load()))
 		}
 	}
 	return s.Store.Commit(ctx, changes...)

@@ -61,16 +61,18 @@ func (l *Loop) leaving(ctx context.Context) (map[string]*spec.Config, error) {
 		return nil, err
 	}
 	out := map[string]*spec.Config{}
+	var unreadable []error // one that cannot be read takes no other with it
 	for blob, addrs := range named {
 		cfg, err := l.snapshot(ctx, blob)
 		if err != nil {
-			return out, err
+			unreadable = append(unreadable, err)
+			continue
 		}
 		for _, a := range addrs {
 			out[a] = cfg
 		}
 	}
-	return out, nil
+	return out, errors.Join(unreadable...)
 }
 
 // accepted reads the configuration that was last in force back.

@@ -16,14 +16,15 @@ import (
 // as a tokend block gives them as text, with path.config and host.name at most,
 // and stands before the first place at which its file makes no sense. A start on
 // a broken directory finds the configuration that was last in force with it. It
-// is empty where nothing of the kind can be read.
-func RescueState(dir string, o Options) (*Config, Diagnostics) {
+// is empty where nothing of the kind can be read. Paths that allowed, if it is
+// given, says no to are left out: a directory may be refused because of them.
+func RescueState(dir string, o Options, allowed func(path string) bool) (*Config, Diagnostics) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		abs = dir
 	}
 	files := map[string][]byte{}
-	if given := rescued(abs, o); len(given) > 0 {
+	if given := rescued(abs, o, allowed); len(given) > 0 {
 		files["state.hcl"] = []byte("tokend {\n  state {\n" + strings.Join(given, "") + "  }\n}\n")
 	}
 	o.Previous, o.VarFiles, o.Vars, o.Environ = nil, nil, nil, nil
@@ -31,7 +32,7 @@ func RescueState(dir string, o Options) (*Config, Diagnostics) {
 }
 
 // rescued are the arguments of the state block that can be read.
-func rescued(dir string, o Options) []string {
+func rescued(dir string, o Options, allowed func(path string) bool) []string {
 	files, _ := readDir(dir, nil)
 	ctx := &hcl.EvalContext{Variables: map[string]cty.Value{
 		"path": cty.ObjectVal(map[string]cty.Value{"config": cty.StringVal(dir)}),
@@ -48,6 +49,9 @@ func rescued(dir string, o Options) []string {
 				}
 				v, diags := a.Expr.Value(ctx)
 				if diags.HasErrors() || v.IsNull() || !v.IsKnown() || v.Type() != cty.String {
+					continue
+				}
+				if n != "systemd_credential" && allowed != nil && !allowed(v.AsString()) {
 					continue
 				}
 				out = append(out, "    "+n+" = "+hclText(v.AsString())+"\n")

@@ -27,7 +27,7 @@ func TestRescueState(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			cfg, diags := RescueState(dir, Options{})
+			cfg, diags := RescueState(dir, Options{}, nil)
 			if diags.HasErrors() {
 				t.Fatal(diags)
 			}
@@ -39,5 +39,20 @@ func TestRescueState(t *testing.T) {
 				t.Errorf("%+v; want path %q, key_file %q", s, want, c.key)
 			}
 		})
+	}
+}
+
+// What a policy refuses decides nothing, be it what the directory is refused for.
+func TestRescueStateLeavesOutWhatIsNotAllowed(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "a.hcl"), []byte("tokend {\n  state {\n    path = \"/s\"\n    key_file = \"/k\"\n  }\n}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, diags := RescueState(dir, Options{}, func(path string) bool { return path == "/k" })
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	if s := cfg.Settings().State; s.Path != "" || s.KeyFile != "/k" {
+		t.Errorf("%+v; want the key file alone", s)
 	}
 }

@@ -141,8 +141,15 @@ func (k *localKey) sealedByNext(wrapped []byte) bool {
 	return err == nil && hmac.Equal(wrapped[len(wrapLocal):len(wrapLocal)+fingerprintSize], fingerprint(key))
 }
 
-// settle lets the new key take its place.
+// settle lets the new key take its place. The former one stays beside it, under
+// the name of its fingerprint: it alone opens copies that were made before.
 func (k *localKey) settle() error {
+	if key, err := k.read(); err == nil {
+		former := fmt.Sprintf("%s.former-%x", k.path, fingerprint(key)[:4])
+		if err := os.Link(k.path, former); err != nil && !errors.Is(err, fs.ErrExist) {
+			return fmt.Errorf("keeping the former key: %w", err)
+		}
+	}
 	if err := os.Rename(k.next(), k.path); err != nil {
 		return err
 	}

@@ -280,6 +280,11 @@ func TestRotatingAGeneratedKey(t *testing.T) {
 	if first == second {
 		t.Fatal("the key is the same as before")
 	}
+	// Copies that were made before need the former key.
+	former, err := filepath.Glob(path + ".former-*")
+	if err != nil || len(former) != 1 || read(former[0]) != first {
+		t.Errorf("the former key is in %q (%v)", former, err)
+	}
 	holds(t, state.Options{Dir: dir})
 
 	// The state took the new key, and the key's file did not take its place.
