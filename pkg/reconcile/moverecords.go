@@ -1,0 +1,193 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+	"time"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// moveTries is how often a move is tried that met another write.
+const moveTries = 5
+
+// moveRecords is one commit: each record leaves its old address and arrives at
+// its new one, and what sinks hold of it is said of the new one.
+func (l *Loop) moveRecords(ctx context.Context, store state.Store, moves []rename) error {
+	for n := 1; ; n++ {
+		changes, err := l.movingChanges(ctx, store, moves)
+		if err == nil {
+			err = store.Commit(ctx, changes...)
+		}
+		if err == nil {
+			return nil
+		}
+		if !errors.Is(err, state.ErrConflict) || n == moveTries {
+			return fmt.Errorf("moving what is recorded of %s to %s: %w", moves[0].from, moves[0].to, err)
+		}
+	}
+}
+
+func (l *Loop) movingChanges(ctx context.Context, store state.Store, moves []rename) ([]state.Change, error) {
+	var changes []state.Change
+	names := namesOf(moves)
+	sinks := map[string]string{} // that move themselves
+	versions := map[string]uint64{}
+	for _, m := range moves {
+		version, ok, err := vacant(ctx, store, m.to)
+		if err != nil {
+			return nil, err
+		}
+		if !ok {
+			return nil, &MoveError{Address: m.from, To: m.to, Both: true}
+		}
+		versions[m.to] = version
+		if spec.Address(m.from).Kind() == "sink" {
+			sinks[m.from] = m.to
+			continue
+		}
+		rec, intent, err := store.Credential(ctx, m.from)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, state.Change{Delete: m.from, DeleteVersion: rec.Head.Version})
+		rec.Head.Address, rec.Head.Version = m.to, versions[m.to]
+		c := state.Change{Credential: &rec}
+		if intent != nil {
+			c.Intent, c.IntentFor = intent, m.to
+		}
+		changes = append(changes, c)
+	}
+	holders, err := l.holders(ctx, store, moves)
+	if err != nil {
+		return nil, err
+	}
+	for a := range sinks {
+		if !slices.Contains(holders, a) {
+			holders = append(holders, a)
+		}
+	}
+	sort.Strings(holders)
+	for _, a := range holders {
+		rec, err := store.Sink(ctx, a)
+		if err != nil {
+			return nil, err
+		}
+		rec.Delivered = renamed(rec.Delivered, names)
+		if to, ok := sinks[a]; ok {
+			changes = append(changes, state.Change{Delete: a, DeleteVersion: rec.Head.Version})
+			rec.Head.Address, rec.Head.Version = to, versions[to]
+		}
+		changes = append(changes, state.Change{Sink: &rec})
+	}
+	return changes, nil
+}
+
+func namesOf(moves []rename) map[string]string {
+	names := make(map[string]string, len(moves))
+	for _, m := range moves {
+		names[m.from] = m.to
+	}
+	return names
+}
+
+// renamed is what a place holds, by the new names.
+func renamed(holds map[string]uint64, names map[string]string) map[string]uint64 {
+	out := make(map[string]uint64, len(holds))
+	for a, gen := range holds {
+		if to, ok := names[a]; ok {
+			a = to
+		}
+		out[a] = gen
+	}
+	return out
+}
+
+// holders are the sinks whose record says that their place holds a token of
+// what is moved.
+func (l *Loop) holders(ctx context.Context, store state.Store, moves []rename) ([]string, error) {
+	names := namesOf(moves)
+	if !slices.ContainsFunc(moves, func(m rename) bool { return spec.Address(m.from).Kind() == "credential" }) {
+		return nil, nil
+	}
+	var sinks, out []string
+	err := store.Heads(ctx, func(h state.Head) error {
+		if h.Kind == state.KindSink {
+			sinks = append(sinks, h.Address)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("reading the state: %w", err)
+	}
+	for _, a := range sinks {
+		rec, err := store.Sink(ctx, a)
+		if errors.Is(err, state.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for c := range rec.Delivered {
+			if _, ok := names[c]; ok {
+				out = append(out, a)
+				break
+			}
+		}
+	}
+	return out, nil
+}
+
+// parkLook is how often is looked whether a worker is done with what is to be
+// parked.
+const parkLook = 5 * time.Millisecond
+
+// park keeps workers from addresses, once those that are at one are done.
+func (l *Loop) park(ctx context.Context, addrs []string) ([]*item, error) {
+	var parked []*item
+	for {
+		busy := false
+		err := l.do(ctx, func() {
+			for _, a := range addrs {
+				it, ok := l.items[a]
+				switch {
+				case !ok || it.x != nil && it.x.parked:
+				case it.phase == running:
+					busy = true
+				default:
+					l.q.remove(it)
+					it.phase, it.ext().parked = running, true
+					parked = append(parked, it)
+				}
+			}
+		})
+		if err != nil || !busy {
+			return parked, err
+		}
+		select {
+		case <-time.After(parkLook):
+		case <-ctx.Done():
+			return parked, ctx.Err()
+		}
+	}
+}
+
+// unpark lets workers at what was parked again.
+func (l *Loop) unpark(ctx context.Context, parked []*item) {
+	if len(parked) == 0 {
+		return
+	}
+	// The loop may have ended: then nobody works at all.
+	_ = l.do(context.WithoutCancel(ctx), func() {
+		for _, it := range parked {
+			it.x.parked, it.phase, it.again = false, idle, false
+			if l.items[it.addr] == it && l.cfg != nil {
+				l.q.now(it)
+			}
+		}
+	})
+}
