@@ -8,7 +8,8 @@
 // do (a pure function: one ordered table of rules with reasons in words, which
 // plan, apply, the daemon and status share); grant.go, refresh.go and retire.go
 // carry the step out in the durable order; sink.go delivers; hook.go tells the
-// consumers; and loop.go queues the address again.
+// consumers; finish.go takes the result over, and loop.go queues the address
+// again.
 //
 // # The durable order
 //

@@ -1,0 +1,180 @@
+package reconcile
+
+import (
+	"slices"
+	"time"
+
+	"tokend/pkg/spec"
+)
+
+// declareAll makes an item of everything declared, at the first configuration:
+// unchanged credentials sleep until they are due, sinks are looked at.
+func (l *Loop) declareAll(all []naming) {
+	for i := range all {
+		it := l.item(string(all[i].addr), kindOf(string(all[i].addr)))
+		it.gone, it.cfg = false, nil
+	}
+	for i := range all {
+		n := &all[i]
+		it := l.items[string(n.addr)]
+		l.linkTo(it, *n, nil)
+		switch {
+		case n.intact != nil && it.x == nil:
+			l.takeIntact(it, n.intact)
+		case it.kind == kindSink:
+			l.begin(it)
+		case it.due == 0 || !it.stored:
+			l.wake(it)
+		default:
+			l.q.at(it, l.firstLookAt(it))
+		}
+	}
+}
+
+// firstLookAt is when a credential whose token is still fresh is looked at after
+// a start: when it is due, but soon where the API is to be asked about it.
+func (l *Loop) firstLookAt(it *item) time.Time {
+	at := fromNanos(it.due)
+	if it.x != nil && it.x.measured != nil {
+		at = earlier(at, l.o.Now().Add(time.Duration(fraction(it.addr, l.o.Host)*float64(maxSleep))))
+	}
+	return at
+}
+
+func kindOf(addr string) itemKind {
+	if spec.Address(addr).Kind() == "sink" {
+		return kindSink
+	}
+	return kindCredential
+}
+
+// declare brings an item in line with what the configuration says of it now.
+func (l *Loop) declare(addr string, holds map[string]uint64) {
+	it := l.item(addr, kindOf(addr))
+	it.gone, it.removing = false, false
+	if it.x == nil || it.x.guarded == "" {
+		it.cfg = nil // what is held keeps the configuration that it lives on by
+	}
+	l.link(l.cfg, it, holds)
+	l.begin(it)
+}
+
+// begin has a declared item looked at, but for a sink that was never written
+// and names a credential without a token: that one's first token wakes it.
+func (l *Loop) begin(it *item) {
+	lacks := it.lacks()
+	if lacks == nil {
+		l.wake(it)
+	} else if lacks.stored {
+		l.wake(lacks) // it may have what it needs to get one, and wait for somebody to need it
+	}
+}
+
+// link makes the index edges of an item: to the credentials that it names and
+// to those whose token its place still holds. A credential gets into its
+// provider's lane.
+func (l *Loop) link(cfg *spec.Config, it *item, holds map[string]uint64) {
+	n, _ := names(cfg, spec.Address(it.addr), usesOf(cfg, it))
+	l.linkTo(it, n, holds)
+}
+
+// usesOf is what a sink names; what is not declared names nothing.
+func usesOf(cfg *spec.Config, it *item) []spec.Address {
+	if it.kind != kindSink {
+		return nil // it comes with what else is to be known of a credential
+	}
+	uses, _ := cfg.Uses(spec.Address(it.addr))
+	return uses
+}
+
+// linkTo is link to what is known already.
+func (l *Loop) linkTo(it *item, n naming, holds map[string]uint64) {
+	names := n.names
+	if it.kind == kindSink || n.lane != "" {
+		it.secret = n.secret
+	}
+	if n.lane != "" {
+		l.q.move(it, l.q.lane(n.lane))
+	}
+	if len(it.uses) == 0 && len(holds) == 0 {
+		l.linkFirst(it, names)
+		return
+	}
+	had := map[*item]uint64{}
+	for _, e := range it.uses {
+		had[e.to] = e.holds
+	}
+	var uses []edge
+	at := map[*item]int{}
+	put := func(u *item, gen uint64) {
+		if _, ok := at[u]; !ok {
+			at[u] = len(uses)
+			uses = append(uses, edge{u, gen})
+		}
+	}
+	for _, n := range names {
+		if n.Kind() == "credential" {
+			if u, ok := l.items[string(n)]; ok && u != it {
+				put(u, had[u])
+			}
+		}
+	}
+	for _, e := range it.uses {
+		if e.holds > 0 {
+			put(e.to, e.holds)
+		}
+	}
+	for a, gen := range holds {
+		if u, ok := l.items[a]; ok {
+			put(u, gen)
+			uses[at[u]].holds = gen
+		}
+	}
+	for _, e := range it.uses {
+		if _, ok := at[e.to]; !ok {
+			e.to.users = without(e.to.users, it)
+		}
+	}
+	for _, e := range uses {
+		if _, ok := had[e.to]; !ok {
+			e.to.users = append(e.to.users, it)
+		}
+	}
+	it.uses = uses
+}
+
+// linkFirst is link of an item that has no edges yet, as most have at a start.
+func (l *Loop) linkFirst(it *item, names []spec.Address) {
+	for _, n := range names {
+		if n.Kind() != "credential" {
+			continue
+		}
+		if u, ok := l.items[string(n)]; ok && u != it {
+			it.uses = append(it.uses, edge{to: u})
+			u.users = append(u.users, it)
+		}
+	}
+}
+
+func leads(uses []edge, u *item) bool {
+	return slices.ContainsFunc(uses, func(e edge) bool { return e.to == u })
+}
+
+// undeclare begins the end of an item that the configuration no longer
+// declares.
+func (l *Loop) undeclare(addr string, last *spec.Config, quiet time.Time, holds map[string]uint64) {
+	it, ok := l.items[addr]
+	if !ok {
+		return
+	}
+	it.gone = true
+	l.odd[it] = true
+	if it.cfg == nil {
+		it.cfg = last
+	}
+	it.ext().quiet = quiet
+	if holds != nil && last != nil {
+		l.link(last, it, holds)
+	}
+	l.wake(it)
+}

@@ -1,0 +1,195 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// finish takes a worker's result over.
+func (l *Loop) finish(r result) {
+	it := r.item
+	l.running--
+	l.takeHealth(r)
+	l.q.finished(it, r.lane)
+	if !r.relane && (it.kind != kindSink || r.record) {
+		it.looked = true // what the place of a sink holds is known only after a look that came to an end
+	}
+	if !r.relane {
+		l.passed(it)
+	}
+	defer func() {
+		if _, ok := l.items[it.addr]; ok {
+			l.recount(it)
+		}
+	}()
+	if r.relane {
+		l.relane(it, r.laneName)
+	}
+	if r.limits != nil {
+		it.lane.setLimit(*r.limits)
+	}
+	newer := r.record && r.gen > it.gen
+	if r.record {
+		it.gen, it.expires, it.retires, it.stored = r.gen, nanos(r.expires), r.retires, r.stored
+		if r.orphans > 0 || it.x != nil {
+			it.ext().orphans = r.orphans
+		}
+	}
+	if r.measured != nil {
+		m := *r.measured // the worker's has all that it observed behind it
+		it.ext().measured = &m
+	} else if it.x != nil && r.record {
+		it.x.measured = nil
+	}
+	if !r.relane || r.standing != nil {
+		if s := r.standing; r.blind && (it.x == nil || it.x.standing == nil || it.x.standing.Why != s.Why) {
+			l.log.Warn("an address cannot be worked on; it is looked at again", "address", it.addr, "type", typeOf(it.addr), "error", s.Why)
+		}
+		l.stand(it, r.standing)
+	}
+	l.takeOrder(it, r.order)
+	l.takeSink(it, r)
+	if it.kind == kindHook {
+		l.takeHook(it, r)
+	}
+	if newer {
+		l.wakeUsers(it)
+	}
+	if r.began != (begun{}) {
+		l.began(it.addr, r.began)
+		it.removing = it.gone && r.began.Revocations > 0
+		if it.x != nil {
+			it.x.allowed = false // the next one is judged anew
+		}
+	}
+	switch {
+	case r.drop && it.gone:
+		l.forget(it)
+		it.counted = l.uncount(it)
+		return
+	case r.unjudged:
+		it.again = false
+		l.rejudge()
+		// If the judgement fails, or finds nothing to judge, nobody else wakes it.
+		l.q.at(it, l.o.Now().Add(lookAgain))
+		return
+	case r.again || r.lost || it.again || (r.order != nil && it.x != nil && len(it.x.orders) > 0):
+		// An order that was not answered waits until r.next, for a rate limit.
+		it.again = false
+		l.q.now(it)
+		return
+	}
+	l.q.at(it, l.lookAt(it, r))
+}
+
+// stand takes over how an address does.
+func (l *Loop) stand(it *item, s *Standing) {
+	if s == nil || s.State == Ready {
+		if it.x != nil {
+			it.x.standing = nil
+		}
+		return
+	}
+	x := it.ext()
+	s.Since = l.o.Now()
+	if old := x.standing; old != nil && old.State == s.State {
+		s.Since = old.Since
+	}
+	x.standing = s
+}
+
+func (l *Loop) takeOrder(it *item, done *waiter) {
+	if done == nil || it.x == nil {
+		return
+	}
+	for i, w := range it.x.orders {
+		if w == done {
+			it.x.orders = append(it.x.orders[:i:i], it.x.orders[i+1:]...)
+			return
+		}
+	}
+}
+
+// takeSink takes over what a sink's place holds now and whom that concerns.
+func (l *Loop) takeSink(it *item, r result) {
+	if it.kind != kindSink {
+		return
+	}
+	l.place(it, r)
+	if r.remote && !it.remote {
+		it.remote = true
+		l.remotes++
+	}
+	for _, h := range r.hooks {
+		l.notify(h, it.addr)
+	}
+	if r.holds != nil || r.drop {
+		l.hold(it, r.holds)
+	}
+}
+
+// hold records what a sink's place holds, drops what it neither names nor
+// holds any more, and wakes the credentials that wait for it.
+func (l *Loop) hold(it *item, holds map[string]uint64) {
+	left := false
+	for _, e := range it.uses {
+		u := e.to
+		left = left || holds[u.addr] == 0
+		if u.retires || u.gone {
+			l.wake(u)
+		}
+	}
+	var named []spec.Address
+	if cfg := l.configOf(it); cfg != nil && left {
+		named, _ = cfg.Uses(spec.Address(it.addr)) // what is not declared names nothing
+	}
+	uses := make([]edge, 0, len(it.uses))
+	for _, e := range it.uses {
+		if gen := holds[e.to.addr]; gen > 0 || slices.Contains(named, spec.Address(e.to.addr)) {
+			uses = append(uses, edge{e.to, gen})
+		} else {
+			e.to.users = without(e.to.users, it)
+		}
+	}
+	for a, gen := range holds {
+		// It may have been written by a configuration that is no longer in force.
+		if u, ok := l.items[a]; ok && gen > 0 && !leads(uses, u) {
+			uses = append(uses, edge{u, gen})
+			u.users = append(u.users, it)
+		}
+	}
+	it.uses = uses
+}
+
+func without(list []*item, it *item) []*item {
+	for i, x := range list {
+		if x == it {
+			return append(list[:i:i], list[i+1:]...)
+		}
+	}
+	return list
+}
+
+// wakeUsers has everything looked at that names a credential whose token
+// changed: that, and nothing else.
+func (l *Loop) wakeUsers(c *item) {
+	for _, u := range c.users {
+		l.wake(u)
+	}
+}
+
+// relook has an address looked at whose record could not be written: at once
+// where another write of it won, else when the disk may take it. It does not
+// wait.
+func (l *Loop) relook(addr string, why error) {
+	after := lookAgain
+	if errors.Is(why, state.ErrConflict) {
+		after = 0
+	}
+	time.AfterFunc(after, func() { _ = l.Wake(context.Background(), []string{addr}) })
+}

@@ -1,0 +1,158 @@
+package reconcile
+
+import (
+	"slices"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"tokend/pkg/spec"
+)
+
+// job is what a worker is told of one address: a copy, since the item belongs
+// to the loop.
+type job struct {
+	item *item
+	lane *lane
+	addr string
+	kind itemKind
+	now  time.Time
+
+	cfg       *spec.Config // that declares it; nil when none does
+	last      *spec.Config // that declared it last, when it is gone
+	force     *spec.Config // in force
+	stored    bool
+	guarded   string
+	allowed   bool
+	quiet     time.Time
+	unsettled string // why the configuration's files are not whole, of a removal that waits for them
+	stuck     string
+	needed    bool // of a credential: something names its token
+	order     *waiter
+	holding   []string // sinks that hold an older token (of a gone one: any)
+	waiting   bool     // sinks exist whose holdings are not known yet
+	telling   []string // hooks that are about to run because of its sinks
+	holds     map[string]uint64
+	uses      []string
+	gens      []uint64       // of the tokens in force of those in uses
+	pending   []string       // of a hook
+	failures  int            // of a hook, in a row
+	first     bool           // first look since the start
+	calls     chan struct{}  // the lane's requests in flight
+	bucket    *rate.Limiter  // the lane's rate limit; nil: none
+	pace      *pace          // likewise, of what is sent
+	limits    spec.RateLimit // what both were made of
+	measured  measured       // of the token in force, by asking the API
+	noSecrets bool           // a plan that reads no secret
+	dry       bool           // only a decision: nothing is performed
+}
+
+func (l *Loop) job(it *item) job {
+	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, bucket: it.lane.bucket, pace: it.lane.pace, limits: it.lane.setting}
+	j.cfg, j.force = l.configOf(it), l.cfg
+	if it.gone {
+		j.last = it.cfg
+	}
+	if it.x != nil {
+		j.guarded, j.allowed, j.quiet, j.stuck = it.x.guarded, it.x.allowed, it.x.quiet, it.x.stuck
+		if it.gone && !j.quiet.IsZero() && l.o.Unsettled != nil {
+			j.unsettled = l.o.Unsettled()
+		}
+		if len(it.x.orders) > 0 {
+			j.order = it.x.orders[0]
+		}
+		for s := range it.x.pending {
+			j.pending = append(j.pending, s)
+		}
+		j.failures = it.x.failures
+		if it.x.measured != nil {
+			j.measured = *it.x.measured
+		}
+	}
+	switch it.kind {
+	case kindCredential:
+		j.needed = slices.ContainsFunc(it.users, func(u *item) bool { return !u.gone })
+		if it.retires || it.gone {
+			j.holding, j.waiting = holding(it)
+			j.telling = l.telling(it)
+		}
+	case kindSink:
+		j.holds = map[string]uint64{}
+		for _, e := range it.uses {
+			j.uses = append(j.uses, e.to.addr)
+			j.gens = append(j.gens, e.to.gen)
+			j.holds[e.to.addr] = e.holds
+		}
+	}
+	return j
+}
+
+// configOf is the configuration that declares an item, or nil. What the guard
+// holds lives on as the configuration before declared it.
+func (l *Loop) configOf(it *item) *spec.Config {
+	switch {
+	case it.x != nil && it.x.guarded != "" && it.cfg != nil:
+		return it.cfg
+	case it.gone:
+		return nil
+	}
+	return l.cfg
+}
+
+// holding lists the sinks that hold an older token of a credential than the
+// one in force (any token of it, when it is gone), and says whether there are
+// sinks of which that is not known yet.
+func holding(c *item) (names []string, unknown bool) {
+	// While its removal is held back it lives on, and the sinks may hold its
+	// newest token.
+	leaves := c.gone && (c.x == nil || c.x.guarded == "")
+	for _, s := range c.users {
+		if s.kind != kindSink {
+			continue
+		}
+		h := s.holdsOf(c)
+		switch {
+		case !s.looked && s.stored:
+			unknown = true
+		case h > 0 && (leaves || h < c.gen):
+			names = append(names, s.addr)
+		}
+	}
+	return names, unknown
+}
+
+// result is what a worker found and did.
+type result struct {
+	item *item
+	lane *lane // that it was taken from
+
+	next     time.Time
+	standing *Standing
+	record   bool // credential or sink: gen, expires, retires, stored below are set
+	stored   bool
+	gen      uint64
+	expires  time.Time
+	retires  bool
+	orphans  int
+	drop     bool // nothing is left of it
+	blind    bool // it could not even be looked at: standing says why
+	relane   bool // it belongs into the lane of this name
+	laneName string
+	remote   bool              // of a sink: its place is no file, so no event tells of what others do to it
+	holds    map[string]uint64 // of a sink: what its place holds now; nil: unchanged
+	place    string
+	path     string   // the file to watch
+	stamp    stamp    // of that file, as it was left
+	hooks    []string // to be run, since the sink changed
+	ran      []string // of a hook: the sinks whose change it has answered
+	failed   bool     // of a hook
+	failures int      // of a hook, in a row
+	again    bool     // look at once: one step of several is done
+	lost     bool     // another write of the record won: look at once
+	order    *waiter  // that was carried out (or refused)
+	unjudged bool     // a destructive step that the guard has not seen
+	began    begun    // destructive steps that were begun
+	limits   *spec.RateLimit
+	measured *measured
+	health   *health // what a call said of the provider; nil: none was made
+}

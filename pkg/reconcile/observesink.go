@@ -1,0 +1,174 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sort"
+
+	"tokend/pkg/sinks"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// observedSink is what one look at a sink found.
+type observedSink struct {
+	in      SinkInput
+	kind    sinks.Sink
+	kindOf  string
+	desired sinks.Desired
+	want    *spec.Sink
+	digest  [16]byte
+	gens    map[string]uint64 // of the credentials that it names, now
+	lane    string            // where its place is looked at and written
+}
+
+// observeSink gathers what deciding about a sink needs: its record, the tokens
+// that it names, what the place holds. It changes nothing.
+func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
+	ob := observedSink{in: SinkInput{Now: j.now, Address: j.addr, Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Stuck: j.stuck,
+		Forgotten: j.cfg == nil && j.force != nil && j.force.Forgets(spec.Address(j.addr))}, gens: map[string]uint64{}, lane: j.lane.name}
+	in := &ob.in
+	if j.order != nil {
+		in.Order = j.order.order
+	}
+	var rec state.Sink
+	var err error
+	if j.stored {
+		rec, err = w.store.Sink(ctx, j.addr)
+	}
+	switch {
+	case err == nil:
+		in.Stored = j.stored
+	case !errors.Is(err, state.ErrNotFound):
+		return ob, fmt.Errorf("reading the record of %s: %w", j.addr, err)
+	}
+	rec.Head.Address, rec.Head.Kind = j.addr, state.KindSink
+	in.Record = rec
+	if j.cfg == nil {
+		return ob, w.observeGoneSink(ctx, j, &ob)
+	}
+	in.Declared = true
+	if ob.want, err = j.cfg.Outline(spec.Address(j.addr)); err != nil {
+		return ob, err
+	}
+	ob.digest, _ = j.cfg.Digest(spec.Address(j.addr))
+	in.Changed = in.Stored && rec.Head.Digest != ob.digest
+	if ob.kind, err = w.sinkKind(ob.want.Kind); err != nil {
+		return ob, err
+	}
+	ob.kindOf = ob.want.Kind
+	if w.o.Away {
+		return ob, w.observeAway(ctx, j, &ob)
+	}
+	return ob, w.observePlace(ctx, j, &ob)
+}
+
+func (w *worker) observeGoneSink(ctx context.Context, j job, ob *observedSink) error {
+	if rec := ob.in.Record; rec.Written == nil && len(rec.Leaving) == 0 {
+		w.observeUnrecorded(ctx, j, ob) // else there is nothing to clean, and no kind that knows how
+		return nil
+	}
+	var err error
+	place := placeOf(ob.in.Record.Written)
+	if by := w.claimant(j.force, place); by != "" {
+		rec, err := w.store.Sink(ctx, by)
+		ob.in.Claimed, ob.in.Taken = true, err == nil && placeOf(rec.Written) == place
+	}
+	ob.kindOf = ob.in.Record.SinkKind
+	if ob.kind, err = w.sinkKind(ob.kindOf); err != nil {
+		return err
+	}
+	if ob.lane == localLane && ob.in.Record.Written != nil && len(ob.kind.Paths(accountOf(ob.in.Record.Written))) == 0 {
+		ob.lane = laneOfPlace(ob.kindOf) // which of its kind it was written to is not known any more
+	}
+	return nil
+}
+
+func (w *worker) sinkKind(name string) (sinks.Sink, error) {
+	k, ok := w.o.Sinks[name]
+	if !ok {
+		return nil, fmt.Errorf("there is no kind of sink %q", name)
+	}
+	return k, nil
+}
+
+// observePlace renders what the place shall hold and compares.
+func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) error {
+	in := &ob.in
+	scope := w.scope(ctx, j.cfg)
+	if j.noSecrets {
+		scope.Secret = nil
+	}
+	read := scope.Credential
+	scope.Credential = func(a spec.Address) (spec.Attributes, error) {
+		at, err := w.tokenOf(j, a, read)
+		if err == nil {
+			ob.gens[string(a)] = at.Generation
+		}
+		return at, err
+	}
+	args, err := j.cfg.SinkArgs(spec.Address(j.addr), scope)
+	if err != nil {
+		if missing := missingToken(err); missing != "" {
+			in.Missing = []string{missing}
+			return nil
+		}
+		return err
+	}
+	for a, gen := range ob.gens {
+		if in.Record.Delivered[a] != gen {
+			in.Newer = append(in.Newer, a)
+		}
+	}
+	sort.Strings(in.Newer)
+	if ob.desired, err = ob.kind.Render(args); err != nil {
+		if in.Deferred = j.noSecrets && errors.Is(err, sinks.ErrUnknown); in.Deferred {
+			return nil
+		}
+		return err
+	}
+	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && !in.Changed && in.Order.Kind != OrderRetry {
+		return nil // backed off: the place is not even asked
+	}
+	if ob.lane = laneOfPlace(ob.desired.Target); ob.lane != j.lane.name && !j.dry {
+		return nil // it is looked at there: a Vault that stalls must not hold up files
+	}
+	in.Moved = in.Record.Written != nil && placeOf(in.Record.Written) != ob.desired.Place
+	if !in.Stored && !j.dry {
+		// It is written whatever its place holds: without an account of a write of
+		// our own it could not be cleaned one day.
+		in.Drift, in.Checked = "it was never written", true
+		return nil
+	}
+	last := accountOf(in.Record.Written)
+	if in.Moved {
+		last = nil
+	}
+	in.Drift, err = ob.kind.Check(ctx, ob.desired, last)
+	in.Checked = err == nil
+	if err != nil {
+		in.Drift = "it could not be compared: " + err.Error()
+	}
+	return nil
+}
+
+// tokenOf is the token in force of a credential that a sink names.
+func (w *worker) tokenOf(j job, a spec.Address, read func(spec.Address) (spec.Attributes, error)) (spec.Attributes, error) {
+	if i := slices.Index(j.uses, string(a)); i >= 0 {
+		if g, ok := w.recent.get(string(a), j.gens[i]); ok {
+			return attributesOf(&g)
+		}
+	}
+	return read(a)
+}
+
+// missingToken is the credential that an evaluation could not do without.
+func missingToken(err error) string {
+	var un *spec.UnreadableError
+	if errors.As(err, &un) && errors.Is(err, errNoToken) {
+		return string(un.Addr)
+	}
+	return ""
+}
