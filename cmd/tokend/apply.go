@@ -122,11 +122,22 @@ func queued(n int) string {
 }
 
 func readyWords(v reconcile.View) string {
+	return fmt.Sprintf("%d of %d", v.Counts[reconcile.Ready], addresses(v))
+}
+
+// lookedWords say how far the first pass of a daemon has come.
+func lookedWords(v reconcile.View) string {
+	total := addresses(v)
+	return fmt.Sprintf("%d of %d looked at", max(0, total-v.Unseen), total)
+}
+
+// addresses is the number of all that a view counts.
+func addresses(v reconcile.View) int {
 	total := 0
 	for _, n := range v.Counts {
 		total += n
 	}
-	return fmt.Sprintf("%d of %d", v.Counts[reconcile.Ready], total)
+	return total
 }
 
 // refused is the end of a command that was not let go ahead: by an error, or by

@@ -18,9 +18,10 @@ type notifier struct {
 	watchdog time.Duration
 	send     func(string)
 
-	mu    sync.Mutex
-	ready bool
-	last  string
+	mu       sync.Mutex
+	ready    bool
+	last     string
+	extended time.Time
 }
 
 func newNotifier(log *slog.Logger) *notifier {
@@ -51,7 +52,19 @@ func (n *notifier) progress(at time.Time) {
 	if n.watchdog > 0 && time.Since(at) < n.watchdog {
 		n.send(daemon.SdNotifyWatchdog)
 	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if now := time.Now(); !n.ready && now.Sub(at) < startExtends && now.Sub(n.extended) >= startExtends/4 {
+		n.extended = now
+		n.send(fmt.Sprintf("EXTEND_TIMEOUT_USEC=%d", startExtends.Microseconds()))
+	}
 }
+
+// startExtends is how long systemd is asked to wait on, again and again, for a
+// first pass that gets on: thousands of tokens that came due while nothing ran
+// take their time within a provider's rate limit, and being killed for it would
+// begin the pass anew, for ever.
+const startExtends = 2 * time.Minute
 
 // status says how everything does, and READY once the first pass is over.
 func (n *notifier) status(v reconcile.View, c configurationView) {
@@ -70,11 +83,10 @@ func (n *notifier) status(v reconcile.View, c configurationView) {
 }
 
 func statusWords(v reconcile.View, c configurationView) string {
-	total := 0
-	for _, n := range v.Counts {
-		total += n
+	s := readyWords(v) + " ready"
+	if v.Unseen > 0 {
+		s = "starting: " + lookedWords(v) + "; " + s
 	}
-	s := fmt.Sprintf("%d of %d ready", v.Counts[reconcile.Ready], total)
 	for _, x := range []struct {
 		state reconcile.State
 		words string

@@ -137,6 +137,9 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 		fmt.Fprintf(w, "The state takes no writes: %s\n", s.Store.Error)
 	}
 	if addr == "" {
+		if s.Daemon && s.Unseen > 0 {
+			fmt.Fprintf(w, "Starting: %s. ", lookedWords(s.View))
+		}
 		fmt.Fprintf(w, "%s ready.", readyWords(s.View))
 		if !s.Daemon {
 			fmt.Fprint(w, " No daemon runs: this is what the state says.")
@@ -184,12 +187,18 @@ func (g *globals) printLines(w io.Writer, now time.Time, c columns, lines []reco
 	}
 	t := table.New().Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).BorderHeader(false).
 		StyleFunc(func(int, int) lipgloss.Style { return lipgloss.NewStyle().PaddingRight(1) }).Headers(append([]string{c.heading, "STATUS"}, c.more...)...)
-	left := 0
+	left, unseen := 0, 0
 	var notes []string
 	for i, l := range lines {
-		if !all && i >= statusShown && l.State == reconcile.Ready {
-			left++
-			continue
+		if !all && i >= statusShown {
+			switch {
+			case l.State == reconcile.Ready:
+				left++
+				continue
+			case l.State == reconcile.Pending && l.Why == "":
+				unseen++
+				continue
+			}
 		}
 		t.Row(append([]string{shown(l.Address), stateWord(l)}, c.cells(now, l)...)...)
 		if l.State != reconcile.Ready && l.Why != "" {
@@ -199,6 +208,9 @@ func (g *globals) printLines(w io.Writer, now time.Time, c columns, lines []reco
 	fmt.Fprintln(w, trimRight(t.Render()))
 	if left > 0 {
 		fmt.Fprintf(w, "  … and %d more that are ready\n", left)
+	}
+	if unseen > 0 {
+		fmt.Fprintf(w, "  … and %d more that are pending\n", unseen)
 	}
 	for _, n := range notes {
 		fmt.Fprintln(w, n)

@@ -172,6 +172,7 @@ func (l *Loop) takeHealth(r result) {
 		l.log.Warn("a provider does not answer; its credentials wait, and one call is let through every few seconds to see", "lane", r.lane.name, "failed", len(b.failed), "error", b.why)
 		for _, it := range r.lane.waiting.items {
 			l.passed(it) // the first pass does not wait for a provider that is away
+			l.recount(it)
 		}
 	}
 }

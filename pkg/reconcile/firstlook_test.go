@@ -30,6 +30,7 @@ type attentive struct {
 
 	mu     sync.Mutex
 	looked map[string]bool
+	stall  map[string]chan struct{} // places that are looked at only once this is closed
 }
 
 func (a *attentive) Intact(_ context.Context, written []byte) bool {
@@ -40,6 +41,9 @@ func (a *attentive) Check(ctx context.Context, d sinks.Desired, last []byte) (st
 	a.mu.Lock()
 	a.looked[d.Place] = true
 	a.mu.Unlock()
+	if c := a.stall[d.Place]; c != nil {
+		<-c
+	}
 	return a.places.Check(ctx, d, last)
 }
 
@@ -101,6 +105,72 @@ provider "apirone" {
 }
 secret "mem" "password" { value = "a-password" }
 ` + text
+}
+
+// TestNothingIsReadyBeforeItWasLookedAt: what the state says of an address is
+// from before the start, so it is not called ready until the first look.
+func TestNothingIsReadyBeforeItWasLookedAt(t *testing.T) {
+	inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+		text := fleet([]string{"ada", "bob"}, "")
+		w.set(text)
+		w.pass(time.Minute, time.Second, nil)
+		a := w.restart()
+		w.places.mu.Lock()
+		w.places.held["bob"] = "changed by somebody else"
+		w.places.mu.Unlock()
+		looks := make(chan struct{})
+		a.stall = map[string]chan struct{}{"mem:bob": looks}
+		w.beginWith(a)
+		w.set(text)
+		synctest.Wait()
+		check := func(when string, ready bool, unseen int, bob reconcile.State) {
+			t.Helper()
+			v, err := w.loop.Status(t.Context(), "")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v.Ready != ready || v.FirstPass != ready || v.Unseen != unseen {
+				t.Errorf("%s: ready %v, first pass over %v, %d not looked at; want %v, %v, %d", when, v.Ready, v.FirstPass, v.Unseen, ready, ready, unseen)
+			}
+			want := map[string]reconcile.State{"sink.mem.ada": reconcile.Ready, "sink.mem.bob": bob}
+			got := map[string]reconcile.State{}
+			for _, l := range v.Sinks {
+				got[l.Address] = l.State
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("%s (-want +got):\n%s", when, d)
+			}
+		}
+		check("while bob is being looked at", false, 1, reconcile.Pending)
+		close(looks)
+		synctest.Wait()
+		check("after the look", true, 0, reconcile.Ready)
+	})
+}
+
+// TestTheFirstPassRenewsWhatCameDue: a token that came due while nothing ran is
+// not called ready at the next start, and the first pass is over only with it.
+func TestTheFirstPassRenewsWhatCameDue(t *testing.T) {
+	inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+		text := fleet([]string{"ada"}, "")
+		w.set(text)
+		w.pass(time.Minute, time.Second, nil)
+		a := w.restart()
+		w.pass(24*time.Hour, time.Hour, nil)
+		stalled := w.server.Fail(standin.Fault{API: standin.Apirone, Kind: standin.FaultDelay, Times: 1, Delay: 10 * time.Second})
+		defer stalled.Release()
+		w.beginWith(a)
+		w.set(text)
+		w.pass(time.Second, time.Second, nil)
+		v, err := w.loop.Status(t.Context(), "")
+		if err != nil || v.Ready || v.FirstPass || v.Credentials[0].State != reconcile.Pending {
+			t.Errorf("while the token that expired is renewed: ready %v, first pass over %v, %s (%v)", v.Ready, v.FirstPass, v.Credentials[0].State, err)
+		}
+		w.pass(time.Minute, time.Second, nil)
+		if v, err = w.loop.Status(t.Context(), ""); err != nil || !v.Ready || !v.FirstPass {
+			t.Errorf("afterwards: ready %v, first pass over %v (%v)", v.Ready, v.FirstPass, err)
+		}
+	})
 }
 
 // TestAStartLooksOnlyAtWhatChanged: sinks whose records, tokens and places are

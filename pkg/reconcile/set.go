@@ -339,12 +339,13 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 	if prev != nil {
 		return
 	}
+	now := l.o.Now().UnixNano()
 	for _, it := range l.items {
-		l.recount(it)
-		if it.phase == ready {
+		if it.phase == ready || it.phase == timed && it.due <= now { // or it came due while nobody looked
 			it.first = true
 			l.firstLeft++
 		}
+		l.recount(it)
 	}
 }
 

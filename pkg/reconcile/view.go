@@ -13,8 +13,9 @@ import (
 // View is how everything does at one moment, without a secret.
 type View struct {
 	Now         time.Time     `json:"now"`
-	Ready       bool          `json:"ready"` // every address is ready; what is held back keeps working and counts as ready
-	FirstPass   bool          `json:"first_pass"`
+	Ready       bool          `json:"ready"`      // every address is ready; what is held back keeps working and counts as ready
+	FirstPass   bool          `json:"first_pass"` // everything has been looked at since the start
+	Unseen      int           `json:"not_looked_at,omitempty"`
 	Credentials []Line        `json:"credentials"`
 	Sinks       []Line        `json:"sinks"`
 	Hooks       []Line        `json:"hooks,omitempty"`
@@ -125,6 +126,8 @@ func (l *Loop) stateOf(it *item) State {
 		return Waiting
 	case it.kind == kindCredential && !it.stored, it.kind == kindSink && !it.stored:
 		return Pending
+	case it.first:
+		return Pending // what its record says of it may have come to an end while nobody looked
 	}
 	return Ready
 }
@@ -150,7 +153,8 @@ func (l *Loop) addCounts(v *View) {
 		}
 	}
 	l.countShut(v)
-	v.FirstPass = l.cfg != nil && l.firstLeft == 0
+	v.FirstPass, v.Unseen = l.cfg != nil && l.firstLeft == 0, l.firstLeft
+	v.Ready = v.Ready && v.FirstPass
 }
 
 func (l *Loop) add(v *View, it *item) {
@@ -170,6 +174,9 @@ func (l *Loop) add(v *View, it *item) {
 	if it.waits() && line.State.calm() {
 		b := &it.lane.breaker
 		line.State, line.Since, line.Why, line.Next, line.NextAt = Waiting, b.since, b.words(it.lane.name), "its call", b.next
+	}
+	if it.first && line.State == Pending && line.Why == "" {
+		line.Next = "the first look since the start"
 	}
 	if u := it.lacks(); u != nil && line.Why == "" {
 		line.Since, line.Why = l.changed, waitsFor([]string{u.addr})

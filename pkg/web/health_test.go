@@ -93,6 +93,8 @@ func TestReadyz(t *testing.T) {
 		)},
 		{"first pass", "/readyz", func(f *fakeSource) { f.view.FirstPass = false }, 503, lines(
 			"not ready", "the first pass over all addresses is not over yet")},
+		{"first pass, and how far it has come", "/readyz", func(f *fakeSource) { f.view.FirstPass, f.view.Unseen = false, 2 }, 503, lines(
+			"not ready", "the first pass over all addresses is not over yet (2 left)")},
 		{"state", "/readyz", func(f *fakeSource) { f.view.Ready, f.view.Store.Error = false, "no space left on device" }, 503, lines(
 			"not ready", "the state takes no writes: no space left on device")},
 		{"no configuration yet", "/readyz", func(f *fakeSource) { f.config = Configuration{} }, 503, lines(

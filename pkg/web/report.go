@@ -89,7 +89,11 @@ func serves(l reconcile.Line, now time.Time) bool {
 func reasons(v reconcile.View) []string {
 	var why []string
 	if !v.FirstPass {
-		why = append(why, "the first pass over all addresses is not over yet")
+		left := ""
+		if v.Unseen > 0 {
+			left = fmt.Sprintf(" (%d left)", v.Unseen)
+		}
+		why = append(why, "the first pass over all addresses is not over yet"+left)
 	}
 	if v.Store.Error != "" {
 		why = append(why, "the state takes no writes: "+v.Store.Error)
