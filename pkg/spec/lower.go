@@ -31,6 +31,9 @@ func (l *lowering) lower(s *source) {
 			"A configuration file may have at most 4 MiB; split it, or read bulk data with file()."))
 		return
 	}
+	if !s.json && scanPlain(s) {
+		return
+	}
 	src := []byte(s.text)
 	if d := checkNesting(src, s.name, s.json); d != nil {
 		s.diags = append(s.diags, d)
