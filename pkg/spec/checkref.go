@@ -142,15 +142,23 @@ func (c *Config) checkAttr(t *target, r *ref) *hcl.Diagnostic {
 			return problem(stepRange(t.rest, 0, r.rng), "Unknown attribute", "A secret has the attribute value and nothing else: %s.value.", t.p.address())
 		}
 	case kindCredential:
-		return c.checkCredentialAttr(t.p, attr, stepRange(t.rest, 0, r.rng))
+		return c.checkCredentialAttr(t, attr, stepRange(t.rest, 0, r.rng))
 	case kindSink:
 		return problem(stepRange(t.rest, 0, r.rng), "Unknown attribute", "A sink has no attributes; its instances can be gone through by for_each.")
 	}
 	return nil
 }
 
-func (c *Config) checkCredentialAttr(p parsed, attr string, at hcl.Range) *hcl.Diagnostic {
-	names, open := c.credentialAttrs(p.address())
+func (c *Config) checkCredentialAttr(t *target, attr string, at hcl.Range) *hcl.Diagnostic {
+	p, res := t.p, t.res
+	if res == nil {
+		res = c.find(p.kind, p.typ, p.label)
+	}
+	names, open := []string(nil), false
+	if res != nil {
+		s := c.attrsOf(res)
+		names, open = s.names, s.open
+	}
 	if contains(names, attr) {
 		return nil
 	}

@@ -349,19 +349,64 @@ func (c *Config) credentialAttrs(a Address) ([]string, bool) {
 	if res == nil {
 		return nil, false
 	}
-	plan := c.attrPlans.get(res)
-	if s, ok := plan.(*attrPlan); ok {
-		return s.names, s.open
-	}
-	s := c.planAttrs(res)
-	c.attrPlans.put(res, s)
+	s := c.attrsOf(res)
 	return s.names, s.open
 }
 
-// attrPlan is which attributes a credential block has.
+// attrsOf says which attributes a credential block has: of most from the text of
+// its grant alone.
+func (c *Config) attrsOf(res *resource) *attrPlan {
+	if s := c.plainAttrs(res); s != nil {
+		return s
+	}
+	if s, ok := c.attrPlans.get(res).(*attrPlan); ok {
+		return s
+	}
+	s := c.planAttrs(res)
+	c.attrPlans.put(res, s)
+	return s
+}
+
+// plainAttrs is what planAttrs says of a block whose grant is a plain string, or
+// the only one of its type, and which says nothing of its refresh token; of
+// others nil.
+func (c *Config) plainAttrs(res *resource) *attrPlan {
+	b := res.block()
+	typ := c.types[res.src.label(b, 0)]
+	if typ == nil {
+		return nil
+	}
+	grant := ""
+	for _, row := range res.src.attrs[b.attrs:b.attrsEnd] {
+		switch res.src.ident(row.name) {
+		case "expose_refresh_token":
+			return nil
+		case "grant":
+			text := res.src.cut(row.expr)
+			if len(text) < 3 || text[0] != '"' || text[len(text)-1] != '"' || !plainString(text[1:len(text)-1]) {
+				return nil
+			}
+			grant = text[1 : len(text)-1]
+		}
+	}
+	for _, g := range typ.Grants {
+		if g.Name == grant || grant == "" && len(typ.Grants) == 1 {
+			return c.grantAttrs[g]
+		}
+	}
+	return nil
+}
+
+// attrPlan is which attributes a credential block has; open: not all are known
+// by name.
 type attrPlan struct {
 	names []string
 	open  bool
+}
+
+// attrs are the attributes that every credential of a grant has.
+func (o outputNames) attrs() *attrPlan {
+	return &attrPlan{names: append(baseAttrs[:len(baseAttrs):len(baseAttrs)], o.names...), open: o.open}
 }
 
 func (c *Config) planAttrs(res *resource) *attrPlan {
@@ -374,8 +419,7 @@ func (c *Config) planAttrs(res *resource) *attrPlan {
 	}
 	ev := c.evaluator(Scope{})
 	if g, d := c.grantOf(ev, p, res); d == nil {
-		s.names = append(s.names, c.grantOutputs[g].names...)
-		s.open = c.grantOutputs[g].open
+		s = c.grantOutputs[g].attrs()
 	} else {
 		s.open = true
 	}

@@ -78,8 +78,13 @@ func (c *Config) fillDeclared(parts []declaredPart) {
 }
 
 func (p *declaredPart) fill(c *Config) {
-	shared := c.blockSum(p.kind, p.res)
-	uses, varying := c.blockUses(p.kind, p.res)
+	f, uses, varying := c.blockUses(p.kind, p.res)
+	var shared *blockSum
+	if p.res.insts == nil {
+		shared = c.formSum(p.kind, f)
+	} else {
+		shared = c.blockSum(p.kind, p.res)
+	}
 	typ, label := p.res.names()
 	in := instance{kind: p.kind, typ: typ, label: label, set: p.res.insts}
 	for i := p.from; i < p.to; i++ {
@@ -96,14 +101,25 @@ func (p *declaredPart) fill(c *Config) {
 }
 
 // blockUses is what all instances of a block name, and the references that have
-// to be resolved for each.
-func (c *Config) blockUses(kind string, res *resource) ([]Address, []ref) {
-	if kind == kindCredential {
-		p := c.credentialPlan(res)
-		return p.uses, p.useRefs
+// to be resolved for each. Of a block that is its only instance nothing is kept:
+// there are very many, and each is gone through once.
+func (c *Config) blockUses(kind string, res *resource) (*form, []Address, []ref) {
+	switch one := res.insts == nil; {
+	case kind == kindCredential:
+		plan := c.planCredential
+		if !one {
+			plan = c.credentialPlan
+		}
+		p := plan(res)
+		return p.form, p.uses, p.useRefs
+	default:
+		plan := c.planBlock
+		if !one {
+			plan = c.blockPlan
+		}
+		p := plan(kind, res)
+		return p.form, p.uses, p.useRefs
 	}
-	p := c.blockPlan(kind, res)
-	return p.uses, p.useRefs
 }
 
 func sortDeclared(list []Declared) {

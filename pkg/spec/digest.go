@@ -81,6 +81,15 @@ func (c *Config) blockSum(kind string, res *resource) *blockSum {
 		}
 	}
 	f, _ := newForm(res.src, int(res.row))
+	b := c.formSum(kind, f)
+	if kept {
+		c.sums.put(res, b)
+	}
+	return b
+}
+
+// formSum is blockSum of a block that is parsed already, and not kept.
+func (c *Config) formSum(kind string, f *form) *blockSum {
 	d := &digester{c: c, ev: c.evaluator(Scope{}), h: sha256.New(), out: &blockSum{form: f}}
 	d.block(f, expands(kind))
 	switch kind {
@@ -90,9 +99,6 @@ func (c *Config) blockSum(kind string, res *resource) *blockSum {
 		d.defaultVault(f)
 	}
 	d.h.Sum(d.out.sum[:0])
-	if kept {
-		c.sums.put(res, d.out)
-	}
 	return d.out
 }
 

@@ -41,6 +41,9 @@ type evaluator struct {
 	depth   int   // of locals that name locals
 	err     error // the first error of a Scope func
 
+	last  parsed    // what was looked up last
+	found *resource // where it is declared
+
 	// While a directory is being loaded, blocks are expanded and locals settled
 	// when they are first named.
 	expand func(kind string, res *resource)

@@ -58,11 +58,13 @@ func plainExpr(text string, rng hcl.Range) hclsyntax.Expression {
 	}
 	switch c := text[0]; {
 	case c == '"':
-		inner := text[1 : len(text)-1]
-		if len(text) < 2 || text[len(text)-1] != '"' || !plainString(inner) {
+		if len(text) < 2 || text[len(text)-1] != '"' {
 			return nil
 		}
-		return lit(cty.StringVal(inner))
+		if inner := text[1 : len(text)-1]; plainString(inner) {
+			return lit(cty.StringVal(inner))
+		}
+		return plainTemplate(text, rng)
 	case '0' <= c && c <= '9':
 		if len(text) > 15 {
 			return nil
@@ -94,23 +96,71 @@ func plainString(s string) bool {
 	return true
 }
 
+// plainTemplate reads a quoted string of text and plain references.
+func plainTemplate(text string, rng hcl.Range) hclsyntax.Expression {
+	if !isPrintableASCII(text) {
+		return nil // columns are counted as bytes
+	}
+	var parts []hclsyntax.Expression
+	end := len(text) - 1
+	for at := 1; at < end; {
+		next := strings.Index(text[at:end], "${")
+		if next < 0 {
+			next = end - at
+		}
+		if next > 0 {
+			if strings.ContainsAny(text[at:at+next], `"\$%`) {
+				return nil
+			}
+			parts = append(parts, &hclsyntax.LiteralValueExpr{Val: cty.StringVal(text[at : at+next]), SrcRange: part(rng, at, at+next)})
+			at += next
+			continue
+		}
+		closing := strings.IndexByte(text[at:end], '}')
+		if closing < 0 {
+			return nil
+		}
+		from, to := at+2, at+closing
+		for ; from < to && text[from] == ' '; from++ {
+		}
+		for ; to > from && text[to-1] == ' '; to-- {
+		}
+		whole := part(rng, from, to)
+		t := plainTraversal(text[from:to], whole)
+		if t == nil {
+			return nil
+		}
+		parts = append(parts, &hclsyntax.ScopeTraversalExpr{Traversal: t, SrcRange: whole})
+		at += closing + 1
+	}
+	if ref, ok := parts[0].(*hclsyntax.ScopeTraversalExpr); ok && len(parts) == 1 {
+		return &hclsyntax.TemplateWrapExpr{Wrapped: ref, SrcRange: rng}
+	}
+	return &hclsyntax.TemplateExpr{Parts: parts, SrcRange: rng}
+}
+
+// isKeyword reports whether a name is a literal and no reference.
+func isKeyword(n string) bool { return n == "true" || n == "false" || n == "null" }
+
+// part is a range of bytes of a text on one line, all ASCII, that has the range
+// rng.
+func part(rng hcl.Range, from, to int) hcl.Range {
+	rng.End = rng.Start
+	rng.Start.Column += from
+	rng.Start.Byte += from
+	rng.End.Column += to
+	rng.End.Byte += to
+	return rng
+}
+
 // plainTraversal reads a.b["c"][0].d, on one line and without blanks.
 func plainTraversal(text string, rng hcl.Range) hcl.Traversal {
-	at := func(from, to int) hcl.Range {
-		r := rng
-		r.Start.Column += from
-		r.Start.Byte += from
-		r.End = r.Start
-		r.End.Column += to - from
-		r.End.Byte += to - from
-		return r
-	}
 	n := identEnd(text, 0)
-	if n == 0 {
+	if n == 0 || isKeyword(text[:n]) {
 		return nil
 	}
 	t := make(hcl.Traversal, 1, 5)
-	t[0] = hcl.TraverseRoot{Name: text[:n], SrcRange: at(0, n)}
+	t[0] = hcl.TraverseRoot{Name: text[:n], SrcRange: part(rng, 0, n)}
 	for n < len(text) {
 		from := n
 		switch text[n] {
@@ -119,7 +169,7 @@ func plainTraversal(text string, rng hcl.Range) hcl.Traversal {
 			if end == n+1 {
 				return nil
 			}
-			t = append(t, hcl.TraverseAttr{Name: text[n+1 : end], SrcRange: at(from, end)})
+			t = append(t, hcl.TraverseAttr{Name: text[n+1 : end], SrcRange: part(rng, from, end)})
 			n = end
 		case '[':
 			end := strings.IndexByte(text[n:], ']')
@@ -132,7 +182,7 @@ func plainTraversal(text string, rng hcl.Range) hcl.Traversal {
 				return nil
 			}
 			n = end + 1
-			t = append(t, hcl.TraverseIndex{Key: key, SrcRange: at(from, n)})
+			t = append(t, hcl.TraverseIndex{Key: key, SrcRange: part(rng, from, n)})
 		default:
 			return nil
 		}

@@ -55,12 +55,15 @@ func (l *loader) cycles() {
 			if kind == kindSink && !hasMeta(&list[i]) {
 				continue // nothing can refer to it but a for_each, which needs its own
 			}
+			if kind == kindCredential && !list[i].mentions(kindCredential) {
+				continue // it is in no cycle unless something refers to it; see edgesOf
+			}
 			typ, label := list[i].names()
 			g.add(&node{name: string(name(kind, typ, label, instKey{})), res: &list[i], kind: kind})
 		}
 	}
-	for _, n := range g.list {
-		g.connect(n)
+	for i := 0; i < len(g.list); i++ { // which grows
+		g.connect(g.list[i])
 	}
 	for _, n := range g.list {
 		if n.index == 0 {
@@ -126,11 +129,40 @@ func (g *graph) edgesOf(n *node, refs []ref) {
 				continue
 			}
 			key = string(p.block())
+			g.need(key, p)
 		}
 		if to := g.nodes[key]; to != nil {
 			n.edges = append(n.edges, edge{to: to, at: r.rng})
 		}
 	}
+}
+
+// need adds a credential that something refers to. One that nothing refers to is
+// in no cycle, and with a hundred thousand of them reading each for its
+// references would take longer than all the rest.
+func (g *graph) need(key string, p parsed) {
+	if p.kind != kindCredential || g.nodes[key] != nil {
+		return
+	}
+	if res := g.l.c.find(p.kind, p.typ, p.label); res != nil {
+		g.add(&node{name: key, res: res, kind: p.kind})
+	}
+}
+
+// mentions reports whether a word stands in an argument of the block or of what
+// is nested in it. In JSON it may be written otherwise.
+func (r *resource) mentions(word string) bool {
+	b := r.block()
+	end := b.attrsEnd
+	for _, nested := range r.src.blocks[r.row:b.next] {
+		end = max(end, nested.attrsEnd)
+	}
+	for _, a := range r.src.attrs[b.attrs:end] {
+		if r.src.json || strings.Contains(r.src.cut(a.expr), word) {
+			return true
+		}
+	}
+	return false
 }
 
 // visit is Tarjan's search for strongly connected components, with a stack of

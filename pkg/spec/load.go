@@ -41,6 +41,7 @@ type Config struct {
 	typeSchemas  map[string]*Schema
 	grantSchemas map[*GrantType]*Schema
 	grantOutputs map[*GrantType]outputNames
+	grantAttrs   map[*GrantType]*attrPlan
 
 	static    []string // the arguments of a credential that are not inputs
 	plans     *planCache
@@ -256,7 +257,7 @@ func newLoader(dir string, given map[string][]byte, o Options) *loader {
 		providers: map[Address]*providerDecl{}, resources: map[string][]resource{},
 		kinds:       map[string]map[string]*Schema{},
 		auths:       map[string]*Schema{},
-		typeSchemas: map[string]*Schema{}, grantSchemas: map[*GrantType]*Schema{}, grantOutputs: map[*GrantType]outputNames{},
+		typeSchemas: map[string]*Schema{}, grantSchemas: map[*GrantType]*Schema{}, grantOutputs: map[*GrantType]outputNames{}, grantAttrs: map[*GrantType]*attrPlan{},
 		plans: newPlanCache(plansKept), attrPlans: newPlanCache(plansKept), sums: newPlanCache(plansKept), memo: &sumMemo{},
 		roots: map[string]cty.Value{
 			"path": cty.ObjectVal(map[string]cty.Value{"config": cty.StringVal(dir)}),

@@ -45,6 +45,7 @@ func (l *loader) loadTypes() {
 		for _, g := range t.Grants {
 			l.c.grantSchemas[g] = grantSchema(g)
 			l.c.grantOutputs[g] = outputsOf(t, g)
+			l.c.grantAttrs[g] = l.c.grantOutputs[g].attrs()
 		}
 	}
 }

@@ -33,9 +33,13 @@ func (ev *evaluator) target(r *ref, in *instance) (target, *hcl.Diagnostic) {
 		return target{}, problem(r.rng, "Invalid reference", "%s.", sentence(err.Error()))
 	}
 	t := target{p: p, rest: rest}
-	res, d := ev.c.lookup(p, r.rng)
-	if d != nil {
-		return target{}, d
+	res := ev.remembered(p)
+	if res == nil {
+		var d *hcl.Diagnostic
+		if res, d = ev.c.lookup(p, r.rng); d != nil {
+			return target{}, d
+		}
+		ev.last, ev.found = p, res
 	}
 	t.res = res
 	if ev.expand != nil && res != nil {
@@ -58,6 +62,15 @@ func (ev *evaluator) target(r *ref, in *instance) (target, *hcl.Diagnostic) {
 		return t, nil
 	}
 	return t, ev.c.checkKey(&t, r)
+}
+
+// remembered is the block that an address names where the evaluator looked that
+// one up last: an expression's references are checked, and then evaluated.
+func (ev *evaluator) remembered(p parsed) *resource {
+	if ev.found != nil && ev.last.kind == p.kind && ev.last.typ == p.typ && ev.last.label == p.label {
+		return ev.found
+	}
+	return nil
 }
 
 // indexKey evaluates the index of a reference; nil: it is not known before the
@@ -175,10 +188,20 @@ func (ev *evaluator) attributes(a Address) *Attributes {
 // The attributes that every credential has.
 var baseAttrs = [...]string{"access_token", "token_type", "header_name", "header", "expires_at", "obtained_at", "scopes", "generation"}
 
+// credentialAttrs lists the attributes of a credential, for which it was looked
+// up already most times.
+func (ev *evaluator) credentialAttrs(a Address) ([]string, bool) {
+	if res := ev.found; res != nil && ev.last.kind == kindCredential && res.insts == nil && ev.last.block() == a {
+		s := ev.c.attrsOf(res)
+		return s.names, s.open
+	}
+	return ev.c.credentialAttrs(a)
+}
+
 // credentialAttr is one attribute of a credential: of the scope where that
 // knows it, else unknown of the attribute's type.
 func (ev *evaluator) credentialAttr(a Address, attr string) (cty.Value, bool) {
-	names, open := ev.c.credentialAttrs(a)
+	names, open := ev.credentialAttrs(a)
 	if !contains(names, attr) && !open {
 		return cty.NilVal, false
 	}

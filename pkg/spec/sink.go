@@ -21,6 +21,12 @@ func (c *Config) blockPlan(kind string, res *resource) *blockPlan {
 	if p, ok := c.plans.get(res).(*blockPlan); ok {
 		return p
 	}
+	p := c.planBlock(kind, res)
+	c.plans.put(res, p)
+	return p
+}
+
+func (c *Config) planBlock(kind string, res *resource) *blockPlan {
 	p := &blockPlan{}
 	p.form, p.diags = newForm(res.src, int(res.row))
 	if kind == kindVault {
@@ -40,7 +46,6 @@ func (c *Config) blockPlan(kind string, res *resource) *blockPlan {
 		})
 		p.uses = sortAddresses(p.uses)
 	}
-	c.plans.put(res, p)
 	return p
 }
 
