@@ -93,7 +93,7 @@ type schemaAttr struct {
 	// Default is absent where the argument has none.
 	Default json.RawMessage `json:"default,omitempty"`
 	OneOf   []string        `json:"one_of,omitempty"`
-	// Format says what a string must be: "duration", "path", "reference".
+	// Format says what a string must be: "duration", "path", "reference", "url".
 	Format     string `json:"format,omitempty"`
 	References string `json:"references,omitempty"` // the kind of block that a reference names
 	// Deferred arguments may come from secrets and tokens; the others must be
@@ -258,6 +258,8 @@ func attributesOf(list []spec.Attr) (map[string]*schemaAttr, []string, error) {
 			s.Format = "duration"
 		case a.Path:
 			s.Format = "path"
+		case a.URL:
+			s.Format = "url"
 		}
 		out[a.Name] = s
 		order = append(order, a.Name)

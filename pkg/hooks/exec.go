@@ -36,7 +36,7 @@ func execSchema() spec.Schema {
 	return spec.Schema{
 		Doc: "Runs a program after sinks changed.",
 		Attrs: []spec.Attr{
-			{Name: "command", Type: cty.List(cty.String), Required: true, Doc: "The program and its arguments; no shell."},
+			{Name: "command", Type: cty.List(cty.String), Required: true, NotEmpty: true, Doc: "The program and its arguments; no shell."},
 			{Name: "check", Type: cty.List(cty.String), Doc: "A program that must succeed before command runs."},
 			timeoutAttr("30s"),
 			debounceAttr(),

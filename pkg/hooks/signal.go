@@ -44,7 +44,7 @@ func signalSchema() spec.Schema {
 	return spec.Schema{
 		Doc: "Signals the process that a pid file names after sinks changed.",
 		Attrs: []spec.Attr{
-			{Name: "pid_file", Type: cty.String, Required: true, Path: true, Doc: "The file that holds the process's number in its first line."},
+			{Name: "pid_file", Type: cty.String, Required: true, NotEmpty: true, Path: true, Doc: "The file that holds the process's number in its first line."},
 			{Name: "signal", Type: cty.String, Oneof: names, Default: defaultSignal, Doc: "The signal's name."},
 			debounceAttr(),
 		},

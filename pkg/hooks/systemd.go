@@ -42,7 +42,7 @@ func systemdSchema() spec.Schema {
 	return spec.Schema{
 		Doc: "Asks systemd to reload or restart a unit after sinks changed.",
 		Attrs: []spec.Attr{
-			{Name: "unit", Type: cty.String, Required: true, Doc: "The unit's name; .service may be left out."},
+			{Name: "unit", Type: cty.String, Required: true, NotEmpty: true, Doc: "The unit's name; .service may be left out."},
 			{Name: "action", Type: cty.String, Oneof: systemdActions(), Default: defaultAction,
 				Doc: "What to do with it, in systemctl's words. The try- forms leave a unit alone that is not running."},
 			timeoutAttr("90s"),

@@ -53,7 +53,7 @@ func execSchema() spec.Schema {
 	return spec.Schema{
 		Doc: "What a command prints on standard output.",
 		Attrs: []spec.Attr{
-			{Name: "command", Type: cty.List(cty.String), Required: true, Doc: "the command and its arguments; there is no shell"},
+			{Name: "command", Type: cty.List(cty.String), Required: true, NotEmpty: true, Doc: "the command and its arguments; there is no shell"},
 			{Name: "interval", Type: cty.String, Duration: true, Doc: "run it again this often; default: only when the secret is used"},
 			{Name: "timeout", Type: cty.String, Duration: true, Default: defaultExecTimeout.String(), Doc: "kill it after this time"},
 			{Name: "env", Type: cty.Map(cty.String), Deferred: true, Doc: "environment variables to add"},

@@ -18,5 +18,5 @@ func Schemas() map[string]spec.Schema {
 }
 
 func required(name, doc string) spec.Attr {
-	return spec.Attr{Name: name, Type: cty.String, Required: true, Doc: doc}
+	return spec.Attr{Name: name, Type: cty.String, Required: true, NotEmpty: true, Doc: doc}
 }

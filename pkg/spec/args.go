@@ -234,15 +234,23 @@ func shown(a *argument, v cty.Value) *hcl.Diagnostic {
 
 // constrain applies the rules of one argument beyond its type.
 func (ev *evaluator) constrain(a *argument, at *Attr, v cty.Value, diags Diagnostics) (cty.Value, Diagnostics) {
-	if len(at.Oneof) == 0 && !at.Duration && !at.Path {
+	if len(at.Oneof) == 0 && !at.Duration && !at.Path && !at.NotEmpty && !at.URL {
 		return v, diags
 	}
 	u, marks := v.Unmark()
-	if !u.IsKnown() || u.IsNull() || u.Type() != cty.String {
+	if !u.IsKnown() || u.IsNull() {
+		return v, diags
+	}
+	if at.NotEmpty && isEmptyValue(u) {
+		return v, append(diags, problem(a.rng(), "Invalid value", "%s must not be empty.", a.name))
+	}
+	if u.Type() != cty.String {
 		return v, diags
 	}
 	s := u.AsString()
 	switch {
+	case at.URL && !isHTTPURL(s):
+		return v, append(diags, problem(a.rng(), "Invalid value", `%s must be a URL such as "https://HOST:PORT", without user, query and fragment.`, a.name))
 	case len(at.Oneof) > 0 && !contains(at.Oneof, s):
 		if len(marks) > 0 {
 			return v, append(diags, problem(a.rng(), "Invalid value", "%s must be one of %s.", a.name, quoted(at.Oneof)))
@@ -256,6 +264,20 @@ func (ev *evaluator) constrain(a *argument, at *Attr, v cty.Value, diags Diagnos
 		return cty.StringVal(ev.c.abs(s)).WithMarks(marks), diags
 	}
 	return v, diags
+}
+
+// isEmptyValue reports whether a value names nothing.
+func isEmptyValue(v cty.Value) bool {
+	switch t := v.Type(); {
+	case t == cty.String:
+		return v.AsString() == ""
+	case t.IsListType() && v.LengthInt() > 0:
+		first := v.Index(cty.Zero)
+		return t.ElementType() == cty.String && first.IsKnown() && (first.IsNull() || first.AsString() == "")
+	case t.IsCollectionType():
+		return v.LengthInt() == 0
+	}
+	return false
 }
 
 // abs makes a path absolute: a relative one is relative to the directory.

@@ -14,6 +14,8 @@ type checker struct {
 	l      *loader
 	diags  Diagnostics
 	claims []claim
+
+	requests *requestCheck // nil until the first credential
 }
 
 // claim says where a sink writes.
@@ -139,6 +141,7 @@ func (k *checker) instances(kind string, res *resource, f func(in *instance, fir
 		set := &instances{kind: res.insts.kind, keys: []string{"key"}, n: 1, vals: []cty.Value{cty.DynamicVal}}
 		if of := res.insts.of; of != nil {
 			set.vals = nil
+			set.of = &instancesOf{kind: of.kind, typ: of.typ, label: of.label, set: &instances{kind: strKey, keys: set.keys}}
 		}
 		f(&instance{kind: kind, typ: typ, label: label, key: set.key(0), set: set}, true)
 		return
@@ -176,6 +179,7 @@ func (k *checker) credential(res *resource) {
 		return section{l: &loader{c: c}, f: p.form, v: NewValues(m), in: in}
 	}
 	failed := map[*argument]bool{}
+	requests := &credentialRequests{k: k, p: p}
 	varyingInputs := false
 	for i := range p.form.args {
 		varyingInputs = varyingInputs || p.form.args[i].varies()
@@ -187,12 +191,15 @@ func (k *checker) credential(res *resource) {
 		ev := c.evaluator(Scope{})
 		m, diags := ev.args(p.form, p.schema, in, &selectArgs{check: true, varying: !first, failed: failed})
 		k.report(diags...)
-		if !first && !p.varies || diags.HasErrors() {
+		requests.instance(m, first, diags.HasErrors())
+		if !first && (!p.varies || diags.HasErrors()) {
 			return
 		}
 		if !first {
 			m, _ = ev.args(p.form, p.schema, in, &selectArgs{names: c.static})
 		}
+		// Bounds are looked at even where something else is wrong: what has no
+		// value is not among the arguments.
 		s := section1(in, m)
 		cr := c.readCredential(p, s)
 		k.report(s.l.diags...)

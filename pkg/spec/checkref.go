@@ -168,7 +168,7 @@ func (c *Config) checkCredentialAttr(t *target, attr string, at hcl.Range) *hcl.
 	if open || len(names) == 0 {
 		return nil
 	}
-	return problem(at, "Unknown attribute", "%s has no attribute %s.%s", p.address(), attr, didYouMean(attr, names))
+	return problem(at, "Unknown attribute", "%s has no attribute %s.%s", p.block(), attr, didYouMean(attr, names))
 }
 
 // checkElement checks a reference to the element of a dynamic block.

@@ -35,6 +35,10 @@ type Options struct {
 	// others are unknown, which is no mistake. It must not keep the Values. Nil:
 	// only the schema is checked.
 	CheckSink func(kind string, args Values) error
+	// WasInForce says that this very configuration was accepted before: it is not
+	// checked for what only a request would meet, so that a newer program, whose
+	// checks see more, goes on with what the older one had in force.
+	WasInForce bool
 	// Vault is the schema of `vault` blocks, but for their auth block.
 	Vault Schema
 	// CheckRead, when set, says why a file may not be read by a function; nil: it

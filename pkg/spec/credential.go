@@ -310,8 +310,12 @@ func (c *Config) readCredential(plan *credentialPlan, v section) Credential {
 		lc.bool("revoke_on_shutdown", &cr.Lifecycle.RevokeOnShutdown)
 		lc.duration("overlap", &cr.Lifecycle.Overlap, 0)
 		lc.duration("max_overlap", &cr.Lifecycle.MaxOverlap, 0)
-		if cr.Lifecycle.MaxOverlap < cr.Lifecycle.Overlap {
-			lc.wrong("max_overlap", "max_overlap must be at least overlap (%s).", cr.Lifecycle.Overlap)
+		if lc.settled("overlap", "max_overlap") && cr.Lifecycle.MaxOverlap < cr.Lifecycle.Overlap {
+			if lc.has("max_overlap") {
+				lc.wrong("max_overlap", "max_overlap must be at least overlap (%s).", shortDuration(cr.Lifecycle.Overlap))
+			} else {
+				lc.wrong("overlap", "overlap must be at most max_overlap (%s).", shortDuration(cr.Lifecycle.MaxOverlap))
+			}
 		}
 	}
 	cr.Verify = verifyOf(plan, v)

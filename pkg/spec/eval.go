@@ -79,7 +79,7 @@ func (ev *evaluator) eval(e hclsyntax.Expression, refs []ref, in *instance) (cty
 // safeValue evaluates e; a panic in the evaluator or in a function becomes a
 // diagnostic, because a directory that anybody can push to must not be able to
 // end the daemon.
-func safeValue(e hclsyntax.Expression, ctx *hcl.EvalContext) (v cty.Value, diags hcl.Diagnostics) {
+func safeValue(e hcl.Expression, ctx *hcl.EvalContext) (v cty.Value, diags hcl.Diagnostics) {
 	defer func() {
 		if recover() != nil {
 			v = cty.DynamicVal

@@ -22,6 +22,9 @@ type instances struct {
 	// tokens: they are evaluated again each time, and not kept.
 	expr hclsyntax.Expression
 	refs []ref
+	// lost: for_each or count has a mistake, so that nobody can say which
+	// instances there are. Only while loading.
+	lost bool
 }
 
 // instancesOf says that instances are one for each instance of another block.
@@ -119,6 +122,8 @@ func (c *Config) checkKey(t *target, r *ref) *hcl.Diagnostic {
 		return problem(r.rng, "Block without instances", "%s has neither for_each nor count, so there is nothing to index. Leave the index out.", what)
 	case set == nil:
 		return nil
+	case set.lost && (t.p.key.kind != noKey || len(t.rest) > 0):
+		return follows(problem(r.rng, "No such instance", "Which instances %s has is not known.", what))
 	case t.p.key.kind == noKey:
 		if n := stepName(t.rest, 0); n != "" && !isIndex(t.rest[0]) {
 			example := `["KEY"]`
@@ -166,7 +171,7 @@ func (l *loader) expand(kind string, res *resource) {
 	}
 	l.expanded[res] = true
 	if l.bad[res] { // in a cycle
-		res.insts = &instances{kind: strKey}
+		res.insts = lostInstances(strKey)
 		return
 	}
 	f, _ := newForm(res.src, int(res.row))
@@ -174,9 +179,9 @@ func (l *loader) expand(kind string, res *resource) {
 	switch {
 	case forEach != nil && count != nil:
 		l.report(problem(count.nameRange, "for_each and count together", "A block has either for_each or count. Use for_each where instances have names of their own."))
-		res.insts = &instances{kind: strKey}
+		res.insts = lostInstances(strKey)
 	case forEach != nil:
-		res.insts = l.forEach(kind, res, forEach)
+		res.insts = l.forEach(forEach)
 	case count != nil:
 		res.insts = l.count(count)
 	}
@@ -194,18 +199,16 @@ func hasMeta(res *resource) bool {
 	return false
 }
 
+// lostInstances are those of a block whose for_each or count has a mistake. The
+// block is checked with a made-up instance all the same.
+func lostInstances(kind keyKind) *instances { return &instances{kind: kind, lost: true} }
+
 // forEach evaluates for_each; what is wrong with it leaves no instances.
-func (l *loader) forEach(kind string, res *resource, a *argument) *instances {
-	none := &instances{kind: strKey}
-	if a.expr == nil || !l.checkRefs(a, nil) {
-		l.bad[res] = true
-		return none
+func (l *loader) forEach(a *argument) *instances {
+	if a.expr == nil || !l.checkRefs(a, nil) || l.c.onBroken(a.refs) {
+		return lostInstances(strKey)
 	}
-	if l.c.onBroken(a.refs) {
-		l.bad[res] = true
-		return none
-	}
-	if set, ok := l.forEachOf(res, a); ok {
+	if set, ok := l.forEachOf(a); ok {
 		return set
 	}
 	if set := l.forEachList(a); set != nil {
@@ -213,22 +216,20 @@ func (l *loader) forEach(kind string, res *resource, a *argument) *instances {
 	}
 	v, diags := l.ev.eval(a.expr, a.refs, nil)
 	if diags.HasErrors() {
-		l.bad[res] = true
 		l.report(diags...)
-		return none
+		return lostInstances(strKey)
 	}
 	set, d := forEachValue(v, a)
 	if d != nil {
-		l.bad[res] = true
 		l.report(d)
-		return none
+		return lostInstances(strKey)
 	}
 	return set
 }
 
 // forEachOf handles `for_each = credential.coinify.trader`: one for each
 // instance of that block.
-func (l *loader) forEachOf(res *resource, a *argument) (*instances, bool) {
+func (l *loader) forEachOf(a *argument) (*instances, bool) {
 	t, ok := unwrap(a.expr).(*hclsyntax.ScopeTraversalExpr)
 	if !ok || len(t.Traversal) != 3 || !expands(t.Traversal.RootName()) {
 		return nil, false
@@ -242,13 +243,14 @@ func (l *loader) forEachOf(res *resource, a *argument) (*instances, bool) {
 		return nil, false
 	}
 	l.expand(p.kind, of)
-	if of.insts == nil || of.insts.kind != strKey {
-		l.bad[res] = true
-		l.report(problem(a.rng(), "Block without instances", "%s has no for_each, so there are no instances to go through. Leave for_each out and refer to it directly.", p.block()))
-		return &instances{kind: strKey}, true
+	if of.insts != nil && of.insts.lost {
+		set := lostInstances(strKey)
+		set.of = &instancesOf{kind: p.kind, typ: p.typ, label: p.label, set: of.insts}
+		return set, true
 	}
-	if l.bad[of] {
-		l.bad[res] = true
+	if of.insts == nil || of.insts.kind != strKey {
+		l.report(problem(a.rng(), "Block without instances", "%s has no for_each, so there are no instances to go through. Leave for_each out and refer to it directly.", p.block()))
+		return lostInstances(strKey), true
 	}
 	return &instances{kind: strKey, keys: of.insts.keys, of: &instancesOf{kind: p.kind, typ: p.typ, label: p.label, set: of.insts}}, true
 }
@@ -366,7 +368,7 @@ func setInstances(u cty.Value, a *argument) (*instances, *hcl.Diagnostic) {
 
 // count evaluates count.
 func (l *loader) count(a *argument) *instances {
-	none := &instances{kind: numKey}
+	none := lostInstances(numKey)
 	if a.expr == nil || !l.checkRefs(a, nil) || l.c.onBroken(a.refs) {
 		return none
 	}

@@ -47,3 +47,29 @@ func TestForEachOfAJSONList(t *testing.T) {
 		})
 	}
 }
+
+// Instances of a block that has none at the moment: nothing is declared, and
+// nothing is wrong.
+func TestInstancesOfNone(t *testing.T) {
+	c := mustLoad(t, `
+variable "names" {
+  type    = set(string)
+  default = []
+}
+secret "file" "pw" { path = "pw.txt" }
+credential "apirone" "many" {
+  for_each = var.names
+  grant    = "login"
+  login    = each.value
+  password = secret.file.pw.value
+}
+sink "file" "many" {
+  for_each = credential.apirone.many
+  path     = "/run/tokend/${each.key}"
+  content  = each.value.access_token
+}
+`)
+	if credentials, sinks := c.Counts(); credentials != 0 || sinks != 0 {
+		t.Errorf("%d credentials and %d sinks", credentials, sinks)
+	}
+}

@@ -77,7 +77,7 @@ type loader struct {
 	tokend, variables, localBlocks, providers, changes []place
 
 	expanded map[*resource]bool
-	bad      map[*resource]bool // whose instances cannot be told, or which are in a cycle
+	bad      map[*resource]bool // which are in a cycle
 }
 
 func (l *loader) report(diags ...*hcl.Diagnostic) { l.diags = append(l.diags, diags...) }

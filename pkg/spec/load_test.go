@@ -93,10 +93,10 @@ func testOptions() Options {
 			"vault_kv": {Attrs: []Attr{vault, str("mount", true), str("path", true), {Name: "data", Type: cty.Map(cty.String), Deferred: true}}, Unique: []string{"vault", "mount", "path"}},
 		},
 		Hooks: map[string]Schema{
-			"exec":    {Attrs: []Attr{{Name: "command", Type: cty.List(cty.String), Required: true}, {Name: "timeout", Type: cty.String, Duration: true}}},
+			"exec":    {Attrs: []Attr{{Name: "command", Type: cty.List(cty.String), Required: true, NotEmpty: true}, {Name: "timeout", Type: cty.String, Duration: true}}},
 			"systemd": {Attrs: []Attr{str("unit", true), str("action", false)}},
 		},
-		Vault: Schema{Attrs: []Attr{str("address", true), {Name: "ca_file", Type: cty.String, Path: true}}},
+		Vault: Schema{Attrs: []Attr{{Name: "address", Type: cty.String, Required: true, URL: true}, {Name: "ca_file", Type: cty.String, Path: true}}},
 		Auths: map[string]Schema{
 			"approle": {Attrs: []Attr{deferred(str("role_id", true)), {Name: "secret_id", Type: cty.String, Required: true, Deferred: true, Sensitive: true}}},
 			"token":   {Attrs: []Attr{{Name: "token", Type: cty.String, Required: true, Deferred: true, Sensitive: true}}},

@@ -207,6 +207,12 @@ type Attr struct {
 	// Path says that the string names a file: a relative one is relative to the
 	// configuration's directory, and the value comes out absolute.
 	Path bool
+	// NotEmpty says that an empty string, or a list without elements or with an
+	// empty first one, names nothing and is a mistake.
+	NotEmpty bool
+	// URL says that the string is the address of a server: http or https, a host,
+	// perhaps a path.
+	URL bool
 	// Sensitive says that the value is a secret: it must come from where
 	// secrets are kept, and never stand in the configuration.
 	Sensitive bool

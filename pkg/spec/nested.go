@@ -139,6 +139,9 @@ func (ev *evaluator) dynamic(b *form, in *instance) ([]nestedBlock, Diagnostics)
 	if more := ev.c.checkRefs(ev, over, in); more.HasErrors() {
 		return nil, append(diags, more...)
 	}
+	if ev.c.onBroken(over.refs) {
+		return nil, append(diags, following(over))
+	}
 	v, more := ev.eval(over.expr, over.refs, in)
 	if more.HasErrors() {
 		return nil, append(diags, more...)

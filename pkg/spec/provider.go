@@ -232,10 +232,14 @@ func readProvider(a Address, t *ProviderType, v section) *Provider {
 
 // checkProviders evaluates every provider block with unknown secrets.
 func (l *loader) checkProviders() {
+	requests := newRequestCheck(l.c)
 	for _, a := range sortedAddressKeys(l.c.providers) {
 		d := l.c.providers[a]
 		f, m, diags := l.c.providerArgs(l.ev, d, &selectArgs{check: true})
 		l.report(diags...)
 		readProvider(a, d.typ, section{l: l, f: f, v: NewValues(m)})
+		if !l.o.WasInForce {
+			l.report(requests.provider(a, d)...)
+		}
 	}
 }

@@ -131,6 +131,29 @@ func (s section) text(n string) string {
 
 func (s section) has(n string) bool { return s.v.Has(n) }
 
+// settled reports whether each of the arguments has a value or is not given:
+// what is wrong with a value says nothing about the others.
+func (s section) settled(names ...string) bool {
+	for _, n := range names {
+		if s.f != nil && s.f.arg(n) != nil && !s.has(n) {
+			return false
+		}
+	}
+	return true
+}
+
+// shortDuration is a duration as a person writes it: 1h, not 1h0m0s.
+func shortDuration(d time.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
+}
+
 func (s section) bool(n string, into *bool) {
 	if b, err := s.v.Bool(n, *into); err == nil {
 		*into = b
@@ -228,8 +251,12 @@ func (s section) retry(into *RetryPolicy) {
 	}
 	r.duration("initial", &into.Initial, time.Millisecond)
 	r.duration("max", &into.Max, time.Millisecond)
-	if into.Max < into.Initial {
-		r.wrong("max", "max must be at least initial.")
+	if r.settled("initial", "max") && into.Max < into.Initial {
+		if r.has("max") {
+			r.wrong("max", "max must be at least initial (%s).", shortDuration(into.Initial))
+		} else {
+			r.wrong("initial", "initial must be at most max (%s).", shortDuration(into.Max))
+		}
 	}
 }
 

@@ -29,6 +29,7 @@ func verifyOf(plan *credentialPlan, v section) *Verify {
 	switch {
 	case out.Every > 0 && out.Every < time.Second:
 		vf.wrong("every", `every must be at least 1s, or "0s" for never.`)
+	case !vf.settled("path", "every"):
 	case out.Path == "" && !own:
 		vf.wrong("path", "path is missing: provider type %s has no request of its own that asks whether a token works.", plan.typ.Name)
 	case out.Path != "" && !isOwnPath(out.Path):

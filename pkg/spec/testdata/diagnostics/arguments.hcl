@@ -45,7 +45,7 @@ credential "apirone" "typo" {
   partner_id = "seven" # ERROR: Wrong type # HINT: a number
   lifecycle {
     on_remove = "revok" # ERROR: Invalid value # HINT: Did you mean "revoke"?
-    overlap = "2h"
+    overlap = "2h" # ERROR: Invalid value # HINT: overlap must be at most max_overlap (1h)
   }
   lifecycle = 3 # ERROR: Block written as an argument
   provider { # ERROR: Argument written as a block
