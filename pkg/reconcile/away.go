@@ -138,7 +138,7 @@ func (f *ExportedFailure) restore() *state.Failure {
 func (s *ExportedSink) restore(ctx context.Context, m state.Store) error {
 	rec := state.Sink{
 		Head:     state.Head{Address: s.Address, Kind: state.KindSink, Digest: digestFrom(s.Digest)},
-		SinkKind: s.Kind, Written: withPlace(nil, s.Place), Delivered: s.Delivered, Notify: s.Notify, Failure: s.Failure.restore(), WrittenAt: time.Time{},
+		SinkKind: s.Kind, Written: withPlace(nil, s.Place), Delivered: s.Delivered, Notify: s.Notify, Failure: s.Failure.restore(), WrittenAt: time.Unix(0, 0), // when is not exported
 	}
 	return m.Commit(ctx, state.Change{Sink: &rec})
 }

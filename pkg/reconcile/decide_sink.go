@@ -19,6 +19,7 @@ type SinkInput struct {
 	Changed  bool     // what the configuration says of it changed since it was last written
 	Drift    string   // how the place differs from what it shall hold, in words; "" for not at all
 	Moved    bool     // it shall be at another place than where it was last written
+	Named    bool     // it is about to be written for the first time, and perhaps was
 	Claimed  bool     // another declared sink has the place now
 	Taken    bool     // and has written it
 	Checked  bool     // Drift was measured in this look
@@ -145,9 +146,9 @@ func writeSink(in *SinkInput) (Step, bool) {
 	}
 	s := Step{Action: ActWrite, State: Pending}
 	switch {
-	case !in.Stored || in.Record.Written == nil:
+	case !in.Stored || in.Record.Written == nil || in.Named && len(in.Record.Leaving) == 0:
 		s.Reason = "it was never written"
-	case in.Moved:
+	case in.Moved || in.Named:
 		s.Reason = "its place changed"
 	case len(in.Newer) > 0:
 		s.Reason = "a newer token is there"
@@ -170,7 +171,7 @@ func cleanSink(in *SinkInput) (Step, bool) {
 }
 
 func recordSink(in *SinkInput) (Step, bool) {
-	if !in.Checked || (in.Stored && in.Record.Written != nil && len(in.Newer) == 0 && !in.Changed && in.Record.Failure == nil) {
+	if !in.Checked || (in.Stored && in.Record.Written != nil && !in.Named && len(in.Newer) == 0 && !in.Changed && in.Record.Failure == nil) {
 		return Step{}, false
 	}
 	return Step{Action: ActRecord, State: Ready, Reason: "its place holds the right value already"}, true

@@ -229,7 +229,7 @@ func (f *forecast) sinkGoesOn(n *foreseen) bool {
 	for range mostSteps {
 		f.expect(n)
 		s := DecideSink(*in)
-		if s.Action == ActRecord && (in.Moved || in.Record.Written == nil || n.again) {
+		if s.Action == ActRecord && (in.Moved || in.Named || in.Record.Written == nil || n.again) {
 			s.Action = ActWrite
 		}
 		if !s.acts() {
@@ -323,7 +323,7 @@ func (f *forecast) sinkFollows(n *foreseen, s Step) {
 		if s.Action != ActRecord {
 			f.changes(n)
 		}
-		in.Stored, in.Changed, in.Moved, in.Drift, in.Newer, in.Deferred = true, false, false, "", nil, false
+		in.Stored, in.Changed, in.Moved, in.Named, in.Drift, in.Newer, in.Deferred = true, false, false, false, "", nil, false
 		in.Record.Written, in.Record.Failure, n.again, n.by = []byte("\n"), nil, false, ""
 		n.holds = make(map[string]uint64, len(n.names))
 		for i, c := range n.names {

@@ -67,15 +67,12 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 
 func (w *worker) observeGoneSink(ctx context.Context, j job, ob *observedSink) error {
 	if rec := ob.in.Record; rec.Written == nil && len(rec.Leaving) == 0 {
-		w.observeUnrecorded(ctx, j, ob) // else there is nothing to clean, and no kind that knows how
-		return nil
+		return nil // there is nothing to clean, and no kind that knows how
 	}
 	var err error
 	place := placeOf(ob.in.Record.Written)
-	if by := w.claimant(j.force, place); by != "" {
-		rec, err := w.store.Sink(ctx, by)
-		ob.in.Claimed, ob.in.Taken = true, err == nil && placeOf(rec.Written) == place
-	}
+	by, taken := w.claimed(ctx, j.force, place)
+	ob.in.Claimed, ob.in.Taken = by != "", taken
 	ob.kindOf = ob.in.Record.SinkKind
 	if ob.kind, err = w.sinkKind(ob.kindOf); err != nil {
 		return err
@@ -136,14 +133,14 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 		return nil // it is looked at there: a Vault that stalls must not hold up files
 	}
 	in.Moved = in.Record.Written != nil && placeOf(in.Record.Written) != ob.desired.Place
-	if !in.Stored && !j.dry {
+	if in.Named = !in.Moved && named(&in.Record); (!in.Stored || in.Named) && !j.dry {
 		// It is written whatever its place holds: without an account of a write of
 		// our own it could not be cleaned one day.
 		in.Drift, in.Checked = "it was never written", true
 		return nil
 	}
 	last := accountOf(in.Record.Written)
-	if in.Moved {
+	if in.Moved || in.Named {
 		last = nil
 	}
 	in.Drift, err = ob.kind.Check(ctx, ob.desired, last)

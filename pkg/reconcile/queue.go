@@ -43,9 +43,10 @@ type lane struct {
 
 const (
 	localLane = ""
-	// localLimit bounds work on local files; it is disk and CPU, so little
-	// more than the cores can use.
-	localLimit = 16
+	// localLimit bounds work on local files. Itself that is disk and CPU, so
+	// little more than the cores can use; but each new place is recorded first,
+	// and so many share a sync.
+	localLimit = 64
 	// progressPerCall is how many items of a lane are in progress for each
 	// request in flight: those beyond wait for commits to reach the disk, which
 	// must cost no concurrency.

@@ -32,7 +32,7 @@ func TestRecordingAMoveLosesToAnotherWriterForAMomentOnly(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			r := result{}
 			p := sinkPerformer{w: &worker{store: refusing{with: c.err}, log: slog.New(slog.DiscardHandler), now: time.Now}, ctx: t.Context(), r: &r}
-			if err := p.recordMove(&state.Sink{}); !errors.Is(err, c.err) {
+			if err := p.commit(&state.Sink{}); !errors.Is(err, c.err) {
 				t.Fatalf("it ended with %v", err)
 			}
 			if r.again != c.again || r.next.IsZero() != c.again || (r.standing == nil) != c.again {

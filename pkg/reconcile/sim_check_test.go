@@ -109,6 +109,7 @@ func (s *simRun) recorded(c *state.Credential) {
 func (s *simRun) deleted(addr string) {
 	if !strings.HasPrefix(addr, "credential.") {
 		s.note("record gone", addr, "", 0)
+		delete(s.named, addr)
 		return
 	}
 	old := s.record(addr)
@@ -128,7 +129,17 @@ func (s *simRun) deleted(addr string) {
 func (s *simRun) recordedSink(k *state.Sink) {
 	_, account, _ := strings.Cut(string(k.Written), "\n")
 	place, content, ok := strings.Cut(account, " ")
-	if !ok {
+	s.named[k.Head.Address] = map[string]bool{place: ok}
+	for _, left := range k.Leaving {
+		_, account, _ := strings.Cut(string(left), "\n")
+		at, _, _ := strings.Cut(account, " ")
+		s.named[k.Head.Address][at] = true
+	}
+	switch {
+	case !ok:
+		return
+	case k.WrittenAt.IsZero():
+		s.note("intend sink", k.Head.Address, place+": "+content, len(k.Leaving))
 		return
 	}
 	s.note("record sink", k.Head.Address, content, 0)
@@ -239,6 +250,9 @@ func (s *simRun) checkGuard(addr string) {
 // checkDelivery: nobody is told of a token before it is on disk, and no place
 // goes back to an older one.
 func (s *simRun) checkDelivery(place, content string) {
+	if !s.isNamed(place) {
+		s.fail("%s is given %q, and no record names it", place, content)
+	}
 	for _, t := range strings.Fields(content) {
 		a := s.books.access[t]
 		if a == nil {
@@ -252,6 +266,16 @@ func (s *simRun) checkDelivery(place, content string) {
 			s.fail("%s is given %s after a newer one was recorded there", place, t)
 		}
 	}
+}
+
+// isNamed says that a record names a place: what is left there is found.
+func (s *simRun) isNamed(place string) bool {
+	for _, places := range s.named {
+		if places[place] {
+			return true
+		}
+	}
+	return false
 }
 
 // order is the place of an access token in the order of all of its credential.

@@ -43,7 +43,8 @@ type simRun struct {
 	records     map[string]*simRecord
 	lostOrphans map[string]int // of records that are gone
 	known       map[string]bool
-	delivered   map[string]int // place and credential -> the newest token recorded there
+	named       map[string]map[string]bool // sink -> places that its record names
+	delivered   map[string]int             // place and credential -> the newest token recorded there
 	left        map[string]time.Time
 	changes     int // of places, so far
 	told        int // how many of them hooks have told
@@ -72,7 +73,7 @@ func newRun(configs *simConfigs, seed uint64) *simRun {
 	s := &simRun{
 		draws: newDraws(seed), configs: configs, types: map[string]*simType{}, log: discard(), began: time.Now(), died: make(chan struct{}, 4),
 		mem: state.NewMemory(state.MemoryOptions{}), places: map[string]*simPlace{}, passwords: map[string]string{},
-		records: map[string]*simRecord{}, lostOrphans: map[string]int{}, known: map[string]bool{}, delivered: map[string]int{},
+		records: map[string]*simRecord{}, lostOrphans: map[string]int{}, known: map[string]bool{}, delivered: map[string]int{}, named: map[string]map[string]bool{},
 		left: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, approved: map[string]bool{},
 	}
 	if traced() {

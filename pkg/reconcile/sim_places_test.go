@@ -88,6 +88,10 @@ func (k simSink) Write(_ context.Context, d sinks.Desired, _ []byte) ([]byte, er
 	return []byte(place + " " + content), nil
 }
 
+func (k simSink) Intend(d sinks.Desired) ([]byte, error) {
+	return []byte(strings.TrimPrefix(d.Place, "mem:") + " " + d.Content.(string)), nil
+}
+
 func (k simSink) Intact(_ context.Context, written []byte) bool {
 	place, content, _ := strings.Cut(string(written), " ")
 	s := k.p.s

@@ -62,7 +62,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 		return result{item: j.item, lane: j.lane, relane: true, laneName: ob.lane, again: true}
 	}
 	step := DecideSink(ob.in)
-	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), record: true, stored: ob.in.Stored || ob.in.Record.Written != nil}
+	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), record: true, stored: ob.in.Stored}
 	if ob.desired.Place != "" {
 		r.place = ob.desired.Place
 	}
@@ -149,7 +149,10 @@ func (p *sinkPerformer) perform() {
 func (p *sinkPerformer) write() {
 	rec := &p.ob.in.Record
 	last := accountOf(rec.Written)
-	if p.ob.in.Moved {
+	if p.ob.in.Moved || rec.Written == nil || named(rec) {
+		if !p.intend() {
+			return
+		}
 		last = nil
 	}
 	began := p.w.now()
@@ -159,14 +162,11 @@ func (p *sinkPerformer) write() {
 		p.failed("writing", err)
 		return
 	}
-	if p.ob.in.Moved {
-		rec.Leaving = append(rec.Leaving, rec.Written)
-	}
 	p.written(written, true)
 }
 
-// written records what the place holds now. Nobody waits for this commit: after
-// a crash the place itself is compared instead.
+// written records what the place holds now. Nobody waits for this commit, since
+// the state names the place already: after a crash it is compared instead.
 func (p *sinkPerformer) written(account []byte, changed bool) {
 	rec := &p.ob.in.Record
 	if account == nil {
@@ -185,7 +185,12 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 			return
 		}
 	}
-	rec.SinkKind, rec.Written, rec.Delivered, rec.Failure = p.ob.kindOf, withPlace(account, p.ob.desired.Place), p.ob.gens, nil
+	rec.SinkKind, rec.Written, rec.Failure = p.ob.kindOf, withPlace(account, p.ob.desired.Place), nil
+	if rec.Leaving = elsewhere(rec.Leaving, p.ob.desired.Place); len(rec.Leaving) == 0 {
+		rec.Delivered = p.ob.gens
+	} else {
+		rec.Delivered = bothHold(rec.Delivered, p.ob.gens) // until the earlier places are clean
+	}
 	rec.Head.Digest = p.ob.digest
 	if changed {
 		rec.WrittenAt = p.w.now()
@@ -214,11 +219,10 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	moved := len(rec.Leaving) > 0
 	if !moved {
 		p.record(rec)
-	} else if err := p.recordMove(rec); err != nil {
-		p.answer(err)
+	} else if err := p.commit(rec); err != nil { // before its earlier place is cleaned
 		return
 	}
-	p.r.stored, p.r.holds, p.r.standing = true, nonNil(p.ob.gens), nil
+	p.r.stored, p.r.holds, p.r.standing = true, nonNil(rec.Delivered), nil
 	p.r.watch(p.ob.kind.Paths(accountOf(rec.Written)))
 	p.r.again = moved
 	p.r.began = begun{}
@@ -260,21 +264,6 @@ func (p *sinkPerformer) record(rec *state.Sink) {
 	}, state.Change{Sink: rec})
 }
 
-// recordMove records, before its earlier place is cleaned, where a sink is now.
-func (p *sinkPerformer) recordMove(rec *state.Sink) error {
-	p.head(rec)
-	err := p.w.store.Commit(p.ctx, state.Change{Sink: rec})
-	switch {
-	case errors.Is(err, state.ErrConflict):
-		p.r.again = true // a hook has run meanwhile, and its answer was recorded: what is there now is read again at once
-	case err != nil:
-		p.w.log.Warn("recording where a sink is now failed; its earlier place is cleaned later", "address", p.j.addr, "error", err)
-		p.r.next = p.w.now().Add(lookAgain)
-		p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "recorded again", Mend: "make room for the state, or mend its disk"}
-	}
-	return err
-}
-
 func (p *sinkPerformer) head(rec *state.Sink) {
 	rec.Head.Flags = 0
 	if len(rec.Notify) > 0 {
@@ -300,9 +289,6 @@ func (p *sinkPerformer) failed(verb string, err error) {
 	if rec.SinkKind == "" {
 		rec.SinkKind = p.ob.kindOf
 	}
-	if len(accountOf(rec.Written)) == 0 {
-		rec.Written = nil // a place without an account of a write is found anew
-	}
 	o := outcome{op: "write", class: "transient", message: err.Error()}
 	if errors.Is(err, sinks.ErrPermanent) {
 		o.class = "permanent"
@@ -324,75 +310,6 @@ func (p *sinkPerformer) failed(verb string, err error) {
 	}
 	p.r.standing = &Standing{State: st, Why: why, Next: "tried again at " + rec.Failure.NextAt.UTC().Format(time.RFC3339), Mend: "tokend retry " + ShellAddress(p.j.addr)}
 	p.answer(fmt.Errorf("%s %s: %w", verb, p.j.addr, err))
-}
-
-// remove takes away what was written, at its place and at earlier ones.
-func (p *sinkPerformer) remove() {
-	rec := &p.ob.in.Record
-	var all [][]byte
-	for _, left := range rec.Leaving {
-		if p.w.claimant(p.j.force, placeOf(left)) == "" {
-			all = append(all, left)
-		}
-	}
-	if rec.Written != nil && !p.ob.in.Claimed {
-		all = append(all, rec.Written)
-	}
-	for _, account := range all {
-		if err := p.take(account); err != nil {
-			p.failed("removing", err)
-			return
-		}
-	}
-	p.w.log.Info("removed", "address", p.j.addr, "type", p.ob.kindOf, "reason", p.step.Reason)
-	p.r.began = begun{Sinks: 1}
-	hooks := rec.Notify
-	if cfg := p.j.last; cfg != nil {
-		if s, err := cfg.Sink(spec.Address(p.j.addr)); err == nil {
-			for _, h := range s.Notify {
-				hooks = append(hooks, string(h))
-			}
-		}
-	}
-	p.r.hooks = hooks
-	p.drop()
-}
-
-func (p *sinkPerformer) clean() {
-	rec := &p.ob.in.Record
-	for len(rec.Leaving) > 0 {
-		// A place that another sink claims by now is that sink's to write over.
-		if at := placeOf(rec.Leaving[0]); at != placeOf(rec.Written) && p.w.claimant(p.j.force, at) == "" {
-			if err := p.take(rec.Leaving[0]); err != nil {
-				p.failed("cleaning the earlier place of", err)
-				return
-			}
-		}
-		rec.Leaving = rec.Leaving[1:]
-	}
-	rec.Failure = nil
-	p.record(rec)
-	p.r.standing = nil
-	p.r.again = true // what the place holds may be newer than its record
-	p.answer(nil)
-}
-
-func (p *sinkPerformer) drop() {
-	if p.ob.in.Stored {
-		err := p.w.store.Commit(p.ctx, state.Change{Delete: p.j.addr})
-		switch {
-		case errors.Is(err, state.ErrConflict):
-			p.r.again = true
-			return
-		case err != nil: // it is found out again, and holds nobody up meanwhile
-			p.r.next, p.r.began = p.w.now().Add(lookAgain), begun{}
-			p.r.standing = &Standing{State: Failing, Why: fmt.Sprintf("recording the end of it: %s", err), Next: "tried again", Mend: "make room for the state, or mend its disk"}
-			p.answer(err)
-			return
-		}
-	}
-	p.r.drop, p.r.stored, p.r.holds = true, false, nil
-	p.answer(nil)
 }
 
 func (p *sinkPerformer) answer(err error) {
@@ -417,6 +334,9 @@ func accountOf(written []byte) []byte {
 		return nil
 	}
 	_, account, _ := bytes.Cut(written, []byte("\n"))
+	if len(account) == 0 {
+		return nil
+	}
 	return account
 }
 

@@ -59,22 +59,34 @@ func (p *sinkPerformer) put(last []byte) ([]byte, error) {
 	return p.ob.kind.Write(p.ctx, p.ob.desired, last)
 }
 
-// take removes one place. What somebody else has changed since is theirs now.
-func (p *sinkPerformer) take(account []byte) error {
-	defer p.w.turns.take(placeOf(account))()
+// take removes what is at one place, by the accounts of what was written there
+// or was about to be, the newest first. What somebody else has changed since is
+// theirs now.
+func (p *sinkPerformer) take(accounts [][]byte) error {
+	defer p.w.turns.take(placeOf(accounts[0]))()
 	ctx := withConfig(p.ctx, p.j.last)
 	began := p.w.now()
 	err := sinks.ErrForeign
-	if written := accountOf(account); len(written) > 0 {
-		err = p.ob.kind.Remove(ctx, written)
+	for _, a := range accounts {
+		if written := accountOf(a); written != nil {
+			err = p.ob.kind.Remove(ctx, written)
+		}
+		if !errors.Is(err, sinks.ErrForeign) {
+			break
+		}
 	}
 	if errors.Is(err, sinks.ErrForeign) {
 		var ours []byte
-		if ours, err = p.unrecorded(ctx, account); ours != nil {
+		if ours, err = p.unrecorded(ctx, accounts[0]); ours != nil {
 			err = p.ob.kind.Remove(ctx, ours)
 		}
 	}
 	p.observe(err, p.w.now().Sub(began))
+	rec := &p.ob.in.Record
+	if errors.Is(err, sinks.ErrPermanent) && named(rec) && placeOf(rec.Written) == placeOf(accounts[0]) {
+		p.w.log.Warn("a place that never could be written is given up", "address", p.j.addr, "error", err)
+		return nil
+	}
 	if errors.Is(err, sinks.ErrForeign) {
 		p.w.log.Warn("a place was changed by someone else and is left alone", "address", p.j.addr, "error", err)
 		return nil

@@ -2,43 +2,15 @@ package reconcile
 
 import (
 	"context"
-	"errors"
-	"slices"
 
 	"tokend/pkg/sinks"
 	"tokend/pkg/spec"
 )
 
-// A place may hold what is not recorded: a crash, or a full disk, came between
-// the write and its record. Once its sink is declared no more, what the last
-// configuration would have there tells whether it was written by us.
-
-// observeUnrecorded looks for that at the place of a sink of which no write is
-// recorded at all. Only files are asked: they cannot stall.
-func (w *worker) observeUnrecorded(ctx context.Context, j job, ob *observedSink) {
-	if j.last == nil || ob.in.Forgotten || j.noSecrets || w.o.Away {
-		return // a plan that may not look does without
-	}
-	want, err := j.last.Outline(spec.Address(j.addr))
-	if err != nil || !slices.ContainsFunc(want.Uses, func(a spec.Address) bool { return a.Kind() == "credential" }) {
-		return // what else stands there may well be somebody else's
-	}
-	kind, err := w.sinkKind(want.Kind)
-	if err != nil {
-		return
-	}
-	d, err := w.lastDesired(ctx, j, kind)
-	if err != nil || d.Target != "" || w.claimant(j.force, d.Place) != "" {
-		return
-	}
-	// One that cannot be looked at now is looked at again; what never can be was
-	// never written.
-	if drift, err := kind.Check(ctx, d, nil); drift != "" || errors.Is(err, sinks.ErrPermanent) {
-		return
-	}
-	ob.kind, ob.kindOf = kind, want.Kind
-	ob.in.Record.SinkKind, ob.in.Record.Written = want.Kind, withPlace(nil, d.Place)
-}
+// A place that the state names may hold a newer token than the one recorded
+// there: a crash, or a full disk, came between the write and its record. Once
+// its sink is declared no more, what the last configuration would have there
+// tells whether it was written by us.
 
 // lastDesired is what the place of a sink that is gone would hold by the
 // configuration that declared it last.

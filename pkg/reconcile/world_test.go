@@ -274,6 +274,7 @@ type places struct {
 	log   []string
 	block chan struct{} // not nil: writes wait
 	fail  error
+	keeps string        // a place that cannot be cleaned
 	slow  time.Duration // how long a hook takes
 	// broken keeps places from being rendered.
 	broken error
@@ -290,6 +291,19 @@ func (p *places) breakWith(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.broken = err
+}
+
+// stick keeps a place from being cleaned; "" mends it.
+func (p *places) stick(place string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.keeps = place
+}
+
+func (p *places) sticks(place string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return place == p.keeps
 }
 
 func (p *places) failing() (fail, broken error) {
@@ -357,14 +371,30 @@ func (p *places) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, 
 	return []byte(place), nil
 }
 
+// Intend says the content too: by it alone what a crash left is told from what
+// is somebody else's.
+func (p *places) Intend(d sinks.Desired) ([]byte, error) {
+	return []byte(d.Place[len("mem:"):] + " " + d.Content.(string)), nil
+}
+
 func (p *places) Remove(_ context.Context, written []byte) error {
 	if fail, _ := p.failing(); fail != nil {
 		return fail
 	}
-	p.note("remove:%s", written)
+	place, intended, only := strings.Cut(string(written), " ")
+	if p.sticks(place) {
+		return errors.New("it cannot be cleaned")
+	}
+	if held := p.get(place); only && held != intended {
+		if held == "" {
+			return nil
+		}
+		return sinks.ErrForeign
+	}
+	p.note("remove:%s", place)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	delete(p.held, string(written))
+	delete(p.held, place)
 	return nil
 }
 

@@ -22,5 +22,7 @@
 //   - Moving a place is the caller's affair: Write at a new place leaves the old
 //     one as it is, and Remove with the old account cleans it. Only the caller
 //     knows whether another sink has taken the old place over meanwhile.
+//   - A place is named in the state before it is written for the first time
+//     (Intend), so that nothing is left behind at one that nobody knows of.
 //   - No error, drift or account shows a value.
 package sinks

@@ -35,6 +35,11 @@ type Sink interface {
 	// account of what it wrote and where (no value in clear; it is stored
 	// sealed), enough for Check and Remove after the block is gone.
 	Write(ctx context.Context, d Desired, last []byte) (written []byte, err error)
+	// Intend is the account of a Write of d as far as it is known before: Remove
+	// takes away by it what such a Write has left, where a crash came before its
+	// own account. It is pure, so two are alike when place and content are.
+	// Intact is true of none.
+	Intend(d Desired) (intended []byte, err error)
 	// Intact says that the place certainly still is as Write left it, and that
 	// the same arguments would be written the same way today, without being told
 	// them. False says nothing: Check has to be asked. A hundred thousand places

@@ -32,6 +32,18 @@ type account struct {
 func newAccount(p place, meta vault.KVMeta) ([]byte, error) {
 	salt := make([]byte, 16)
 	rand.Read(salt) // never fails
+	return p.salted(salt, meta)
+}
+
+// intended is the account of a write that has not been made: it has no version
+// yet, so the content is all that the place is known by. Its salt is that of the
+// place, as two such accounts are compared.
+func (p place) intended() ([]byte, error) {
+	salt := sha256.Sum256([]byte(p.name()))
+	return p.salted(salt[:16], vault.KVMeta{})
+}
+
+func (p place) salted(salt []byte, meta vault.KVMeta) ([]byte, error) {
 	a := account{Vault: p.vault, Mount: p.mount, Path: p.path, Engine: meta.Engine, Version: meta.Version, Created: meta.Created,
 		Salt: hex.EncodeToString(salt), OnRemove: p.onRemove}
 	a.Digest = a.digest(p.content)

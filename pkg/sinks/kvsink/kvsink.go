@@ -142,6 +142,15 @@ func (s *Sink) Write(ctx context.Context, d sinks.Desired, last []byte) ([]byte,
 	return newAccount(want, meta)
 }
 
+// Intend implements [sinks.Sink].
+func (s *Sink) Intend(d sinks.Desired) ([]byte, error) {
+	want, err := secretOf(d)
+	if err != nil {
+		return nil, err
+	}
+	return want.intended()
+}
+
 // Intact implements [sinks.Sink]: looking costs as much as comparing.
 func (s *Sink) Intact(context.Context, []byte) bool { return false }
 

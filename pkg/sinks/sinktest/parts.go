@@ -192,6 +192,37 @@ func removeGone(t *testing.T, r *rig) {
 	}
 }
 
+// intended: what is written down before a write finds what the write has left.
+func intended(t *testing.T, r *rig) {
+	d := r.desire(t, "a", canary(1))
+	before := r.intend(t, d)
+	if diff := cmp.Diff(before, r.intend(t, r.desire(t, "a", canary(1)))); diff != "" {
+		t.Errorf("the same is intended twice in two ways (-first +second):\n%s", diff)
+	}
+	for _, other := range []sinks.Desired{r.desire(t, "a", canary(2)), r.desire(t, "b", canary(1))} {
+		if cmp.Equal(before, r.intend(t, other)) {
+			t.Errorf("another content, or another place, is intended alike: %s", before)
+		}
+	}
+	r.empty(t, "a")
+	if err := r.Sink.Remove(t.Context(), before); err != nil {
+		t.Errorf("Remove of what was never written: %v, want none", err)
+	}
+	r.Meddle("a", "meddled")
+	r.foreign(t, before)
+	r.write(t, d, nil) // and a crash before its account was kept
+	r.Sink = r.Reopen()
+	if r.Sink.Intact(t.Context(), before) {
+		t.Error("of what was only intended it is said that it is intact")
+	}
+	r.foreign(t, r.intend(t, r.desire(t, "a", canary(2))))
+	r.holds(t, "a", canary(1))
+	if err := r.Sink.Remove(t.Context(), before); err != nil {
+		t.Fatalf("Remove by what was intended: %v", err)
+	}
+	r.empty(t, "a")
+}
+
 func removeAfterRestart(t *testing.T, r *rig) {
 	last := r.write(t, r.desire(t, "a", canary(1)), nil)
 	r.Sink = r.Reopen()

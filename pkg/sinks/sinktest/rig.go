@@ -66,6 +66,7 @@ func Run(t *testing.T, start func(t *testing.T) Rig) {
 		{"a cancelled context", cancelled},
 		{"a place that cannot be written", blocked},
 		{"readers see whole versions", wholeVersions},
+		{"an intended write is removed like one that was made", intended},
 		{"many places at once", manyPlaces},
 		{"any order of events", anyOrder},
 	} {
@@ -114,6 +115,16 @@ func (r *rig) write(t fataler, d sinks.Desired, last []byte) []byte {
 		}
 	}
 	return written
+}
+
+func (r *rig) intend(t fataler, d sinks.Desired) []byte {
+	t.Helper()
+	account, err := r.Sink.Intend(d)
+	if err != nil {
+		t.Fatalf("Intend: %v", err)
+	}
+	clean(t, "the account of what is intended", string(account))
+	return account
 }
 
 // drift checks and wants a difference, or none.

@@ -166,6 +166,17 @@ func (f Files) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, er
 	})
 }
 
+// Intend implements [sinks.Sink]: what the file will be like but for its content
+// is not known before it is written.
+func (f Files) Intend(d sinks.Desired) ([]byte, error) {
+	want, err := f.begin(context.Background(), d)
+	if err != nil {
+		return nil, err
+	}
+	sum := atomicfile.Sum([]byte(want.content.Reveal()))
+	return json.Marshal(account{Path: want.Path, Size: sum.Size, SHA256: sum.Hex()})
+}
+
 // Intact implements [sinks.Sink].
 func (f Files) Intact(ctx context.Context, written []byte) bool {
 	a, fp, err := open(written)

@@ -1,0 +1,105 @@
+package reconcile
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// remove takes away what was written, at its place and at earlier ones.
+func (p *sinkPerformer) remove() {
+	rec := &p.ob.in.Record
+	all := rec.Leaving
+	if rec.Written != nil {
+		all = append(slices.Clone(all), rec.Written)
+	}
+	left, err := p.takeAll(all)
+	switch {
+	case err != nil:
+		p.failed("removing", err)
+		return
+	case len(left) > 0:
+		p.awaits(Removing, left)
+		return
+	}
+	p.w.log.Info("removed", "address", p.j.addr, "type", p.ob.kindOf, "reason", p.step.Reason)
+	p.r.began = begun{Sinks: 1}
+	hooks := rec.Notify
+	if cfg := p.j.last; cfg != nil {
+		if s, err := cfg.Sink(spec.Address(p.j.addr)); err == nil {
+			for _, h := range s.Notify {
+				hooks = append(hooks, string(h))
+			}
+		}
+	}
+	p.r.hooks = hooks
+	p.drop()
+}
+
+func (p *sinkPerformer) clean() {
+	rec := &p.ob.in.Record
+	left, err := p.takeAll(elsewhere(rec.Leaving, placeOf(rec.Written)))
+	before := len(rec.Leaving)
+	rec.Leaving = left
+	if err != nil {
+		p.failed("cleaning the earlier place of", err)
+		return
+	}
+	if rec.Failure != nil || len(left) < before {
+		rec.Failure = nil
+		p.record(rec)
+	}
+	if p.r.standing = nil; len(left) > 0 {
+		p.awaits(Pending, left)
+		return
+	}
+	p.r.again = true // what the place holds may be newer than its record
+	p.answer(nil)
+}
+
+// takeAll takes away what is at places. One that another sink claims by now is
+// that sink's to write over: it is left, until it has been.
+func (p *sinkPerformer) takeAll(accounts [][]byte) (left [][]byte, err error) {
+	places := byPlace(accounts)
+	for i, of := range places {
+		switch by, taken := p.w.claimed(p.ctx, p.j.force, placeOf(of[0])); {
+		case taken:
+		case by != "" && by != p.j.addr: // what it claims itself, but for a change that is held, is no other's
+			left = append(left, slices.Concat(of)...)
+		default:
+			if err := p.take(of); err != nil {
+				return append(left, slices.Concat(places[i:]...)...), err
+			}
+		}
+	}
+	return left, nil
+}
+
+// awaits says that the rest goes on once other sinks have written their places.
+func (p *sinkPerformer) awaits(s State, left [][]byte) {
+	place := placeOf(left[0])
+	p.r.next = p.w.now().Add(lookAgain)
+	p.r.standing = &Standing{State: s, Why: fmt.Sprintf("%s, which it leaves, is still to be written by %s", place, p.w.claimant(p.j.force, place)), Next: "looked at again"}
+	p.answer(nil)
+}
+
+func (p *sinkPerformer) drop() {
+	if p.ob.in.Stored {
+		err := p.w.store.Commit(p.ctx, state.Change{Delete: p.j.addr})
+		switch {
+		case errors.Is(err, state.ErrConflict):
+			p.r.again = true
+			return
+		case err != nil: // it is found out again, and holds nobody up meanwhile
+			p.r.next, p.r.began = p.w.now().Add(lookAgain), begun{}
+			p.r.standing = &Standing{State: Failing, Why: fmt.Sprintf("recording the end of it: %s", err), Next: "tried again", Mend: "make room for the state, or mend its disk"}
+			p.answer(err)
+			return
+		}
+	}
+	p.r.drop, p.r.stored, p.r.holds = true, false, nil
+	p.answer(nil)
+}

@@ -1,0 +1,134 @@
+package reconcile
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// No place is written for the first time before the state names it. The record
+// says what is about to be written where, and counts the tokens as held there;
+// only then the place is touched. So whatever comes between, a crash, a disk
+// that takes nothing more, another configuration: what may have been left there
+// is known, is waited for before its tokens are revoked, and is cleaned.
+
+// named says that a record names a place and tells of no write there yet.
+func named(rec *state.Sink) bool { return rec.Written != nil && rec.WrittenAt.IsZero() }
+
+// intend records that the sink is about to write its place for the first time;
+// false when that could not be recorded, and nothing is to be written.
+func (p *sinkPerformer) intend() bool {
+	rec := &p.ob.in.Record
+	account, err := p.ob.kind.Intend(p.ob.desired)
+	if err != nil {
+		p.failed("writing", err)
+		return false
+	}
+	intended, holds := withPlace(account, p.ob.desired.Place), bothHold(rec.Delivered, p.ob.gens)
+	if !named(rec) || !bytes.Equal(rec.Written, intended) || !maps.Equal(rec.Delivered, holds) {
+		if rec.Written != nil && !bytes.Equal(rec.Written, intended) {
+			rec.Leaving = leave(rec.Leaving, rec.Written)
+		}
+		rec.SinkKind, rec.Written, rec.WrittenAt, rec.Delivered = p.ob.kindOf, intended, time.Time{}, holds
+		if err := p.commit(rec); err != nil {
+			return false
+		}
+	}
+	p.r.stored, p.r.holds = true, nonNil(rec.Delivered)
+	return true
+}
+
+// commit writes the sink's record and waits for it.
+func (p *sinkPerformer) commit(rec *state.Sink) error {
+	p.head(rec)
+	err := p.w.store.Commit(p.ctx, state.Change{Sink: rec})
+	switch {
+	case errors.Is(err, state.ErrConflict):
+		p.r.again = true // a hook has run meanwhile, and its answer was recorded: what is there now is read again at once
+	case err != nil:
+		p.w.log.Warn("recording where a sink is failed; nothing is written there or cleaned before", "address", p.j.addr, "error", err)
+		p.r.next = p.w.now().Add(lookAgain)
+		p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "recorded again", Mend: "make room for the state, or mend its disk"}
+		p.answer(fmt.Errorf("recording where %s is: %w", p.j.addr, err))
+	}
+	return err
+}
+
+// bothHold are the oldest tokens that two places of a sink may hold.
+func bothHold(a, b map[string]uint64) map[string]uint64 {
+	out := maps.Clone(b)
+	for c, gen := range a {
+		if of, ok := out[c]; gen > 0 && (!ok || gen < of) {
+			if out == nil {
+				out = map[string]uint64{}
+			}
+			out[c] = gen
+		}
+	}
+	return out
+}
+
+// mostIntended is how many writes that were intended at one place, and may have
+// been made, are remembered: one that answers nothing for long is tried with
+// one token after the other.
+const mostIntended = 4
+
+// leave adds an account to those of the places that a sink leaves.
+func leave(list [][]byte, account []byte) [][]byte {
+	place := placeOf(account)
+	same := 0
+	out := [][]byte{account}
+	for _, a := range slices.Backward(list) {
+		if bytes.Equal(a, account) {
+			continue
+		}
+		if placeOf(a) == place {
+			if same++; same >= mostIntended {
+				continue
+			}
+		}
+		out = append(out, a)
+	}
+	slices.Reverse(out)
+	return out
+}
+
+// elsewhere are the accounts of other places than one: what was written there
+// earlier is written over.
+func elsewhere(list [][]byte, place string) [][]byte {
+	return slices.DeleteFunc(slices.Clone(list), func(a []byte) bool { return placeOf(a) == place })
+}
+
+// byPlace sorts accounts by place, in the order in which the places come, the
+// newest of each first.
+func byPlace(list [][]byte) [][][]byte {
+	var out [][][]byte
+	at := map[string]int{}
+	for _, a := range list {
+		place := placeOf(a)
+		i, ok := at[place]
+		if !ok {
+			i = len(out)
+			at[place], out = i, append(out, nil)
+		}
+		out[i] = append([][]byte{a}, out[i]...)
+	}
+	return out
+}
+
+// claimed says which sink of a configuration claims a place, "" for none, and
+// whether it has written it: until then the place holds what it held.
+func (w *worker) claimed(ctx context.Context, cfg *spec.Config, place string) (by string, taken bool) {
+	if by = w.claimant(cfg, place); by == "" {
+		return "", false
+	}
+	rec, err := w.store.Sink(ctx, by)
+	return by, err == nil && placeOf(rec.Written) == place && !named(&rec)
+}
