@@ -105,6 +105,10 @@ func originOf(u *url.URL) string {
 	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
 }
 
+// ErrElsewhere is in the error of a request that was not sent because it would
+// have gone to another origin than those of [Call.Origins].
+var ErrElsewhere = errors.New("the request would go to another origin")
+
 // checkOrigin refuses a request to another origin than those that the grant is
 // bound to.
 func (e *Endpoint) checkOrigin(r *Request) error {
@@ -122,7 +126,7 @@ func (e *Endpoint) checkOrigin(r *Request) error {
 		}
 	}
 	return &Error{Op: r.call.Op, Class: ClassConfig, URL: r.address(),
-		Message: fmt.Sprintf("sending to %s is refused: the token was issued by %s", r.Origin, strings.Join(r.call.Origins, ", ")),
+		Message: fmt.Sprintf("sending to %s is refused: the token was issued by %s", r.Origin, strings.Join(r.call.Origins, ", ")), Err: ErrElsewhere,
 		Hint:    "begin a new grant with tokend approve, or set the old address again"}
 }
 

@@ -45,6 +45,10 @@ func (p *performer) obtain() {
 	c := call{op: opGrant, ep: p.ob.ep, c: providers.Call{
 		Op: providers.OpGrant, Grant: want.Grant.Name, Inputs: values, Scopes: want.Scopes, DefaultLifetime: want.DefaultLifetime, Now: p.w.now(),
 	}}
+	if g := in.Record.Grant; g != nil && in.Origins == "" && g.GrantType == want.Grant.Name && p.step.Action != ActExchange && p.ob.ep.ep.Traits(want.Grant.Name).Discovers {
+		// The issuer may come to name another address at this very call.
+		c.c.Origins = g.Origins
+	}
 	if p.step.Action == ActExchange {
 		c.op, c.c.Op, c.c.Flow = opExchange, providers.OpExchange, p.j.order.login.Flow
 		c.spends = c.c.Flow.Code

@@ -172,7 +172,7 @@ func (l *Loop) Approve(ctx context.Context, shown *HeldChange) error {
 	if err != nil {
 		return err
 	}
-	if err := l.accept(ctx, cfg, nil, false, state.Change{MetaKey: metaApproved, Meta: b}, state.Change{MetaKey: metaGuardLog, Meta: logged}); err != nil {
+	if err := l.accept(ctx, cfg, acceptance{approved: true}, state.Change{MetaKey: metaApproved, Meta: b}, state.Change{MetaKey: metaGuardLog, Meta: logged}); err != nil {
 		return err
 	}
 	return l.do(ctx, func() {

@@ -48,11 +48,12 @@ type verdict struct {
 // judgeChange finds what the change would destroy and asks the guard.
 func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta, o SetOptions) (verdict, error) {
 	v := verdict{allowed: map[string]bool{}, blocked: map[string]bool{}, agreed: map[string]string{}, approved: map[string]string{}}
-	guard, err := l.strictGuard(ctx, cfg)
+	accepted, err := l.acceptedGuard(ctx)
 	if err != nil {
 		return v, err
 	}
-	v.settle = guard.Settle
+	declared := cfg.Settings().Guard
+	v.settle = accepted.strict(declared, l.o.Now()).Settle
 	jobs, err := l.concerned(ctx, cfg, last, d)
 	if err != nil {
 		return v, err
@@ -88,7 +89,7 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 		return v, err
 	}
 	credentials, _ := cfg.Counts()
-	v.weigh(all, weights{guard: guard, total: total, approved: approved, before: before, credentials: credentials, allow: o.Allow, now: l.o.Now(), store: l.o.Store})
+	v.weigh(all, weights{guard: declared, accepted: accepted, total: total, approved: approved, before: before, credentials: credentials, allow: o.Allow, now: l.o.Now(), store: l.o.Store})
 	return v, nil
 }
 
@@ -197,8 +198,9 @@ func (l *Loop) credentialCandidate(ctx context.Context, j job) (candidate, bool,
 
 // weights are what a change is weighed with.
 type weights struct {
-	guard       spec.Guard
-	total       change // what the state has
+	guard       spec.Guard     // as the configuration declares it
+	accepted    *guardSettings // as it was; nil: there is nothing before
+	total       change         // what the state has
 	approved    map[string]string
 	before      heldMemory
 	credentials int // that the configuration declares
@@ -237,7 +239,7 @@ func (v *verdict) weigh(all []candidate, w weights) {
 	}
 	v.log = v.log.since(held.Since.Add(-guardWindow)).with(goes, w.now)
 	c.emptied = w.credentials == 0 && c.credentials > 0 && c.revocations+c.removed > 0
-	held.Reason = judge(w.guard, v.log, held.Since, c)
+	held.Reason = w.judge(v.log, held.Since, c)
 	stays := new
 	if held.Reason == "" {
 		stays, held.Reason = otherOrigins(new)
@@ -288,21 +290,14 @@ func otherOrigins(all []candidate) ([]candidate, string) {
 	return moved, fmt.Sprintf("%s would be asked from another address: %s", count(len(moved), "credential"), why)
 }
 
-// strictGuard is the stricter of the guard last accepted and the new one.
-func (l *Loop) strictGuard(ctx context.Context, cfg *spec.Config) (spec.Guard, error) {
-	g := cfg.Settings().Guard
-	b, err := l.o.Store.Meta(ctx, metaGuard)
-	if errors.Is(err, state.ErrNotFound) {
-		return g, nil
+// judge says why a change that came at a time has to wait for a person, or "",
+// by the guard as it was where that is stricter.
+func (w *weights) judge(log guardLog, came time.Time, c change) string {
+	reason := judge(w.accepted.strict(w.guard, came), log, came, c)
+	if reason != "" && judge(w.guard, log, came, c) == "" {
+		reason += ", or was within the hour before; what the configuration says of the guard now is looser, and counts for what comes an hour after that"
 	}
-	if err != nil {
-		return g, fmt.Errorf("reading the guard's settings: %w", err)
-	}
-	var old spec.Guard
-	if err := json.Unmarshal(b, &old); err != nil {
-		return g, fmt.Errorf("reading the guard's settings: %w", err)
-	}
-	return stricter(old, g), nil
+	return reason
 }
 
 // rejudge has the guard look at a destructive step that it has not seen: the
@@ -368,7 +363,7 @@ func (l *Loop) judgeAgain(ctx context.Context) error {
 	if err != nil || dry {
 		return err
 	}
-	return l.accept(ctx, cfg, v.held, v.unseen)
+	return l.accept(ctx, cfg, acceptance{held: v.held, unseen: v.unseen})
 }
 
 // keepVerdict has on disk what was let go before any of it can begin.

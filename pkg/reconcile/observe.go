@@ -104,7 +104,15 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 		return err
 	}
 	g := in.Record.Grant
-	if g == nil || (in.Record.Head.Digest == ob.digest && !in.Traits.Static) {
+	if g == nil {
+		return nil
+	}
+	if in.Record.Head.Digest == ob.digest && !in.Traits.Static {
+		// The configuration says what it said, but the issuer may name other
+		// addresses by now.
+		if ob.ep.ep.Traits(want.Grant.Name).Discovers {
+			return w.observeOrigins(ctx, j, ob, g)
+		}
 		return nil
 	}
 	static := in.Traits.Static && !j.noSecrets
@@ -148,7 +156,9 @@ func (w *worker) observeOrigins(ctx context.Context, j job, ob *observed, g *sta
 		return fmt.Errorf("reading the addresses that %s asks: %w", j.addr, err)
 	}
 	sort.Strings(origins)
-	if !slices.Equal(origins, g.Origins) {
+	elsewhere := func(o string) bool { return !slices.Contains(g.Origins, o) }
+	// An issuer may stop naming an address, to which then nothing is sent.
+	if !slices.Equal(origins, g.Origins) && (!discovers || slices.ContainsFunc(origins, elsewhere)) {
 		ob.in.Origins = fmt.Sprintf("its API's address changed from %s to %s", strings.Join(g.Origins, ", "), strings.Join(origins, ", "))
 	}
 	return nil

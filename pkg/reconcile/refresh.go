@@ -209,6 +209,10 @@ func (p *performer) refused(c *call, err error) {
 		p.notBegun(err)
 		return
 	}
+	if errors.Is(err, providers.ErrElsewhere) {
+		p.elsewhere(err)
+		return
+	}
 	in := &p.ob.in
 	rec := &in.Record
 	var pe *providers.Error
@@ -336,6 +340,16 @@ func (p *performer) unknown(c *call, o outcome) {
 	if c.op == opExchange {
 		p.fail(errors.New(o.message))
 	}
+}
+
+// elsewhere: nothing was sent, since the issuer names another address by now
+// than those that the grant is bound to. No token was refused, so none is given
+// up; the change of the address waits for a person.
+func (p *performer) elsewhere(err error) {
+	p.log().Warn("a call is held back", "op", string(p.step.Action), "error", err)
+	p.r.next = p.w.now().Add(lookAgain)
+	p.r.standing = &Standing{State: Held, Why: err.Error(), Next: "nothing is sent there before a person approves", Mend: "tokend approve"}
+	p.fail(err)
 }
 
 // notBegun: nothing was sent. tokend stops, the rate limit says later, or the

@@ -3,7 +3,6 @@ package reconcile
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -110,7 +109,7 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 			return nil, err
 		}
 	}
-	return v.held, l.accept(ctx, cfg, v.held, v.unseen)
+	return v.held, l.accept(ctx, cfg, acceptance{held: v.held, unseen: v.unseen})
 }
 
 // recall reads back, at the first configuration since the start, by which ones
@@ -135,10 +134,17 @@ func (l *Loop) recalled(ctx context.Context) *spec.Config {
 	return last
 }
 
+// acceptance is how a configuration came to be the one in force.
+type acceptance struct {
+	held     *HeldChange // what of it is held back
+	unseen   bool        // not all of it could be looked at
+	approved bool        // a person has approved what was held of it
+}
+
 // accept records a configuration as the one in force, with what else goes with
 // that. What is held back of it lives on by an earlier one, which is kept too,
 // and the guard stays as it was until the whole of it was seen and let go.
-func (l *Loop) accept(ctx context.Context, cfg *spec.Config, held *HeldChange, unseen bool, more ...state.Change) error {
+func (l *Loop) accept(ctx context.Context, cfg *spec.Config, a acceptance, more ...state.Change) error {
 	before, err := snapshotNames(ctx, l.o.Store)
 	if err != nil {
 		return err
@@ -151,17 +157,17 @@ func (l *Loop) accept(ctx context.Context, cfg *spec.Config, held *HeldChange, u
 	if err != nil {
 		return err
 	}
-	holding, err := heldNow(held)
+	holding, err := heldNow(a.held)
 	if err != nil {
 		return err
 	}
 	changes := append([]state.Change{{MetaKey: metaAccepted, Meta: []byte(blob)}, {MetaKey: metaLeaving, Meta: leaving}, holding}, more...)
-	if held == nil && !unseen {
-		g, err := json.Marshal(cfg.Settings().Guard)
+	if a.held == nil && !a.unseen {
+		g, err := l.guardAccepted(ctx, cfg.Settings().Guard, a.approved)
 		if err != nil {
 			return err
 		}
-		changes = append(changes, state.Change{MetaKey: metaGuard, Meta: g})
+		changes = append(changes, g)
 	}
 	if changes, err = l.news(ctx, changes); err != nil {
 		return err
