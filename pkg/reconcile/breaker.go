@@ -130,12 +130,18 @@ func (l *lane) pick(now time.Time) *item {
 }
 
 // untilProbe is how long nothing more is let through to the providers that
-// answer nobody.
+// answer nobody, or whose rate limit is used up.
 func (q *queue) untilProbe() time.Duration {
 	d := maxSleep
 	for _, l := range q.order {
-		if l.breaker.open() && len(l.waiting.items) > 0 && l.breaker.next.After(q.clock) {
+		if len(l.waiting.items) == 0 {
+			continue
+		}
+		if l.breaker.open() && l.breaker.next.After(q.clock) {
 			d = min(d, l.breaker.next.Sub(q.clock))
+		}
+		if wait := l.pace.until(q.clock); wait > 0 && l.running < l.limit {
+			d = min(d, wait)
 		}
 	}
 	return d
@@ -186,9 +192,10 @@ func (l *Loop) passed(it *item) {
 }
 
 // around takes an item out of a lane that is shut, so that it is looked at
-// although its provider is away: something happened that may need no call.
+// although its provider is away or its rate limit is used up: something happened
+// that may need no call.
 func (q *queue) around(it *item) {
-	if it.lane.breaker.open() {
+	if it.lane.breaker.open() || it.lane.pace.until(q.clock) > 0 {
 		q.move(it, q.lane(localLane))
 	}
 }

@@ -79,7 +79,7 @@ func (l *Loop) finish(r result) {
 		l.q.at(it, l.o.Now().Add(lookAgain))
 		return
 	case r.again || r.lost || it.again || (r.order != nil && it.x != nil && len(it.x.orders) > 0):
-		// An order that was not answered waits until r.next, for a rate limit.
+		// An order that was not answered waits until r.next.
 		it.again = false
 		l.q.now(it)
 		return

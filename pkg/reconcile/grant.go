@@ -88,9 +88,6 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !p.admitted() {
-		return nil, errNotBegun
-	}
 	boot, up := p.w.o.Uptime()
 	c.intent.Op, c.intent.At, c.intent.Boot, c.intent.Monotonic = c.op, p.w.now(), boot, up
 	c.intent.Endpoint, c.intent.GrantType = c.blob, c.c.Grant
@@ -109,6 +106,10 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	p.ob.in.Intent, p.called = &c.intent, true
 	began := p.w.now()
 	reply, err := p.inFlight(func() (*providers.Reply, error) { return c.ep.ep.Send(context.WithoutCancel(p.ctx), req) })
+	if errors.Is(err, errNotBegun) {
+		p.takeBack(c)
+		return nil, err
+	}
 	c.took = p.w.now().Sub(began)
 	if err != nil {
 		p.observe(c, err)
@@ -116,47 +117,45 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	return reply, err
 }
 
-// inFlight makes a call as one of its lane's requests in flight. Only the call
-// itself holds a slot: waiting for a commit to reach the disk costs no
-// concurrency.
+// inFlight makes a call as one of its lane's requests in flight, at the pace of
+// its lane. Only the call itself holds a slot: waiting for a commit to reach the
+// disk costs no concurrency. A stop waits for neither: the call is not made then.
 func (p *performer) inFlight(call func() (*providers.Reply, error)) (*providers.Reply, error) {
 	if p.j.calls != nil {
-		p.j.calls <- struct{}{}
+		select {
+		case p.j.calls <- struct{}{}:
+		case <-p.w.stopped:
+			return nil, errNotBegun
+		}
 		defer func() { <-p.j.calls }()
 	}
-	p.keepPace()
+	if p.j.pace != nil {
+		end, ok := p.j.pace.pass(p.w.now, p.w.stopped)
+		if !ok {
+			return nil, errNotBegun
+		}
+		p.j.seat.leave()
+		defer end()
+	}
 	return call()
+}
+
+// takeBack takes the intent of a call back that was not made after all, because
+// tokend stops. Where the disk does not take that, the next start finds a call
+// whose outcome is unknown, and is on the safe side.
+func (p *performer) takeBack(c *call) {
+	change := state.Change{IntentFor: p.j.addr, ClearIntent: c.before == nil}
+	if c.before != nil {
+		change.Intent = c.before
+	}
+	if err := p.w.store.Commit(p.ctx, change); err != nil {
+		p.log().Warn("taking back the intent of a call that was not made failed", "op", c.op, "error", err)
+	}
+	p.ob.in.Intent, p.called = c.before, false
 }
 
 // errNotBegun: the call was not made; nothing was spent.
 var errNotBegun = errors.New("not begun")
-
-// admitted waits for the provider's rate limit, if that is short, or says when
-// to come back.
-func (p *performer) admitted() bool {
-	b := p.j.bucket
-	if b == nil {
-		return true
-	}
-	now := p.w.now()
-	r := b.ReserveN(now, 1)
-	d := r.DelayFrom(now)
-	if d > waitForBucket {
-		r.CancelAt(now)
-		p.r.next = now.Add(d)
-		return false
-	}
-	select {
-	case <-time.After(d):
-		return true
-	case <-p.w.stopped:
-		return false
-	}
-}
-
-// waitForBucket is how long a worker waits for a provider's rate limit itself;
-// longer waits go back to the queue.
-const waitForBucket = time.Second
 
 // observe tells the metrics and the breaker how a call ended.
 func (p *performer) observe(c *call, err error) {

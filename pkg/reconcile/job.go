@@ -4,8 +4,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"tokend/pkg/spec"
 )
 
@@ -39,16 +37,16 @@ type job struct {
 	failures  int            // of a hook, in a row
 	first     bool           // first look since the start
 	calls     chan struct{}  // the lane's requests in flight
-	bucket    *rate.Limiter  // the lane's rate limit; nil: none
-	pace      *pace          // likewise, of what is sent
-	limits    spec.RateLimit // what both were made of
+	pace      *pace          // the lane's rate limit; nil: none
+	seat      *seat          // in pace
+	limits    spec.RateLimit // what it was made of
 	measured  measured       // of the token in force, by asking the API
 	noSecrets bool           // a plan that reads no secret
 	dry       bool           // only a decision: nothing is performed
 }
 
 func (l *Loop) job(it *item) job {
-	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, bucket: it.lane.bucket, pace: it.lane.pace, limits: it.lane.setting}
+	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, pace: it.lane.pace, limits: it.lane.setting}
 	j.cfg, j.force = l.configOf(it), l.cfg
 	if it.gone {
 		j.last = it.cfg

@@ -282,6 +282,7 @@ func (l *Loop) drain() {
 func (l *Loop) dispatch(ctx context.Context) {
 	for it := l.next(); it != nil; it = l.next() {
 		j := l.job(it)
+		j.seat = j.pace.take()
 		l.running++
 		select {
 		case l.idle <- j:
@@ -303,7 +304,9 @@ func (l *Loop) serve(ctx context.Context, j job) {
 	rest := time.NewTimer(workerRests)
 	defer rest.Stop()
 	for {
-		l.results <- l.guarded(ctx, j)
+		r := l.guarded(ctx, j)
+		j.seat.leave()
+		l.results <- r
 		rest.Reset(workerRests)
 		select {
 		case j = <-l.idle:

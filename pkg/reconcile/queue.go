@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"tokend/pkg/spec"
 )
 
@@ -35,8 +33,7 @@ type lane struct {
 	running int
 	waiting itemHeap
 	calls   chan struct{} // requests in flight: one slot each
-	bucket  *rate.Limiter // nil: no limit
-	pace    *pace         // of what is sent; nil: no limit
+	pace    *pace         // keeps its rate limit; nil: there is none
 	setting spec.RateLimit
 	breaker breaker
 }
@@ -91,6 +88,9 @@ func (q *queue) drop(l *lane) {
 	if l.items > 0 || l.running > 0 || l.name == localLane || q.lanes[l.name] != l {
 		return
 	}
+	if l.pace != nil && !l.pace.idle(q.clock) {
+		return // whoever asks that provider next must not begin to count anew
+	}
 	delete(q.lanes, l.name)
 	q.order = slices.DeleteFunc(q.order, func(x *lane) bool { return x == l })
 }
@@ -105,12 +105,11 @@ func (l *lane) setLimit(r spec.RateLimit) {
 	l.setting = r
 	l.limit = progressPerCall * r.Concurrency
 	l.calls = make(chan struct{}, r.Concurrency)
-	l.bucket, l.pace = nil, nil
+	l.pace = nil
 	if r.Requests > 0 && r.Per > 0 {
-		every := rate.Limit(float64(r.Requests) / stretched(r.Per).Seconds())
-		// A burst of one spreads the requests evenly, so that no window of the
-		// given length ever sees more than the limit.
-		l.bucket, l.pace = rate.NewLimiter(every, 1), newPace(r)
+		l.pace = newPace(r)
+		// What waits to be sent soon is in progress too.
+		l.limit += int(min(paceAhead/max(l.pace.every, 1), 1024))
 	}
 }
 
@@ -185,7 +184,7 @@ func (q *queue) advance(now time.Time) time.Duration {
 // next takes the most urgent item of some lane that has room, or nil.
 func (q *queue) next() *item {
 	for _, l := range q.order {
-		if l.running < l.limit && len(l.waiting.items) > 0 {
+		if l.running < l.limit && len(l.waiting.items) > 0 && l.pace.until(q.clock) == 0 {
 			it := l.pick(q.clock)
 			if it == nil {
 				continue

@@ -352,15 +352,12 @@ func (p *performer) elsewhere(err error) {
 	p.fail(err)
 }
 
-// notBegun: nothing was sent. tokend stops, the rate limit says later, or the
-// disk takes nothing.
+// notBegun: nothing was sent. tokend stops, or the disk takes nothing.
 func (p *performer) notBegun(err error) {
 	p.r.order = nil
 	switch {
 	case p.w.isStopped():
 		p.fail(errStopping)
-	case !p.r.next.IsZero() && p.r.next.After(p.w.now()):
-		// The rate limit: the order, if any, stays with the address.
 	default:
 		p.log().Error("nothing is spent while the state cannot be written", "error", err)
 		p.r.next = p.w.now().Add(2 * time.Second)

@@ -25,12 +25,12 @@ func (p *performer) verify() {
 	if err == nil {
 		var req *providers.Request
 		if req, err = c.ep.ep.Prepare(c.c); err == nil {
-			if !p.admitted() {
-				return // the rate limit says when
-			}
 			began := p.w.now()
 			reply, err = p.inFlight(func() (*providers.Reply, error) { return c.ep.ep.Send(context.WithoutCancel(p.ctx), req) })
 			c.took = p.w.now().Sub(began)
+			if errors.Is(err, errNotBegun) {
+				return // tokend stops; nothing was found
+			}
 		}
 	}
 	if err == nil {
