@@ -225,7 +225,7 @@ func TestJSONDiagnostics(t *testing.T) {
 		name, text, summary, at string
 		hidden                  bool
 	}{
-		{"syntax", `{"locals": {"a": }}`, "Missing JSON value", "1:18", false},
+		{"syntax", `{"locals": {"a": }}`, "Invalid JSON", "1:18", false},
 		{"unknown block", `{"credentail": {}}`, "Unknown block type", "1:2", false},
 		{"reference", "{\"locals\": {\n  \"a\": \"${var.x}\"}}", "Reference to undeclared variable", "2:11", false},
 		{"unquoted name", `{"sink": {"file": {"x": {"path": "x", "content": "x", "notify": ["hook.exec.no"]}}}}`, "Reference to undeclared hook", "1:66", false},

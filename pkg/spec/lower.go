@@ -134,6 +134,11 @@ func spanOf(r hcl.Range) span { return span{uint32(r.Start.Byte), uint32(r.End.B
 
 // lowerJSON does for JSON what lower does for the native syntax.
 func (l *lowering) lowerJSON(s *source, src []byte) {
+	if d := brokenJSON(src, s.name); d != nil {
+		s.broken = true
+		s.diags = append(s.diags, syntaxDiags(s, hcl.Diagnostics{d})...)
+		return
+	}
 	f, diags := hcljson.Parse(src, s.name)
 	s.broken = diags.HasErrors()
 	s.diags = append(s.diags, syntaxDiags(s, diags)...)

@@ -19,6 +19,7 @@ type requestCheck struct {
 	fns    map[string]function.Function
 	known  map[string][]requestMistake // by what the result depends on
 	config map[Address]*settingsView
+	reads  map[*GrantType]map[string]bool // the inputs that addresses are made of
 }
 
 // requestMistake is what is wrong with the requests of a credential: an address
@@ -42,7 +43,22 @@ type settingsView struct {
 func newRequestCheck(c *Config) *requestCheck {
 	fns := TypeFunctions()
 	fns["jwt_sign"] = JWTSignFunction(nil)
-	return &requestCheck{c: c, fns: fns, known: map[string][]requestMistake{}, config: map[Address]*settingsView{}}
+	return &requestCheck{c: c, fns: fns, known: map[string][]requestMistake{}, config: map[Address]*settingsView{}, reads: map[*GrantType]map[string]bool{}}
+}
+
+// addressInputs are the inputs that the addresses of a grant's requests are made
+// of; "" among them: perhaps all.
+func (r *requestCheck) addressInputs(t *ProviderType, g *GrantType) map[string]bool {
+	reads, ok := r.reads[g]
+	if !ok {
+		exprs := []hcl.Expression{t.Discovery}
+		for _, q := range requestsOf(t, g) {
+			exprs = append(exprs, q.url)
+		}
+		reads = readsOf("input", exprs...)
+		r.reads[g] = reads
+	}
+	return reads
 }
 
 // credentialRequests checks the requests of a credential's instances, and says
@@ -76,7 +92,7 @@ func (s *credentialRequests) instance(m map[string]cty.Value, first, failed bool
 
 // differs reports whether another instance can have other requests.
 func (s *credentialRequests) differs() bool {
-	reads := readsOf("input", append(addressesOf(s.p.typ, s.p.grant), s.p.typ.Discovery)...)
+	reads := s.k.requests.addressInputs(s.p.typ, s.p.grant)
 	for i := range s.p.form.args {
 		a := &s.p.form.args[i]
 		field := s.p.grant.input(a.name)
@@ -203,7 +219,7 @@ func (r *requestCheck) inputs(p *credentialPlan, m map[string]cty.Value, failed 
 // inputs that addresses are made of or that choose between a few, and of the
 // others whether they are given.
 func (r *requestCheck) key(p *credentialPlan, provider Address, inputs map[string]cty.Value) string {
-	reads := readsOf("input", append(addressesOf(p.typ, p.grant), p.typ.Discovery)...)
+	reads := r.addressInputs(p.typ, p.grant)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\x00%s", provider, p.grant.Name)
 	for i := range p.grant.Inputs {
@@ -221,17 +237,6 @@ func (r *requestCheck) key(p *credentialPlan, provider Address, inputs map[strin
 		}
 	}
 	return b.String()
-}
-
-// addressesOf lists the addresses of all requests of a grant.
-func addressesOf(t *ProviderType, g *GrantType) []hcl.Expression {
-	var out []hcl.Expression
-	for _, q := range requestsOf(t, g) {
-		if q.url != nil {
-			out = append(out, q.url)
-		}
-	}
-	return out
 }
 
 // typeRequest is one request of a grant, in words and expressions.
