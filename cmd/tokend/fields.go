@@ -14,10 +14,15 @@ import (
 // fieldOf is one attribute of a credential as text.
 func fieldOf(cfg *spec.Config, addr spec.Address, at spec.Attributes, field string) (string, error) {
 	switch field {
-	case "access_token":
-		return at.AccessToken.Reveal(), nil
-	case "header":
-		return at.Header.Reveal(), nil
+	case "access_token", "header":
+		t := at.AccessToken
+		if field == "header" {
+			t = at.Header
+		}
+		if t.Empty() { // empty in a script, it would be a request without a token
+			return "", withHint(fmt.Errorf("%s has no %s: its grant gives no access token", addr.Short(), field), "it has: %s", strings.Join(at.Outputs.Names(), ", "))
+		}
+		return t.Reveal(), nil
 	case "header_name":
 		return at.HeaderName, nil
 	case "token_type":

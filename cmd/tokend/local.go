@@ -298,7 +298,7 @@ func (e *engine) StateList(ctx context.Context) ([]stateLine, error) {
 func (e *engine) StateShow(ctx context.Context, addr string) (stateRecord, error) {
 	c, i, s, err := e.loop.Record(ctx, addr)
 	if errors.Is(err, state.ErrNotFound) {
-		return stateRecord{}, &reconcile.NotFoundError{Address: addr}
+		return stateRecord{}, e.loop.Missing(ctx, addr)
 	}
 	if err != nil {
 		return stateRecord{}, err

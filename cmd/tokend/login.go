@@ -21,7 +21,7 @@ Exit status: 0 logged in, 1 not.`
 func loginCommand(g *globals) *cobra.Command {
 	var paste bool
 	c := &cobra.Command{Use: "login ADDRESS", Short: "log in where a grant needs a person", Long: loginHelp, Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-		a, err := parseAddress(args[0])
+		a, err := parseCredential(args[0], "a login")
 		if err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -78,7 +79,7 @@ func actionCommand(g *globals) *cobra.Command {
 }
 
 func (g *globals) action(c *cobra.Command, addr, name string, yes bool) error {
-	a, err := parseAddress(addr)
+	a, err := parseCredential(addr, "actions")
 	if err != nil {
 		return err
 	}
@@ -96,7 +97,14 @@ func (g *globals) action(c *cobra.Command, addr, name string, yes bool) error {
 func (g *globals) mayAct(ctx context.Context, addr, name string) (bool, error) {
 	destructive, ends := true, false
 	if cfg, diags := g.read(nil); !diags.HasErrors() {
-		if cr, err := cfg.Credential(spec.Address(addr)); err == nil {
+		cr, err := cfg.Credential(spec.Address(addr))
+		var unknown *spec.UnknownAddressError
+		if errors.As(err, &unknown) { // it may live on all the same: a removal can be held back
+			if err := g.recorded(ctx, addr); err != nil {
+				return false, err
+			}
+		}
+		if err == nil {
 			destructive = false // one that is not there is refused, not asked about
 			for _, a := range cr.Type.Actions {
 				if a.Name == name {
@@ -118,6 +126,17 @@ func (g *globals) mayAct(ctx context.Context, addr, name string) (bool, error) {
 	return g.confirm(ctx, question)
 }
 
+// recorded returns an error where the state has nothing under an address.
+func (g *globals) recorded(ctx context.Context, addr string) error {
+	t, err := g.target(ctx, targetOptions{state: true, only: []string{addr}})
+	if err != nil {
+		return err
+	}
+	defer t.Close()
+	_, err = t.StateShow(ctx, addr)
+	return err
+}
+
 // defaultMinValid is how much of a token must be left when it is asked for.
 const defaultMinValid = time.Minute
 
@@ -132,7 +151,7 @@ func getCommand(g *globals) *cobra.Command {
 	var field string
 	var minValid time.Duration
 	c := &cobra.Command{Use: "get ADDRESS", Short: "print an attribute of a credential", Long: getHelp, Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-		a, err := parseAddress(args[0])
+		a, err := parseCredential(args[0], "attributes to print")
 		if err != nil {
 			return err
 		}

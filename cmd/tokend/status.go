@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"tokend/pkg/reconcile"
-	"tokend/pkg/spec"
 )
 
 const statusHelp = `Says how everything does: what, since when, why, what happens next, and the one
@@ -100,14 +99,6 @@ func optionalAddress(args []string) (string, error) {
 		return "", nil
 	}
 	return parseAddress(args[0])
-}
-
-func parseAddress(s string) (string, error) {
-	a, err := spec.ParseAddress(s)
-	if err != nil {
-		return "", withHint(err, "an address is TYPE.NAME, or TYPE.NAME[\"KEY\"] quoted for the shell; `tokend status` lists them")
-	}
-	return string(a), nil
 }
 
 // statusShown bounds the lines of a table: beyond it only what is not ready is

@@ -81,6 +81,16 @@ func (l *Loop) order(ctx context.Context, addr string, w *waiter) error {
 	}
 }
 
+// Missing is the error for an address that there is not, with what may have been
+// meant.
+func (l *Loop) Missing(ctx context.Context, addr string) error {
+	var missing error
+	if err := l.do(ctx, func() { missing = l.missing(addr) }); err != nil {
+		return &NotFoundError{Address: addr}
+	}
+	return missing
+}
+
 // missing is the error for an address that is not known.
 func (l *Loop) missing(addr string) error {
 	e := &NotFoundError{Address: addr, Near: l.near(addr)}
@@ -149,6 +159,10 @@ func (l *Loop) LoginCall(ctx context.Context, addr string) (Endpoint, providers.
 		return nil, providers.Call{}, nil, errors.New("no configuration is in force")
 	}
 	want, err := cfg.Credential(spec.Address(addr))
+	var unknown *spec.UnknownAddressError
+	if errors.As(err, &unknown) {
+		return nil, providers.Call{}, nil, l.Missing(ctx, addr)
+	}
 	if err != nil {
 		return nil, providers.Call{}, nil, err
 	}
