@@ -24,6 +24,27 @@ func (c *Config) Sources() map[string][]byte {
 	return out
 }
 
+// Declares reports whether an address is that of a credential, sink, secret,
+// hook, vault or provider block that the directory declares, or of an instance
+// of one.
+func (c *Config) Declares(a Address) bool {
+	p, err := parseAddress(string(a))
+	if err != nil {
+		return false
+	}
+	if p.kind == kindProvider {
+		return c.providers[p.address()] != nil
+	}
+	res := c.find(p.kind, p.typ, p.label)
+	if res == nil {
+		return false
+	}
+	if res.insts == nil {
+		return p.key.kind == noKey
+	}
+	return res.insts.indexOf(p.key) >= 0
+}
+
 // Files returns the sources as hcl's diagnostic writers want them.
 func (c *Config) Files() map[string]*hcl.File {
 	out := make(map[string]*hcl.File, len(c.sources))

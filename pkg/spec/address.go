@@ -128,8 +128,11 @@ func quoteKey(s string) string {
 
 // name joins the parts of an address.
 func name(kind, typ, label string, key instKey) Address {
-	if typ == "" {
+	switch {
+	case typ == "":
 		return Address(kind + "." + label + key.suffix())
+	case key.kind == strKey:
+		return Address(kind + "." + typ + "." + label + `["` + quoteKey(key.str) + `"]`) // in one piece: it is made very often
 	}
 	return Address(kind + "." + typ + "." + label + key.suffix())
 }

@@ -179,16 +179,15 @@ type digester struct {
 	c   *Config
 	ev  *evaluator
 	h   hash.Hash
+	buf []byte
 	in  *instance // nil: of a block, for all its instances
 	out *blockSum // of a block: where what varies is put aside
 }
 
 // text adds a string, delimited by its length.
 func (d *digester) text(s string) {
-	var n [8]byte
-	binary.BigEndian.PutUint64(n[:], uint64(len(s)))
-	_, _ = d.h.Write(n[:]) // a hash never fails
-	_, _ = d.h.Write([]byte(s))
+	d.buf = append(binary.BigEndian.AppendUint64(d.buf[:0], uint64(len(s))), s...)
+	_, _ = d.h.Write(d.buf) // a hash never fails
 }
 
 func (d *digester) value(v cty.Value) { d.text(string(canonicalValue(v))) }
@@ -321,6 +320,10 @@ func (d *digester) varying(r *ref) {
 		return
 	}
 	for _, a := range d.ev.addresses(r, d.in) {
+		if a.Kind() == kindCredential {
+			d.text(string(a)) // as address adds it
+			continue
+		}
 		if p, err := parseAddress(string(a)); err == nil {
 			d.address(p)
 		}

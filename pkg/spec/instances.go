@@ -116,10 +116,10 @@ func (c *Config) each(kind string, res *resource, f func(*instance)) {
 
 // checkKey checks that a reference names an instance that there is.
 func (c *Config) checkKey(t *target, r *ref) *hcl.Diagnostic {
-	set, what := t.res.insts, string(t.p.block())
+	set := t.res.insts
 	switch {
 	case set == nil && t.p.key.kind != noKey:
-		return problem(r.rng, "Block without instances", "%s has neither for_each nor count, so there is nothing to index. Leave the index out.", what)
+		return problem(r.rng, "Block without instances", "%s has neither for_each nor count, so there is nothing to index. Leave the index out.", t.p.block())
 	case set == nil:
 		return nil
 	case set.lost && (t.p.key.kind != noKey || len(t.rest) > 0):
@@ -132,6 +132,7 @@ func (c *Config) checkKey(t *target, r *ref) *hcl.Diagnostic {
 			} else if len(set.keys) > 0 {
 				example = `["` + quoteKey(set.keys[0]) + `"]`
 			}
+			what := t.p.block()
 			return problem(r.rng, "Instance key missing", "%s has several instances; say which one: %s%s.%s, or [each.key].", what, what, example, n)
 		}
 		t.whole = true
@@ -145,7 +146,7 @@ func (c *Config) checkKey(t *target, r *ref) *hcl.Diagnostic {
 			}
 			hint = didYouMean(t.p.key.str, keys)
 		}
-		return problem(r.keyRange(), "No such instance", "%s has no instance %s.%s", what, t.p.key.suffix(), hint)
+		return problem(r.keyRange(), "No such instance", "%s has no instance %s.%s", t.p.block(), t.p.key.suffix(), hint)
 	}
 	return nil
 }

@@ -260,8 +260,21 @@ hook "systemd" "other" { unit = "app.service" }
 			}
 		}
 	}
-	if _, ok := mustLoad(t, base["main.hcl"]).Digest("sink.file.none"); ok {
+	c := mustLoad(t, base["main.hcl"])
+	if _, ok := c.Digest("sink.file.none"); ok {
 		t.Error("a digest of what is not declared")
+	}
+	for _, list := range [][]Address{c.Credentials(), c.Sinks(), c.Secrets(), c.Hooks(), {"provider.apirone.default", "apirone.x[\"bob\"]"}} {
+		for _, a := range list {
+			if !c.Declares(a) {
+				t.Errorf("%s is not declared", a)
+			}
+		}
+	}
+	for _, a := range []Address{"", "sink.file.none", "sink.file.x", `sink.file.x["carol"]`, "sink.file.x[0]", `secret.file.pw["a"]`, "provider.apirone.other", "provider.coinify.default"} {
+		if c.Declares(a) {
+			t.Errorf("%s is declared", a)
+		}
 	}
 }
 

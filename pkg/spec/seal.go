@@ -3,6 +3,7 @@ package spec
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
@@ -18,44 +19,64 @@ func (v Values) Seal(names []string) ([]byte, error) {
 	if names == nil {
 		names = v.Names()
 	}
-	out := make(map[string]sealedValue, len(names))
-	for _, n := range names {
+	if !slices.IsSorted(names) {
+		names = slices.Sorted(slices.Values(names))
+	}
+	// What encoding/json makes of a map of [sealedValue], without the detour.
+	b := make([]byte, 1, 2+96*len(names))
+	b[0] = '{'
+	for i, n := range names {
 		x, ok := v.m[n]
-		if !ok {
+		if !ok || i > 0 && n == names[i-1] {
 			continue
 		}
-		b, err := encode(x)
-		if err != nil {
+		if len(b) > 1 {
+			b = append(b, ',')
+		}
+		b = append(appendText(b, n), ':', '{')
+		if IsSensitive(x) {
+			b = append(b, `"s":true,`...)
+		}
+		b = append(b, `"v":`...)
+		var err error
+		if b, err = appendEncoded(b, x); err != nil {
 			return nil, fmt.Errorf("encoding %s: %w", n, err)
 		}
-		out[n] = sealedValue{Sensitive: IsSensitive(x), Value: b}
+		b = append(b, '}')
 	}
-	return json.Marshal(out)
+	return append(b, '}'), nil
 }
 
 // encode writes a value with its type, without its marks. Strings, which nearly
 // all inputs are, are written directly; it is the same text.
-func encode(x cty.Value) ([]byte, error) {
+func encode(x cty.Value) ([]byte, error) { return appendEncoded(make([]byte, 0, 96), x) }
+
+func appendEncoded(b []byte, x cty.Value) ([]byte, error) {
 	if s, _ := x.Unmark(); s.Type() == cty.String && s.IsKnown() && !s.IsNull() {
-		text, err := json.Marshal(s.AsString())
-		if err != nil {
-			return nil, err
-		}
-		b := make([]byte, 0, len(text)+len(stringForm))
-		b = append(append(b, stringForm[:len(`{"value":`)]...), text...)
-		return append(b, stringForm[len(`{"value":`):]...), nil
+		// What cty writes around a string.
+		b = appendText(append(b, `{"value":`...), s.AsString())
+		return append(b, `,"type":"string"}`...), nil
 	}
 	plain, _ := x.UnmarkDeep()
-	return ctyjson.Marshal(plain, cty.DynamicPseudoType)
+	text, err := ctyjson.Marshal(plain, cty.DynamicPseudoType)
+	return append(b, text...), err
 }
 
-// stringForm is what cty writes around a string.
-const stringForm = `{"value":,"type":"string"}`
+// appendText writes a string as encoding/json does.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			text, _ := json.Marshal(s) // a string always has a JSON form
+			return append(b, text...)
+		}
+	}
+	return append(append(append(b, '"'), s...), '"')
+}
 
 // OpenValues reads what [Values.Seal] wrote. A value of which any part was
 // sensitive comes back sensitive as a whole.
 func OpenValues(b []byte) (Values, error) {
-	if len(b) == 0 {
+	if len(b) == 0 || string(b) == "{}" {
 		return Values{}, nil
 	}
 	var in map[string]sealedValue
