@@ -1,6 +1,7 @@
 package state
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -53,7 +54,10 @@ type batch struct {
 	damage damages
 
 	house, index, records, intents, values, blobs *bbolt.Bucket
+	// A cursor keeps its way through the pages, which a Get makes anew each time.
+	atIndex, atRecords, atIntents *bbolt.Cursor
 
+	key     []byte // scratch
 	slots   map[string]*slot
 	named   map[string]map[string][]byte // bucket -> key -> value (nil: delete)
 	applied int                          // requests that change something
@@ -68,6 +72,7 @@ func newBatch(tx *bbolt.Tx, s *sealer, damage damages) *batch {
 	b.house, b.index, b.records = tx.Bucket([]byte(bucketHouse)), tx.Bucket([]byte(bucketIndex)), tx.Bucket([]byte(bucketRecords))
 	b.intents, b.values, b.blobs = tx.Bucket([]byte(bucketIntents)), tx.Bucket([]byte(bucketValues)), tx.Bucket([]byte(bucketBlobs))
 	b.records.FillPercent = recordFill
+	b.atIndex, b.atRecords, b.atIntents = b.index.Cursor(), b.records.Cursor(), b.intents.Cursor()
 	return b
 }
 
@@ -78,7 +83,8 @@ func (b *batch) slot(address string) *slot {
 	}
 	s := &slot{address: address, damage: b.damage[address]}
 	b.slots[address] = s
-	key := b.index.Get([]byte(address))
+	b.key = append(b.key[:0], address...)
+	key := get(b.atIndex, b.key)
 	if key == nil {
 		return s
 	}
@@ -88,8 +94,8 @@ func (b *batch) slot(address string) *slot {
 		return s
 	}
 	s.id = binary.BigEndian.Uint64(key)
-	s.intent = b.intents.Get(key) != nil
-	head, err := b.sealer.openHead(b.records.Get(key))
+	s.intent = get(b.atIntents, key) != nil
+	head, err := b.sealer.openHead(get(b.atRecords, key))
 	if err == nil && head.Address != address {
 		s.misled = true
 		err = fmt.Errorf("the index of addresses leads to the record of %s", head.Address)
@@ -100,6 +106,14 @@ func (b *batch) slot(address string) *slot {
 	}
 	s.kind, s.version = head.Kind, head.Version
 	return s
+}
+
+// get is the value of a key.
+func get(c *bbolt.Cursor, key []byte) []byte {
+	if k, v := c.Seek(key); bytes.Equal(k, key) {
+		return v
+	}
+	return nil
 }
 
 // apply checks all of a request's conditions and then makes its changes; a
@@ -312,7 +326,7 @@ func (b *batch) flushIndex(s *slot) error {
 func (b *batch) set(bucket string, key, value []byte) error {
 	in := b.bucket(bucket)
 	if bucket != bucketHouse {
-		if was := in.Get(key) != nil; was && value == nil {
+		if was := b.has(bucket, in, key); was && value == nil {
 			b.more.tally -= tallyOf(bucket, key)
 		} else if !was && value != nil {
 			b.more.tally += tallyOf(bucket, key)
@@ -322,6 +336,13 @@ func (b *batch) set(bucket string, key, value []byte) error {
 		return in.Delete(key)
 	}
 	return in.Put(key, value)
+}
+
+func (b *batch) has(name string, in *bbolt.Bucket, key []byte) bool {
+	if name == bucketIntents {
+		return get(b.atIntents, key) != nil
+	}
+	return in.Get(key) != nil
 }
 
 func (b *batch) bucket(name string) *bbolt.Bucket {

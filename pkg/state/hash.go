@@ -17,19 +17,25 @@ const hashSize = 16
 type hasher struct{ pool sync.Pool }
 
 func newHasher(key []byte) *hasher {
-	return &hasher{pool: sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+	return &hasher{pool: sync.Pool{New: func() any { return &keyed{mac: hmac.New(sha256.New, key)} }}}
+}
+
+// keyed is one computation, with its scratch.
+type keyed struct {
+	mac   hash.Hash
+	label []byte
+	sum   [sha256.Size]byte
 }
 
 // hash puts the label's length in front, so that no label and content can be
 // shifted against each other.
 func (h *hasher) hash(label string, b []byte) string {
-	m := h.pool.Get().(hash.Hash)
-	m.Reset()
-	m.Write(binary.AppendUvarint(nil, uint64(len(label))))
-	m.Write([]byte(label))
-	m.Write(b)
-	var sum [sha256.Size]byte
-	m.Sum(sum[:0])
-	h.pool.Put(m)
-	return base64.RawURLEncoding.EncodeToString(sum[:hashSize])
+	k := h.pool.Get().(*keyed)
+	defer h.pool.Put(k)
+	k.mac.Reset()
+	k.label = append(binary.AppendUvarint(k.label[:0], uint64(len(label))), label...)
+	k.mac.Write(k.label)
+	k.mac.Write(b)
+	k.mac.Sum(k.sum[:0])
+	return base64.RawURLEncoding.EncodeToString(k.sum[:hashSize])
 }
