@@ -156,7 +156,17 @@ func TestUmask(t *testing.T) {
 	if err := atomicfile.WriteFile(path, []byte("x"), atomicfile.Attr{Mode: 0o644, DirMode: 0o755}); err != nil {
 		t.Fatal(err)
 	}
-	for p, want := range map[string]string{path: "0644", filepath.Dir(path): "0755", filepath.Join(dir, "a"): "0755", dir: "0700"} {
+	private := filepath.Join(dir, "private")
+	var w atomicfile.Writer
+	defer w.Close()
+	out := write(t, &w, private, "x", atomicfile.Attr{})
+	if out.Change != atomicfile.Replaced || out.Mode != 0o600 {
+		t.Errorf("a private file: %+v, want a new one of mode 0600", out)
+	}
+	if again := write(t, &w, private, "x", atomicfile.Attr{}); again.Change != atomicfile.Unchanged || again.Fingerprint != out.Fingerprint {
+		t.Errorf("the same again: %+v after %+v, want nothing to do", again, out)
+	}
+	for p, want := range map[string]string{private: "0600", path: "0644", filepath.Dir(path): "0755", filepath.Join(dir, "a"): "0755", dir: "0700"} {
 		if got := mode(t, p); got != want {
 			t.Errorf("%s has mode %s, want %s", p, got, want)
 		}

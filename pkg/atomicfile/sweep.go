@@ -21,12 +21,15 @@ const tempPrefix = ".tokend-"
 // swept: a younger one may be about to be locked by whoever just created it.
 const youngest = time.Minute
 
+// tempMode is what a file is made with: nobody else reads it before it is whole.
+const tempMode = 0o600
+
 // createTemp creates a private, empty, locked file beside the name.
 func (d *dir) createTemp(name string) (temp string, fd int, err error) {
 	const attempts = 8
 	for range attempts {
 		temp = tempName(name)
-		fd, err = openat(d.fd, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, 0o600)
+		fd, err = openat(d.fd, temp, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_NOFOLLOW, tempMode)
 		if !errors.Is(err, unix.EEXIST) {
 			break
 		}

@@ -226,8 +226,11 @@ func (f *file) replace() (Written, error) {
 func (f *file) fill(fd int, temp string) (Written, error) {
 	// The owner goes last: once the file is another user's, changing its mode
 	// takes one more capability than giving it away. It is empty still.
-	if err := f.chmod(fd); err != nil {
-		return Written{}, err
+	given := f.ids.uid != noID || f.ids.gid != noID
+	if f.mode != tempMode || given {
+		if err := f.chmod(fd); err != nil {
+			return Written{}, err
+		}
 	}
 	if err := f.chown(fd); err != nil {
 		return Written{}, err
@@ -245,6 +248,27 @@ func (f *file) fill(fd int, temp string) (Written, error) {
 			return Written{}, fmt.Errorf("%w, as a bind mount of a single file is, and cannot be replaced; mount its directory instead", ErrMountPoint)
 		}
 		return Written{}, fmt.Errorf("renaming the finished file: %w", err)
+	}
+	var st unix.Stat_t
+	if err := unix.Fstat(fd, &st); err != nil {
+		return Written{}, fmt.Errorf("examining the finished file: %w", err)
+	}
+	if !given && st.Mode&0o7777 != f.mode {
+		return f.unmask(fd)
+	}
+	return f.written(Replaced, &st), nil
+}
+
+// unmask gives a file the mode that it was made with, of which what the process
+// masks was taken away.
+func (f *file) unmask(fd int) (Written, error) {
+	if err := f.chmod(fd); err != nil {
+		return Written{}, err
+	}
+	if !f.dir.volatile {
+		if err := again(func() error { return unix.Fsync(fd) }); err != nil {
+			return Written{}, fmt.Errorf("syncing the mode: %w", err)
+		}
 	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd, &st); err != nil {

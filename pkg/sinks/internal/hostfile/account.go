@@ -1,9 +1,43 @@
 package hostfile
 
 import (
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"strconv"
 	"strings"
+
+	"tokend/pkg/atomicfile"
 )
+
+// writeAccount is the account of a written file as encoding/json has it, without
+// the cost of that for a plain path.
+func writeAccount(path string, w atomicfile.Written) ([]byte, error) {
+	f := w.Fingerprint
+	for i := range len(path) {
+		if c := path[i]; c < ' ' || c > '~' || strings.IndexByte(`"\\<>&`, c) >= 0 {
+			return json.Marshal(account{
+				Path: path, Size: f.Size, SHA256: f.Hex(), Inode: f.Inode, Changed: f.Changed, Mode: fmt.Sprintf("%04o", w.Mode), UID: w.UID, GID: w.GID,
+			})
+		}
+	}
+	b := make([]byte, 0, 224+len(path))
+	b = append(append(b, `{"path":"`...), path...)
+	b = strconv.AppendInt(append(b, `","size":`...), f.Size, 10)
+	b = hex.AppendEncode(append(b, `,"sha256":"`...), f.SHA256[:])
+	b = append(b, '"')
+	if f.Inode != 0 {
+		b = strconv.AppendUint(append(b, `,"inode":`...), f.Inode, 10)
+	}
+	if f.Changed != 0 {
+		b = strconv.AppendInt(append(b, `,"changed":`...), f.Changed, 10)
+	}
+	m := w.Mode.Perm()
+	b = append(append(b, `,"mode":"0`...), '0'+byte(m>>6), '0'+byte(m>>3&7), '0'+byte(m&7))
+	b = strconv.AppendInt(append(b, `","uid":`...), int64(w.UID), 10)
+	b = strconv.AppendInt(append(b, `,"gid":`...), int64(w.GID), 10)
+	return append(b, '}'), nil
+}
 
 // readAccount reads an account in the form in which Write records it, without
 // the cost of reading any JSON: a hundred thousand are read at a start. What has

@@ -2,10 +2,14 @@ package hostfile
 
 import (
 	"encoding/json"
+	"fmt"
+	"io/fs"
 	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"tokend/pkg/atomicfile"
 )
 
 // Reading an account the short way gives what a parser gives, or leaves it to
@@ -44,6 +48,35 @@ func TestReadAccount(t *testing.T) {
 		}
 		if _, ok := readAccount(append(b, 'x')); ok {
 			t.Fatal("more than an account was read")
+		}
+	})
+}
+
+// Writing an account the short way gives what encoding/json writes.
+func TestWriteAccount(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := atomicfile.Written{
+			Fingerprint: atomicfile.Fingerprint{
+				Size: rapid.Int64().Draw(t, "size"), Inode: rapid.SampledFrom([]uint64{0, 1, 1 << 63}).Draw(t, "inode"), Changed: rapid.SampledFrom([]int64{0, -1, 1 << 60}).Draw(t, "changed"),
+			},
+			Mode: fs.FileMode(rapid.Uint32Range(0, 0o777).Draw(t, "mode")),
+			UID:  rapid.IntRange(0, 1<<31).Draw(t, "uid"), GID: rapid.IntRange(0, 1<<31).Draw(t, "gid"),
+		}
+		copy(w.Fingerprint.SHA256[:], rapid.SliceOfN(rapid.Byte(), 32, 32).Draw(t, "sum"))
+		path := "/" + rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z./<>&"-]*`)).Draw(t, "path")
+		got, err := writeAccount(path, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := w.Fingerprint
+		want, err := json.Marshal(account{
+			Path: path, Size: f.Size, SHA256: f.Hex(), Inode: f.Inode, Changed: f.Changed, Mode: fmt.Sprintf("%04o", w.Mode), UID: w.UID, GID: w.GID,
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(want) {
+			t.Fatalf("wrote %s\nwant  %s", got, want)
 		}
 	})
 }

@@ -159,11 +159,7 @@ func (f Files) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, er
 	if err != nil {
 		return nil, classify(err)
 	}
-	return json.Marshal(account{
-		Path: want.Path,
-		Size: w.Fingerprint.Size, SHA256: w.Fingerprint.Hex(), Inode: w.Fingerprint.Inode, Changed: w.Fingerprint.Changed,
-		Mode: fmt.Sprintf("%04o", w.Mode), UID: w.UID, GID: w.GID,
-	})
+	return writeAccount(want.Path, w)
 }
 
 // Intend implements [sinks.Sink]: what the file will be like but for its content
@@ -208,6 +204,9 @@ func (f Files) Remove(ctx context.Context, written []byte) error {
 
 // Paths implements [sinks.Sink].
 func (f Files) Paths(written []byte) []string {
+	if a, ok := readAccount(written); ok && a.Path != "" {
+		return []string{a.Path}
+	}
 	a, _, err := open(written)
 	if err != nil {
 		return nil
