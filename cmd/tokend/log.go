@@ -36,7 +36,7 @@ func (g *globals) logger() (*slog.Logger, error) {
 	if text {
 		return slog.New(tint.NewTextHandler(g.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !isTerminal(g.err) || g.getenv("NO_COLOR") != "", ReplaceAttr: cleanAttr})), nil
 	}
-	return slog.New(slog.NewJSONHandler(g.err, &slog.HandlerOptions{Level: level, ReplaceAttr: cleanAttr})), nil
+	return slog.New(newCleanHandler(g.err, level)), nil
 }
 
 func isTerminal(w any) bool {
