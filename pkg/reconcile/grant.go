@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sort"
 	"time"
 
@@ -296,7 +297,8 @@ func (p *performer) delivered(c *call, what string) {
 		return
 	}
 	p.w.recent.put(p.j.addr, rec.Grant)
-	p.w.log.Info(what, "address", p.j.addr, "type", p.providerType(), "generation", rec.Head.Generation, "expires_at", rec.Grant.ExpiresAt, "reason", p.step.Reason)
+	p.w.log.LogAttrs(p.ctx, slog.LevelInfo, what, slog.String("address", p.j.addr), slog.String("type", p.providerType()),
+		slog.Uint64("generation", rec.Head.Generation), slog.Time("expires_at", rec.Grant.ExpiresAt), slog.String("reason", p.step.Reason))
 	p.r.standing = nil
 	p.r.next = rec.Head.Due
 	// A kept reply, a taint, an old token: more than the clock decides what is next.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"time"
 
@@ -82,7 +83,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	}
 	r.remote = ob.desired.Target != ""
 	p := sinkPerformer{w: w, ctx: ctx, j: j, ob: &ob, step: step, r: &r}
-	if step.acts() {
+	if step.acts() && w.log.Enabled(ctx, slog.LevelDebug) {
 		w.log.Debug("step", "address", j.addr, "type", ob.kindOf, "action", string(step.Action), "reason", step.Reason)
 	}
 	p.perform()
@@ -214,7 +215,8 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 		if p.step.Action == ActRepair {
 			word = "repaired"
 		}
-		p.w.log.Info(word, "address", p.j.addr, "type", p.ob.kindOf, "generation", highest(p.ob.gens), "reason", p.step.Reason)
+		p.w.log.LogAttrs(p.ctx, slog.LevelInfo, word, slog.String("address", p.j.addr), slog.String("type", p.ob.kindOf),
+			slog.Uint64("generation", highest(p.ob.gens)), slog.String("reason", p.step.Reason))
 	}
 	moved := len(rec.Leaving) > 0
 	if !moved {

@@ -52,7 +52,7 @@ var errSuperseded = errors.New("the configuration does not declare it any more")
 func (p *sinkPerformer) put(last []byte) ([]byte, error) {
 	defer p.w.turns.take(p.ob.desired.Place)()
 	if cfg := p.w.config.Load(); cfg != nil && p.j.guarded == "" {
-		if _, ok := cfg.Digest(spec.Address(p.j.addr)); !ok {
+		if !cfg.Declares(spec.Address(p.j.addr)) {
 			return nil, errSuperseded
 		}
 	}
