@@ -72,9 +72,10 @@ type blockSum struct {
 }
 
 func (c *Config) blockSum(kind string, res *resource) *blockSum {
-	// A credential or sink of its own is asked for seldom, and there are many; a
-	// secret, each time that anybody uses it.
-	kept := res.insts != nil || kind != kindCredential && kind != kindSink
+	// A credential or sink of its own is asked for seldom: where there are many,
+	// keeping them would push out what is asked for each time that anybody uses
+	// it, such as a secret.
+	kept := res.insts != nil || kind != kindCredential && kind != kindSink || len(c.resources[kind]) <= plansKept/4
 	if kept {
 		if b, ok := c.sums.get(res).(*blockSum); ok {
 			return b
