@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sort"
+	"strings"
 	"time"
 
 	"tokend/pkg/spec"
@@ -118,13 +119,19 @@ func (l *Loop) concerned(ctx context.Context, cfg, last *spec.Config, d delta) (
 				}
 			}
 		}
-		for it := range l.odd {
+		for _, it := range l.oddities() {
 			if it.gone || it.x != nil && (it.x.guarded != "" || it.x.allowed) {
 				add(it, it.cfg)
 			}
 		}
 	})
 	return jobs, err
+}
+
+// oddities are the items that are gone, held back or let go, by address: what is
+// done with them one after the other is done in the same order each time.
+func (l *Loop) oddities() []*item {
+	return slices.SortedFunc(maps.Keys(l.odd), func(a, b *item) int { return strings.Compare(a.addr, b.addr) })
 }
 
 // count adds what the state has of an item.
@@ -342,6 +349,7 @@ func (l *Loop) judgeAgain(ctx context.Context) error {
 			}
 		}
 		sort.Strings(d.gone)
+		sort.Strings(d.changed)
 	})
 	if err != nil {
 		return err

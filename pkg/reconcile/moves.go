@@ -137,7 +137,7 @@ func (l *Loop) onlyToVacant(ctx context.Context, moves []rename, stuck map[strin
 // markStuck notes which records cannot follow their moved block: they are kept
 // as they are.
 func (l *Loop) markStuck(stuck map[string]string) {
-	for it := range l.odd {
+	for _, it := range l.oddities() {
 		if it.x != nil && it.x.stuck != "" && stuck[it.addr] == "" {
 			it.x.stuck = ""
 			l.wake(it)

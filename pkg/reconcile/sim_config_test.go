@@ -247,6 +247,8 @@ type simConfigs struct {
 	read map[string]*spec.Config
 }
 
+func newConfigs() *simConfigs { return &simConfigs{read: map[string]*spec.Config{}} }
+
 func (r *simConfigs) load(text string) (*spec.Config, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

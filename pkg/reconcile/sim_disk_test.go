@@ -69,9 +69,11 @@ func (d *simDisk) Sink(ctx context.Context, address string) (state.Sink, error) 
 	return d.Memory.Sink(ctx, address)
 }
 
-// read takes a moment, and waits for what is still to be written there.
+// read takes a moment, and waits for what is still to be written there. It is as
+// long each time that an address is read, so that it makes no difference which
+// of two that read at once came first.
 func (d *simDisk) read(address string) bool {
-	if !d.p.sleeps(d.p.s.draws.between("read", address, time.Microsecond, 50*time.Microsecond)) {
+	if !d.p.sleeps(d.p.s.draws.always("read", address, time.Microsecond, 50*time.Microsecond)) {
 		return false
 	}
 	d.watch(address)
@@ -103,6 +105,9 @@ func (d *simDisk) Commit(ctx context.Context, changes ...state.Change) error {
 		return nil
 	}
 	s, of := d.p.s, addressIn(changes[0])
+	for _, c := range changes {
+		of = min(of, addressIn(c))
+	}
 	if !d.p.sleeps(s.draws.between("write", of, 100*time.Microsecond, 8*time.Millisecond)) || !d.p.passes("commit") {
 		return d.lost()
 	}

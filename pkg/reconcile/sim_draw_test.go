@@ -61,6 +61,12 @@ func (d *draws) between(what, of string, lo, hi time.Duration) time.Duration {
 	return lo + time.Duration(d.bits(what, of)%uint64(hi-lo))
 }
 
+// always is between, and the same whenever it is asked.
+func (d *draws) always(what, of string, lo, hi time.Duration) time.Duration {
+	h := scramble(scramble(scramble(d.seed*0x9e3779b97f4a7c15)^fnv64(what)) ^ fnv64(of))
+	return lo + time.Duration(h%uint64(hi-lo))
+}
+
 // longOrShort is a time in [lo, hi), short ones as likely as long ones.
 func (d *draws) longOrShort(what, of string, lo, hi time.Duration) time.Duration {
 	top := lo

@@ -10,8 +10,6 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"tokend/pkg/spec"
 )
 
 var (
@@ -30,7 +28,7 @@ var (
 // any more, everything has to be as it is declared.
 func TestSimulation(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(800))
-	configs := &simConfigs{read: map[string]*spec.Config{}}
+	configs := newConfigs()
 	if *simSeed != 0 {
 		s := simulate(t, configs, *simSeed)
 		t.Log(s.story(100000))
@@ -78,23 +76,6 @@ func simulate(t *testing.T, configs *simConfigs, seed uint64) *simRun {
 		s.live()
 	})
 	return s
-}
-
-// A run of a seed is the same twice, or a failure could not be looked at.
-func TestSimulationIsTheSameTwice(t *testing.T) {
-	configs := &simConfigs{read: map[string]*spec.Config{}}
-	for seed := uint64(1); seed <= 4; seed++ {
-		first, second := simulate(t, configs, seed).story(1<<30), simulate(t, configs, seed).story(1<<30)
-		if first != second {
-			a, b := strings.Split(first, "\n"), strings.Split(second, "\n")
-			for i := range min(len(a), len(b)) {
-				if a[i] != b[i] {
-					t.Fatalf("seed %d: line %d is\n%s\nand\n%s", seed, i, a[i], b[i])
-				}
-			}
-			t.Fatalf("seed %d: %d lines and %d", seed, len(a), len(b))
-		}
-	}
 }
 
 // event is a line of a run's story.

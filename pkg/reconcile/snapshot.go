@@ -27,7 +27,7 @@ func (l *Loop) keepSnapshot(ctx context.Context, cfg *spec.Config) (string, erro
 func (l *Loop) keepLeaving(ctx context.Context) ([]byte, error) {
 	by := map[*spec.Config][]string{}
 	err := l.do(ctx, func() {
-		for it := range l.odd {
+		for _, it := range l.oddities() {
 			if (it.gone || it.x != nil && it.x.guarded != "") && it.stored && it.cfg != nil {
 				by[it.cfg] = append(by[it.cfg], it.addr)
 			}

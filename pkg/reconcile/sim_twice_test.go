@@ -1,0 +1,26 @@
+package reconcile_test
+
+import (
+	"flag"
+	"strings"
+	"testing"
+)
+
+var simTwice = flag.Uint64("sim.twice", 12, "how many seeds to simulate twice")
+
+// A run of a seed is the same twice, or a failure could not be looked at.
+func TestSimulationIsTheSameTwice(t *testing.T) {
+	configs := newConfigs()
+	for seed := *simFrom; seed < *simFrom+*simTwice; seed++ {
+		first, second := simulate(t, configs, seed).story(1<<30), simulate(t, configs, seed).story(1<<30)
+		if first == second {
+			continue
+		}
+		a, b := strings.Split(first, "\n"), strings.Split(second, "\n")
+		i := 0
+		for i < min(len(a), len(b)) && a[i] == b[i] {
+			i++
+		}
+		t.Errorf("seed %d: after %s\nthe first run has\n%s\nand the second\n%s", seed, strings.Join(a[max(0, i-12):i], "\n"), strings.Join(a[i:min(i+6, len(a))], "\n"), strings.Join(b[i:min(i+6, len(b))], "\n"))
+	}
+}
