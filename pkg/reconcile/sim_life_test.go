@@ -146,6 +146,9 @@ func (s *simRun) wait(d time.Duration) {
 			return
 		}
 		s.restart(s.draws.longOrShort("down", "", 10*time.Millisecond, 30*time.Minute), s.draws.chance("reboot", "", 0.2))
+		// What comes next does not come at the very moment of the start's last step:
+		// which of the two goes first would be nobody's choice.
+		<-time.After(s.draws.between("since the start", "", time.Microsecond, time.Millisecond))
 	}
 }
 
