@@ -47,6 +47,7 @@ type simRun struct {
 	delivered   map[string]int             // place and credential -> the newest token recorded there
 	left        map[string]time.Time
 	changes     int // of places, so far
+	lastWritten int // which of them was tokend's last write
 	told        int // how many of them hooks have told
 	given       map[string]bool
 	revoking    map[string]int // orders to revoke that are not answered yet

@@ -79,6 +79,7 @@ func (k simSink) Write(_ context.Context, d sinks.Desired, _ []byte) ([]byte, er
 	s.mu.Lock()
 	s.checkDelivery(place, content)
 	s.hold(place, content)
+	s.lastWritten = s.changes
 	s.place(place).foreign = false
 	s.mu.Unlock()
 	s.note("deliver", place, content, 0)
