@@ -246,7 +246,7 @@ func TestMutations(t *testing.T) {
 }
 
 // seedsKept is how many seeds are recorded with each mutation.
-const seedsKept = 3
+const seedsKept = 2
 
 // find searches the seeds of a mutation anew and records them.
 func (x mutants) find(t *testing.T, m mutation) {
