@@ -30,51 +30,12 @@ type pendingLogin struct {
 const loginLasts = 15 * time.Minute
 
 func (e *engine) Status(ctx context.Context, addr string) (statusReply, error) {
-	v, err := e.loop.Status(ctx, addr)
-	if err != nil {
-		return statusReply{}, err
-	}
-	r := statusReply{View: v, Daemon: e.daemon, Version: version, Configuration: e.configuration()}
+	look := e.loop.Status
 	if !e.daemon {
-		return r, e.judgeStatus(ctx, &r)
+		look = e.loop.Survey
 	}
-	return r, nil
-}
-
-// judgeStatus fills in how things stand where no daemon has looked at them: what
-// would be done now says it.
-func (e *engine) judgeStatus(ctx context.Context, r *statusReply) error {
-	p, err := e.loop.Plan(ctx, reconcile.PlanOptions{NoSecrets: true})
-	if err != nil {
-		return err
-	}
-	byAddr := map[string]reconcile.Step{}
-	r.Counts, r.Ready = map[reconcile.State]int{}, true
-	if n := p.Credentials + p.Sinks - len(p.Now); n > 0 {
-		r.Counts[reconcile.Ready] = n
-	}
-	for _, s := range p.Now {
-		if s.State == "" {
-			s.State = reconcile.Ready
-		}
-		byAddr[s.Address] = s
-		r.Counts[s.State]++
-		r.Ready = r.Ready && s.State == reconcile.Ready
-	}
-	for _, lines := range [][]reconcile.Line{r.Credentials, r.Sinks} {
-		for i := range lines {
-			l := &lines[i]
-			s, ok := byAddr[l.Address]
-			if !ok {
-				s.State = reconcile.Ready
-			}
-			l.State, l.Mend = s.State, s.Mend
-			if s.State != reconcile.Ready {
-				l.Why = firstOf(s.Why, s.Reason)
-			}
-		}
-	}
-	return nil
+	v, err := look(ctx, addr)
+	return statusReply{View: v, Daemon: e.daemon, Version: version, Configuration: e.configuration()}, err
 }
 
 func (e *engine) configuration() configurationView {

@@ -131,11 +131,10 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 		if s.Daemon && s.Unseen > 0 {
 			fmt.Fprintf(w, "Starting: %s. ", lookedWords(s.View))
 		}
-		fmt.Fprintf(w, "%s ready.", readyWords(s.View))
-		if !s.Daemon {
-			fmt.Fprint(w, " No daemon runs: this is what the state says.")
-		}
-		fmt.Fprintln(w)
+		fmt.Fprintf(w, "%s ready.\n", readyWords(s.View))
+	}
+	if !s.Daemon {
+		fmt.Fprintf(w, "No daemon answers at %s: this is what the state says, and nothing is kept fresh.\n    to mend: systemctl start tokend (or: tokend run)\n", g.control)
 	}
 }
 
@@ -237,7 +236,11 @@ func nextWord(now time.Time, l reconcile.Line) string {
 
 // note says what is not ready, since when, why, and what mends it.
 func note(now time.Time, l reconcile.Line) string {
-	s := fmt.Sprintf("  %s: %s for %s: %s", shown(l.Address), l.State, ago(now, l.Since), l.Why)
+	s := fmt.Sprintf("  %s: %s", shown(l.Address), l.State)
+	if !l.Since.IsZero() {
+		s += " for " + ago(now, l.Since)
+	}
+	s += ": " + l.Why
 	if l.Mend != "" {
 		s += "\n      to mend: " + l.Mend
 	}

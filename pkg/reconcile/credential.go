@@ -41,6 +41,9 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 	}
 	p.say()
 	p.perform()
+	if r.standing != nil {
+		r.standing.Since = ob.in.since(r.standing.State) // also when it began before the start
+	}
 	if f := ob.in.Record.Failure; j.cfg != nil && (ob.in.Traits.Static || f != nil && f.Stopped) {
 		// Nothing else tells of a changed secret there.
 		if at := w.secrets.again(j.cfg, ob.in.Want.Uses, j.now); !at.IsZero() && (r.next.IsZero() || at.Before(r.next)) {

@@ -96,7 +96,9 @@ func (l *Loop) stand(it *item, s *Standing) {
 		return
 	}
 	x := it.ext()
-	s.Since = l.o.Now()
+	if now := l.o.Now(); s.Since.IsZero() || s.Since.After(now) {
+		s.Since = now
+	}
 	if old := x.standing; old != nil && old.State == s.State {
 		s.Since = old.Since
 	}

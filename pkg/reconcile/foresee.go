@@ -26,6 +26,8 @@ type foreseen struct {
 	now    time.Time
 	cause  string // the guard's reason
 	first  Step   // the decision of this moment
+	stands Standing
+	place  string // of a sink: where it is
 	cred   *Input // nil: at rest, or gone
 	sink   *SinkInput
 	gen    uint64 // of a credential: its token's
@@ -59,6 +61,7 @@ func (n *foreseen) fails(err error) {
 	n.blind = true
 	n.first = Step{Address: n.addr, State: Failing, Why: unready(err).Error()}
 	n.rest = n.first
+	n.stands = Standing{State: Failing, Why: n.first.Why, Mend: "tokend retry " + ShellAddress(n.addr)}
 }
 
 // tell notes what a hook has not told of yet.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"tokend/pkg/spec"
+	"tokend/pkg/state"
 )
 
 // Plan is what will be done, as far as that can be known before it is: every
@@ -53,8 +54,19 @@ const planHorizon = 30 * time.Second
 // is left to decide. It asks no provider and changes nothing.
 func (l *Loop) Plan(ctx context.Context, o PlanOptions) (Plan, error) {
 	var p Plan
+	f, err := l.look(ctx, o, &p)
+	if err != nil {
+		return p, err
+	}
+	f.run()
+	f.report(&p)
+	return p, nil
+}
+
+// look gathers what is to be decided about, and counts what there is.
+func (l *Loop) look(ctx context.Context, o PlanOptions, p *Plan) (*forecast, error) {
 	var jobs []job
-	f := forecast{hooks: map[string]*foreseenHook{}}
+	f := &forecast{hooks: map[string]*foreseenHook{}}
 	err := l.do(ctx, func() {
 		f.moves = l.shownMoves()
 		now := l.o.Now().UnixNano()
@@ -76,14 +88,9 @@ func (l *Loop) Plan(ctx context.Context, o PlanOptions) (Plan, error) {
 		}
 	})
 	if err != nil {
-		return p, err
+		return nil, err
 	}
-	if err := l.w.look(ctx, &f, jobs); err != nil {
-		return p, err
-	}
-	f.run()
-	f.report(&p)
-	return p, nil
+	return f, l.w.look(ctx, f, jobs)
 }
 
 // planned is what a plan is told of one address.
@@ -174,6 +181,7 @@ func (w *worker) foresee(ctx context.Context, j job) *foreseen {
 	if n.first = Decide(ob.in); n.first.Action == ActVerify {
 		n.first.Action = ActNone // it changes nothing, and a plan asks nobody
 	}
+	n.stand(ob.in.since(n.first.State), ob.failing(), func(f *state.Failure) string { return mendFailure(&ob.in, f) })
 	n.gen, n.has, n.unsure = ob.in.Record.Head.Generation, ob.in.Record.Grant != nil && !unspent(ob.in.Record.Grant), len(ob.unsure) > 0
 	if n.first.Action == ActNone && n.first.State == Ready && len(ob.in.Record.Retiring) == 0 {
 		return n // at rest: nothing that another address does changes that
@@ -221,6 +229,10 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 		ob.in.Moved = place != "" && place != placeOf(ob.in.Record.Written)
 	}
 	n.first = DecideSink(ob.in)
+	if n.place = placeOf(ob.in.Record.Written); n.place == "" && ob.in.Declared {
+		n.place = placeWanted(j, &ob)
+	}
+	n.stand(ob.in.since(n.first.State), ob.in.failing(), func(*state.Failure) string { return "tokend retry " + ShellAddress(j.addr) })
 	n.holds = ob.in.Record.Delivered
 	n.again = j.first && len(ob.in.Newer) > 0
 	notifies := j.cfg

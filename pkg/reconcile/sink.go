@@ -87,6 +87,9 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 		w.log.Debug("step", "address", j.addr, "type", ob.kindOf, "action", string(step.Action), "reason", step.Reason)
 	}
 	p.perform()
+	if r.standing != nil {
+		r.standing.Since = ob.in.since(r.standing.State) // also when it began before the start
+	}
 	if !step.acts() && j.order != nil {
 		j.order.finish(nil)
 		r.order = j.order
