@@ -47,6 +47,7 @@ func (g *globals) apply(ctx context.Context, t *target, yes bool, allow int) err
 	if err != nil {
 		return err
 	}
+	g.spellSteps(p.Steps)
 	if p.Held != nil && allow >= p.Held.change().Total() {
 		g.printAllowed(p.Held.change())
 		p.Held = nil
@@ -78,6 +79,7 @@ func (g *globals) printAllowed(h *reconcile.HeldChange) {
 // applied says how a pass ended.
 func (g *globals) applied(r applyReply) error {
 	failed, person := false, r.Held != nil
+	g.spellView(&r.View)
 	for _, lines := range [][]reconcile.Line{r.Credentials, r.Sinks, r.Hooks} {
 		for _, l := range lines {
 			switch l.State {

@@ -57,6 +57,9 @@ type playground struct {
 }
 
 func (g *globals) dev(ctx context.Context, dir string, lifetime time.Duration) error {
+	if err := devDirectory(dir); err != nil {
+		return err
+	}
 	run, err := startStandins(ctx, lifetime)
 	if err != nil {
 		return err
@@ -69,7 +72,7 @@ func (g *globals) dev(ctx context.Context, dir string, lifetime time.Duration) e
 	defer os.RemoveAll(p.root)
 	g.config, g.configSet = p.config, true
 	g.state = filepath.Join(p.root, "state")
-	g.control = filepath.Join(p.root, "tokend.sock")
+	g.control, g.controlSet, g.served = filepath.Join(p.root, "tokend.sock"), true, true
 	g.catalog = os.DirFS(filepath.Join(p.root, "catalog"))
 	files := ""
 	if dir != "" {
@@ -79,7 +82,7 @@ func (g *globals) dev(ctx context.Context, dir string, lifetime time.Duration) e
 	if cfg, err := g.load(nil); err != nil {
 		return err
 	} else if len(cfg.Credentials()) == 0 {
-		return withHint(fmt.Errorf("%s declares no credential", p.config), "leave the directory out to try the quickstart")
+		return withHint(fmt.Errorf("%s declares no credential", p.config), "declare one in it, or try the built-in quickstart: tokend dev")
 	}
 	if isTerminal(g.out) {
 		return g.devTerminal(ctx, p)
@@ -94,6 +97,22 @@ func (g *globals) dev(ctx context.Context, dir string, lifetime time.Duration) e
 		return err
 	}
 	return g.devDaemon(ctx, log, nil)
+}
+
+// devDirectory refuses what is no directory of a configuration.
+func devDirectory(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	const hint = "give a directory with *.hcl files, or none to try the built-in quickstart: tokend dev"
+	st, err := os.Stat(dir)
+	switch {
+	case err != nil:
+		return withHint(fmt.Errorf("trying %s: %w", dir, errors.Unwrap(err)), hint)
+	case !st.IsDir():
+		return withHint(fmt.Errorf("trying %s: it is a file, not a directory", dir), hint)
+	}
+	return nil
 }
 
 func startStandins(ctx context.Context, lifetime time.Duration) (*standin.Running, error) {

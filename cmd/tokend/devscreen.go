@@ -31,6 +31,7 @@ func (g *globals) draw(ctx context.Context, e *engine, p *playground, recent *ta
 		if err != nil {
 			return
 		}
+		g.spellView(&s.View)
 		var screen bytes.Buffer
 		screen.WriteString(p.words(g.control))
 		g.printStatus(&screen, s, "")

@@ -50,6 +50,8 @@ type engineOptions struct {
 	paused  bool // nothing is done before Resume
 	wait    bool // for a command that holds the state at the moment
 	memory  bool // there is no state yet and none shall be made: a plan
+	rotates bool // a former key may seal the state still
+	former  string
 	daemon  bool // its end revokes what shall not outlive it
 	observe func(reconcile.Event)
 }
@@ -119,6 +121,9 @@ func (e *engine) openStore(ctx context.Context, cfg *spec.Config, o engineOption
 		}
 	}
 	key, err := e.keySource(ctx, s, dir)
+	if err == nil && o.rotates {
+		key, err = e.withFormer(ctx, key, o.former, dir)
+	}
 	if err != nil {
 		return nil, err
 	}

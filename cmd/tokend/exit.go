@@ -53,17 +53,17 @@ func (g *globals) report(err error) int {
 		fmt.Fprintln(g.err, "error: interrupted")
 		return exitFailed
 	}
-	printError(g.err, err)
+	g.printError(g.err, err)
 	if errors.Is(err, errNobody) {
 		return exitTodo
 	}
 	return exitFailed
 }
 
-func printError(w io.Writer, err error) {
+func (g *globals) printError(w io.Writer, err error) {
 	fmt.Fprintf(w, "error: %s\n", strings.TrimSpace(err.Error()))
 	if hint := hintOf(err); hint != "" {
-		fmt.Fprintf(w, "hint: %s\n", hint)
+		fmt.Fprintf(w, "hint: %s\n", g.spell(hint))
 	}
 }
 
@@ -85,7 +85,7 @@ func hintOf(err error) string {
 	case errors.Is(err, state.ErrLocked):
 		return "another tokend works on this state: ask it through its control socket (--control), or stop it"
 	case errors.Is(err, state.ErrKey):
-		return "give the key that this state was made with (state { key_file = … }); without it nothing in it can be read"
+		return "give the key that this state was made with (state { key_file = … }); without it nothing in it can be read. If the configuration names a new key: tokend state rotate-key --former FILE"
 	case errors.Is(err, state.ErrDamaged):
 		return "put a backup in its place: tokend state restore FILE --force (the damaged one is kept beside)"
 	case errors.Is(err, errNobody):

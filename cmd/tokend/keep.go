@@ -123,10 +123,19 @@ one commit, whatever the size of the state: only the key that seals the records 
 sealed anew.
 
 Without a flag it is the key that the configuration names now: change the
-configuration, then rotate; the daemon need not be restarted. Where no key is
-configured, the one that tokend made is made anew; where it is a transit key, its
-newest version is used. With a flag it is the key of the flag; then the
-configuration has to name it before the next start.
+configuration, then rotate; the daemon need not be restarted:
+
+    tokend state rotate-key
+
+Where no key is configured, the one that tokend made is made anew; where it is a
+transit key, its newest version is used. With a flag it is the key of the flag;
+then the configuration has to name it before the next start.
+
+Without a daemon the state has to be opened with the former key once more. Where
+the configuration names the new one already, say which the former one is, unless
+tokend made it:
+
+    tokend state rotate-key --former /etc/tokend-state.key
 
 The former key opens the state no more, and still opens copies made before: keep
 it as long as those. One that tokend made stays beside the new one, as
@@ -135,18 +144,20 @@ opens the state or the new one.`
 
 func stateRotateKeyCommand(g *globals) *cobra.Command {
 	var in keyRequest
+	var former string
 	c := &cobra.Command{Use: "rotate-key", Short: "seal the state with another key", Long: rotateHelp, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		return g.rotateKey(c.Context(), in)
+		return g.rotateKey(c.Context(), in, former)
 	}}
 	f := c.Flags()
 	f.StringVar(&in.KeyFile, "key-file", "", "`file` with the new key: 32 bytes, raw or as hexadecimal or base64 text")
 	f.StringVar(&in.SystemdCredential, "systemd-credential", "", "`name` of the systemd credential that holds the new key; the daemon's, where one runs")
 	f.StringVar(&in.Transit, "transit", "", "the new key in Vault's transit engine, as `VAULT/MOUNT/KEY`, such as vault.main/transit/tokend")
+	f.StringVar(&former, "former", "", "without a daemon: the `key` that seals the state until now, a file or VAULT/MOUNT/KEY")
 	c.MarkFlagsMutuallyExclusive("key-file", "systemd-credential", "transit")
 	return c
 }
 
-func (g *globals) rotateKey(ctx context.Context, in keyRequest) error {
+func (g *globals) rotateKey(ctx context.Context, in keyRequest, former string) error {
 	if in.KeyFile != "" {
 		path, err := filepath.Abs(in.KeyFile)
 		if err != nil {
@@ -154,7 +165,7 @@ func (g *globals) rotateKey(ctx context.Context, in keyRequest) error {
 		}
 		in.KeyFile = path
 	}
-	t, err := g.target(ctx, targetOptions{state: true})
+	t, err := g.target(ctx, targetOptions{state: true, rotates: true, former: former})
 	if err != nil {
 		return err
 	}

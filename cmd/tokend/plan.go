@@ -69,7 +69,9 @@ func (g *globals) plan(ctx context.Context, export string, in planRequest) (plan
 		return planReply{}, err
 	}
 	defer t.Close()
-	return t.Plan(ctx, in)
+	p, err := t.Plan(ctx, in)
+	g.spellSteps(p.Steps)
+	return p, err
 }
 
 // group is one kind of step as a plan shows it.
@@ -218,7 +220,7 @@ func (g *globals) printHeld(h *reconcile.HeldChange) {
 	for _, s := range h.Steps {
 		fmt.Fprintf(g.out, "  %s %s would be %s: %s\n", paint(red, "-"), shown(s.Address), heldWord(s.Action), s.Reason)
 	}
-	fmt.Fprintf(g.out, "  to let it go ahead: tokend approve (or tokend apply --allow-revocations %d)\n\n", h.Total())
+	fmt.Fprintln(g.out, g.spell(fmt.Sprintf("  to let it go ahead: tokend approve (or tokend apply --allow-revocations %d)\n", h.Total())))
 }
 
 func heldWord(a reconcile.Action) string {

@@ -22,6 +22,7 @@ type globals struct {
 	logLevel              string
 	logFormat             string
 	configSet, controlSet bool
+	asked, served         bool  // a daemon or a state was asked; a daemon answered
 	begins                bool  // the command begins with the directory: an empty one is a mistake
 	catalog               fs.FS // built-in provider types
 	// What dev does differently: whom it may ask.

@@ -84,6 +84,7 @@ func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions)
 	begun := collector.begin()
 	defer begun()
 	metrics := web.NewRecorder(time.Now)
+	g.served = true // by this process
 	e, cfg, err := g.start(ctx, log, metrics)
 	if errors.Is(err, state.ErrLocked) && ctx.Err() != nil {
 		return nil // told to stop while it waited for the state
@@ -97,6 +98,9 @@ func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions)
 	}
 	d := &service{engine: e, metrics: metrics, notify: newNotifier(log), memory: collector, begun: begun, options: o, hup: hup}
 	err = d.run(ctx, cfg)
+	if ctx.Err() != nil {
+		err = ignoreCanceled(err) // told to stop before it had begun
+	}
 	return errors.Join(err, e.Close())
 }
 
@@ -380,7 +384,9 @@ func (d *service) stats() web.StateStats {
 type webSource struct{ d *service }
 
 func (s webSource) Status(ctx context.Context, addr string) (reconcile.View, error) {
-	return s.d.loop.Status(ctx, addr)
+	v, err := s.d.loop.Status(ctx, addr)
+	s.d.g.spellView(&v)
+	return v, err
 }
 
 func (s webSource) Progress() time.Time { return s.d.loop.Progress() }

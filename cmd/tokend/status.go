@@ -37,6 +37,7 @@ func statusCommand(g *globals) *cobra.Command {
 			if err != nil {
 				return err
 			}
+			g.spellView(&s.View)
 			if asJSON {
 				if err := g.printJSON(s); err != nil {
 					return err
@@ -128,14 +129,28 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 		fmt.Fprintf(w, "The state takes no writes: %s\n", s.Store.Error)
 	}
 	if addr == "" {
+		fmt.Fprintf(w, "%s ready", readyWords(s.View))
 		if s.Daemon && s.Unseen > 0 {
-			fmt.Fprintf(w, "Starting: %s. ", lookedWords(s.View))
+			fmt.Fprintf(w, "; starting: %s", lookedWords(s.View))
 		}
-		fmt.Fprintf(w, "%s ready.\n", readyWords(s.View))
+		fmt.Fprint(w, ".")
+		if s.Daemon {
+			fmt.Fprintln(w)
+		} else {
+			fmt.Fprint(w, " ")
+		}
 	}
 	if !s.Daemon {
-		fmt.Fprintf(w, "No daemon answers at %s: this is what the state says, and nothing is kept fresh.\n    to mend: systemctl start tokend (or: tokend run)\n", g.control)
+		fmt.Fprintf(w, "No daemon answers at %s: this is what the state says, and nothing is kept fresh.\n    to mend: %s\n", g.control, g.startCommand())
 	}
+}
+
+// startCommand is what begins to look after what was asked about.
+func (g *globals) startCommand() string {
+	if flags := g.where(); flags != "" {
+		return "tokend run " + flags
+	}
+	return "systemctl start tokend (or: tokend run)"
 }
 
 // printBroken says that the configuration is broken, if it is.

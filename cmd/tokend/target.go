@@ -27,6 +27,10 @@ type targetOptions struct {
 	memory bool     // a plan: no state is made where there is none
 	only   []string // work on these begins at once, and on nothing else
 	state  bool     // there has to be a state already
+	// The key of the state is about to be rotated, and may be the former one
+	// still: that one is opened too.
+	rotates bool
+	former  string // named by a person
 }
 
 // target asks again while the state is held and nobody answers: a daemon that
@@ -41,11 +45,13 @@ func (g *globals) target(ctx context.Context, o targetOptions) (*target, error) 
 }
 
 func (g *globals) targetNow(ctx context.Context, o targetOptions) (*target, error) {
+	g.asked = true
 	r, s, err := g.dial(ctx)
 	if err == nil {
 		if g.policyFile != "" {
 			return nil, errForeignPolicy()
 		}
+		g.served = true
 		return &target{backend: r, daemon: true}, g.sameConfig(s)
 	}
 	if !noDaemon(err) {
@@ -85,7 +91,7 @@ func (g *globals) stateTarget(ctx context.Context, o targetOptions) (*target, er
 	if err != nil {
 		return nil, err
 	}
-	e, last, err := g.lastInForce(ctx, log, diags, engineOptions{paused: true})
+	e, last, err := g.lastInForce(ctx, log, diags, engineOptions{paused: true, rotates: o.rotates, former: o.former})
 	if err != nil {
 		return nil, err
 	}
@@ -97,7 +103,7 @@ func (g *globals) localTarget(ctx context.Context, cfg *spec.Config, o targetOpt
 	if err != nil {
 		return nil, err
 	}
-	e, err := g.openEngine(ctx, cfg, log, engineOptions{paused: true, memory: o.memory})
+	e, err := g.openEngine(ctx, cfg, log, engineOptions{paused: true, memory: o.memory, rotates: o.rotates, former: o.former})
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/agext/levenshtein"
 	"github.com/spf13/cobra"
 )
 
@@ -12,6 +13,9 @@ import (
 // how they are called.
 func explainUse(c *cobra.Command) {
 	c.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		if near := nearFlag(c, err); near != "" {
+			return withHint(err, "did you mean --%s?", near)
+		}
 		return withHint(err, "`%s --help` lists the flags", c.CommandPath())
 	})
 	for _, sub := range c.Commands() {
@@ -35,6 +39,25 @@ func explainUse(c *cobra.Command) {
 		}
 		return withHint(errors.New(wrongOperands(c, args)), "usage: %s", c.UseLine())
 	}
+}
+
+// nearFlag is the flag that an unknown one was probably meant to be, "" when
+// none is near.
+func nearFlag(c *cobra.Command, err error) string {
+	_, name, unknown := strings.Cut(err.Error(), "unknown flag: --")
+	if !unknown {
+		return ""
+	}
+	name, _, _ = strings.Cut(name, "=")
+	best, least := "", 3
+	for _, word := range strings.Fields(c.Flags().FlagUsages()) {
+		if known, isFlag := strings.CutPrefix(word, "--"); isFlag && c.Flags().Lookup(known) != nil {
+			if d := levenshtein.Distance(name, known, nil); d < least {
+				best, least = known, d
+			}
+		}
+	}
+	return best
 }
 
 // knownCommand refuses what is left of a command line when no command has that
