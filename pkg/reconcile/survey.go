@@ -111,7 +111,7 @@ func (ob *observed) failing() *state.Failure {
 }
 
 func (in *SinkInput) failing() *state.Failure {
-	if in.Changed && in.Record.Written != nil {
+	if in.Changed && in.Record.Written != nil && !named(&in.Record) {
 		return nil // what failed is not what would be written
 	}
 	return in.Record.Failure
