@@ -127,7 +127,7 @@ func (e *Endpoint) checkOrigin(r *Request) error {
 	}
 	return &Error{Op: r.call.Op, Class: ClassConfig, URL: r.address(),
 		Message: fmt.Sprintf("sending to %s is refused: the token was issued by %s", r.Origin, strings.Join(r.call.Origins, ", ")), Err: ErrElsewhere,
-		Hint:    "begin a new grant with tokend approve, or set the old address again"}
+		Hint: "begin a new grant with tokend approve, or set the old address again"}
 }
 
 func validMethod(m string) bool {

@@ -165,7 +165,11 @@ func (ev *evaluator) arg(a *argument, at *Attr, in *instance, sel *selectArgs) (
 	if ev.c.onBroken(a.refs) {
 		return cty.DynamicVal, Diagnostics{following(a)}
 	}
+	guessed := in != nil && in.set != nil && in.set.guess && a.varies()
 	if at.Ref != "" {
+		if guessed {
+			return cty.DynamicVal, Diagnostics{following(a)}
+		}
 		return ev.reference(a, at, in)
 	}
 	v, diags := ev.eval(a.expr, a.refs, in)
@@ -191,6 +195,9 @@ func (ev *evaluator) arg(a *argument, at *Attr, in *instance, sel *selectArgs) (
 		}
 	}
 	if !at.Deferred {
+		if guessed && !v.IsWhollyKnown() {
+			return cty.DynamicVal, append(diags, following(a))
+		}
 		if d := shown(a, v); d != nil {
 			return cty.DynamicVal, append(diags, d)
 		}

@@ -138,7 +138,7 @@ func (k *checker) namesAlone(kind string, res *resource, f *form) {
 func (k *checker) instances(kind string, res *resource, f func(in *instance, first bool)) {
 	if res.insts != nil && res.insts.len() == 0 {
 		typ, label := res.names()
-		set := &instances{kind: res.insts.kind, keys: []string{"key"}, n: 1, vals: []cty.Value{cty.DynamicVal}}
+		set := &instances{kind: res.insts.kind, keys: []string{"key"}, n: 1, vals: []cty.Value{cty.DynamicVal}, guess: true}
 		if of := res.insts.of; of != nil {
 			set.vals = nil
 			set.of = &instancesOf{kind: of.kind, typ: of.typ, label: of.label, set: &instances{kind: strKey, keys: set.keys}}

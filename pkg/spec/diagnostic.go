@@ -109,6 +109,12 @@ func syntaxDiags(s *source, diags hcl.Diagnostics) Diagnostics {
 		if d.Subject == nil {
 			continue
 		}
+		switch d.Summary {
+		case "Invalid multi-line string":
+			d.Detail += " Most often a quote, or the } of a ${ … }, is missing in this line."
+		case "Invalid character":
+			d.Detail += " Text stands in double quotes."
+		}
 		shown := *d.Subject
 		if d.Context != nil {
 			shown = hcl.RangeOver(shown, *d.Context)

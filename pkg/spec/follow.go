@@ -7,9 +7,9 @@ import "github.com/hashicorp/hcl/v2"
 type followed struct{}
 
 // following is what is wrong with an argument that names a broken variable or
-// local.
+// local, or an instance that is made up.
 func following(a *argument) *hcl.Diagnostic {
-	return follows(problem(a.rng(), "Value is not known", "%s names a variable or a local that has no value.", a.name))
+	return follows(problem(a.rng(), "Value is not known", "%s names something that has no value.", a.name))
 }
 
 // follows marks d as following from a mistake that is reported elsewhere.

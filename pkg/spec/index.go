@@ -221,6 +221,8 @@ func (c *Config) lookup(p parsed, at hcl.Range) (*resource, *hcl.Diagnostic) {
 	} else if p.typ != "" {
 		if n := nearest(p.typ+"."+p.label, c.blockNames(p.kind, "")); n != "" {
 			suggestion = fmt.Sprintf(" Did you mean %s.%s?", p.kind, n)
+		} else if n := c.withoutType(p); n != "" {
+			suggestion = fmt.Sprintf(" The name follows the type: did you mean %s.%s?", n, p.label)
 		}
 	}
 	block := fmt.Sprintf("%s %q", p.kind, p.label)
@@ -229,6 +231,29 @@ func (c *Config) lookup(p parsed, at hcl.Range) (*resource, *hcl.Diagnostic) {
 	}
 	return nil, absence(problem(at, "Reference to undeclared "+p.kind, "No block declares %s.%s Declare it with %s { … }, or mend the reference.",
 		what, suggestion, block), p.label)
+}
+
+// withoutType finds what secret.NAME.value or credential.NAME.header leave the
+// type of out: the only block of that name.
+func (c *Config) withoutType(p parsed) Address {
+	attrs := []string{"value"}
+	if p.kind == kindCredential {
+		attrs = baseAttrs[:]
+	}
+	found := Address("")
+	if (p.kind == kindSecret || p.kind == kindCredential) && contains(attrs, p.label) {
+		for i := range c.resources[p.kind] {
+			typ, label := c.resources[p.kind][i].names()
+			if label != p.typ {
+				continue
+			}
+			if found != "" {
+				return ""
+			}
+			found = name(p.kind, typ, label, instKey{})
+		}
+	}
+	return found
 }
 
 // checkLabels checks the number of a block's labels and that they are names.

@@ -25,6 +25,9 @@ type instances struct {
 	// lost: for_each or count has a mistake, so that nobody can say which
 	// instances there are. Only while loading.
 	lost bool
+	// guess: it is made up, for a block that has no instances, or none that can be
+	// told. What each.value has is not known. Only while loading.
+	guess bool
 }
 
 // instancesOf says that instances are one for each instance of another block.

@@ -73,3 +73,19 @@ sink "file" "many" {
 		t.Errorf("%d credentials and %d sinks", credentials, sinks)
 	}
 }
+
+// What each.value has is not known while there are no elements, which is no
+// mistake.
+func TestElementsOfNone(t *testing.T) {
+	mustLoad(t, `
+variable "tenants" { default = {} }
+hook "exec" "x" { command = ["x"] }
+sink "file" "each" {
+  for_each = var.tenants
+  path     = "/run/tokend/${each.value.dir}"
+  mode     = each.value.mode
+  content  = each.value.content
+  notify   = [each.value.hook]
+}
+`)
+}

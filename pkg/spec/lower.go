@@ -93,7 +93,7 @@ func (l *lowering) block(s *source, b *hclsyntax.Block) {
 		return
 	}
 	for _, a := range sortedAttrs(b.Body) {
-		if s.broken && !parses(s, a.Expr) {
+		if s.broken && (!parses(s, a.Expr) || s.mistaken(a.NameRange.Start.Line, a.SrcRange.End.Line)) {
 			continue // which the parser has reported
 		}
 		s.attrs = append(s.attrs, attrRow{name: spanOf(a.NameRange), expr: spanOf(a.Expr.Range())})
@@ -105,6 +105,17 @@ func (l *lowering) block(s *source, b *hclsyntax.Block) {
 		l.block(s, nested)
 	}
 	s.blocks[at].next = uint32(len(s.blocks))
+}
+
+// mistaken reports whether the parser stumbled over one of these lines: what
+// seems to be whole there is a part of something else.
+func (s *source) mistaken(from, to int) bool {
+	for _, d := range s.diags {
+		if d.Severity == hcl.DiagError && d.Subject != nil && d.Subject.Start.Line >= from && d.Subject.Start.Line <= to {
+			return true
+		}
+	}
+	return false
 }
 
 // parses reports whether an expression of a broken file is whole.

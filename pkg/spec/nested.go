@@ -139,7 +139,7 @@ func (ev *evaluator) dynamic(b *form, in *instance) ([]nestedBlock, Diagnostics)
 	if more := ev.c.checkRefs(ev, over, in); more.HasErrors() {
 		return nil, append(diags, more...)
 	}
-	if ev.c.onBroken(over.refs) {
+	if ev.c.onBroken(over.refs) || in != nil && in.set != nil && in.set.guess && over.varies() {
 		return nil, append(diags, following(over))
 	}
 	v, more := ev.eval(over.expr, over.refs, in)
@@ -204,6 +204,9 @@ func (c *Config) unknownArg(f *form, a *argument, sc *Schema) *hcl.Diagnostic {
 	}
 	if f.typ == kindSink && contains(ReservedNames().SinkArguments, a.name) {
 		return problem(a.nameRange, "Reserved argument", "%s is reserved for a later version.", a.name)
+	}
+	if a.name == "depends_on" {
+		return problem(a.nameRange, "Unknown argument", "There is no depends_on: what a block names comes before it. Leave it out.")
 	}
 	d := unknownArgument(a, f.title(), sc.names())
 	if n := nearest(a.name, sc.names()); f.typ != kindSink && f.typ != kindHook && (n == "" || sc.attr(n) != nil && sc.attr(n).Sensitive) {

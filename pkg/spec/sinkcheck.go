@@ -66,7 +66,7 @@ func (s *sinkCheck) report(in *instance, err error, failed bool) {
 	}
 	list := argumentErrors(err, nil)
 	if len(list) == 0 && !failed {
-		s.k.report(problem(s.plan.form.header(), "Invalid sink", "%s: %v.", whose, err))
+		s.k.report(absence(problem(s.plan.form.header(), "Invalid sink", "%s: %v.", whose, err), ""))
 	}
 	for _, e := range list {
 		v, given := s.args[e.Name]

@@ -78,3 +78,9 @@ sink "env" "dynamic" {
     content {}
   }
 }
+sink "file" "list" {
+  for_each = ["a", "b"] # ERROR: for_each of a list
+  path     = "/run/tokend/list/${each.value}"
+  content  = "x"
+  notify   = [each.value.hook]
+}
