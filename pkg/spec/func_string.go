@@ -95,6 +95,7 @@ func hashFunctions() []functionEntry {
 		{"base64sha512", groupHash, "the SHA-512 of text as base64", base64Of("base64sha512", sha512Sum)},
 		{"md5", groupHash, "the MD5 of text in hexadecimal (for APIs that ask for it; it protects nothing)", hexOf("md5", md5Sum)},
 		{"sha1", groupHash, "the SHA-1 of text in hexadecimal (for APIs that ask for it)", hexOf("sha1", sha1Sum)},
+		{"uuidv5", groupHash, "the UUID of a name in a namespace, \"dns\", \"url\", \"oid\", \"x500\" or a UUID: the same each time", uuidV5Func()},
 		{"sha256", groupHash, "the SHA-256 of text in hexadecimal", hexOf("sha256", sha256Sum)},
 		{"sha512", groupHash, "the SHA-512 of text in hexadecimal", hexOf("sha512", sha512Sum)},
 	}

@@ -94,12 +94,19 @@ func functionTable(files *files) []functionEntry {
 		functionEntry{"try", groupType, "the first of its expressions that can be evaluated without an error", tryFunc()},
 	)
 	// Templates see every function but templatefile itself, as in Terraform.
-	callable := make(map[string]function.Function, len(all))
+	// What a template that is a value could read, nobody would see in the
+	// configuration, so that it reads nothing.
+	callable, pure := make(map[string]function.Function, len(all)), make(map[string]function.Function, len(all))
 	for _, e := range all {
 		callable[e.name] = e.fn
+		if e.group != groupFile {
+			pure[e.name] = e.fn
+		}
 	}
-	return append(all, functionEntry{"templatefile", groupFile,
-		"the text of a template file with the values of a map put in", guard(files.templateFile(callable))})
+	return append(all,
+		functionEntry{"templatefile", groupFile, "the text of a template file with the values of a map put in", guard(files.templateFile(callable))},
+		functionEntry{"templatestring", groupString, "a template that is a value, such as a local's, with the values of a map put in; it reads no files", guard(templateStringFunc(pure))},
+	)
 }
 
 func stringFunctions() []functionEntry {
@@ -195,6 +202,7 @@ func encodingFunctions() []functionEntry {
 	return []functionEntry{
 		{"base64decode", groupEncoding, "the text that base64 stands for", base64DecodeFunc()},
 		{"base64encode", groupEncoding, "text as base64", textToText("base64encode", base64Encode)},
+		{"base64gunzip", groupEncoding, "the text that base64gzip was given", base64GunzipFunc()},
 		{"base64gzip", groupEncoding, "text compressed with gzip, as base64", textToText("base64gzip", base64Gzip)},
 		{"csvdecode", groupEncoding, "a list of maps from CSV with a line of names", stdlib.CSVDecodeFunc},
 		{"jsondecode", groupEncoding, "the value that JSON stands for", stdlib.JSONDecodeFunc},

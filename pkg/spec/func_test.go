@@ -50,6 +50,11 @@ func TestFunctionResults(t *testing.T) {
 		{`sha256("a")`, `"ca978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb"`}, {`md5("a")`, `"0cc175b9c0f1b6a831c399e269772661"`}, {`sha1("a")`, `"86f7e437faa5a7fce15d1ddcb9eaeaea377667b8"`},
 		{`length(sha512("a"))`, `128`}, {`base64sha256("a")`, `"ypeBEsobvcr6wjGzmiPcTaeG7/gUfE5yuYB3ha/uSLs="`}, {`length(base64sha512("a"))`, `88`},
 		{`formatdate("YYYY-MM-DD", "2026-11-21T10:00:00Z")`, `"2026-11-21"`}, {`timeadd("2026-11-21T10:00:00Z", "1h")`, `"2026-11-21T11:00:00Z"`}, {`timecmp("2026-11-21T10:00:00Z", "2026-11-21T12:00:00+02:00")`, `0`},
+		{`base64gunzip(base64gzip("ä"))`, `"ä"`}, {`uuidv5("dns", "www.example.com")`, `"2ed6657d-e927-568b-95e1-2665a8aea6a2"`},
+		{`uuidv5("6ba7b811-9dad-11d1-80b4-00c04fd430c8", "x") == uuidv5("url", "x")`, `true`},
+		{`templatestring("$${upper(a)}-$${n}", { a = "x", n = 3 })`, `"X-3"`}, {`templatestring("%%{ for x in l }$${x},%%{ endfor }", { l = [1, 2] })`, `"1,2,"`},
+		{`can(base64gunzip("AAAA"))`, `false`}, {`can(uuidv5("nope", "x"))`, `false`}, {`can(templatestring("$${", {}))`, `false`}, {`can(templatestring("$${b}", { a = 1 }))`, `false`},
+		{`can(templatestring("$${templatestring(a, {})}", { a = "x" }))`, `false`}, {`can(templatestring("$${dirname(a)}", { a = "/x/y" }))`, `false`}, {`can(templatestring(1, 2))`, `false`},
 		{`can(1 + 1)`, `true`}, {`can({}.a)`, `false`}, {`try({}.a, 2)`, `2`}, {`tostring(1)`, `"1"`}, {`tonumber("2")`, `2`}, {`tobool("true")`, `true`},
 		{`tolist(["a"])`, `["a"]`}, {`toset(["a", "a"])`, `["a"]`}, {`tomap({a = 1})`, `{"a":1}`},
 		{`jwt_claims("` + jwt + `").exp`, `1613662713`}, {`jwt_claims("` + jwt + `").n.m`, `null`}, {`jwt_claims(null)`, `null`},
@@ -100,7 +105,7 @@ func TestMarksThroughFunctions(t *testing.T) {
 	for _, expr := range []string{
 		`upper(s)`, `"x${s}"`, `try(s, "x")`, `try(u, "x")`, `can(s)`, `can(u)`, `can(m["nope"])`, `try(m["nope"], "public")`, `try(o.c, o.a)`,
 		`try(parseint(s, 10), 0)`, `jsonencode(o)`, `length(s)`, `lookup(m, "k", "d")`, `lookup(m, "x", "d")`, `coalesce(s, "x")`, `merge(o, {c = 1}).a`,
-		`join(",", [s])`, `tostring(s)`, `base64encode(u)`, `values(o)[0]`, `s == "x"`, `s == "x" ? 1 : 2`, `[for k, v in o : v if k == "a"][0]`, `sha256(s)`, `sensitive("x")`,
+		`join(",", [s])`, `templatestring("$${a}", { a = s })`, `templatestring(s, {})`, `uuidv5("dns", s)`, `base64gunzip(base64gzip(s))`, `tostring(s)`, `base64encode(u)`, `values(o)[0]`, `s == "x"`, `s == "x" ? 1 : 2`, `[for k, v in o : v if k == "a"][0]`, `sha256(s)`, `sensitive("x")`,
 	} {
 		v, diags := evalText(t, expr, "/", nil, vars)
 		if diags.HasErrors() || !IsSensitive(v) {

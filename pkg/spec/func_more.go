@@ -1,0 +1,115 @@
+package spec
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/hex"
+	"io"
+	"unicode/utf8"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
+)
+
+// maxUnzipped bounds what compressed text may become: a few bytes can stand for
+// gigabytes.
+const maxUnzipped = 4 << 20
+
+// base64GunzipFunc is the inverse of base64gzip.
+func base64GunzipFunc() function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "str", Type: cty.String}},
+		Type:   function.StaticReturnType(cty.String),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			b, err := base64.StdEncoding.DecodeString(args[0].AsString())
+			if err != nil {
+				return cty.NilVal, function.NewArgErrorf(0, "the text is not base64")
+			}
+			r, err := gzip.NewReader(bytes.NewReader(b))
+			if err != nil {
+				return cty.NilVal, function.NewArgErrorf(0, "what the base64 stands for was not compressed with gzip")
+			}
+			out, err := io.ReadAll(io.LimitReader(r, maxUnzipped+1))
+			switch {
+			case err != nil:
+				return cty.NilVal, function.NewArgErrorf(0, "what the base64 stands for is damaged or cut")
+			case len(out) > maxUnzipped:
+				return cty.NilVal, function.NewArgErrorf(0, "what was compressed is larger than 4 MiB")
+			case !utf8.Valid(out):
+				return cty.NilVal, function.NewArgErrorf(0, "what was compressed is not UTF-8 text")
+			}
+			return cty.StringVal(string(out)), nil
+		},
+	})
+}
+
+// uuidNamespaces are those that RFC 9562, appendix B, gives names to.
+var uuidNamespaces = map[string]string{
+	"dns": "6ba7b8109dad11d180b400c04fd430c8", "url": "6ba7b8119dad11d180b400c04fd430c8",
+	"oid": "6ba7b8129dad11d180b400c04fd430c8", "x500": "6ba7b8149dad11d180b400c04fd430c8",
+}
+
+// uuidV5Func makes the UUID of a name in a namespace (RFC 9562, section 5.5).
+func uuidV5Func() function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{{Name: "namespace", Type: cty.String}, {Name: "name", Type: cty.String}},
+		Type:   function.StaticReturnType(cty.String),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			space, ok := namespaceUUID(args[0].AsString())
+			if !ok {
+				return cty.NilVal, function.NewArgErrorf(0, `the namespace is "dns", "url", "oid", "x500" or a UUID`)
+			}
+			sum := sha1.Sum(append(space, args[1].AsString()...))
+			sum[6], sum[8] = sum[6]&0x0f|0x50, sum[8]&0x3f|0x80
+			h := hex.EncodeToString(sum[:16])
+			return cty.StringVal(h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]), nil
+		},
+	})
+}
+
+func namespaceUUID(s string) ([]byte, bool) {
+	if known, ok := uuidNamespaces[s]; ok {
+		s = known
+	} else if len(s) == 36 && s[8] == '-' && s[13] == '-' && s[18] == '-' && s[23] == '-' {
+		s = s[:8] + s[9:13] + s[14:18] + s[19:23] + s[24:]
+	}
+	b, err := hex.DecodeString(s)
+	return b, err == nil && len(b) == 16
+}
+
+// templateStringFunc is templatefile for a template that is a value.
+func templateStringFunc(callable map[string]function.Function) function.Function {
+	return function.New(&function.Spec{
+		Params: []function.Parameter{
+			{Name: "template", Type: cty.String},
+			{Name: "vars", Type: cty.DynamicPseudoType, AllowUnknown: true, AllowMarked: true, AllowDynamicType: true},
+		},
+		Type: function.StaticReturnType(cty.DynamicPseudoType),
+		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
+			src := []byte(args[0].AsString())
+			if d := checkTemplate(src, "template", hcl.InitialPos); d != nil {
+				return cty.NilVal, shownError(syntaxError(hcl.Diagnostics{d}), args)
+			}
+			expr, diags := hclsyntax.ParseTemplate(src, "template", hcl.InitialPos)
+			if diags.HasErrors() {
+				return cty.NilVal, shownError(syntaxError(diags), args)
+			}
+			vars, marks := args[1].Unmark()
+			if !vars.IsKnown() {
+				return cty.DynamicVal.WithMarks(marks), nil
+			}
+			if !vars.Type().IsObjectType() && !vars.Type().IsMapType() {
+				return cty.NilVal, function.NewArgErrorf(1, "a map of the template's values is required")
+			}
+			v, err := render(expr, vars.AsValueMap(), callable)
+			if err != nil {
+				return cty.NilVal, shownError(err, args)
+			}
+			return v.WithMarks(marks), nil
+		},
+	})
+}
