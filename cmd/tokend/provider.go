@@ -14,7 +14,7 @@ import (
 func providerCommand(g *globals) *cobra.Command {
 	c := &cobra.Command{Use: "provider", Short: "the catalogue of provider types",
 		Long: "Provider types say how an API hands out tokens, as data. The built-in ones are\nfiles in the same language: print one, copy it into your directory, change it."}
-	c.AddCommand(providerListCommand(g), providerShowCommand(g))
+	c.AddCommand(providerListCommand(g), providerShowCommand(g), providerTestCommand(g))
 	return c
 }
 

@@ -23,7 +23,7 @@ func TestUsage(t *testing.T) {
 		{"plann", []string{`tokend has no command "plann"`, "hint: did you mean plan?"}},
 		{"frobnicate", []string{`tokend has no command "frobnicate"`, "hint: there are: ", "validate"}},
 		{"state foo", []string{`tokend state has no command "foo"`, "hint: there are: backup, export, list, mv, restore, rm, rotate-key, show"}},
-		{"provider lst", []string{`tokend provider has no command "lst"`, "hint: did you mean list?"}},
+		{"provider lst", []string{`tokend provider has no command "lst"`, "hint: did you mean list"}},
 		{"plan --colour", []string{"unknown flag: --colour", "`tokend plan --help` lists the flags"}},
 	} {
 		got := tokend(t, dir, strings.Fields(c.args)...)
