@@ -28,6 +28,10 @@ for half a minute, a state that is thrown away at the end, and the daemon on DIR
 the stand-ins, and logins that need a person are approved by the stand-ins
 themselves.
 
+Types of your own and oauth2 have no stand-in: their credentials are shown, and
+fail. Try those against a sandbox of their API, by "tokend apply" with a --state of
+its own.
+
 With a DIR of your own nobody but the stand-ins is asked (a base_url that points
 elsewhere is refused), files are written below a temporary directory instead of
 where they would go, and hooks are not run. Secrets are read as the directory
@@ -54,6 +58,8 @@ type playground struct {
 	config string
 	own    bool // the configuration is a directory of the user's
 	urls   standin.URLs
+	// untried are credentials of whose APIs there is no stand-in.
+	untried []string
 }
 
 func (g *globals) dev(ctx context.Context, dir string, lifetime time.Duration) error {
@@ -81,7 +87,7 @@ func (g *globals) dev(ctx context.Context, dir string, lifetime time.Duration) e
 	g.guard = newDevGuard(run.URLs, files)
 	if cfg, err := g.load(nil); err != nil {
 		return err
-	} else if len(cfg.Credentials()) == 0 {
+	} else if p.untried = untried(cfg); len(cfg.Credentials()) == 0 {
 		return withHint(fmt.Errorf("%s declares no credential", p.config), "declare one in it, or try the built-in quickstart: tokend dev")
 	}
 	if isTerminal(g.out) {
@@ -217,7 +223,7 @@ machine, and tokend keeps their tokens fresh.
   $EDITOR %s/main.hcl   take "bob" out: ten seconds later his token is revoked
 `, out, out, p.config) + try
 	}
-	return head + "\nTry, in another terminal:\n" + try + "\nCtrl-C ends it and removes what it made.\n\n"
+	return head + p.untriedWords() + "\nTry, in another terminal:\n" + try + "\nCtrl-C ends it and removes what it made.\n\n"
 }
 
 // devDaemon is the daemon, with somebody who approves logins.
@@ -253,14 +259,15 @@ func (e *engine) approveLogin(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	client := &http.Client{Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	// By the guard: the page of an API without a stand-in is the real one.
+	client := &http.Client{Transport: &http.Transport{DialContext: e.g.guard.dial, DisableKeepAlives: true}, Timeout: 5 * time.Second, CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, r.URL, nil)
 	if err != nil {
 		return err
 	}
 	res, err := client.Do(req)
 	if err != nil {
-		return errors.New("asking the stand-in's authorization page failed")
+		return fmt.Errorf("asking the authorization page: %w", dialError(err))
 	}
 	defer res.Body.Close()
 	_, _ = io.Copy(io.Discard, io.LimitReader(res.Body, 1<<20))

@@ -2,11 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/url"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
@@ -38,7 +41,7 @@ func newDevGuard(urls standin.URLs, files string) *devGuard {
 // dial connects to the stand-ins and to nobody else.
 func (g *devGuard) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if !g.hosts[address] {
-		return nil, fmt.Errorf("dev asks nobody but its own stand-ins, and %s is none: leave base_url (and vault blocks) out to try the directory here", address)
+		return nil, fmt.Errorf("dev asks nobody but its own stand-ins, and %s is none: to be tried here, a built-in type needs no base_url; any other is tried against its API's sandbox, by tokend apply with a --state of its own", address)
 	}
 	d := net.Dialer{Timeout: 5 * time.Second}
 	return d.DialContext(ctx, network, address)
@@ -97,4 +100,44 @@ func (g *devGuard) hooks(kinds map[string]hooks.Hook, log *slog.Logger) map[stri
 		kinds[name] = named{log}
 	}
 	return kinds
+}
+
+// dialError is what the guard said, without the URL around it: an authorization
+// page's holds the state of a login.
+func dialError(err error) error {
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		return wrapped.Err
+	}
+	return err
+}
+
+// untried are the credentials that dev cannot obtain, since it has no stand-in
+// of their API: those of oauth2 and of types that are no built-in ones.
+func untried(cfg *spec.Config) []string {
+	var out []string
+	for _, a := range cfg.Credentials() {
+		c, err := cfg.Credential(a)
+		if err == nil && !c.Grant.Static && (!c.Type.Builtin || c.Type.Name == "oauth2") {
+			out = append(out, a.Short())
+		}
+	}
+	return out
+}
+
+// untriedWords say so, and what to do instead.
+func (p *playground) untriedWords() string {
+	if len(p.untried) == 0 {
+		return ""
+	}
+	const most = 5
+	names := p.untried
+	if len(names) > most {
+		names = append(slices.Clone(names[:most]), fmt.Sprintf("%d more", len(names)-most))
+	}
+	return fmt.Sprintf(`
+There is no stand-in for %s: they fail here. Try them
+against a sandbox of their API, on a machine where their sinks may be written:
+  tokend apply --config %s --state DIR
+`, strings.Join(names, ", "), shellWord(p.config))
 }

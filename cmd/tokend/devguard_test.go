@@ -2,6 +2,8 @@ package main
 
 import (
 	"context"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -56,5 +58,43 @@ hook "exec" "touch" {
 	}
 	if _, err := os.Stat(touched); err == nil {
 		t.Error("dev ran the host's hook")
+	}
+}
+
+// A directory with types of one's own is told what dev can do with it; not even a
+// login page of a real API is asked.
+func TestDevSaysWhatItHasNoStandInFor(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	asked := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("a real API was asked") }))
+	defer asked.Close()
+	write(t, filepath.Join(temp, "config", "pw"), "a-secret")
+	write(t, filepath.Join(temp, "config", "main.hcl"), `
+secret "file" "pw" { path = "pw" }
+provider "oauth2" { allow_insecure_http = true }
+credential "oauth2" "billing" {
+  grant         = "client_credentials"
+  token_url     = "`+asked.URL+`/token"
+  client_id     = "billing"
+  client_secret = secret.file.pw.value
+}
+credential "oauth2" "person" {
+  grant         = "authorization_code"
+  authorize_url = "`+asked.URL+`/authorize"
+  token_url     = "`+asked.URL+`/token"
+  client_id     = "person"
+  client_secret = secret.file.pw.value
+}
+`)
+	out := &watched{until: map[string]bool{"There is no stand-in for oauth2.billing, oauth2.person: they fail here": false,
+		"approving a login at the stand-in failed": false, "any other is tried against its API's sandbox": false}, done: cancel}
+	status := run(ctx, process{args: []string{"dev", filepath.Join(temp, "config")}, environ: []string{"HOME=" + temp}, in: strings.NewReader(""), out: out, err: out})
+	if missing := out.missing(); len(missing) > 0 || status != 0 {
+		t.Errorf("dev exited with %d and did not show %q:\n%s", status, missing, out.text.String())
+	}
+	if strings.Contains(out.text.String(), "state=") {
+		t.Errorf("dev showed the address of a login:\n%s", out.text.String())
 	}
 }
