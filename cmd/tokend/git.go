@@ -54,9 +54,8 @@ func (g *globals) followGit(ctx context.Context, log *slog.Logger, f gitFlags) (
 	if err := f.check(g); err != nil || f.url == "" {
 		return stop, err
 	}
-	dir := filepath.Join(g.stateDir(spec.StateSettings{}), "git")
 	source, err := gitsource.Open(gitsource.Options{
-		URL: f.url, Ref: f.ref, Path: f.path, AllowedSigners: f.signers, Dir: dir, Interval: f.interval, Environ: g.environ, Logger: log,
+		URL: f.url, Ref: f.ref, Path: f.path, AllowedSigners: f.signers, Dir: g.gitDir(), Interval: f.interval, Environ: g.environ, Logger: log,
 	})
 	if err != nil {
 		return stop, err
@@ -91,6 +90,7 @@ const mostReads = 5
 // loadRevision reads a directory, and knows which commit it was.
 func (g *globals) loadRevision(dir string, o spec.Options) (*spec.Config, spec.Diagnostics) {
 	if g.git == nil {
+		o.Revision = g.commit
 		return spec.Load(dir, o)
 	}
 	for i := 1; ; i++ {
@@ -187,7 +187,30 @@ func (g *globals) useCheckout(ctx context.Context) {
 	if g.configSet {
 		return
 	}
-	if _, s, err := g.dial(ctx); err == nil && s.Configuration.Git != nil {
+	_, s, err := g.dial(ctx)
+	switch {
+	case err == nil && s.Configuration.Git != nil:
 		g.config = s.Configuration.Directory
+	case noDaemon(err):
+		g.useLastCheckout()
 	}
 }
+
+// useLastCheckout lets a command without a daemon go by what a daemon followed
+// here last: on such a host the usual directory has no configuration.
+func (g *globals) useLastCheckout() {
+	if g.configSet || g.git != nil {
+		return
+	}
+	for _, pattern := range []string{"*.hcl", "*.hcl.json"} {
+		if found, _ := filepath.Glob(filepath.Join(g.config, pattern)); len(found) > 0 {
+			return
+		}
+	}
+	if dir, commit, ok := gitsource.Followed(g.gitDir()); ok {
+		g.config, g.commit = dir, commit
+	}
+}
+
+// gitDir is where the daemon keeps what it follows.
+func (g *globals) gitDir() string { return filepath.Join(g.stateDir(spec.StateSettings{}), "git") }

@@ -76,6 +76,7 @@ func (g *globals) restore(ctx context.Context, file string, force bool) error {
 	if _, _, err := g.dial(ctx); err == nil {
 		return withHint(fmt.Errorf("restoring the state: a daemon works on it, and answers at %s", g.control), "stop it first (systemctl stop tokend)")
 	}
+	g.useLastCheckout()
 	cfg, diags := g.read(nil)
 	if diags.HasErrors() {
 		g.printDiagnostics(diags)

@@ -127,7 +127,7 @@ func (g *globals) readPolicy() (*policy.Policy, error) {
 	p, diags := policy.Load(file, policy.Options{Dir: dir, Path: g.getenv("PATH")})
 	if diags.HasErrors() {
 		g.printDiagnostics(diags)
-		return nil, withHint(fmt.Errorf("the policy %s cannot be used: %s", file, countOf(errorCount(diags), "error")), "mend what is marked above; without a policy that can be read nothing starts")
+		return nil, withHint(fmt.Errorf("the policy %s cannot be used, %s: %s", file, countOf(errorCount(diags), "error"), g.diagnosticLines(diags)[0]), "mend what is marked above; without a policy that can be read nothing starts")
 	}
 	return p, nil
 }

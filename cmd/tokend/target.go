@@ -60,6 +60,7 @@ func (g *globals) targetNow(ctx context.Context, o targetOptions) (*target, erro
 	if g.controlSet && !g.configSet && g.state == "" {
 		return nil, withHint(err, "give the socket of a running daemon; or leave --control out and name --config and --state to work without one")
 	}
+	g.useLastCheckout()
 	if o.state {
 		return g.stateTarget(ctx, o)
 	}
@@ -107,7 +108,7 @@ func (g *globals) localTarget(ctx context.Context, cfg *spec.Config, o targetOpt
 	if err != nil {
 		return nil, err
 	}
-	e.conf = configurationView{Directory: cfg.Dir(), Valid: true}
+	e.conf = configurationView{Directory: cfg.Dir(), Valid: true, Commit: cfg.Revision()}
 	return g.paused(ctx, e, cfg, o)
 }
 

@@ -281,17 +281,7 @@ func flush(dir string) error {
 // point lets the link lead to a checkout: the one instant at which a commit
 // takes the place of another.
 func (s *Source) point(name string) error {
-	tmp := s.link + ".new"
-	if err := os.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.Symlink(filepath.Join(filepath.Base(s.checkouts), name), tmp); err != nil {
-		return err
-	}
-	if err := os.Rename(tmp, s.link); err != nil {
-		return err
-	}
-	return flush(filepath.Dir(s.link))
+	return pointTo(s.link, filepath.Join(filepath.Base(s.checkouts), name))
 }
 
 // prune removes checkouts but for those named, and what a kill left behind.

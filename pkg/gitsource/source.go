@@ -109,7 +109,7 @@ func Open(o Options) (*Source, error) {
 	sum := sha256.Sum256([]byte(r.url + "\n" + r.ref))
 	s := &Source{
 		o: o, log: o.Logger, git: git, identity: hex.EncodeToString(sum[:4]), below: below,
-		repository: filepath.Join(o.Dir, "repository"), checkouts: filepath.Join(o.Dir, "checkouts"), link: filepath.Join(o.Dir, "current"),
+		repository: filepath.Join(o.Dir, "repository"), checkouts: filepath.Join(o.Dir, "checkouts"), link: filepath.Join(o.Dir, linkName),
 		poked: make(chan struct{}, 1),
 	}
 	if s.log == nil {
@@ -121,6 +121,9 @@ func Open(o Options) (*Source, error) {
 	}
 	if s.lock, err = lockDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("following %s: %w", r.show, err)
+	}
+	if err := s.remember(); err != nil {
+		return nil, errors.Join(fmt.Errorf("following %s: %w", r.show, err), s.Close())
 	}
 	if r.open && o.AllowedSigners == "" {
 		s.log.Warn("whoever is on the way to the repository can put a configuration of their own in its place: use https or ssh, or --verify-signatures", "url", r.show)
@@ -157,12 +160,7 @@ func (s *Source) Dir() string { return filepath.Join(s.link, s.below) }
 
 // Commit is the commit that Dir leads to at this moment; "" before there is one.
 func (s *Source) Commit() string {
-	target, err := os.Readlink(s.link)
-	if err != nil {
-		return ""
-	}
-	commit, _, _ := strings.Cut(filepath.Base(target), "-")
-	return commit
+	return commitOf(s.link)
 }
 
 // Status says how it does.
