@@ -101,7 +101,9 @@ func (g *globals) applied(r applyReply) error {
 	if r.Held != nil {
 		g.printHeld(r.Held)
 	}
-	g.printLater(r.Later)
+	if g.printLater(r.Later); len(r.Later) > 0 {
+		fmt.Fprintln(g.out)
+	}
 	fmt.Fprintf(g.out, "Applied: %s ready%s.\n", readyWords(r.View), queued(len(r.Later)))
 	switch {
 	case failed:

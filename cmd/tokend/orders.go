@@ -18,16 +18,13 @@ func (g *globals) order(c *cobra.Command, addr string, o reconcile.Order, done s
 	if err != nil {
 		return err
 	}
-	t, err := g.target(c.Context(), targetOptions{state: true, only: []string{a}})
-	if err != nil {
-		return err
-	}
-	defer t.Close()
-	if err := t.Order(c.Context(), orderRequest{Address: a, Order: o}); err != nil {
-		return err
-	}
-	fmt.Fprintf(g.out, "%s: %s\n", shown(a), done)
-	return nil
+	return g.on(c.Context(), targetOptions{state: true, only: []string{a}}, func(t *target) error {
+		if err := t.Order(c.Context(), orderRequest{Address: a, Order: o}); err != nil {
+			return err
+		}
+		fmt.Fprintf(g.out, "%s: %s\n", shown(a), done)
+		return nil
+	})
 }
 
 func refreshCommand(g *globals) *cobra.Command {
@@ -155,17 +152,14 @@ func getCommand(g *globals) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		t, err := g.target(c.Context(), targetOptions{state: true, only: []string{a}})
-		if err != nil {
+		return g.on(c.Context(), targetOptions{state: true, only: []string{a}}, func(t *target) error {
+			r, err := t.Get(c.Context(), getRequest{Address: a, Field: field, MinValid: minValid, Unasked: !c.Flags().Changed("min-valid")})
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(g.out, r.Value)
 			return err
-		}
-		defer t.Close()
-		r, err := t.Get(c.Context(), getRequest{Address: a, Field: field, MinValid: minValid, Unasked: !c.Flags().Changed("min-valid")})
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(g.out, r.Value)
-		return err
+		})
 	}}
 	c.Flags().StringVar(&field, "field", "access_token", "`attribute` to print")
 	c.Flags().DurationVar(&minValid, "min-valid", defaultMinValid, "refresh first when less than this is left")

@@ -107,6 +107,9 @@ func (g *globals) printPlan(p planReply) {
 	g.printBroken(g.out, p.Configuration.view(), time.Now())
 	if !p.todo() {
 		fmt.Fprintf(g.out, "Nothing to do: %s and %s are as declared.\n", countOf(p.Credentials, "credential"), countOf(p.Sinks, "sink"))
+		if len(p.Later) > 0 {
+			fmt.Fprintln(g.out)
+		}
 		g.printLater(p.Later)
 		g.printUnknown(p.KnownAtApply)
 		return
@@ -122,7 +125,9 @@ func (g *globals) printPlan(p planReply) {
 	if p.Held != nil {
 		g.printHeld(p.Held.change())
 	}
-	g.printLater(p.Later)
+	if g.printLater(p.Later); len(p.Later) > 0 {
+		fmt.Fprintln(g.out)
+	}
 	g.printUnknown(p.KnownAtApply)
 	if len(counts) > 0 {
 		fmt.Fprintf(g.out, "%s %s.\n", paint(bold, "Plan:"), strings.Join(counts, ", "))
@@ -192,7 +197,6 @@ func (g *globals) printLater(later []planStep) {
 		}
 		fmt.Fprintf(g.out, "  %s %s %s\n      %s\n", paint(dim, "·"), s.Action, shown(s.Address), s.reason(time.Now()))
 	}
-	fmt.Fprintln(g.out)
 }
 
 // printUnknown says of what only a secret tells whether it is to be done.

@@ -22,12 +22,11 @@ func stateCommand(g *globals) *cobra.Command {
 func stateListCommand(g *globals) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{Use: "list", Short: "list the records", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
-		t, err := g.target(c.Context(), targetOptions{state: true})
-		if err != nil {
+		var lines []stateLine
+		err := g.onState(c.Context(), func(t *target) (err error) {
+			lines, err = t.StateList(c.Context())
 			return err
-		}
-		defer t.Close()
-		lines, err := t.StateList(c.Context())
+		})
 		if err != nil {
 			return err
 		}
@@ -58,20 +57,13 @@ func stateListCommand(g *globals) *cobra.Command {
 
 func stateShowCommand(g *globals) *cobra.Command {
 	return &cobra.Command{Use: "show ADDRESS", Short: "show a record, without its secrets", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
-		a, err := parseAddress(args[0])
-		if err != nil {
-			return err
-		}
-		t, err := g.target(c.Context(), targetOptions{state: true})
-		if err != nil {
-			return err
-		}
-		defer t.Close()
-		r, err := t.StateShow(c.Context(), a)
-		if err != nil {
-			return err
-		}
-		return g.printJSON(r)
+		return g.onAddress(c.Context(), args[0], func(t *target, addr string) error {
+			r, err := t.StateShow(c.Context(), addr)
+			if err != nil {
+				return err
+			}
+			return g.printJSON(r)
+		})
 	}}
 }
 
@@ -79,20 +71,13 @@ func stateRemoveCommand(g *globals) *cobra.Command {
 	return &cobra.Command{Use: "rm ADDRESS", Short: "forget a record, without revoking anything", Args: cobra.ExactArgs(1),
 		Long: "Forgets what is recorded of an address. Its token is NOT revoked: it lives on at\nthe provider until it expires. As long as its block declares it, a new one is\nobtained.",
 		RunE: func(c *cobra.Command, args []string) error {
-			a, err := parseAddress(args[0])
-			if err != nil {
-				return err
-			}
-			t, err := g.target(c.Context(), targetOptions{state: true})
-			if err != nil {
-				return err
-			}
-			defer t.Close()
-			if err := t.StateRemove(c.Context(), a); err != nil {
-				return err
-			}
-			fmt.Fprintf(g.out, "%s: forgotten; its token was not revoked\n", shown(a))
-			return nil
+			return g.onAddress(c.Context(), args[0], func(t *target, addr string) error {
+				if err := t.StateRemove(c.Context(), addr); err != nil {
+					return err
+				}
+				fmt.Fprintf(g.out, "%s: forgotten; its token was not revoked\n", shown(addr))
+				return nil
+			})
 		}}
 }
 
@@ -111,24 +96,17 @@ Exit status: 0 moved, 1 not.`
 func stateMoveCommand(g *globals) *cobra.Command {
 	return &cobra.Command{Use: "mv FROM TO", Short: "move a record to another address", Args: cobra.ExactArgs(2), Long: stateMoveHelp,
 		RunE: func(c *cobra.Command, args []string) error {
-			from, err := parseAddress(args[0])
-			if err != nil {
-				return err
-			}
 			to, err := parseAddress(args[1])
 			if err != nil {
 				return err
 			}
-			t, err := g.target(c.Context(), targetOptions{state: true})
-			if err != nil {
-				return err
-			}
-			defer t.Close()
-			moved, err := t.StateMove(c.Context(), moveRequest{From: from, To: to})
-			if err != nil {
-				return err
-			}
-			fmt.Fprintf(g.out, "%s: moved to %s (%s)\n", shown(from), shown(to), countOf(len(moved), "record"))
-			return nil
+			return g.onAddress(c.Context(), args[0], func(t *target, from string) error {
+				moved, err := t.StateMove(c.Context(), moveRequest{From: from, To: to})
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(g.out, "%s: moved to %s (%s)\n", shown(from), shown(to), countOf(len(moved), "record"))
+				return nil
+			})
 		}}
 }

@@ -44,6 +44,29 @@ func (g *globals) target(ctx context.Context, o targetOptions) (*target, error) 
 	}
 }
 
+// onState runs f on who works on the state, which has to be there already, and
+// lets go of it afterwards.
+func (g *globals) onState(ctx context.Context, f func(*target) error) error {
+	return g.on(ctx, targetOptions{state: true}, f)
+}
+
+// onAddress is onState for what is about one address.
+func (g *globals) onAddress(ctx context.Context, s string, f func(t *target, addr string) error) error {
+	addr, err := parseAddress(s)
+	if err != nil {
+		return err
+	}
+	return g.onState(ctx, func(t *target) error { return f(t, addr) })
+}
+
+func (g *globals) on(ctx context.Context, o targetOptions, f func(*target) error) error {
+	t, err := g.target(ctx, o)
+	if err != nil {
+		return err
+	}
+	return errors.Join(f(t), t.Close())
+}
+
 func (g *globals) targetNow(ctx context.Context, o targetOptions) (*target, error) {
 	g.asked = true
 	r, s, err := g.dial(ctx)
