@@ -61,6 +61,8 @@ func (g *globals) followGit(ctx context.Context, log *slog.Logger, f gitFlags) (
 		return stop, err
 	}
 	g.git, g.config = source, source.Dir()
+	st := source.Status()
+	log.Info("following a repository", "url", st.URL, "ref", st.Ref, "path", firstOf(st.Path, "."), "interval", f.interval, "signed", f.signers != "")
 	if err := source.Start(ctx); err != nil {
 		log.Error("there is no checkout to begin with", "error", err)
 	}

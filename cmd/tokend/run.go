@@ -127,12 +127,20 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 	return e, last, nil
 }
 
+// beginHint is what to do where there is nothing to begin with.
+func (g *globals) beginHint() string {
+	if g.git != nil && g.git.Commit() == "" {
+		return "check --git and --ref, and that this host reaches the repository (git ls-remote URL), then start again"
+	}
+	return "mend what is marked above and start again"
+}
+
 // lastInForce opens the engine with the configuration that the state keeps as
 // the one that was last in force, since the directory's is broken.
 func (g *globals) lastInForce(ctx context.Context, log *slog.Logger, diags spec.Diagnostics, o engineOptions) (*engine, *spec.Config, error) {
 	g.printDiagnostics(diags)
 	broken := withHint(fmt.Errorf("%s cannot be used, and there is no configuration to go on with: %s", g.config, countOf(errorCount(diags), "error")),
-		"mend what is marked above and start again")
+		"%s", g.beginHint())
 	empty, more := spec.RescueState(g.config, g.specOptions(), g.allowsState)
 	if more.HasErrors() {
 		return nil, nil, broken

@@ -273,6 +273,8 @@ func (s *Source) look(ctx context.Context) error {
 		s.log.Debug("following the repository", "url", st.URL, "error", err)
 	case refused != nil:
 		s.log.Error("a commit is not taken; the last good one stays in force", "url", st.URL, "ref", st.Ref, "error", err, "in_force", st.Commit)
+	case st.Commit == "":
+		s.log.Warn("the repository cannot be followed, and nothing of it is checked out yet", "url", st.URL, "ref", st.Ref, "error", err)
 	default:
 		s.log.Warn("the repository cannot be followed; the last good commit stays in force", "url", st.URL, "ref", st.Ref, "error", err, "in_force", st.Commit)
 	}
