@@ -81,6 +81,7 @@ func newRoot(g *globals) *cobra.Command {
 		approveCommand(g), refreshCommand(g), revokeCommand(g), taintCommand(g), retryCommand(g), actionCommand(g),
 		stateCommand(g), providerCommand(g), devCommand(g), execCommand(g), fmtCommand(g), functionsCommand(g), schemaCommand(g), versionCommand(g),
 	)
+	teach(root)
 	explainUse(root)
 	return root
 }
