@@ -320,7 +320,8 @@ func newGrant(t providers.Token, now time.Time) state.Grant {
 // inputs were (as keyed hashes), and the addresses that it is bound to.
 func (p *performer) seal(g *state.Grant, c *call) error {
 	want := p.ob.in.Want
-	names := append(append([]string(nil), c.ep.ep.Needs(providers.OpRefresh, want.Grant.Name)...), c.ep.ep.Needs(providers.OpRevoke, want.Grant.Name)...)
+	// Where they need none, none: sealing nil would seal all.
+	names := append(append([]string{}, c.ep.ep.Needs(providers.OpRefresh, want.Grant.Name)...), c.ep.ep.Needs(providers.OpRevoke, want.Grant.Name)...)
 	given := []string{}
 	for _, in := range want.Inputs {
 		if in.Given {
