@@ -162,6 +162,8 @@ func (l *Loop) restore(ctx context.Context) error {
 	if l.guard, err = readGuardLog(b); err != nil {
 		return err
 	}
+	// Growing a map to a hundred thousand costs more than filling it.
+	l.items = make(map[string]*item, l.o.Store.Info().Records)
 	return l.o.Store.Heads(ctx, func(h state.Head) error {
 		kind := kindCredential
 		if h.Kind == state.KindSink {

@@ -226,17 +226,21 @@ func (l *Loop) compare(ctx context.Context, prev, cfg *spec.Config, o SetOptions
 		}
 		return d, nil
 	}
-	known, gens := map[string][16]byte{}, map[string]uint64{}
+	// What is declared is found out while the state is read.
+	found := make(chan []naming, 1)
+	go func() { found <- namings(cfg) }()
+	records := l.o.Store.Info().Records
+	known, gens := make(map[string][16]byte, records), make(map[string]uint64, records/2)
 	err := l.o.Store.Heads(ctx, func(h state.Head) error {
 		if known[h.Address] = h.Digest; h.Kind == state.KindCredential {
 			gens[h.Address] = h.Generation
 		}
 		return nil
 	})
+	d.all = <-found
 	if err != nil {
 		return d, fmt.Errorf("reading the state: %w", err)
 	}
-	d.all = namings(cfg)
 	var stored []string
 	for i := range d.all {
 		n := &d.all[i]
@@ -283,8 +287,7 @@ func (l *Loop) readHoldings(ctx context.Context, d *delta, stored []string) erro
 }
 
 func declares(c *spec.Config, addr string) bool {
-	_, ok := c.Digest(spec.Address(addr))
-	return ok
+	return c.Declares(spec.Address(addr))
 }
 
 // take makes the configuration the one in force. It runs in the loop's
