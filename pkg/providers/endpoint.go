@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sort"
 	"strings"
 	"sync"
@@ -278,10 +279,10 @@ func (e *Endpoint) Needs(op Op, grant string) []string {
 	if g == nil {
 		return nil
 	}
-	return append([]string(nil), g.needs[op]...)
+	return slices.Clip(g.needs[op])
 }
 
-// Traits says what a grant is like; the zero Traits for a grant that the type
+// Traits says what a grant is like, in lists that are not to be changed; the zero Traits for a grant that the type
 // does not have.
 func (e *Endpoint) Traits(grant string) Traits {
 	g := e.grants[grant]
@@ -289,7 +290,7 @@ func (e *Endpoint) Traits(grant string) Traits {
 		return Traits{}
 	}
 	t := g.traits
-	t.RevokeOn = append([]string(nil), t.RevokeOn...)
+	t.RevokeOn = slices.Clip(t.RevokeOn)
 	return t
 }
 
@@ -310,13 +311,18 @@ func (e *Endpoint) Origins(grant string, in spec.Values) ([]string, error) {
 	if err != nil {
 		return nil, err
 	}
-	seen := map[string]bool{}
+	out := []string{}
+	add := func(origin string) {
+		if !slices.Contains(out, origin) {
+			out = append(out, origin)
+		}
+	}
 	if issuer := e.issuer(f); issuer != "" && g.traits.Discovers {
 		u, err := e.parseURL(issuer)
 		if err != nil {
 			return nil, &Error{Op: c.Op, Class: ClassConfig, Message: "the issuer: " + err.Error()}
 		}
-		seen[originOf(u)] = true
+		add(originOf(u))
 	}
 	programs := []*requestProgram{g.request, g.refresh, g.revoke, g.device, e.verify}
 	for _, a := range e.actions {
@@ -333,11 +339,11 @@ func (e *Endpoint) Origins(grant string, in spec.Values) ([]string, error) {
 		if err != nil {
 			return nil, e.configError(&c, "the url", err)
 		}
-		seen[originOf(u)] = true
-	}
-	out := make([]string, 0, len(seen))
-	for o := range seen {
-		out = append(out, o)
+		if p.fixed != nil {
+			add(p.fixedOrigin)
+		} else {
+			add(originOf(u))
+		}
 	}
 	sort.Strings(out)
 	return out, nil

@@ -18,6 +18,7 @@ type requestProgram struct {
 	urlReads             []string // inputs that the url is made of
 	laterURL             bool     // the url is made of a token's or a flow's parts
 	fixed                *url.URL // the url where it is made of settings alone
+	fixedOrigin          string   // of fixed
 	fixedErr             error
 }
 
@@ -75,7 +76,9 @@ func (c *compiler) request(r *spec.Request) *requestProgram {
 	if e, ok := r.URL.(hclsyntax.Expression); ok {
 		if v, ok := c.constantOf(e); ok && !v.isNull() && !v.marked {
 			if s, err := v.str(); err == nil {
-				p.fixed, p.fixedErr = parseRequestURL(s)
+				if p.fixed, p.fixedErr = parseRequestURL(s); p.fixed != nil {
+					p.fixedOrigin = originOf(p.fixed)
+				}
 			}
 		}
 	}

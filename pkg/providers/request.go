@@ -68,7 +68,11 @@ func (e *Endpoint) Prepare(c Call) (*Request, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Origin = originOf(r.url)
+	if p != nil && p.fixed != nil {
+		r.Origin = p.fixedOrigin
+	} else {
+		r.Origin = originOf(r.url)
+	}
 	if err := e.checkOrigin(r); err != nil {
 		return nil, err
 	}

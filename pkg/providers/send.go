@@ -75,15 +75,21 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) (*Reply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, e.sendError(r, nil, err)
 	}
-	inner, cancel := context.WithTimeout(context.WithoutCancel(ctx), e.timeout)
-	defer cancel()
 	f := &flight{}
-	stop := context.AfterFunc(ctx, func() {
-		if f.state.CompareAndSwap(0, 2) {
-			cancel()
-		}
-	})
-	defer stop()
+	lasting := ctx
+	if ctx.Done() != nil {
+		lasting = context.WithoutCancel(ctx)
+	}
+	inner, cancel := context.WithTimeout(lasting, e.timeout)
+	defer cancel()
+	if ctx.Done() != nil {
+		stop := context.AfterFunc(ctx, func() {
+			if f.state.CompareAndSwap(0, 2) {
+				cancel()
+			}
+		})
+		defer stop()
+	}
 	inner = httptrace.WithClientTrace(inner, &httptrace.ClientTrace{GotConn: f.gotConn})
 	resp, err := e.transportFor(r).RoundTrip(r.http(inner))
 	if err != nil {

@@ -139,13 +139,12 @@ func notifyOf(m map[string]cty.Value) []Address {
 	return out
 }
 
-// published are values that leave this package.
+// published are values that leave this package; the map goes with them.
 func published(m map[string]cty.Value) Values {
-	out := make(map[string]cty.Value, len(m))
 	for n, v := range m {
-		out[n] = publish(v)
+		m[n] = publish(v)
 	}
-	return NewValues(out)
+	return NewValues(m)
 }
 
 // SinkArgs evaluates all arguments of a sink instance.
