@@ -85,7 +85,7 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 	dir := cfg.Dir()
 	e.loop, err = reconcile.New(ctx, reconcile.Options{
 		Store: store, Providers: endpointOpener{log, g.guard, g.limit}, Sources: g.limit.sources(sourceKinds(g.process, e.pool, dir)), Sinks: g.sinks(e.files, e.pool, dir),
-		Hooks: g.hooks(dir, e.scrub, log), HookDebounce: hooks.Debounce, Snapshot: g.packSnapshot, LoadSnapshot: g.unpackSnapshot,
+		Hooks: g.hooks(dir, e.scrub, log), HookDebounce: hooks.Debounce, Snapshot: g.packSnapshot, SnapshotParts: g.snapshotParts, LoadSnapshot: g.unpackSnapshot,
 		Host: hostName(), Logger: log, Observe: o.observe, Paused: o.paused, RevokeAtEnd: o.daemon, PathsChanged: e.paths.add,
 		Taken: func(*spec.Config) { e.pool.Changed() }, Revision: e.revision, Unsettled: e.unsettled,
 	})

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"strings"
@@ -62,44 +61,6 @@ func countOf(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
-}
-
-// snapshot is what a configuration was read from, so that the state can keep
-// what is in force: a start on a broken directory goes on with it, and what is
-// removed is cleaned up by it.
-type snapshot struct {
-	Dir      string            `json:"dir"`
-	Files    map[string][]byte `json:"files"`
-	Vars     map[string]string `json:"vars,omitempty"`
-	VarFiles []string          `json:"var_files,omitempty"`
-	Environ  []string          `json:"environ,omitempty"`
-	Revision string            `json:"revision,omitempty"`
-}
-
-func (g *globals) packSnapshot(c *spec.Config) ([]byte, error) {
-	o := g.specOptions()
-	s := snapshot{Dir: c.Dir(), Files: c.Sources(), Vars: o.Vars, VarFiles: absolute(o.VarFiles), Revision: c.Revision()}
-	for _, e := range g.environ {
-		if strings.HasPrefix(e, "TOKEND_VAR_") {
-			s.Environ = append(s.Environ, e)
-		}
-	}
-	return json.Marshal(s)
-}
-
-func (g *globals) unpackSnapshot(b []byte) (*spec.Config, error) {
-	var s snapshot
-	if err := json.Unmarshal(b, &s); err != nil {
-		return nil, fmt.Errorf("reading back the configuration that was last in force: %w", err)
-	}
-	o := g.specOptions()
-	o.Vars, o.VarFiles, o.Environ, o.Revision = s.Vars, s.VarFiles, s.Environ, s.Revision
-	o.CheckSink, o.WasInForce = nil, true // a sink that cannot be written must not keep the others from going on
-	cfg, diags := spec.LoadFiles(s.Dir, s.Files, o)
-	if diags.HasErrors() {
-		return nil, fmt.Errorf("the configuration that was last in force is not valid any more: %s", strings.Join(g.diagnosticLines(diags), "; "))
-	}
-	return cfg, nil
 }
 
 func absolute(paths []string) []string {

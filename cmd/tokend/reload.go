@@ -1,13 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"maps"
 	"time"
 
 	"tokend/pkg/reconcile"
-	"tokend/pkg/spec"
 )
 
 // reload reads the directory anew. What is wrong with it is told and kept for
@@ -34,7 +31,7 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 		}
 		return withHint(&configError{e.g.config, lines}, "`tokend validate` shows where")
 	}
-	if e.configuration().Valid && !o.NoSettle && sameSources(prev, cfg) {
+	if e.configuration().Valid && !o.NoSettle && prev != nil && prev.SameSources(cfg) {
 		e.inForce(cfg.Revision())
 		return nil // an event that changed nothing: an editor's backup, a directory made beside, a commit of other files
 	}
@@ -50,14 +47,6 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 	credentials, sinks := cfg.Counts()
 	e.log.Info("configuration taken over", append([]any{"directory", cfg.Dir(), "credentials", credentials, "sinks", sinks}, commitAttr(cfg.Revision())...)...)
 	return nil
-}
-
-// sameSources says whether two configurations were read from the same bytes.
-func sameSources(a, b *spec.Config) bool {
-	if a == nil {
-		return false
-	}
-	return maps.EqualFunc(a.Sources(), b.Sources(), bytes.Equal)
 }
 
 // configError is a directory that cannot be used.

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -21,6 +22,9 @@ type blobs struct {
 
 	mu    sync.Mutex
 	named map[string]bool
+
+	parts     map[[sha256.Size]byte]string // that the state has, by what they hold; nil: not known yet
+	partNames map[string][]string          // of configurations, by their name
 }
 
 // put keeps a content, and its name from being dropped.
@@ -60,6 +64,7 @@ func (b *blobs) drop(ctx context.Context, names []string) error {
 	for _, n := range names {
 		delete(b.named, n)
 	}
+	b.forgetParts(names)
 	return b.store.DropBlobs(ctx, names)
 }
 
@@ -97,10 +102,16 @@ func (b *blobs) used(ctx context.Context) (map[string]bool, error) {
 		}
 	}
 	names, err := snapshotNames(ctx, b.store)
+	if err != nil {
+		return nil, err
+	}
+	if names, err = b.withParts(ctx, names); err != nil {
+		return nil, err
+	}
 	for _, n := range names {
 		used[n] = true
 	}
-	return used, err
+	return used, nil
 }
 
 func (b *blobs) usedBy(ctx context.Context, h state.Head, used map[string]bool) error {
@@ -171,6 +182,13 @@ func (l *Loop) sweepBlobs() {
 			}()
 			names, err := l.o.Store.Blobs(ctx)
 			if err != nil || len(names) < sweepFrom {
+				return
+			}
+			needed, err := snapshotNames(ctx, l.o.Store)
+			if err != nil {
+				return
+			}
+			if needed, err = l.w.blobs.withParts(ctx, needed); err != nil || len(names)-len(needed) < sweepFrom {
 				return
 			}
 			n, err := l.w.blobs.sweep(ctx)

@@ -26,13 +26,16 @@ type Options struct {
 	Hooks     map[string]hooks.Hook
 	// HookDebounce is how long a hook waits for more sinks to change.
 	HookDebounce func(args spec.Values) time.Duration
-	// LoadSnapshot reads a configuration back from what Snapshot wrote.
+	// LoadSnapshot reads a configuration back from what Snapshot wrote, and after
+	// it, joined, what its parts hold.
 	LoadSnapshot func([]byte) (*spec.Config, error)
-	// Snapshot packs what a configuration was read from.
+	// Snapshot packs what a configuration was read from, but for what is in parts.
 	Snapshot func(*spec.Config) ([]byte, error)
-	Host     string // spreads schedules over hosts
-	Logger   *slog.Logger
-	Now      func() time.Time
+	// SnapshotParts are what else belongs to it; nil: nothing ever does.
+	SnapshotParts func(*spec.Config) []Part
+	Host          string // spreads schedules over hosts
+	Logger        *slog.Logger
+	Now           func() time.Time
 	// Uptime names this boot and the time since it began, suspends included, by
 	// a clock that nobody can step; nil: the kernel's.
 	Uptime func() (boot string, up time.Duration)

@@ -149,6 +149,8 @@ func (l *Loop) accept(ctx context.Context, cfg *spec.Config, a acceptance, more 
 	if err != nil {
 		return err
 	}
+	// What cannot be read keeps its parts until a sweep that can read it.
+	before, _ = l.w.blobs.withParts(ctx, before)
 	blob, err := l.keepSnapshot(ctx, cfg)
 	if err != nil {
 		return err
@@ -204,6 +206,10 @@ func (l *Loop) dropSnapshots(ctx context.Context, before []string) error {
 	now, err := snapshotNames(ctx, l.o.Store)
 	if err != nil {
 		return err
+	}
+	if now, err = l.w.blobs.withParts(ctx, now); err != nil {
+		l.log.Warn("a configuration in the state cannot be read; what it may need is kept", "error", err)
+		return nil
 	}
 	left := slices.DeleteFunc(before, func(n string) bool { return n == "" || slices.Contains(now, n) })
 	if err := l.w.blobs.drop(ctx, left); err != nil {

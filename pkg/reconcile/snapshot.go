@@ -4,22 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
+
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
-
-func (l *Loop) keepSnapshot(ctx context.Context, cfg *spec.Config) (string, error) {
-	b, err := l.o.Snapshot(cfg)
-	if err != nil {
-		return "", fmt.Errorf("packing the configuration: %w", err)
-	}
-	name, err := l.w.blobs.put(ctx, b)
-	if err != nil {
-		return "", fmt.Errorf("recording the configuration: %w", err)
-	}
-	return name, nil
-}
 
 // keepLeaving packs what declared the addresses last that are gone or held back:
 // a removal may take its time, and after a restart it still needs the hook or
@@ -85,7 +73,7 @@ func (l *Loop) accepted(ctx context.Context) (*spec.Config, error) {
 }
 
 func (l *Loop) snapshot(ctx context.Context, blob string) (*spec.Config, error) {
-	b, err := l.o.Store.Blob(ctx, blob)
+	b, err := l.w.blobs.whole(ctx, blob)
 	if err != nil {
 		return nil, err
 	}

@@ -35,8 +35,9 @@ type world struct {
 	t          *testing.T
 	server     *standin.Server
 	store      *state.Memory
-	wrap       func(state.Store) state.Store // what the loop sees of it instead
-	away       state.Store                   // of an export, against which is planned
+	wrap       func(state.Store) state.Store       // what the loop sees of it instead
+	parts      func(*spec.Config) []reconcile.Part // of a configuration; nil: it has none
+	away       state.Store                         // of an export, against which is planned
 	loop       *reconcile.Loop
 	places     *places
 	unreadable atomic.Bool // secrets cannot be read
@@ -172,7 +173,7 @@ func (w *world) begin(paused bool) {
 			}
 			return c, nil
 		},
-		Host: "host", RevokeAtEnd: true, Logger: w.log, Paused: paused,
+		Host: "host", RevokeAtEnd: true, Logger: w.log, Paused: paused, SnapshotParts: w.parts,
 	})
 	if err != nil {
 		w.t.Fatal(err)

@@ -2,8 +2,10 @@ package spec
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"strings"
+	"sync"
 
 	"github.com/hashicorp/hcl/v2"
 )
@@ -44,6 +46,9 @@ type source struct {
 	// badTypes are the names of provider types with mistakes.
 	badTypes []string
 	diags    Diagnostics // the mistakes that are seen in this file alone
+
+	summing sync.Once
+	hash    [sha256.Size]byte // of text; see sum
 }
 
 // same reports whether content is what s was made of.
