@@ -58,9 +58,9 @@ func retiredAt(in *Input, i int) Step {
 		s.Action, s.Reason = ActRelease, why
 		return s
 	}
-	// A credential that is forgotten leaves its token in force with whoever uses
-	// it, who may not have picked it up yet.
-	if (in.Declared || in.Record.Grant != nil && in.forgets()) && g.Retired.Cause != causeRevoke && g.Retired.Cause != causeRemove && !in.Order.revokes() {
+	// While a token is in force, also of a credential that is forgotten, or whose
+	// removal waits, it is with whoever uses it, who may not have picked it up yet.
+	if (in.Declared || in.Record.Grant != nil) && g.Retired.Cause != causeRevoke && g.Retired.Cause != causeRemove && !in.Order.revokes() {
 		lc := in.Record.Lifecycle
 		limit := g.Retired.Since.Add(max(lc.MaxOverlap, lc.Overlap))
 		switch {

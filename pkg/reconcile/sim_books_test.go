@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -29,6 +30,8 @@ type simAccess struct {
 	grant   *simGrant
 	expires time.Time
 	dead    bool
+	// disowned: the API ended it, and told nobody.
+	disowned bool
 }
 
 // simRefresh is a refresh token.
@@ -159,6 +162,8 @@ func (b *simBooks) act(e *simEndpoint, c providers.Call) (string, *providers.Err
 		return b.spend(e, c)
 	case providers.OpRevoke:
 		return "{}", b.revoke(e, c)
+	case providers.OpVerify:
+		return "{}", b.verify(e, c)
 	}
 	return "", refusedCall(c.Op, providers.ClassPermanent, "no such call")
 }
@@ -233,6 +238,23 @@ func (b *simBooks) revoke(e *simEndpoint, c providers.Call) *providers.Error {
 		a.dead = true
 	}
 	return nil
+}
+
+// verify says whether a token is honoured.
+func (b *simBooks) verify(e *simEndpoint, c providers.Call) *providers.Error {
+	a := b.access[c.Token.AccessToken.Reveal()]
+	if a == nil {
+		b.s.fail("the API is asked for a token that nobody issued")
+		return nil
+	}
+	b.checkOrigin(e, a.grant)
+	if r := b.s.record(a.grant.addr); r.access != a.token {
+		b.s.fail("the API is asked whether it honours %s, and %s is in force", a.token, r.access)
+	}
+	if a.lives(b.s.real()) {
+		return nil
+	}
+	return &providers.Error{Op: c.Op, Class: providers.ClassPermanent, Status: http.StatusUnauthorized, Message: "it is not honoured", Reached: true}
 }
 
 // dying are the grants that a revocation ends as a whole.

@@ -97,7 +97,11 @@ func (s *simRun) recorded(c *state.Credential) {
 		if old.removing.IsZero() {
 			s.checkGuard(addr)
 		}
+		if old.removing.IsZero() && old.lifecycle.PreventDestroy && old.grant != nil {
+			s.fail("%s is given up, and prevent_destroy was set", addr)
+		}
 	}
+	s.checkPrevented(addr, old, now)
 	if now.grant != nil && now.grant != old.grant {
 		s.books.refusals(now.grant.account).tries = 0
 	}
@@ -245,6 +249,20 @@ func (s *simRun) checkGuard(addr string) {
 		}
 	}
 	s.begun = append(s.begun, real)
+}
+
+// checkPrevented: a change of configuration replaces no token that
+// prevent_destroy keeps. A reply that came before that was set is read all the
+// same.
+func (s *simRun) checkPrevented(addr string, old, now *simRecord) {
+	if !now.lifecycle.PreventDestroy || now.grant == nil || old.raw != "" || now.grant.typ.traits.Interactive {
+		return
+	}
+	for _, r := range now.retiring {
+		if r.cause == "replace" && r.grant != nil && r.grant == old.grant {
+			s.fail("%s is replaced, and prevent_destroy is set", addr)
+		}
+	}
 }
 
 // checkDelivery: nobody is told of a token before it is on disk, and no place

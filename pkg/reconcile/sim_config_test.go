@@ -150,7 +150,7 @@ func simOptions() spec.Options {
 var simCredentials = [...]string{"credential.first.a", "credential.second.b", "credential.person.c"}
 
 // simStyles is the number of shapes that a configuration comes in.
-const simStyles = 7
+const simStyles = 10
 
 // simConfig is a configuration in few numbers: few, since reading one costs as
 // much as an hour of the life of a loop.
@@ -178,8 +178,34 @@ func (c simConfig) shape() (lifecycle, guard, base string, layout int) {
 		layout = 1
 	case 6:
 		base = "https://two.example"
+	case 7:
+		layout = 3
+	case 8:
+		lifecycle += "\n    prevent_destroy = true"
 	}
 	return lifecycle, guard, base, layout
+}
+
+// verified: the API is asked whether it honours its tokens.
+func (c simConfig) verified() bool { return c.style == 9 }
+
+// limited: no more than so many requests in so much time.
+func (c simConfig) limited() bool { return c.style == 3 }
+
+const (
+	simRequests = 2
+	simPer      = 10 * time.Second
+)
+
+// extras is what a credential and its provider have besides.
+func (c simConfig) extras() (credential, provider string) {
+	if c.verified() {
+		credential = "\n  verify {\n    path  = \"/me\"\n    every = \"2m\"\n  }"
+	}
+	if c.limited() {
+		provider = fmt.Sprintf("\n  rate_limit {\n    requests = %d\n    per      = %q\n  }", simRequests, simPer)
+	}
+	return credential, provider
 }
 
 // overlaps are how long an old token may hold on, and how long it must.
@@ -193,8 +219,30 @@ func (c simConfig) overlaps() (longest, overlap time.Duration) {
 	return 15 * time.Minute, 30 * time.Second
 }
 
+// places are the places that it declares, and of which credentials each holds the
+// tokens.
+func (c simConfig) places() map[string][]int {
+	_, _, _, layout := c.shape()
+	at := map[string][]int{}
+	for i := range simCredentials {
+		if !c.declares(i) {
+			continue
+		}
+		place := string(rune('a' + i))
+		if layout == 1 && i == 0 {
+			place += "-elsewhere"
+		}
+		at[place] = []int{i}
+	}
+	if layout == 1 && c.declares(0) && c.declares(1) {
+		at["both"] = []int{0, 1}
+	}
+	return at
+}
+
 func (c simConfig) text() string {
 	lifecycle, guard, base, layout := c.shape()
+	verify, limit := c.extras()
 	var b strings.Builder
 	fmt.Fprintf(&b, "tokend {\n  guard {\n    settle = \"5s\"\n    max_revoked_percent = 100\n    %s\n  }\n}\nhook \"mem\" \"tell\" {}\n", guard)
 	for i, name := range simTypeNames {
@@ -203,19 +251,19 @@ func (c simConfig) text() string {
 		}
 		letter := string(rune('a' + i))
 		secret := ""
-		fmt.Fprintf(&b, "provider %q { base_url = %q }\n", name, base)
+		fmt.Fprintf(&b, "provider %q {\n  base_url = %q%s\n}\n", name, base, limit)
 		if name != "person" {
 			fmt.Fprintf(&b, "secret \"mem\" %q { of = \"%s%d\" }\n", letter, letter, c.declared[i])
 			secret = "\n  password = secret.mem." + letter + ".value"
 		}
-		fmt.Fprintf(&b, "credential %q %q {\n  account = \"%s%d\"%s\n  lifecycle {\n    %s\n  }\n}\n", name, letter, letter, c.declared[i], secret, lifecycle)
+		fmt.Fprintf(&b, "credential %q %q {\n  account = \"%s%d\"%s%s\n  lifecycle {\n    %s\n  }\n}\n", name, letter, letter, c.declared[i], secret, verify, lifecycle)
 	}
 	c.sinks(&b, layout)
 	return b.String()
 }
 
-// sinks come in layouts: each a place, one of several tokens, and one that
-// another's place went to.
+// sinks come in layouts: each a place, one of several tokens, one that another's
+// place went to, and one that has another name, as a moved block says.
 func (c simConfig) sinks(b *strings.Builder, layout int) {
 	sink := func(name, place, content string) {
 		fmt.Fprintf(b, "sink \"mem\" %q {\n  place   = %q\n  content = %q\n  notify  = [hook.mem.tell]\n}\n", name, place, content)
@@ -229,8 +277,11 @@ func (c simConfig) sinks(b *strings.Builder, layout int) {
 		case !c.declares(i):
 		case layout == 1 && i == 0:
 			sink(letter, letter+"-elsewhere", token(i))
-		case layout == 2 && i == 0:
+		case layout >= 2 && i == 0:
 			sink(letter+"-renamed", letter, token(i))
+			if layout == 3 {
+				fmt.Fprintf(b, "moved {\n  from = sink.mem.%[1]s\n  to   = sink.mem.%[1]s-renamed\n}\n", letter)
+			}
 		default:
 			sink(letter, letter, token(i))
 		}

@@ -96,7 +96,7 @@ func (e *simEndpoint) fate(c providers.Call) fate {
 		return fateAnswered
 	}
 	f := one(d, "fate", of, fateNotSent, fateLostBefore, fateLostBefore, fateLostAfter, fateLostAfter, fateLostAfter, fateGarbled, fateThrottled, fateBroken, fateEnded)
-	if f == fateGarbled && c.Op == providers.OpRevoke || f == fateEnded && c.Op != providers.OpRefresh {
+	if f == fateGarbled && (c.Op == providers.OpRevoke || c.Op == providers.OpVerify) || f == fateEnded && c.Op != providers.OpRefresh {
 		return fateLostAfter
 	}
 	return f
@@ -111,6 +111,7 @@ func (e *simEndpoint) Send(_ context.Context, r *providers.Request) (*providers.
 	unknown := &providers.Error{Op: c.Op, Class: providers.ClassUnknown, Message: "no reply came", Reached: true}
 	f := e.fate(c)
 	s.note("send", of, e.base, int(f))
+	e.p.paced(e)
 	if !e.p.passes("call") || !e.p.sleeps(s.draws.between("there", of, time.Millisecond, 300*time.Millisecond)) {
 		return nil, unknown
 	}
@@ -172,7 +173,7 @@ func (e *simEndpoint) heard(c providers.Call, refused *providers.Error) {
 }
 
 func (e *simEndpoint) Read(c providers.Call, r *providers.Reply) (providers.Token, error) {
-	if c.Op == providers.OpRevoke {
+	if c.Op == providers.OpRevoke || c.Op == providers.OpVerify {
 		return providers.Token{}, nil
 	}
 	body := r.Body.Reveal()

@@ -48,17 +48,22 @@ func TestDecideWhatTheSimulationFound(t *testing.T) {
 	failing.Record.Retiring[0].Retired.DeliveredAt = time.Time{}
 	failing.Holding = []string{"sink.file.x"}
 	failing.Record.Failure = &state.Failure{Op: opGrant, NextAt: now.Add(time.Minute), LastAt: now}
+	prevented := in(revokes(spec.SessionIndependent), &held, retired(causeReplace, "a"))
+	prevented.Declared, prevented.Want, prevented.Record.Lifecycle.PreventDestroy = false, nil, true
+	prevented.Record.Retiring[0].Retired.DeliveredAt = time.Time{}
+	prevented.Holding = []string{"sink.file.x"}
 	for name, c := range map[string]struct {
 		in   Input
 		want Action
 	}{
-		"a person's token has expired":                                  {in(Traits{Interactive: true}, &expired), ActWait},
-		"a kept reply, and the token has expired":                       {unread, ActWait},
-		"a failed grant, and an old token that waits":                   {failing, ActWait},
-		"a kept reply of what is no longer declared":                    {gone, ActWait},
-		"one session an account, and the old one is another account's":  {in(revokes(spec.SessionOnePerAccount), &held, retired(causeReplace, "b")), ActRevoke},
-		"one session an account, and the old one is of another address": {in(revokes(spec.SessionOnePerAccount), &held, elsewhere), ActRevoke},
-		"one session an account":                                        {in(revokes(spec.SessionOnePerAccount), &held, retired(causeReplace, "a")), ActRelease},
+		"a person's token has expired":                                     {in(Traits{Interactive: true}, &expired), ActWait},
+		"a kept reply, and the token has expired":                          {unread, ActWait},
+		"a failed grant, and an old token that waits":                      {failing, ActWait},
+		"a removal that is prevented, and a sink that holds the old token": {prevented, ActWait},
+		"a kept reply of what is no longer declared":                       {gone, ActWait},
+		"one session an account, and the old one is another account's":     {in(revokes(spec.SessionOnePerAccount), &held, retired(causeReplace, "b")), ActRevoke},
+		"one session an account, and the old one is of another address":    {in(revokes(spec.SessionOnePerAccount), &held, elsewhere), ActRevoke},
+		"one session an account":                                           {in(revokes(spec.SessionOnePerAccount), &held, retired(causeReplace, "a")), ActRelease},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := Decide(c.in)

@@ -55,6 +55,7 @@ type simRun struct {
 	skewed      bool // the clock was put at least once
 	skewedAt    time.Time
 	strictSince time.Time
+	inForce     time.Time // since when the configuration is in force; zero: it is not yet
 	slowUntil   time.Time // places may still be at what they began while they were slow
 	begun       []time.Time
 
@@ -174,8 +175,10 @@ func (s *simRun) happens() {
 		s.suspend()
 	case what < 66:
 		s.step()
-	case what < 88:
+	case what < 85:
 		s.turn()
+	case what < 88:
+		s.disown()
 	case what < 91:
 		s.meddle()
 	case what < 94:
@@ -202,7 +205,7 @@ func (s *simRun) change() {
 	if c.style == 5 && s.config.style != 5 {
 		s.strictSince = s.real()
 	}
-	s.config = c
+	s.config, s.inForce = c, time.Time{}
 	s.begunAnew(c)
 	s.mu.Unlock()
 	if down {
@@ -340,6 +343,24 @@ func (s *simRun) wake() {
 		addrs = append(addrs, l.Address)
 	}
 	_ = s.p.loop.Wake(context.Background(), addrs)
+}
+
+// disown has an API end a token and tell nobody: alone, or with all that would
+// bring another. Only where tokend asks can it come to know.
+func (s *simRun) disown() {
+	addr := one(s.draws, "disowned", "", simCredentials[:]...)
+	s.mu.Lock()
+	a := s.books.access[s.record(addr).access]
+	if a == nil || !s.config.verified() {
+		s.mu.Unlock()
+		return
+	}
+	a.dead, a.disowned = true, true
+	if s.draws.chance("with its grant", "", 0.4) {
+		a.grant.end()
+	}
+	s.mu.Unlock()
+	s.note("disown", addr, a.token, 0)
 }
 
 // repassword changes an account's password at the API, and sooner or later in

@@ -13,7 +13,7 @@ import (
 // simPlace is where a sink's value goes; it outlives processes.
 type simPlace struct {
 	content string
-	foreign bool // somebody else wrote it last
+	written string // what tokend wrote last
 }
 
 // simSink is the kind of sink of one process.
@@ -79,8 +79,9 @@ func (k simSink) Write(_ context.Context, d sinks.Desired, _ []byte) ([]byte, er
 	s.mu.Lock()
 	s.checkDelivery(place, content)
 	s.hold(place, content)
-	s.lastWritten = s.changes
-	s.place(place).foreign = false
+	if p := s.place(place); p.written != content {
+		p.written, s.lastWritten = content, s.changes // a repair brings nothing new: no record tells of it before its hooks have run
+	}
 	s.mu.Unlock()
 	s.note("deliver", place, content, 0)
 	if !k.p.passes("delivered") {
@@ -113,6 +114,9 @@ func (k simSink) Remove(_ context.Context, written []byte) error {
 	s.mu.Lock()
 	held := s.place(place).content
 	if held == content {
+		if _, declared := s.config.places()[place]; declared && held != "" && !s.inForce.IsZero() && s.real().Sub(s.inForce) > 10*time.Minute {
+			s.fail("%s is cleaned, where something shall be", place)
+		}
 		s.hold(place, "")
 	}
 	s.mu.Unlock()

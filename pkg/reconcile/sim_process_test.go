@@ -27,6 +27,28 @@ type simProcess struct {
 
 	dead chan struct{}
 	once sync.Once
+
+	sent map[string][]time.Time // to each API, of late
+}
+
+// paced notes that a request leaves, and that its API's rate limit was kept: so
+// many at once after a rest, and then so many in each stretch of time.
+func (p *simProcess) paced(e *simEndpoint) {
+	s := p.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	real := s.real()
+	var late []time.Time
+	for _, at := range p.sent[e.typ.name] {
+		if real.Sub(at) < simPer {
+			late = append(late, at)
+		}
+	}
+	late = append(late, real)
+	p.sent[e.typ.name] = late
+	if s.config.limited() && !s.inForce.IsZero() && real.Sub(s.inForce) > time.Minute && real.Sub(s.skewedAt) > time.Minute && len(late) > 2*simRequests {
+		s.fail("%s is asked %d times within %s", e.typ.name, len(late), simPer)
+	}
 }
 
 func (p *simProcess) isDead() bool {
@@ -73,7 +95,7 @@ func (p *simProcess) passes(what string) bool {
 // start begins a process over what the disk holds.
 func (s *simRun) start() bool {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &simProcess{s: s, cancel: cancel, ended: make(chan error, 1), dead: make(chan struct{})}
+	p := &simProcess{s: s, cancel: cancel, ended: make(chan error, 1), dead: make(chan struct{}), sent: map[string][]time.Time{}}
 	p.disk = &simDisk{Memory: s.mem, p: p}
 	s.p = p
 	s.mu.Lock()
@@ -146,6 +168,11 @@ func (s *simRun) set() {
 	}
 	for range 30 {
 		_, err := s.p.loop.Set(context.Background(), cfg, reconcile.SetOptions{})
+		if err == nil {
+			s.mu.Lock()
+			s.inForce = s.real()
+			s.mu.Unlock()
+		}
 		if err == nil || s.p.isDead() {
 			return
 		}
