@@ -175,8 +175,10 @@ func (s *simRun) happens() {
 		s.suspend()
 	case what < 66:
 		s.step()
-	case what < 85:
+	case what < 82:
 		s.turn()
+	case what < 85:
+		s.dismantle()
 	case what < 88:
 		s.disown()
 	case what < 91:
@@ -199,8 +201,32 @@ func (s *simRun) change() {
 	if d.chance("another style", "", 0.25) {
 		c.style = d.below("style", "", simStyles)
 	}
+	s.declare(c, d.chance("while down", "", 0.15))
+}
+
+// dismantle removes two credentials one soon after the other, where the guard
+// allows one within the hour.
+func (s *simRun) dismantle() {
+	c := s.config
+	c.style = 5
+	for i, n := range c.declared {
+		c.declared[i] = max(n, 1)
+	}
+	s.declare(c, false)
+	s.wait(s.draws.longOrShort("before it goes", "", 2*time.Minute, 40*time.Minute))
+	for _, i := range [...]int{s.draws.below("goes first", "", 2), 2} {
+		if s.failed() {
+			return
+		}
+		c.declared[i] = 0
+		s.declare(c, false)
+		s.wait(s.draws.longOrShort("before the next goes", "", 8*time.Second, 20*time.Minute))
+	}
+}
+
+// declare has another configuration from now on.
+func (s *simRun) declare(c simConfig, down bool) {
 	s.note("change", fmt.Sprint(s.config), fmt.Sprint(c), 0)
-	down := d.chance("while down", "", 0.15)
 	s.mu.Lock()
 	if c.style == 5 && s.config.style != 5 {
 		s.strictSince = s.real()
