@@ -210,6 +210,9 @@ func (x mutants) failsAnyway(t *testing.T, seed uint64, limit time.Duration) boo
 	return failed != 0
 }
 
+// What a mutation changes is there in the product, once.
+func TestMutationsFitTheProduct(t *testing.T) { mutate(t, readMutations(t), t.TempDir()) }
+
 // manySeeds is how many seeds have to be enough for any mutation.
 const manySeeds = 1000
 
@@ -222,7 +225,9 @@ func TestMutations(t *testing.T) {
 	if len(all) < 10 {
 		t.Fatalf("there are %d mutations", len(all))
 	}
+	began := time.Now()
 	x := buildMutants(t, all)
+	t.Logf("built after %s", time.Since(began).Round(time.Second))
 	for _, m := range all {
 		t.Run(m.name, func(t *testing.T) {
 			t.Parallel()
