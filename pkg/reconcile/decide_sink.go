@@ -82,10 +82,10 @@ func removeSink(in *SinkInput) (Step, bool) {
 		return unsettled(in.Now, in.Unsettled), true
 	case in.Forgotten:
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared, and a removed block says to forget it: its place is left alone"}, true
-	case in.Claimed && len(in.Record.Leaving) == 0 && !in.Taken:
+	case in.Claimed && !leaves(&in.Record) && !in.Taken:
 		return Step{Action: ActWait, State: Removing, Next: in.Now.Add(lookAgain), Why: "it is no longer declared",
 			Reason: "it is no longer declared, and another sink is about to write its place"}, true
-	case in.Claimed && len(in.Record.Leaving) == 0:
+	case in.Claimed && !leaves(&in.Record):
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared, and another sink has its place now"}, true
 	}
 	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && in.Order.Kind != OrderRetry {
@@ -146,7 +146,7 @@ func writeSink(in *SinkInput) (Step, bool) {
 	}
 	s := Step{Action: ActWrite, State: Pending}
 	switch {
-	case !in.Stored || in.Record.Written == nil || in.Named && len(in.Record.Leaving) == 0:
+	case !in.Stored || in.Record.Written == nil || in.Named && !leaves(&in.Record):
 		s.Reason = "it was never written"
 	case in.Moved || in.Named:
 		s.Reason = "its place changed"
@@ -161,7 +161,7 @@ func writeSink(in *SinkInput) (Step, bool) {
 }
 
 func cleanSink(in *SinkInput) (Step, bool) {
-	if len(in.Record.Leaving) == 0 {
+	if !leaves(&in.Record) {
 		return Step{}, false
 	}
 	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && in.Order.Kind != OrderRetry {
@@ -171,7 +171,7 @@ func cleanSink(in *SinkInput) (Step, bool) {
 }
 
 func recordSink(in *SinkInput) (Step, bool) {
-	if !in.Checked || (in.Stored && in.Record.Written != nil && !in.Named && len(in.Newer) == 0 && !in.Changed && in.Record.Failure == nil) {
+	if !in.Checked || (in.Stored && in.Record.Written != nil && !in.Named && len(in.Newer) == 0 && !in.Changed && in.Record.Failure == nil && len(in.Record.Leaving) == 0) {
 		return Step{}, false
 	}
 	return Step{Action: ActRecord, State: Ready, Reason: "its place holds the right value already"}, true

@@ -132,6 +132,18 @@ func (l *Loop) takeSink(it *item, r result) {
 	}
 	if r.holds != nil || r.drop {
 		l.hold(it, r.holds)
+		return
+	}
+	l.wakeWaiting(it)
+}
+
+// wakeWaiting wakes the credentials that wait until a sink's place lets go of a
+// token, or until it is known what it holds.
+func (l *Loop) wakeWaiting(it *item) {
+	for _, e := range it.uses {
+		if u := e.to; u.retires || u.gone {
+			l.wake(u)
+		}
 	}
 }
 
@@ -140,12 +152,9 @@ func (l *Loop) takeSink(it *item, r result) {
 func (l *Loop) hold(it *item, holds map[string]uint64) {
 	left := false
 	for _, e := range it.uses {
-		u := e.to
-		left = left || holds[u.addr] == 0
-		if u.retires || u.gone {
-			l.wake(u)
-		}
+		left = left || holds[e.to.addr] == 0
 	}
+	l.wakeWaiting(it)
 	var named []spec.Address
 	if cfg := l.configOf(it); cfg != nil && left {
 		named, _ = cfg.Uses(spec.Address(it.addr)) // what is not declared names nothing

@@ -320,7 +320,7 @@ func (f *forecast) sinkFollows(n *foreseen, s Step) {
 	in := n.sink
 	switch s.Action {
 	case ActWrite, ActRepair, ActRecord:
-		if in.Moved {
+		if in.Record.Leaving = elsewhere(in.Record.Leaving, placeOf(in.Record.Written)); in.Moved {
 			in.Record.Leaving = append(slices.Clone(in.Record.Leaving), in.Record.Written)
 		}
 		if s.Action != ActRecord {

@@ -220,6 +220,7 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 	if err != nil {
 		p.log().Error("sealing the inputs of a reply that could not be read", "error", err)
 	}
+	p.giveUpRaw() // one is kept, the newest: it is of what was asked for last
 	rec.Raw = &state.Raw{
 		Op: c.op, Endpoint: c.blob, GrantType: c.c.Grant, At: p.w.now(), Status: reply.Status, Header: reply.Header, Body: reply.Body,
 		Inputs: sealed, Redirect: c.c.Flow.RedirectURI, Message: cause.Error(),
@@ -279,7 +280,8 @@ func (p *performer) granted(c *call, t providers.Token) {
 	}
 }
 
-// giveUpRaw drops a reply that could not be read: a person wants another token.
+// giveUpRaw drops a reply that could not be read, since another token is wanted
+// or another reply is to be kept: what it brought is counted.
 func (p *performer) giveUpRaw() {
 	rec := &p.ob.in.Record
 	if rec.Raw == nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"tokend/pkg/sinks"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
@@ -75,29 +76,44 @@ func bothHold(a, b map[string]uint64) map[string]uint64 {
 	return out
 }
 
-// mostIntended is how many writes that were intended at one place, and may have
-// been made, are remembered: one that answers nothing for long is tried with
-// one token after the other.
-const mostIntended = 4
+// mayHold remembers that the place may hold something else than what is
+// recorded as written there: what a write would have left that failed without
+// telling whether it was made, or one whose record a crash has lost.
+func (p *sinkPerformer) mayHold(d sinks.Desired) {
+	rec := &p.ob.in.Record
+	if rec.Written == nil || placeOf(rec.Written) != d.Place {
+		return // nothing was begun there
+	}
+	account, err := p.ob.kind.Intend(d)
+	if intended := withPlace(account, d.Place); err == nil && !bytes.Equal(rec.Written, intended) {
+		rec.Leaving = leave(rec.Leaving, intended)
+	}
+}
 
-// leave adds an account to those of the places that a sink leaves.
+// mostLeft is how many accounts of one place are kept: one that answers nothing
+// for long is tried with one token after the other.
+const mostLeft = 8
+
+// leave adds an account to those of what a sink's places may hold.
 func leave(list [][]byte, account []byte) [][]byte {
-	place := placeOf(account)
+	list = slices.DeleteFunc(slices.Clone(list), func(a []byte) bool { return bytes.Equal(a, account) })
 	same := 0
-	out := [][]byte{account}
-	for _, a := range slices.Backward(list) {
-		if bytes.Equal(a, account) {
+	for i, a := range list {
+		if placeOf(a) != placeOf(account) {
 			continue
 		}
-		if placeOf(a) == place {
-			if same++; same >= mostIntended {
-				continue
-			}
+		if same++; same == mostLeft-1 {
+			list = slices.Delete(list, i, i+1) // what was there first, and what came last, are the likeliest to be there still
+			break
 		}
-		out = append(out, a)
 	}
-	slices.Reverse(out)
-	return out
+	return append(list, account)
+}
+
+// leaves says that a sink has other places than its own to clean.
+func leaves(rec *state.Sink) bool {
+	own := placeOf(rec.Written)
+	return slices.ContainsFunc(rec.Leaving, func(a []byte) bool { return placeOf(a) != own })
 }
 
 // elsewhere are the accounts of other places than one: what was written there

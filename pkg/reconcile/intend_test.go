@@ -207,3 +207,67 @@ sink "mem" "other" {
 		})
 	}
 }
+
+// A place may be slow to take a token. One that it is just given is not revoked
+// before it is known what the place holds.
+func TestARevocationWaitsForAWriteThatIsUnderWay(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		block := make(chan struct{})
+		w.places.block = block
+		w.set(trader("a@example.com", ""))
+		time.Sleep(5 * time.Second)
+		if err := w.loop.Do(t.Context(), traderCred, reconcile.Order{Kind: reconcile.OrderTaint}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Minute)
+		if n := w.revocations(); n != 0 {
+			t.Errorf("%d tokens were revoked while one was being written", n)
+		}
+		close(block)
+		time.Sleep(3 * time.Minute)
+		if n := w.revocations(); n != 1 || !w.works(standin.Coinify, "trader") {
+			t.Errorf("%d tokens were revoked, want the old one; the place holds %q", n, w.places.get("trader"))
+		}
+	})
+}
+
+// A crash lost the record of a newer token's delivery, and by the time that the
+// sink is removed its credential has yet another one. What the place may hold is
+// remembered, and cleaned: from the first look of a sink that is gone, and from
+// a write that failed.
+func TestWhatAPlaceMayHoldIsCleaned(t *testing.T) {
+	for name, away := range map[string]bool{"the sink is gone at the next start": false, "the place is away for a while": true} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				refresh := func() {
+					t.Helper()
+					if err := w.loop.Do(t.Context(), traderCred, reconcile.Order{Kind: reconcile.OrderRefresh}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				w.set(trader("a@example.com", ""))
+				time.Sleep(time.Minute)
+				first := w.places.get("trader")
+				refresh()
+				w.until("the place has the next token", func() bool { return w.places.get("trader") != first })
+				w.crash()
+				if away {
+					w.places.failWith(errors.New("it is away"))
+					w.set(trader("a@example.com", ""))
+					time.Sleep(time.Minute)
+					refresh()
+					time.Sleep(time.Minute)
+				}
+				w.set(withoutSink(trader("a@example.com", "")))
+				time.Sleep(time.Second)
+				refresh()
+				time.Sleep(time.Minute)
+				w.places.failWith(nil)
+				time.Sleep(time.Minute)
+				if got := w.places.get("trader"); got != "" {
+					t.Errorf("the place still holds %q", got)
+				}
+			})
+		})
+	}
+}

@@ -110,8 +110,8 @@ func holding(c *item) (names []string, unknown bool) {
 		}
 		h := s.holdsOf(c)
 		switch {
-		case !s.looked && s.stored:
-			unknown = true
+		case !s.looked && s.stored, s.phase == running:
+			unknown = true // one that is being written may get the token that was in force when that began
 		case h > 0 && (leaves || h < c.gen):
 			names = append(names, s.addr)
 		}

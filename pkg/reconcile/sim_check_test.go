@@ -121,6 +121,11 @@ func (s *simRun) deleted(addr string) {
 	now := &simRecord{lifecycle: old.lifecycle}
 	s.records[addr] = now
 	s.note("record gone", addr, "", 0)
+	for _, g := range s.books.grants {
+		if g.addr == addr && strings.Contains(old.raw, `"`+g.access[len(g.access)-1].token+`"`) {
+			s.forgive(addr, g, "remove", now) // what a kept reply brought goes as the rest does
+		}
+	}
 	for account, r := range s.books.refused {
 		if addressOf(account) == addr {
 			r.pardoned, r.atOnce, r.tries = true, true, 0

@@ -83,6 +83,9 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	}
 	r.remote = ob.desired.Target != ""
 	p := sinkPerformer{w: w, ctx: ctx, j: j, ob: &ob, step: step, r: &r}
+	if j.first && ob.in.Stored && !ob.in.Declared {
+		p.mayHoldLast()
+	}
 	if step.acts() && w.log.Enabled(ctx, slog.LevelDebug) {
 		w.log.Debug("step", "address", j.addr, "type", ob.kindOf, "action", string(step.Action), "reason", step.Reason)
 	}
@@ -293,6 +296,9 @@ func (p *sinkPerformer) failed(verb string, err error) {
 	rec := &p.ob.in.Record
 	if rec.SinkKind == "" {
 		rec.SinkKind = p.ob.kindOf
+	}
+	if p.ob.in.Declared {
+		p.mayHold(p.ob.desired)
 	}
 	o := outcome{op: "write", class: "transient", message: err.Error()}
 	if errors.Is(err, sinks.ErrPermanent) {

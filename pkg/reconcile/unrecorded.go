@@ -22,6 +22,21 @@ func (w *worker) lastDesired(ctx context.Context, j job, kind sinks.Sink) (sinks
 	return kind.Render(args)
 }
 
+// mayHoldLast remembers, at the first look since the start, what the last
+// configuration would have at the place of a sink that is gone: its credentials
+// move on while it waits for its removal.
+func (p *sinkPerformer) mayHoldLast() {
+	if p.j.last == nil || p.ob.kind == nil || p.ob.in.Forgotten {
+		return
+	}
+	if d, err := p.w.lastDesired(p.ctx, p.j, p.ob.kind); err == nil {
+		before := len(p.ob.in.Record.Leaving)
+		if p.mayHold(d); len(p.ob.in.Record.Leaving) > before {
+			p.record(&p.ob.in.Record)
+		}
+	}
+}
+
 // unrecorded is the account of what a place holds although it is not recorded,
 // when that is just what the last configuration would have there: it was
 // written by us, and a crash came before the record.

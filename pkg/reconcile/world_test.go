@@ -369,11 +369,10 @@ func (p *places) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held[place] = d.Content.(string)
-	return []byte(place), nil
+	return p.Intend(d)
 }
 
-// Intend says the content too: by it alone what a crash left is told from what
-// is somebody else's.
+// Intend is the account of a write too: the place and its content.
 func (p *places) Intend(d sinks.Desired) ([]byte, error) {
 	return []byte(d.Place[len("mem:"):] + " " + d.Content.(string)), nil
 }
