@@ -50,7 +50,9 @@ func (p *sinkPerformer) clean() {
 	}
 	if rec.Failure != nil || len(left) < before {
 		rec.Failure = nil
-		p.record(rec)
+		if p.commit(rec) != nil {
+			return // what is not recorded is not gone on from
+		}
 	}
 	if p.r.standing = nil; len(left) > 0 {
 		p.awaits(Pending, left)
@@ -100,6 +102,7 @@ func (p *sinkPerformer) drop() {
 			return
 		}
 	}
+	p.w.unsaved.outcome(p.j.addr, nil, nil)
 	p.r.drop, p.r.stored, p.r.holds = true, false, nil
 	p.answer(nil)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"tokend/pkg/sinks"
@@ -51,6 +52,8 @@ func (p *sinkPerformer) commit(rec *state.Sink) error {
 	p.head(rec)
 	err := p.w.store.Commit(p.ctx, state.Change{Sink: rec})
 	switch {
+	case err == nil:
+		p.w.unsaved.outcome(p.j.addr, nil, nil)
 	case errors.Is(err, state.ErrConflict):
 		p.r.again = true // a hook has run meanwhile, and its answer was recorded: what is there now is read again at once
 	case err != nil:
@@ -147,4 +150,35 @@ func (w *worker) claimed(ctx context.Context, cfg *spec.Config, place string) (b
 	}
 	rec, err := w.store.Sink(ctx, by)
 	return by, err == nil && placeOf(rec.Written) == place && !named(&rec)
+}
+
+// unsaved are the accounts of writes that could not be recorded, by sink: while
+// the disk takes nothing, its sink may come to be elsewhere, or nowhere.
+type unsaved struct {
+	mu       sync.Mutex
+	accounts map[string][]byte
+}
+
+// outcome takes over whether an account was recorded.
+func (u *unsaved) outcome(addr string, account []byte, err error) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	switch {
+	case err == nil:
+		delete(u.accounts, addr)
+	case account != nil:
+		if u.accounts == nil {
+			u.accounts = map[string][]byte{}
+		}
+		u.accounts[addr] = account
+	}
+}
+
+// add adds to a record what its places may hold without its saying so.
+func (u *unsaved) add(rec *state.Sink) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if a := u.accounts[rec.Head.Address]; a != nil && rec.Written != nil && !bytes.Equal(a, rec.Written) {
+		rec.Leaving = leave(rec.Leaving, a)
+	}
 }

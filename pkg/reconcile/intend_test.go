@@ -40,19 +40,25 @@ func (w *world) until(what string, f func() bool) {
 	w.t.Fatalf("within a minute it never happened: %s", what)
 }
 
+// fullForSinks begins anew with a disk that takes no sink's record while full.
+func (w *world) fullForSinks() (full *atomic.Bool) {
+	full = new(atomic.Bool)
+	w.halt()
+	w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
+		if full.Load() && slices.ContainsFunc(changes, func(c state.Change) bool { return c.Sink != nil }) {
+			return unix.ENOSPC
+		}
+		return nil
+	}})
+	w.start()
+	return full
+}
+
 // While the state cannot name a place, nothing is written there: neither a
 // first one nor the next.
 func TestNothingIsWrittenWhereTheStateNamesNothing(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		w.halt()
-		var full atomic.Bool
-		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
-			if full.Load() && slices.ContainsFunc(changes, func(c state.Change) bool { return c.Sink != nil }) {
-				return unix.ENOSPC
-			}
-			return nil
-		}})
-		w.start()
+		full := w.fullForSinks()
 		for _, place := range []string{"trader", "elsewhere"} {
 			full.Store(true)
 			before := w.places.events()
@@ -270,4 +276,35 @@ func TestWhatAPlaceMayHoldIsCleaned(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A newer token was written while the disk was full, and before that could be
+// recorded its sink is moved: what was written is cleaned all the same, once
+// that is known to be recorded, and not without an end.
+func TestWhatAFullDiskDidNotRecordIsCleaned(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		full := w.fullForSinks()
+		w.set(trader("a@example.com", ""))
+		time.Sleep(time.Minute)
+		full.Store(true)
+		if err := w.loop.Do(t.Context(), traderCred, reconcile.Order{Kind: reconcile.OrderRefresh}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		full.Store(false)
+		w.places.stick("trader")
+		w.set(movedTo("elsewhere"))
+		time.Sleep(time.Minute)
+		full.Store(true)
+		w.places.stick("")
+		time.Sleep(time.Minute)
+		full.Store(false)
+		time.Sleep(time.Minute)
+		if got := w.places.get("trader"); got != "" || !w.works(standin.Coinify, "elsewhere") {
+			t.Errorf("the place that was left holds %q, the new one %q", got, w.places.get("elsewhere"))
+		}
+		if n := strings.Count(w.places.events(), "remove:"); n > 10 {
+			t.Errorf("it was cleaned %d times", n)
+		}
+	})
 }

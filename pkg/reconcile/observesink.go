@@ -45,6 +45,7 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 		return ob, fmt.Errorf("reading the record of %s: %w", j.addr, err)
 	}
 	rec.Head.Address, rec.Head.Kind = j.addr, state.KindSink
+	w.unsaved.add(&rec)
 	in.Record = rec
 	if j.cfg == nil {
 		return ob, w.observeGoneSink(ctx, j, &ob)

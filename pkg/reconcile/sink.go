@@ -263,8 +263,9 @@ func highest(gens map[string]uint64) uint64 {
 // record writes the sink's record with some later commit.
 func (p *sinkPerformer) record(rec *state.Sink) {
 	p.head(rec)
-	addr, w := p.j.addr, p.w
+	addr, written, w := p.j.addr, rec.Written, p.w
 	w.store.Later(func(err error) {
+		w.unsaved.outcome(addr, written, err)
 		if err != nil {
 			w.log.Warn("recording what a sink holds failed; it is compared again instead", "address", addr, "error", err)
 			w.relook(addr, err)

@@ -51,6 +51,7 @@ type worker struct {
 	claims    claims
 	recent    recent
 	turns     placeTurns
+	unsaved   unsaved
 	relook    func(addr string, why error) // has an address looked at whose record could not be written
 	stopped   <-chan struct{}
 	life      context.Context
