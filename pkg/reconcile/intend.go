@@ -100,15 +100,15 @@ const mostLeft = 8
 // leave adds an account to those of what a sink's places may hold.
 func leave(list [][]byte, account []byte) [][]byte {
 	list = slices.DeleteFunc(slices.Clone(list), func(a []byte) bool { return bytes.Equal(a, account) })
-	same := 0
+	var same []int
 	for i, a := range list {
-		if placeOf(a) != placeOf(account) {
-			continue
+		if placeOf(a) == placeOf(account) {
+			same = append(same, i)
 		}
-		if same++; same == mostLeft-1 {
-			list = slices.Delete(list, i, i+1) // what was there first, and what came last, are the likeliest to be there still
-			break
-		}
+	}
+	if len(same) >= mostLeft {
+		// What was there first, and what came last, are the likeliest to be there still.
+		list = slices.Delete(list, same[mostLeft/2], same[mostLeft/2]+1)
 	}
 	return append(list, account)
 }
