@@ -348,26 +348,7 @@ func TestOrders(t *testing.T) {
 // An approval is for the change that was shown, once.
 func TestAnApprovalIsSpent(t *testing.T) {
 	all := func(n int) string {
-		names := []string{}
-		for i := range n {
-			names = append(names, fmt.Sprintf("%q", fmt.Sprintf("t%d", i)))
-		}
-		return fmt.Sprintf(`
-tokend {
-  guard { settle = "1s" }
-}
-provider "coinify" {
-  base_url            = "http://coinify.localhost"
-  allow_insecure_http = true
-}
-secret "mem" "pw" { value = "a-password" }
-credential "coinify" "trader" {
-  for_each   = toset([%s])
-  grant      = "password"
-  email      = "${each.key}@example.com"
-  partner_id = "p"
-  password   = secret.mem.pw.value
-}`, strings.Join(names, ", "))
+		return traders(`settle = "1s"`, "example.com", "a b c d e f"[:2*n-1], "")
 	}
 	inWorld(t, strict(), func(t *testing.T, w *world) {
 		w.set(all(6))
