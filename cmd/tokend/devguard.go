@@ -136,8 +136,9 @@ func (p *playground) untriedWords() string {
 		names = append(slices.Clone(names[:most]), fmt.Sprintf("%d more", len(names)-most))
 	}
 	return fmt.Sprintf(`
-There is no stand-in for %s: they fail here. Try them
-against a sandbox of their API, on a machine where their sinks may be written:
+There is no stand-in for %s: they fail here.
+"tokend provider test ADDRESS" shows their requests. To make them, against a
+sandbox of their API, on a machine where their sinks may be written:
   tokend apply --config %s --state DIR
 `, strings.Join(names, ", "), shellWord(p.config))
 }

@@ -51,6 +51,7 @@ func examplesOfUse() map[string][]string {
 		"schema":           {"tokend schema >tokend.schema.json"},
 		"version":          {"tokend version"},
 		"provider list":    {"tokend provider list"},
+		"provider test":    {"tokend provider test coinify.trader"},
 		"provider show":    {"tokend provider show coinify >acme.hcl   # to copy and change"},
 		"state list":       {"tokend state list"},
 		"state show":       {"tokend state show coinify.trader"},
