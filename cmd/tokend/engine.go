@@ -179,7 +179,7 @@ func (e *engine) vaultSettings(first *spec.Config) vault.Resolver {
 		}
 		s, err := vault.SettingsFrom(b)
 		if p := e.g.limit.current(); p != nil && err == nil {
-			err = p.Vault(s.Address)
+			err = p.VaultUse(b)
 		}
 		return s, err
 	}
@@ -232,8 +232,8 @@ type endpointOpener struct {
 	limit *policyGate
 }
 
-func (o endpointOpener) options() providers.Options {
-	options := providers.Options{Logger: o.log, UserAgent: "tokend/" + version, AllowOrigin: o.limit.allowOrigin}
+func (o endpointOpener) options(client *spec.HTTPSettings) providers.Options {
+	options := providers.Options{Logger: o.log, UserAgent: "tokend/" + version, AllowOrigin: o.limit.allowRequest(client)}
 	if o.guard != nil {
 		options.DialContext = o.guard.dial
 	}
@@ -241,11 +241,16 @@ func (o endpointOpener) options() providers.Options {
 }
 
 func (o endpointOpener) Open(p *spec.Provider) (reconcile.Endpoint, error) {
-	return providers.NewEndpoint(p, o.options())
+	return providers.NewEndpoint(p, o.options(&p.HTTP))
 }
 
 func (o endpointOpener) Restore(b []byte) (reconcile.Endpoint, error) {
-	return providers.DecodeEndpoint(b, o.options())
+	var client spec.HTTPSettings
+	e, err := providers.DecodeEndpoint(b, o.options(&client))
+	if err == nil {
+		client = e.Provider().HTTP
+	}
+	return e, err
 }
 
 // Close lets work under way come to its end and closes the state.

@@ -38,6 +38,27 @@ func limits(l reconcile.LaneView) string {
 	return s
 }
 
+// printRetiring says how many earlier tokens still live because giving them up
+// waits: for their sinks, their overlap, or their provider.
+func printRetiring(w io.Writer, lines []reconcile.Line) {
+	const most = 5
+	total := 0
+	var names []string
+	for _, l := range lines {
+		if l.Retiring == 0 {
+			continue
+		}
+		if total += l.Retiring; len(names) < most {
+			names = append(names, fmt.Sprintf("%s %d", shown(l.Address), l.Retiring))
+		} else if len(names) == most {
+			names = append(names, "…")
+		}
+	}
+	if total > 0 {
+		fmt.Fprintf(w, "Waiting to be given up: %s (%s)\n", countOf(total, "earlier token"), strings.Join(names, ", "))
+	}
+}
+
 // printOrphans says which tokens may live on that nobody knows.
 func printOrphans(w io.Writer, lines []reconcile.Line) {
 	const most = 5

@@ -213,12 +213,19 @@ func (o *origins) of(c *spec.Config, a spec.Address) []string {
 	return list
 }
 
-// allowOrigin is asked before each request.
-func (l *policyGate) allowOrigin(typ, origin string) error {
-	if p := l.current(); p != nil {
+// allowRequest is asked before each request of a client: an endpoint outlives
+// the policy under which it was opened.
+func (l *policyGate) allowRequest(client *spec.HTTPSettings) func(typ, origin string) error {
+	return func(typ, origin string) error {
+		p := l.current()
+		if p == nil {
+			return nil
+		}
+		if err := p.Client(typ, *client); err != nil {
+			return err
+		}
 		return p.Origin(typ, origin)
 	}
-	return nil
 }
 
 // allowRead is asked before a function reads a file.

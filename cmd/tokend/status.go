@@ -118,6 +118,7 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 	g.printLines(w, s.Now, columns{"SINK", []string{"PLACE"}, sinkCells}, s.Sinks, addr != "")
 	g.printLines(w, s.Now, columns{"HOOK", []string{"NEXT"}, hookCells}, s.Hooks, addr != "")
 	printLanes(w, s.Now, s.Lanes)
+	printRetiring(w, s.Credentials)
 	printOrphans(w, s.Credentials)
 	if s.Held != nil {
 		g.printHeld(s.Held)

@@ -108,29 +108,17 @@ func (k *check) vault(a spec.Address) {
 	if err != nil {
 		return
 	}
-	if address, ok := text(b.Args, "address"); ok {
-		k.forbid(a, k.p.Vault(address))
-	}
-	for _, n := range []string{"ca_file", "ca_dir", "client_cert_file", "client_key_file"} {
-		k.outside(a, n, b.Args, n)
-	}
-	auth, ok := b.Args.Nested("auth")
-	if !ok {
-		return
-	}
-	if mount, ok := text(auth, "mount"); ok && (mount != "" || b.Kind == "approle") {
-		if mount == "" {
-			mount = b.Kind
-		}
-		k.nested(a, "auth", k.p.Mount(mount))
-	}
-	k.outside(a, "auth", auth, "path")
+	k.asked(a, k.p.vault(b))
 }
 
-// outside asks about a file that must not come with the configuration.
-func (k *check) outside(a spec.Address, arg string, args spec.Values, n string) {
-	if v, ok := text(args, n); ok && v != "" {
-		k.nested(a, arg, k.p.ReadOutside(v))
+// asked reports what is forbidden of what a block uses.
+func (k *check) asked(a spec.Address, all []asked) {
+	for _, q := range all {
+		if q.arg == "" {
+			k.forbid(a, q.err)
+		} else {
+			k.nested(a, q.arg, q.err)
+		}
 	}
 }
 
@@ -147,14 +135,7 @@ func (k *check) provider(a spec.Address) {
 	if err != nil {
 		return
 	}
-	if p.HTTP.Proxy != "" {
-		k.nested(a, "http", k.p.Proxy(p.Type.Name, p.HTTP.Proxy))
-	}
-	for _, f := range []string{p.HTTP.CAFile, p.HTTP.ClientCertFile, p.HTTP.ClientKeyFile} {
-		if f != "" {
-			k.nested(a, "http", k.p.ReadOutside(f))
-		}
-	}
+	k.asked(a, k.p.client(p.Type.Name, p.HTTP))
 }
 
 // credential asks about the origins of a credential's requests.

@@ -27,6 +27,11 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 		r.unjudged = true
 		return r
 	}
+	if ob.waitsForPlaces(j, step) {
+		r.next = j.now.Add(markLook)
+		r.standing = &Standing{State: Pending, Why: "the places that hold its token are looked at first: they may say that its refresh token was spent", Next: "its refresh"}
+		return r
+	}
 	if step.Calls() {
 		// A lane does not know its limits before an endpoint was opened, and
 		// they may be other ones since the configuration changed.
@@ -44,7 +49,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 	if r.standing != nil {
 		r.standing.Since = ob.in.since(r.standing.State) // also when it began before the start
 	}
-	if f := ob.in.Record.Failure; j.cfg != nil && (ob.in.Traits.Static || f != nil && f.Stopped) {
+	if f := ob.in.Record.Failure; j.cfg != nil && (ob.in.Traits.Static || f != nil && f.Stopped || ob.in.Record.Grant != nil && len(watchedSecrets(ob.in.Want, ob.in.Record.Grant)) > 0) {
 		// Nothing else tells of a changed secret there.
 		if at := w.secrets.again(j.cfg, ob.in.Want.Uses, j.now); !at.IsZero() && (r.next.IsZero() || at.Before(r.next)) {
 			r.next = at
@@ -65,7 +70,7 @@ func unready(err error) error {
 // fill says what the record knows.
 func (r *result) fill(rec *state.Credential, stored bool) {
 	r.record, r.stored, r.orphans = true, stored, rec.Orphans
-	r.gen, r.retires = rec.Head.Generation, len(rec.Retiring) > 0
+	r.gen, r.retiring = rec.Head.Generation, len(rec.Retiring)
 	if rec.Grant != nil {
 		r.expires = rec.Grant.ExpiresAt
 	}

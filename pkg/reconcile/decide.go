@@ -205,7 +205,11 @@ func orderedRevoke(in *Input) (Step, bool) {
 		return Step{}, false
 	}
 	if in.Record.Grant != nil {
-		return Step{Action: ActRetire, Cause: causeRevoke, State: Pending, Reason: "a person wants its token revoked"}, true
+		s := Step{Action: ActRetire, Cause: causeRevoke, State: Pending, Reason: "a person wants its token revoked"}
+		if in.Record.Lifecycle.PreventDestroy {
+			s.Reason += ", though prevent_destroy is set, which holds back changes of the configuration only"
+		}
+		return s, true
 	}
 	if len(in.Record.Retiring) > 0 {
 		return retiredAt(in, 0), true

@@ -18,7 +18,9 @@ func undeclared(in *Input) (Step, bool) {
 			Why:  "it is no longer declared, but prevent_destroy was set when it was",
 			Mend: "set lifecycle { prevent_destroy = false } in its block and apply, then remove it"}), true
 	case in.Guarded != "":
-		return Step{Action: ActWait, State: Held, Reason: in.Guarded, Why: in.Guarded, Mend: "tokend approve"}, true
+		// It lives on by the configuration that declared it, but where that cannot
+		// be read back: then by what its record says.
+		return kept(in, Step{Action: ActWait, State: Held, Reason: in.Guarded, Why: in.Guarded, Mend: "tokend approve"}), true
 	case in.Now.Before(in.Quiet):
 		return Step{Action: ActWait, State: Removing, Next: in.Quiet,
 			Reason: "it is no longer declared; the removal waits until the configuration has been quiet for a while",

@@ -61,6 +61,9 @@ func decideSink(in *SinkInput) Step {
 			return s
 		}
 	}
+	if in.Guarded != "" {
+		return Step{Action: ActNone, State: Held, Reason: "it stays at its place: " + in.Guarded, Why: in.Guarded, Mend: "tokend approve"}
+	}
 	return Step{Action: ActNone, State: Ready, Reason: "it holds what it shall hold"}
 }
 

@@ -52,6 +52,9 @@ func kindOf(addr string) itemKind {
 func (l *Loop) declare(addr string, holds map[string]uint64) {
 	it := l.item(addr, kindOf(addr))
 	it.gone, it.removing = false, false
+	if it.x != nil {
+		it.x.lost = lostConfig{}
+	}
 	if it.x == nil || it.x.guarded == "" {
 		it.cfg = nil // what is held keeps the configuration that it lives on by
 	}

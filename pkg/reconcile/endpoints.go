@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"tokend/pkg/spec"
 )
@@ -31,6 +32,7 @@ type providerKey struct {
 // openEndpoint is one, opened once.
 type openEndpoint struct {
 	once   sync.Once
+	opened atomic.Bool // ep is there
 	ep     Endpoint
 	limits spec.RateLimit
 	err    error
@@ -72,6 +74,7 @@ func (e *endpoints) open(ctx context.Context, o *openEndpoint, cfg *spec.Config,
 		return fmt.Errorf("opening %s: %w", addr, err)
 	}
 	o.limits = p.RateLimit
+	o.opened.Store(true)
 	return nil
 }
 
@@ -110,7 +113,9 @@ func (e *endpoints) recorded(ctx context.Context, blob string) (*openEndpoint, e
 		}
 		var b []byte
 		if b, o.err = e.blobs.get(ctx, blob); o.err == nil {
-			o.ep, o.err = e.providers.Restore(b)
+			if o.ep, o.err = e.providers.Restore(b); o.err == nil {
+				o.opened.Store(true)
+			}
 		}
 	})
 	if o.err != nil || o.ep == nil {
@@ -126,8 +131,38 @@ func (e *endpoints) recorded(ctx context.Context, blob string) (*openEndpoint, e
 
 // forget drops what the configuration opened, after a secret that a provider
 // block may name has changed.
-func (e *endpoints) forget() {
+func (e *endpoints) forget() { e.keep(nil) }
+
+// keep closes what a configuration that is in force now does not declare, or
+// declares differently. Who works with one goes on with it, and what is still
+// needed (by a change that is held) is opened again.
+func (e *endpoints) keep(cfg *spec.Config) {
+	var left []*openEndpoint
 	e.mu.Lock()
-	defer e.mu.Unlock()
-	clear(e.byProvider)
+	for k, o := range e.byProvider {
+		if cfg != nil && !k.blind {
+			if digest, ok := cfg.Digest(k.addr); ok && digest == k.digest {
+				continue
+			}
+		}
+		delete(e.byProvider, k)
+		left = append(left, o)
+	}
+	if cfg != nil {
+		for blob, o := range e.byBlob {
+			delete(e.byBlob, blob) // of what is given up: it is read back when it is its turn
+			left = append(left, o)
+		}
+	}
+	e.mu.Unlock()
+	for _, o := range left {
+		o.close()
+	}
+}
+
+// close ends what is idle.
+func (o *openEndpoint) close() {
+	if o.opened.Load() {
+		o.ep.Close()
+	}
 }

@@ -90,7 +90,7 @@ type ExportedFailure struct {
 type ExportedSink struct {
 	Address   string            `json:"address"`
 	Kind      string            `json:"kind"`
-	Digest    string            `json:"digest,omitempty"`
+	Digest    string            `json:"digest,omitempty"` // likewise; and its place, where that is as declared
 	Place     string            `json:"place,omitempty"`
 	Delivered map[string]uint64 `json:"delivered,omitempty"`
 	Notify    []string          `json:"notify,omitempty"`
@@ -158,13 +158,24 @@ func (w *worker) exportGuard(ctx context.Context, x *Export) error {
 	return nil
 }
 
+// asDeclared says whether a record was made by what the configuration says now,
+// which has no sensitive variable: one from which an earlier digest was made
+// could be guessed from it.
+func asDeclared(j job, digest [16]byte) bool {
+	if j.force == nil {
+		return false
+	}
+	now, ok := j.force.Digest(spec.Address(j.addr))
+	return ok && now == digest
+}
+
 func (w *worker) exportSink(ctx context.Context, x *Export, j job, open bool) error {
 	rec, err := w.store.Sink(ctx, j.addr)
 	if err != nil {
 		return err
 	}
 	s := ExportedSink{Address: j.addr, Kind: rec.SinkKind, Delivered: rec.Delivered, Notify: rec.Notify, Failure: exportFailure(rec.Failure)}
-	if open {
+	if open && asDeclared(j, rec.Head.Digest) {
 		s.Digest, s.Place = hex.EncodeToString(rec.Head.Digest[:]), placeOf(rec.Written)
 	}
 	x.Sinks = append(x.Sinks, s)
@@ -178,7 +189,7 @@ func (w *worker) exportCredential(ctx context.Context, x *Export, j job, open bo
 	}
 	rec := &ob.in.Record
 	c := ExportedCredential{Address: j.addr, Generation: rec.Head.Generation, Due: rec.Head.Due, Flags: rec.Head.Flags, Lifecycle: rec.Lifecycle, Failure: exportFailure(rec.Failure)}
-	if open {
+	if open && asDeclared(j, rec.Head.Digest) {
 		c.Digest = hex.EncodeToString(rec.Head.Digest[:])
 	}
 	if rec.Removing != nil {

@@ -87,6 +87,62 @@ sink "mem" "mixed" {
 	})
 }
 
+// What an earlier configuration said is not exported while that had a sensitive
+// variable that could be guessed from its digest: not of what is still there of
+// it, though the configuration in force has none.
+func TestAnExportHoldsNoDigestOfAnEarlierConfiguration(t *testing.T) {
+	const pinned = `
+variable "pin" {
+  type      = string
+  sensitive = true
+}
+credential "coinify" "pinned" {
+  grant      = "password"
+  email      = "pinned@example.com"
+  partner_id = "p"
+  password   = var.pin
+}
+sink "mem" "pinned" {
+  place   = "pinned"
+  content = credential.coinify.pinned.access_token
+}`
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		guard := "tokend {\n  guard { max_revocations = 0 }\n}\n"
+		digests := func() map[string]string {
+			x, err := w.loop.Export(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := map[string]string{}
+			for _, c := range x.Credentials {
+				m[c.Address] = c.Digest
+			}
+			for _, s := range x.Sinks {
+				m[s.Address] = s.Digest + s.Place
+			}
+			return m
+		}
+		w.set(guard + trader("a@example.com", pinned))
+		time.Sleep(time.Minute)
+		for a, d := range digests() {
+			if d != "" {
+				t.Errorf("with a sensitive variable the digest of %s is exported", a)
+			}
+		}
+		if h := w.set(guard + trader("a@example.com", "")); h == nil {
+			t.Fatal("nothing is held")
+		}
+		time.Sleep(time.Minute)
+		m := digests()
+		if m["credential.coinify.pinned"] != "" || m["sink.mem.pinned"] != "" {
+			t.Errorf("the digests of what the earlier one declared are exported: %v", m)
+		}
+		if m["credential.coinify.trader"] == "" || m["sink.mem.trader"] == "" {
+			t.Errorf("those of what is declared now are not: %v", m)
+		}
+	})
+}
+
 // forms are the ways in which a secret could stand in a text.
 func forms(s string) map[string]string {
 	sum := sha256.Sum256([]byte(s))

@@ -35,7 +35,7 @@ func (l *Loop) finish(r result) {
 	}
 	newer := r.record && r.gen > it.gen
 	if r.record {
-		it.gen, it.expires, it.retires, it.stored = r.gen, nanos(r.expires), r.retires, r.stored
+		it.gen, it.expires, it.retiring, it.stored = r.gen, nanos(r.expires), uint8(min(r.retiring, 255)), r.stored
 		if r.orphans > 0 || it.x != nil {
 			it.ext().orphans = r.orphans
 		}
@@ -141,7 +141,7 @@ func (l *Loop) takeSink(it *item, r result) {
 // token, or until it is known what it holds.
 func (l *Loop) wakeWaiting(it *item) {
 	for _, e := range it.uses {
-		if u := e.to; u.retires || u.gone {
+		if u := e.to; u.retiring > 0 || u.gone {
 			l.wake(u)
 		}
 	}

@@ -133,7 +133,7 @@ func (l *Loop) takeIntact(it *item, found *intact) {
 	it.looked = true
 	for i := range it.uses {
 		e := &it.uses[i]
-		if e.holds = e.to.gen; e.to.retires || e.to.gone {
+		if e.holds = e.to.gen; e.to.retiring > 0 || e.to.gone {
 			l.wake(e.to)
 		}
 	}

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"tokend/pkg/spec"
@@ -36,30 +37,56 @@ func stricter(a, b spec.Guard) spec.Guard {
 	}
 }
 
-// judge says why a change that came at a time has to wait for a person, or "".
-func judge(g spec.Guard, log guardLog, came time.Time, c change) string {
+// judge says by which rule, and why, a change that came at a time has to wait for
+// a person; "" when it has not to.
+func judge(g spec.Guard, log guardLog, came time.Time, c change) (HeldRule, string) {
 	if c.revocations == 0 && c.removed == 0 {
-		return ""
+		return "", ""
 	}
 	if c.emptied {
-		return "the configuration declares no credential any more, while the state has " + count(c.credentials, "credential")
+		return HeldEmptied, "the configuration declares no credential any more, while the state has " + count(c.credentials, "credential")
 	}
 	earlier := log.since(came.Add(-guardWindow)).tally()
-	before := ""
-	if n := earlier.revocations + earlier.sinks; n > 0 {
-		before = fmt.Sprintf(" (with %d in the hour before)", n)
-	}
 	if n := c.revocations + c.removed + earlier.revocations + earlier.sinks; n > g.MaxRevocations {
-		return fmt.Sprintf("the change would give up %s and remove %s%s; guard.max_revocations is %d",
+		before := ""
+		if n := earlier.revocations + earlier.sinks; n > 0 {
+			before = fmt.Sprintf(" (with %d in the hour before)", n)
+		}
+		return HeldRevocations, fmt.Sprintf("the change would give up %s and remove %s%s; guard.max_revocations is %d",
 			count(c.revocations, "token"), count(c.removed, "sink"), before, g.MaxRevocations)
 	}
-	if c.revocations > 0 && over(c.revocations+earlier.revocations, c.credentials+earlier.gone, g.MaxRevokedPercent) {
-		return fmt.Sprintf("the change would give up %d of %s%s; guard.max_revoked_percent is %d", c.revocations, count(c.credentials, "token"), before, g.MaxRevokedPercent)
+	tokens := share{c.revocations, c.credentials, earlier.revocations, earlier.gone}
+	if tokens.over(g.MaxRevokedPercent) {
+		return HeldPercent, fmt.Sprintf("the change would give up %s; guard.max_revoked_percent is %d", tokens.words("token"), g.MaxRevokedPercent)
 	}
-	if c.removed > 0 && over(c.removed+earlier.sinks, c.sinks+earlier.sinksGone, g.MaxRevokedPercent) {
-		return fmt.Sprintf("the change would remove %d of %s%s; guard.max_revoked_percent is %d", c.removed, count(c.sinks, "sink"), before, g.MaxRevokedPercent)
+	places := share{c.removed, c.sinks, earlier.sinks, earlier.sinksGone}
+	if places.over(g.MaxRevokedPercent) {
+		return HeldPercent, fmt.Sprintf("the change would remove %s; guard.max_revoked_percent is %d", places.words("sink"), g.MaxRevokedPercent)
 	}
-	return ""
+	return "", ""
+}
+
+// share is what part of something a change would give up.
+type share struct {
+	now, of      int // of what the state has
+	before, gone int // in the hour before: in all, and of those what the state does not have any more
+}
+
+func (s share) all() (n, of int) { return s.now + s.before, s.of + s.gone }
+
+func (s share) over(percent int) bool {
+	n, of := s.all()
+	return s.now > 0 && over(n, of, percent)
+}
+
+// words are such as "3 of 12 tokens (25 %)" or, with those of the hour before,
+// "1 token, which makes 4 of 12 within the hour (33 %)".
+func (s share) words(noun string) string {
+	n, of := s.all()
+	if s.before == 0 {
+		return fmt.Sprintf("%d of %s (%d %%)", n, count(of, noun), n*100/of)
+	}
+	return fmt.Sprintf("%s, which makes %d of %d within the hour (%d %%)", count(s.now, noun), n, of, n*100/of)
 }
 
 func over(n, of, percent int) bool {
@@ -69,6 +96,9 @@ func over(n, of, percent int) bool {
 func count(n int, noun string) string {
 	if n == 1 {
 		return "1 " + noun
+	}
+	if strings.HasSuffix(noun, "s") {
+		noun += "e"
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -54,7 +54,7 @@ func TestJudge(t *testing.T) {
 		"earlier sinks hold up no removal": {loose, change{revocations: 1, credentials: 100}, steps(50, letGo{At: t0, Begun: true, Sink: true}), ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := judge(c.guard, c.log, t0, c.c)
+			_, got := judge(c.guard, c.log, t0, c.c)
 			if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
 				t.Errorf("judged %q, want %q", got, c.want)
 			}

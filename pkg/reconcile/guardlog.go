@@ -26,7 +26,7 @@ type letGo struct {
 	At       time.Time `json:"at"`              // when it was let go, then when it began
 	Begun    bool      `json:"begun,omitempty"` // it acts or has acted; before, it counts however long it waits
 	Sink     bool      `json:"sink,omitempty"`
-	Replaced bool      `json:"replaced,omitempty"` // its credential lives on with another token
+	Replaced bool      `json:"replaced,omitempty"` // its credential lives on with another token, or the sink at another place
 }
 
 func readGuardLog(b []byte) (guardLog, error) {
@@ -113,7 +113,7 @@ func (g guardLog) tally() tally {
 		switch {
 		case s.Sink:
 			t.sinks++
-			if s.Begun {
+			if s.Begun && !s.Replaced {
 				t.sinksGone++
 			}
 		default:

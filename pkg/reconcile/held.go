@@ -21,6 +21,7 @@ type HeldChange struct {
 	ID          string    `json:"id"`
 	Since       time.Time `json:"since"`
 	Reason      string    `json:"reason"`
+	Rule        HeldRule  `json:"rule,omitempty"`
 	Revocations []string  `json:"revocations,omitempty"` // addresses of credentials
 	Sinks       []string  `json:"sinks,omitempty"`
 	// Steps say what would be done with each of them, and why.
@@ -28,6 +29,18 @@ type HeldChange struct {
 
 	all []candidate // the same, with what exactly is held of each
 }
+
+// HeldRule is the rule by which a change is held back, in one word.
+type HeldRule string
+
+// The rules.
+const (
+	HeldRevocations HeldRule = "max_revocations"
+	HeldPercent     HeldRule = "max_revoked_percent"
+	HeldEmptied     HeldRule = "emptied"    // the configuration declares no credential any more
+	HeldOrigin      HeldRule = "origin"     // an API's address changed
+	HeldUnreadable  HeldRule = "unreadable" // what declared something last cannot be read back
+)
 
 // HeldStep is what a held change would do to one address.
 type HeldStep struct {
@@ -244,8 +257,11 @@ func (l *Loop) applyVerdict(it *item, v verdict, last *spec.Config) {
 		x := it.ext()
 		x.allowed, x.guarded = false, v.held.Reason
 		l.odd[it] = true
-		if it.cfg == nil {
+		if it.cfg == nil && x.lost == (lostConfig{}) {
 			it.cfg = last
+		}
+		if it.kind == kindSink && !it.gone && it.cfg != nil {
+			l.link(it.cfg, it, nil) // its place stays, with what that names
 		}
 		l.wake(it)
 	case v.allowed[addr]:

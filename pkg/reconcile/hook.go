@@ -139,7 +139,7 @@ func (l *Loop) takeHook(it *item, r result) {
 	}
 	for _, s := range answered {
 		for _, c := range it.x.pending[s] {
-			if c.gone || c.retires {
+			if c.gone || c.retiring > 0 {
 				l.wake(c)
 			}
 		}

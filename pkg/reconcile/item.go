@@ -47,7 +47,7 @@ type item struct {
 	again    bool  // something happened while it was running
 	stored   bool  // the state has a record of it
 	gone     bool  // not declared by the configuration in force
-	retires  bool  // has old grants that wait for sinks
+	retiring uint8 // old grants that wait to be given up: after a start 1 for any number, 255 for more
 	looked   bool  // was worked on since the start
 	secret   bool  // a changed secret may be a reason to do something at once
 	remote   bool  // of a sink: its place is no file
@@ -84,6 +84,7 @@ type extra struct {
 	measured *measured          // what asking the API about its token has found; nil: it is not asked
 	agreed   string             // the change that it was let go for
 	quiet    time.Time          // when its removal may act
+	lost     lostConfig         // why it is not known what declared it last, when it is gone
 	stuck    string             // why it cannot follow its moved block
 	parked   bool               // its record is being moved: nobody works on it
 }

@@ -25,7 +25,8 @@ type job struct {
 	quiet     time.Time
 	unsettled string // why the configuration's files are not whole, of a removal that waits for them
 	stuck     string
-	needed    bool // of a credential: something names its token
+	lost      string // why it is not known what declared it last, when it is gone
+	needed    bool   // of a credential: something names its token
 	order     *waiter
 	holding   []string // sinks that hold an older token (of a gone one: any)
 	waiting   bool     // sinks exist whose holdings are not known yet
@@ -42,6 +43,7 @@ type job struct {
 	limits    spec.RateLimit // what it was made of
 	measured  measured       // of the token in force, by asking the API
 	noSecrets bool           // a plan that reads no secret
+	unseen    bool           // of a credential: places that hold its token were not looked at since the start, which was just now
 	dry       bool           // only a decision: nothing is performed
 }
 
@@ -53,6 +55,9 @@ func (l *Loop) job(it *item) job {
 	}
 	if it.x != nil {
 		j.guarded, j.allowed, j.quiet, j.stuck = it.x.guarded, it.x.allowed, it.x.quiet, it.x.stuck
+		if it.gone {
+			j.lost = it.x.lost.why
+		}
 		if it.gone && !j.quiet.IsZero() && l.o.Unsettled != nil {
 			j.unsettled = l.o.Unsettled()
 		}
@@ -69,8 +74,9 @@ func (l *Loop) job(it *item) job {
 	}
 	switch it.kind {
 	case kindCredential:
+		j.unseen = l.unseenPlaces(it)
 		j.needed = slices.ContainsFunc(it.users, func(u *item) bool { return !u.gone })
-		if it.retires || it.gone {
+		if it.retiring > 0 || it.gone {
 			j.holding, j.waiting = holding(it)
 			j.telling = l.telling(it)
 		}
@@ -126,11 +132,11 @@ type result struct {
 
 	next     time.Time
 	standing *Standing
-	record   bool // credential or sink: gen, expires, retires, stored below are set
+	record   bool // credential or sink: gen, expires, retiring, stored below are set
 	stored   bool
 	gen      uint64
 	expires  time.Time
-	retires  bool
+	retiring int
 	orphans  int
 	drop     bool // nothing is left of it
 	blind    bool // it could not even be looked at: standing says why

@@ -25,6 +25,7 @@ type candidate struct {
 	reason   string
 	forget   bool   // nothing is revoked: it counts only where no credential is left
 	origin   string // its address changed, which needs a person whatever the guard says
+	lost     string // why what declared it last cannot be read back, which does, too
 	person   bool   // it comes with a login, so it counts for nothing
 }
 
@@ -107,6 +108,9 @@ func (l *Loop) concerned(ctx context.Context, cfg, last *spec.Config, d delta) (
 			}
 			j := l.job(it)
 			j.cfg, j.last, j.force = cfg, was, cfg
+			if lost, ok := d.lost[it.addr]; ok {
+				j.lost = lost.why
+			}
 			if !declares(cfg, it.addr) {
 				j.cfg = nil
 			}
@@ -159,18 +163,27 @@ func (l *Loop) candidates(ctx context.Context, jobs []job) (out []candidate, uns
 			c, ok, err = l.credentialCandidate(ctx, j)
 			unseen = unseen || err != nil // it is judged once it can be looked at, before anything of it happens
 		}
-		if ok {
-			out = append(out, c)
+		if !ok {
+			continue
 		}
+		if j.cfg == nil && j.lost != "" && !c.forget {
+			c.lost = j.lost
+			c.reason += "; what declared it last cannot be read back from the state: " + j.lost
+		}
+		out = append(out, c)
 	}
 	sort.Slice(out, func(a, b int) bool { return out[a].addr < out[b].addr })
 	return out, unseen, ctx.Err()
 }
 
-// sinkCandidate is a sink that would be removed. One that is declared is written
-// instead, and a look at its place would wait for a Vault that stalls.
+// sinkCandidate is a sink that would be removed, or one whose earlier place
+// would be: it is another one now. One that is declared is not looked at, since
+// that would wait for a Vault that stalls.
 func (l *Loop) sinkCandidate(ctx context.Context, j job) (candidate, bool) {
 	if j.cfg != nil {
+		if to := l.w.movesTo(ctx, j); to != "" {
+			return candidate{addr: j.addr, sink: true, replaced: true, digest: "moved to " + to, reason: "its place changed: the earlier one is cleaned"}, true
+		}
 		return candidate{}, false
 	}
 	step, err := l.w.decide(ctx, j)
@@ -178,6 +191,30 @@ func (l *Loop) sinkCandidate(ctx context.Context, j job) (candidate, bool) {
 		return candidate{}, false
 	}
 	return candidate{addr: j.addr, sink: true, digest: "removed", reason: step.Reason}, true
+}
+
+// movesTo is the place that the configuration gives a sink now, where it has
+// written another one that is to be cleaned then; else "". It is told without
+// looking at any place.
+func (w *worker) movesTo(ctx context.Context, j job) string {
+	s, err := j.cfg.Sink(spec.Address(j.addr))
+	if err != nil {
+		return ""
+	}
+	kind, err := w.sinkKind(s.Kind)
+	if err != nil {
+		return ""
+	}
+	rec, err := w.store.Sink(ctx, j.addr)
+	from := placeOf(rec.Written)
+	if err != nil || from == "" {
+		return ""
+	}
+	d, _ := kind.Render(s.Static) // what it shall hold is not known
+	if d.Place == from || w.claimant(j.force, from) != "" {
+		return ""
+	}
+	return d.Place
 }
 
 func (l *Loop) credentialCandidate(ctx context.Context, j job) (candidate, bool, error) {
@@ -196,6 +233,9 @@ func (l *Loop) credentialCandidate(ctx context.Context, j job) (candidate, bool,
 	if j.cfg != nil {
 		dg, _ := j.cfg.Digest(spec.Address(j.addr))
 		c.digest = hex.EncodeToString(dg[:])
+	}
+	for _, n := range ob.in.WantsNew {
+		c.digest += " " + ob.hashes[n] // what a secret says is not in the digest
 	}
 	if c.origin != "" {
 		c.digest += " " + c.origin // where a discovery leads is not in the digest
@@ -225,7 +265,7 @@ func (v *verdict) weigh(all []candidate, w weights) {
 		if w.approved[x.addr] == x.digest {
 			v.approved[x.addr] = x.digest
 		}
-		if pending[x.addr] == x.digest || w.approved[x.addr] == x.digest || x.forget && w.credentials > 0 {
+		if pending[x.addr] == x.digest && x.lost == "" || w.approved[x.addr] == x.digest || x.forget && w.credentials > 0 {
 			goes = append(goes, x)
 		} else {
 			new = append(new, x)
@@ -246,10 +286,10 @@ func (v *verdict) weigh(all []candidate, w weights) {
 	}
 	v.log = v.log.since(held.Since.Add(-guardWindow)).with(goes, w.now)
 	c.emptied = w.credentials == 0 && c.credentials > 0 && c.revocations+c.removed > 0
-	held.Reason = w.judge(v.log, held.Since, c)
+	held.Rule, held.Reason = w.judge(v.log, held.Since, c)
 	stays := new
 	if held.Reason == "" {
-		stays, held.Reason = otherOrigins(new)
+		stays, held.Rule, held.Reason = needPerson(new)
 	}
 	if len(stays) > 0 && w.allow < len(stays) {
 		for _, x := range stays {
@@ -281,30 +321,45 @@ func addressesOf(all []candidate) []string {
 	return out
 }
 
-// otherOrigins are those whose address changed. They wait for a person though
-// the guard has nothing against the change as a whole.
-func otherOrigins(all []candidate) ([]candidate, string) {
-	var moved []candidate
-	why := ""
+// needPerson are those that wait for a person though the guard has nothing
+// against the change as a whole: their address changed, or what declared them
+// last cannot be read back.
+func needPerson(all []candidate) (stays []candidate, rule HeldRule, reason string) {
+	var moved, lost int
+	var why, whyLost string
 	for _, x := range all {
-		if x.origin != "" {
-			moved, why = append(moved, x), x.origin
+		switch {
+		case x.origin != "":
+			moved, why = moved+1, x.origin
+		case x.lost != "":
+			lost, whyLost = lost+1, x.lost
+		default:
+			continue
 		}
+		stays = append(stays, x)
 	}
-	if len(moved) == 0 {
-		return nil, ""
+	var reasons []string
+	if lost > 0 {
+		rule = HeldUnreadable
 	}
-	return moved, fmt.Sprintf("%s would be asked from another address: %s", count(len(moved), "credential"), why)
+	if moved > 0 {
+		rule = HeldOrigin
+		reasons = append(reasons, fmt.Sprintf("%s would be asked from another address: %s", count(moved, "credential"), why))
+	}
+	if lost > 0 {
+		reasons = append(reasons, fmt.Sprintf("what declared %s last cannot be read back from the state (%s), so the hooks and the Vault that a removal needs are not known", count(lost, "address"), whyLost))
+	}
+	return stays, rule, strings.Join(reasons, "; ")
 }
 
 // judge says why a change that came at a time has to wait for a person, or "",
 // by the guard as it was where that is stricter.
-func (w *weights) judge(log guardLog, came time.Time, c change) string {
-	reason := judge(w.accepted.strict(w.guard, came), log, came, c)
-	if reason != "" && judge(w.guard, log, came, c) == "" {
+func (w *weights) judge(log guardLog, came time.Time, c change) (HeldRule, string) {
+	rule, reason := judge(w.accepted.strict(w.guard, came), log, came, c)
+	if now, _ := judge(w.guard, log, came, c); rule != "" && now == "" {
 		reason += ", or was within the hour before; what the configuration says of the guard now is looser, and counts for what comes an hour after that"
 	}
-	return reason
+	return rule, reason
 }
 
 // rejudge has the guard look at a destructive step that it has not seen: the

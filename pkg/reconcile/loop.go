@@ -98,6 +98,7 @@ type Loop struct {
 	held                     *HeldChange
 	guard                    guardLog
 	changed                  time.Time // when the configuration in force was set
+	begun                    time.Time // when the first one was
 	settle                   time.Duration
 	moves                    []rename // that are shown and not made yet
 	dry                      bool     // the configuration was taken over in memory only
@@ -186,7 +187,9 @@ func (it *item) takeHead(h state.Head) {
 	if h.Intent {
 		it.due = 0 // what became of it is found out at once
 	}
-	it.retires = h.Flags&state.FlagRetiring != 0
+	if it.retiring = 0; h.Flags&state.FlagRetiring != 0 {
+		it.retiring = 1
+	}
 	it.removing = h.Flags&state.FlagRemoving != 0
 	if h.Flags&state.FlagVerify != 0 {
 		it.ext().measured = &measured{}
@@ -268,7 +271,7 @@ func (l *Loop) Run(ctx context.Context) error {
 // is ordered of the addresses given and with the sinks that name them, and
 // nothing else.
 func (l *Loop) Resume(ctx context.Context, only ...string) error {
-	return l.do(ctx, func() { l.paused, l.only = false, only })
+	return l.do(ctx, func() { l.paused, l.only, l.begun = false, only, l.o.Now() })
 }
 
 // drain takes the results that are there without waiting for more.
@@ -422,7 +425,7 @@ func (l *Loop) forget(it *item) {
 	for _, e := range it.uses {
 		u := e.to
 		u.users = without(u.users, it)
-		if u.gone || u.retires {
+		if u.gone || u.retiring > 0 {
 			l.wake(u)
 		}
 	}

@@ -69,7 +69,7 @@ func (it *item) bare() bool {
 	if it.kind == kindSink {
 		return !slices.ContainsFunc(it.uses, func(e edge) bool { return e.holds > 0 })
 	}
-	return it.gen == 0 && !it.retires
+	return it.gen == 0 && it.retiring == 0
 }
 
 // vacant reads whether a record may take an address: there is none, or one that

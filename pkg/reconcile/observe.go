@@ -107,7 +107,8 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 	if g == nil {
 		return nil
 	}
-	if in.Record.Head.Digest == ob.digest && !in.Traits.Static {
+	watched := watchedSecrets(want, g)
+	if in.Record.Head.Digest == ob.digest && !in.Traits.Static && len(watched) == 0 {
 		// The configuration says what it said, but the issuer may name other
 		// addresses by now.
 		if ob.ep.ep.Traits(want.Grant.Name).Discovers {
@@ -118,6 +119,9 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 	static := in.Traits.Static && !j.noSecrets
 	if ob.hashes, err = w.hashInputs(j, ob, static); err != nil {
 		return err
+	}
+	if len(watched) > 0 && !static {
+		w.hashWatched(j, ob, watched)
 	}
 	in.WantsNew = changedInputs(g, want, ob.hashes, static)
 	if in.Traits.Static && j.noSecrets {
@@ -257,6 +261,36 @@ func lifecycleOf(l spec.Lifecycle) state.Lifecycle {
 	return state.Lifecycle{OnRemove: l.OnRemove, PreventDestroy: l.PreventDestroy, Overlap: l.Overlap, MaxOverlap: l.MaxOverlap, RevokeOnShutdown: l.RevokeOnShutdown}
 }
 
+// watchedSecrets are inputs whose change calls for a new grant and whose value
+// comes from a secret or another credential, so that only reading it tells.
+func watchedSecrets(want *spec.Credential, g *state.Grant) []string {
+	var names []string
+	for _, in := range want.Inputs {
+		if h := g.InputHashes[in.Name]; in.Given && in.Deferred && in.OnChange == spec.OnChangeReplace && h != "" && h != unknownHash {
+			names = append(names, in.Name)
+		}
+	}
+	return names
+}
+
+// hashWatched reads them. What cannot be read is no change; where no secret is
+// read, only a look at it would tell.
+func (w *worker) hashWatched(j job, ob *observed, names []string) {
+	if j.noSecrets {
+		ob.unsure = append(ob.unsure, names...)
+		return
+	}
+	for _, n := range names {
+		v, err := j.cfg.Inputs(spec.Address(j.addr), []string{n}, ob.scope)
+		if err != nil {
+			continue
+		}
+		if b, err := v.Canonical(n); err == nil {
+			ob.hashes[n] = w.store.Hash("input:"+n, b)
+		}
+	}
+}
+
 // hashInputs hashes what the configuration gives, keyed by the state: with
 // secrets only when all is set, since they have to be read.
 func (w *worker) hashInputs(j job, ob *observed, all bool) (map[string]string, error) {
@@ -303,8 +337,8 @@ func changedInputs(g *state.Grant, want *spec.Credential, hashes map[string]stri
 	}
 	var names []string
 	for _, in := range want.Inputs {
-		if !static && (in.Deferred || in.OnChange != spec.OnChangeReplace) {
-			continue
+		if !static && (in.OnChange != spec.OnChangeReplace || in.Deferred && hashes[in.Name] == "") {
+			continue // nothing else is known of what comes from a secret that was not read
 		}
 		if h := g.InputHashes[in.Name]; h != unknownHash && hashes[in.Name] != h {
 			names = append(names, in.Name)

@@ -22,6 +22,7 @@ type observedSink struct {
 	digest  [16]byte
 	gens    map[string]uint64 // of the credentials that it names, now
 	lane    string            // where its place is looked at and written
+	found   sinks.Mark        // what the place says of who delivered there
 }
 
 // observeSink gathers what deciding about a sink needs: its record, the tokens
@@ -144,6 +145,7 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 	if in.Moved || in.Named {
 		last = nil
 	}
+	ob.desired.Found = func(m sinks.Mark) { ob.found = m }
 	in.Drift, err = ob.kind.Check(ctx, ob.desired, last)
 	in.Checked = err == nil
 	if err != nil {

@@ -332,7 +332,7 @@ func (l *Loop) Forget(ctx context.Context, addr string) error {
 		default:
 			missing = l.o.Store.Commit(ctx, state.Change{Delete: addr})
 			if missing == nil {
-				it.stored, it.gen, it.expires, it.retires = false, 0, 0, false
+				it.stored, it.gen, it.expires, it.retiring = false, 0, 0, 0
 				l.wake(it)
 			}
 		}

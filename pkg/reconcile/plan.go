@@ -119,7 +119,7 @@ func (l *Loop) touched(it *item) bool {
 // configuration says sleeps until it is due, and a file that was compared, and
 // is watched, holds the tokens in force.
 func (it *item) settled(now int64) bool {
-	if !it.stored || it.gone || it.cfg != nil || it.again || it.retires || it.secret || it.phase == ready || it.phase == running {
+	if !it.stored || it.gone || it.cfg != nil || it.again || it.retiring > 0 || it.secret || it.phase == ready || it.phase == running {
 		return false
 	}
 	if x := it.x; x != nil && (x.standing != nil || x.guarded != "" || x.allowed || len(x.orders) > 0) {

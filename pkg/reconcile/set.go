@@ -43,6 +43,7 @@ type delta struct {
 	holds   map[string]map[string]uint64 // of changed and gone sinks: what their places hold
 	first   bool
 	last    map[string]*spec.Config // of addresses that were gone before the start already: what declared them last
+	lost    map[string]lostConfig   // likewise, where that cannot be read back
 	all     []naming                // of the first: everything declared
 }
 
@@ -51,6 +52,9 @@ type delta struct {
 func (d delta) lastOf(addr string, before *spec.Config) *spec.Config {
 	if c, ok := d.last[addr]; ok {
 		return c
+	}
+	if _, ok := d.lost[addr]; ok {
+		return nil
 	}
 	return before
 }
@@ -91,7 +95,7 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 	if v.held != nil && last == nil {
 		// What is held lives on by the configuration before, also when this is
 		// the first one since the start.
-		last = l.recalled(ctx)
+		last, _ = l.recalled(ctx)
 	}
 	if err := l.keepVerdict(ctx, v, o.Dry); err != nil {
 		return nil, err
@@ -102,6 +106,7 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 	if o.Dry {
 		return v.held, nil
 	}
+	l.w.endpoints.keep(cfg)
 	if v.stale {
 		// An approval is for the change that was shown, once: the next one like
 		// it is judged anew.
@@ -116,22 +121,34 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 // what is leaving or held was declared last.
 func (l *Loop) recall(ctx context.Context, d *delta) *spec.Config {
 	var err error
-	if d.last, err = l.leaving(ctx); err != nil {
-		l.log.Warn("what declared the addresses that are being removed or held cannot be read back; they do without it", "error", err)
+	if d.last, d.lost, err = l.leaving(ctx); err != nil {
+		l.log.Warn("what declared addresses last that are being removed or held cannot be read back; they wait for a person", "error", err)
 	}
 	if len(d.gone) == 0 {
 		return nil
 	}
-	return l.recalled(ctx)
-}
-
-// recalled is the configuration that was last in force, or nil.
-func (l *Loop) recalled(ctx context.Context) *spec.Config {
-	last, err := l.accepted(ctx)
-	if err != nil {
-		l.log.Warn("the configuration that was last in force cannot be read back; what is removed or held does without it", "error", err)
+	last, lost := l.recalled(ctx)
+	for _, a := range d.gone {
+		if _, known := d.last[a]; !known && lost != (lostConfig{}) {
+			if d.lost == nil {
+				d.lost = map[string]lostConfig{}
+			}
+			d.lost[a] = lost
+		}
 	}
 	return last
+}
+
+// recalled is the configuration that was last in force, or nil, and why it
+// cannot be read back.
+func (l *Loop) recalled(ctx context.Context) (*spec.Config, lostConfig) {
+	last, err := l.accepted(ctx)
+	if err == nil || errors.Is(err, errNoneAccepted) {
+		return last, lostConfig{}
+	}
+	l.log.Warn("the configuration that was last in force cannot be read back; what is removed waits for a person", "error", err)
+	blob, _ := l.o.Store.Meta(ctx, metaAccepted)
+	return nil, lostConfig{blob: string(blob), why: err.Error()}
 }
 
 // acceptance is how a configuration came to be the one in force.
@@ -310,6 +327,9 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 	if prev != nil {
 		l.unshut(func(lane string) bool { return saidDifferently(prev, cfg, lane) })
 	}
+	if prev == nil {
+		l.begun = l.o.Now()
+	}
 	quiet := o.Changed.Add(v.settle)
 	if o.NoSettle {
 		quiet = time.Time{}
@@ -331,6 +351,7 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 	}
 	for _, a := range d.gone {
 		l.undeclare(a, d.lastOf(a, last), quiet, d.holds[a])
+		l.lose(a, d.lost[a])
 	}
 	touched := l.touchedBy(d, v)
 	for it := range touched {

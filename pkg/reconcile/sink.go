@@ -62,6 +62,9 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	if ob.lane != j.lane.name {
 		return result{item: j.item, lane: j.lane, relane: true, laneName: ob.lane, again: true}
 	}
+	if err := w.wentBack(ctx, ob.found); err != nil { // before what it says is written over
+		return j.failing(w.now(), fmt.Errorf("noting that the state is an older copy: %w", err))
+	}
 	step := DecideSink(ob.in)
 	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), record: true, stored: ob.in.Stored}
 	if ob.desired.Place != "" {
@@ -74,7 +77,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 		r.holds = nonNil(ob.in.Record.Delivered)
 		r.hooks = ob.in.Record.Notify // what a crash kept from running
 	}
-	if step.Destructive() && !j.allowed {
+	if (step.Destructive() || step.moves(&ob) && w.movesTo(ctx, j) != "") && !j.allowed {
 		r.unjudged = true
 		return r
 	}
@@ -105,6 +108,11 @@ func (r *result) watch(paths []string) {
 	if len(paths) > 0 {
 		r.path, r.stamp = paths[0], stampOf(paths[0])
 	}
+}
+
+// moves says that the step writes a place whose earlier one is then cleaned.
+func (s Step) moves(ob *observedSink) bool {
+	return ob.in.Moved && (s.Action == ActWrite || s.Action == ActRecord)
 }
 
 func (s Step) acts() bool { return s.Action != ActNone && s.Action != ActWait }
@@ -233,7 +241,9 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	p.r.stored, p.r.holds, p.r.standing = true, nonNil(rec.Delivered), nil
 	p.r.watch(p.ob.kind.Paths(accountOf(rec.Written)))
 	p.r.again = moved
-	p.r.began = begun{}
+	if p.r.began = (begun{}); p.step.moves(p.ob) && p.j.allowed {
+		p.r.began = begun{Sinks: 1, Replaced: true} // its earlier place goes next
+	}
 	p.answer(nil)
 }
 

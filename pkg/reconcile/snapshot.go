@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
@@ -14,8 +15,12 @@ import (
 // the Vault block that went in the same change; and what is held lives on by it.
 func (l *Loop) keepLeaving(ctx context.Context) ([]byte, error) {
 	by := map[*spec.Config][]string{}
+	named := map[string][]string{}
 	err := l.do(ctx, func() {
 		for _, it := range l.oddities() {
+			if it.gone && it.stored && it.x != nil && it.x.lost.blob != "" {
+				named[it.x.lost.blob] = append(named[it.x.lost.blob], it.addr) // it may be readable one day, and what it declared waits
+			}
 			if (it.gone || it.x != nil && it.x.guarded != "") && it.stored && it.cfg != nil {
 				by[it.cfg] = append(by[it.cfg], it.addr)
 			}
@@ -24,7 +29,6 @@ func (l *Loop) keepLeaving(ctx context.Context) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	named := map[string][]string{}
 	for cfg, addrs := range by {
 		blob, err := l.keepSnapshot(ctx, cfg)
 		if err != nil {
@@ -35,37 +39,62 @@ func (l *Loop) keepLeaving(ctx context.Context) ([]byte, error) {
 	return json.Marshal(named)
 }
 
-// leaving reads back what keepLeaving packed, by address.
-func (l *Loop) leaving(ctx context.Context) (map[string]*spec.Config, error) {
+// lostConfig is a configuration that cannot be read back, of an address that it
+// was the last to declare: the hooks and the Vault that a removal needs are not
+// known. The removal waits for a person.
+type lostConfig struct {
+	blob string
+	why  string
+}
+
+// lose notes why it is not known what declared an item last, which is gone.
+func (l *Loop) lose(addr string, lost lostConfig) {
+	if it, ok := l.items[addr]; ok && lost != (lostConfig{}) {
+		it.ext().lost = lost
+	}
+}
+
+// leaving reads back what keepLeaving packed, by address. One that cannot be
+// read takes no other with it.
+func (l *Loop) leaving(ctx context.Context) (map[string]*spec.Config, map[string]lostConfig, error) {
 	b, err := l.o.Store.Meta(ctx, metaLeaving)
 	if errors.Is(err, state.ErrNotFound) {
-		return nil, nil
+		return nil, nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var named map[string][]string
 	if err := json.Unmarshal(b, &named); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	out := map[string]*spec.Config{}
-	var unreadable []error // one that cannot be read takes no other with it
+	out, lost := map[string]*spec.Config{}, map[string]lostConfig{}
+	var unreadable []error
 	for blob, addrs := range named {
 		cfg, err := l.snapshot(ctx, blob)
 		if err != nil {
 			unreadable = append(unreadable, err)
-			continue
 		}
 		for _, a := range addrs {
-			out[a] = cfg
+			if err != nil {
+				lost[a] = lostConfig{blob: blob, why: err.Error()}
+			} else {
+				out[a] = cfg
+			}
 		}
 	}
-	return out, errors.Join(unreadable...)
+	return out, lost, errors.Join(unreadable...)
 }
+
+// errNoneAccepted: no configuration was ever in force.
+var errNoneAccepted = errors.New("no configuration was ever in force")
 
 // accepted reads the configuration that was last in force back.
 func (l *Loop) accepted(ctx context.Context) (*spec.Config, error) {
 	name, err := l.o.Store.Meta(ctx, metaAccepted)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil, fmt.Errorf("%w: %w", errNoneAccepted, err)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -56,6 +56,7 @@ func (p *sinkPerformer) put(last []byte) ([]byte, error) {
 			return nil, errSuperseded
 		}
 	}
+	p.ob.desired.Mark = p.w.mark(p.ob)
 	return p.ob.kind.Write(p.ctx, p.ob.desired, last)
 }
 

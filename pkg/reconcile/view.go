@@ -36,7 +36,8 @@ type Line struct {
 	NextAt     time.Time `json:"next_at,omitzero"`
 	Mend       string    `json:"mend,omitempty"`
 	Generation uint64    `json:"generation,omitempty"`
-	Orphans    int       `json:"orphans,omitempty"` // tokens that may have been issued and were never seen
+	Orphans    int       `json:"orphans,omitempty"`             // tokens that may have been issued and were never seen
+	Retiring   int       `json:"pending_revocations,omitempty"` // earlier tokens that wait to be given up; right after a start 1 for any number
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 	Place      string    `json:"place,omitempty"`
 }
@@ -158,7 +159,7 @@ func (l *Loop) addCounts(v *View) {
 }
 
 func (l *Loop) add(v *View, it *item) {
-	line := Line{Address: it.addr, State: l.stateOf(it), Generation: it.gen, ExpiresAt: fromNanos(it.expires), Place: it.place}
+	line := Line{Address: it.addr, State: l.stateOf(it), Generation: it.gen, ExpiresAt: fromNanos(it.expires), Place: it.place, Retiring: int(it.retiring)}
 	if it.phase == timed {
 		line.NextAt = fromNanos(it.due)
 	}

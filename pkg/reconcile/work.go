@@ -47,6 +47,8 @@ type worker struct {
 	secrets   *secretReader
 	endpoints *endpoints
 	blobs     *blobs
+	lineage   string     // of the state
+	doubting  sync.Mutex // one finding that the state is an older copy at a time
 	importing sync.Mutex // one adoption of a refresh token at a time: the same may be given to two
 	claims    claims
 	recent    recent
@@ -59,7 +61,7 @@ type worker struct {
 }
 
 func newWorker(o Options, config *atomic.Pointer[spec.Config]) *worker {
-	w := &worker{o: o, store: o.Store, now: o.Now, log: o.Logger, config: config}
+	w := &worker{o: o, store: o.Store, now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage}
 	w.life, w.stop = context.WithCancel(context.Background())
 	w.stopped = w.life.Done()
 	w.secrets = newSecretReader(o.Sources, o.Now)

@@ -40,7 +40,10 @@ type world struct {
 	away       state.Store                         // of an export, against which is planned
 	loop       *reconcile.Loop
 	places     *places
-	unreadable atomic.Bool // secrets cannot be read
+	unreadable atomic.Bool            // secrets cannot be read
+	values     atomic.Pointer[string] // what a secret whose block says "from-the-loop" says instead
+	unread     atomic.Pointer[string] // a snapshot that has this in it cannot be read back
+	closed     atomic.Int64           // endpoints that the loop closed
 	dial       func(ctx context.Context, network, address string) (net.Conn, error)
 	down       atomic.Bool // nobody can be reached
 	cancel     context.CancelFunc
@@ -137,7 +140,18 @@ func (o opener) Open(p *spec.Provider) (reconcile.Endpoint, error) {
 	if err == nil {
 		o.w.atEnd(e.Close)
 	}
-	return e, err
+	return closable{e, o.w}, err
+}
+
+// closable counts who is closed.
+type closable struct {
+	*providers.Endpoint
+	w *world
+}
+
+func (c closable) Close() {
+	c.w.closed.Add(1)
+	c.Endpoint.Close()
 }
 
 func (o opener) Restore(b []byte) (reconcile.Endpoint, error) {
@@ -163,10 +177,13 @@ func (w *world) begin(paused bool) {
 		store = w.wrap(store)
 	}
 	loop, err := reconcile.New(ctx, reconcile.Options{
-		Store: store, Away: w.away != nil, Providers: opener{w}, Sources: map[string]sources.Source{"mem": secretOf{&w.unreadable}}, Sinks: map[string]sinks.Sink{"mem": w.places},
+		Store: store, Away: w.away != nil, Providers: opener{w}, Sources: map[string]sources.Source{"mem": secretOf{&w.unreadable, &w.values}}, Sinks: map[string]sinks.Sink{"mem": w.places},
 		Hooks: map[string]hooks.Hook{"mem": hookInto{w.places}}, HookDebounce: func(spec.Values) time.Duration { return time.Second },
 		Snapshot: func(c *spec.Config) ([]byte, error) { return c.Sources()["main.hcl"], nil },
 		LoadSnapshot: func(b []byte) (*spec.Config, error) {
+			if part := w.unread.Load(); part != nil && strings.Contains(string(b), *part) {
+				return nil, errors.New("it is damaged")
+			}
 			c, diags := spec.LoadFiles("/config", map[string][]byte{"main.hcl": b}, w.options())
 			if diags.HasErrors() {
 				return nil, diags
@@ -202,7 +219,7 @@ func (w *world) options() spec.Options {
 		return spec.Attr{Name: name, Type: cty.String, Required: true, Deferred: deferred}
 	}
 	return spec.Options{
-		Catalog: catalog.FS, HostName: "host",
+		Catalog: catalog.FS, HostName: "host", Environ: []string{"TOKEND_VAR_pin=1234"},
 		Sinks:   map[string]spec.Schema{"mem": {Attrs: []spec.Attr{text("place", false), text("content", true)}}},
 		Secrets: map[string]spec.Schema{"mem": {Attrs: []spec.Attr{text("value", false)}}},
 		Hooks:   map[string]spec.Schema{"mem": {}},
@@ -256,13 +273,19 @@ func (w *world) works(api standin.API, place string) bool {
 
 // secretOf is a kind of secret whose value stands in its block. fail lets
 // reading fail.
-type secretOf struct{ fail *atomic.Bool }
+type secretOf struct {
+	fail   *atomic.Bool
+	values *atomic.Pointer[string]
+}
 
 func (r secretOf) Read(_ context.Context, args spec.Values) (cty.Value, error) {
 	if r.fail.Load() {
 		return cty.NilVal, errors.New("it cannot be read")
 	}
 	s, err := args.String("value")
+	if v := r.values.Load(); v != nil && s == "from-the-loop" {
+		s = *v
+	}
 	return cty.StringVal(s), err
 }
 func (secretOf) Paths(spec.Values) []string { return nil }
@@ -275,6 +298,7 @@ type places struct {
 	log   []string
 	block chan struct{} // not nil: writes wait
 	fail  error
+	marks map[string]sinks.Mark
 	keeps string        // a place that cannot be cleaned
 	slow  time.Duration // how long a hook takes
 	// broken keeps places from being rendered.
@@ -347,6 +371,12 @@ func (p *places) Render(args spec.Values) (sinks.Desired, error) {
 }
 
 func (p *places) Check(_ context.Context, d sinks.Desired, _ []byte) (string, error) {
+	p.mu.Lock()
+	mark, marked := p.marks[d.Place]
+	p.mu.Unlock()
+	if marked && d.Found != nil {
+		d.Found(mark)
+	}
 	if got := p.get(d.Place[len("mem:"):]); got != d.Content.(string) {
 		return "content differs", nil
 	}
@@ -369,6 +399,10 @@ func (p *places) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, 
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.held[place] = d.Content.(string)
+	if p.marks == nil {
+		p.marks = map[string]sinks.Mark{}
+	}
+	p.marks[d.Place] = d.Mark
 	return p.Intend(d)
 }
 

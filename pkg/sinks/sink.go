@@ -3,6 +3,7 @@ package sinks
 import (
 	"context"
 	"errors"
+	"time"
 
 	"tokend/pkg/spec"
 )
@@ -63,4 +64,18 @@ type Desired struct {
 	Place   string // canonical name of the place, unique over all kinds: "file:/run/x", "vault_kv:vault.main/kv/path"
 	Target  string // what is shared by many places and can stall: "" for files, "vault.main" for a Vault
 	Content any
+	// Mark is what a place that can be marked says of who delivered there; zero:
+	// nothing. Found, when set, is told by Check of the mark that the place bears.
+	Mark  Mark
+	Found func(Mark)
+}
+
+// Mark says beside a place which state of tokend delivered there, and which
+// generation of one of the tokens that was. A state that knows of an older one
+// only is a copy that somebody put back.
+type Mark struct {
+	Lineage    string // of the state; "" for no mark
+	Address    string // of the credential
+	Generation uint64
+	At         time.Time // when it was delivered
 }

@@ -99,24 +99,45 @@ func (s *Bolt) outdate(now time.Time, serial uint64) (doubtful int, err error) {
 	return doubtful, s.acknowledge()
 }
 
-// doubt marks the refresh tokens of a record from an older copy that may have
-// been spent since. It reports whether there are any.
+// doubt is [Credential.Doubt] of a record that is rewritten in its place.
 func (c *Credential) doubt(now time.Time) bool {
+	if !c.Doubt(now, now) {
+		return false
+	}
+	c.Head.Version++
+	return true
+}
+
+// Doubt marks, in a record from an older copy of the state, the refresh tokens
+// from before a time, at which the state had come further, that may have been
+// spent since. What came of them, and of a grant that had to be run again since
+// because it brings no refresh token, is out there and is counted as an orphan. It
+// reports whether there are any.
+func (c *Credential) Doubt(now, before time.Time) bool {
 	any := false
 	for i := range c.Retiring {
 		any = c.Retiring[i].doubt() || any
 	}
-	if c.Grant != nil && c.Grant.doubt() {
+	if g := c.Grant; g != nil && !g.ObtainedAt.After(before) && (g.doubt() || c.ranAgain(now)) {
 		any = true
 		c.Orphans++
 		c.Restored = now.UTC()
 		c.Note = "the state went back to an older copy"
 	}
 	if any {
-		c.Head.Version++
 		c.Head.Due = time.Time{}
 	}
 	return any
+}
+
+// ranAgain says that the grant, which brings no refresh token, was due to be run
+// again since the copy was made.
+func (c *Credential) ranAgain(now time.Time) bool {
+	g := c.Grant
+	if !g.RefreshToken.Empty() || g.ExpiresAt.IsZero() || c.Restored.After(g.ObtainedAt) {
+		return false
+	}
+	return !g.ExpiresAt.After(now) || !c.Head.Due.IsZero() && !c.Head.Due.After(now)
 }
 
 func (g *Grant) doubt() bool {

@@ -53,6 +53,11 @@ func (c *Client) WriteKV(ctx context.Context, mountPath, path string, data map[s
 	if known && c.holds(ctx, at, &now, data, w) {
 		return c.own(ctx, at, now, w.Custom), nil
 	}
+	if known && now.Version > 0 {
+		// Before the data: a crash in between must not leave a version of which
+		// nobody has an account.
+		now = c.own(ctx, at, now, w.Custom)
+	}
 	meta, err := c.putVersion(ctx, at, data, now.Version)
 	if errors.Is(err, ErrCASMismatch) {
 		there, found, readErr := c.readV2(ctx, at, 0)

@@ -22,11 +22,11 @@ type collector struct {
 type descriptions struct {
 	dropped                                         *prometheus.Desc
 	credentials, sinks, hooks                       *prometheus.Desc
-	expired, earliest, orphans                      *prometheus.Desc
+	expired, earliest, orphans, revocations         *prometheus.Desc
 	laneRunning, laneWaiting, running, depth        *prometheus.Desc
 	laneInFlight, laneOpen                          *prometheus.Desc
 	intents, serial, records, writable, size, syncs *prometheus.Desc
-	held, heldSince                                 *prometheus.Desc
+	held, heldSince, heldRule                       *prometheus.Desc
 	configValid, configErrors, configLoaded         *prometheus.Desc
 	commit, gitFollowed, gitChecked                 *prometheus.Desc
 	ready, firstPass, progress, success             *prometheus.Desc
@@ -50,6 +50,8 @@ func describe() *descriptions {
 		expired:     d("credentials_expired", "Credentials that hold a token that has expired.", "type"),
 		earliest:    d("credentials_earliest_expiry_timestamp_seconds", "When the first of the tokens expires, or did.", "type"),
 
+		revocations: d("pending_revocations", "Earlier tokens that wait to be given up: for their sinks, their overlap, or their provider.", "type"),
+
 		orphans: d("orphans", "Tokens that may have been issued and were never seen, because a reply was lost.", "type"),
 
 		laneInFlight: d("lane_in_flight", "Requests in flight, by what is asked.", "lane"),
@@ -67,6 +69,7 @@ func describe() *descriptions {
 		syncs:    d("state_syncs_total", "Disk syncs of the state's file since it was opened."),
 
 		held:      d("held_changes", "What the guard holds back until a person approves.", "kind"),
+		heldRule:  d("held_reason", "1 for the rule by which the guard holds a change back; no series while it holds none.", "rule"),
 		heldSince: d("held_since_timestamp_seconds", "Since when the guard holds a change back; no series while it holds none."),
 
 		configValid:  d("configuration_valid", "1 when the last load of the configuration had no error."),
@@ -186,6 +189,7 @@ func (s scrape) heldBack(h *reconcile.HeldChange) {
 	if h != nil {
 		revocations, sinks = len(h.Revocations), len(h.Sinks)
 		s.time(s.d.heldSince, h.Since)
+		s.gauge(s.d.heldRule, 1, label(string(h.Rule)))
 	}
 	s.gauge(s.d.held, float64(revocations), "revocation")
 	s.gauge(s.d.held, float64(sinks), "sink")
@@ -225,12 +229,14 @@ func (s scrape) expiries(lines []reconcile.Line, now time.Time) {
 		expired  int
 		earliest time.Time
 		orphans  int
+		retiring int
 	}
 	byType := map[string]expiry{}
 	for i := range lines {
 		l := &lines[i]
 		e := byType[l.Type]
 		e.orphans += l.Orphans
+		e.retiring += l.Retiring
 		if at := l.ExpiresAt; !at.IsZero() {
 			if !at.After(now) {
 				e.expired++
@@ -245,5 +251,6 @@ func (s scrape) expiries(lines []reconcile.Line, now time.Time) {
 		s.gauge(s.d.expired, float64(e.expired), label(typ))
 		s.time(s.d.earliest, e.earliest, label(typ))
 		s.gauge(s.d.orphans, float64(e.orphans), label(typ))
+		s.gauge(s.d.revocations, float64(e.retiring), label(typ))
 	}
 }

@@ -56,6 +56,7 @@
 //	tokend_credentials_expired{type}                     hold a token that has expired
 //	tokend_credentials_earliest_expiry_timestamp_seconds{type}
 //	tokend_orphans{type}                                 may have been issued and were never seen
+//	tokend_pending_revocations{type}                     earlier tokens that wait to be given up
 //	tokend_calls_total{kind,type,op,class}               results; class "ok" or one of failure, kind "credential", "sink" or "hook"
 //	tokend_call_duration_seconds{kind,type,op}           histogram
 //	tokend_sink_last_write_timestamp_seconds{type}       the last write that succeeded since the start
@@ -64,6 +65,7 @@
 //	tokend_queue_running, tokend_queue_depth             the lanes' sums
 //	tokend_journal_open_intents                          calls begun whose outcome is not recorded
 //	tokend_held_changes{kind}                            what the guard holds back: "revocation", "sink"
+//	tokend_held_reason{rule}                             by which rule: "max_revocations", "max_revoked_percent", "emptied", "origin", "unreadable"; only while something is held
 //	tokend_held_since_timestamp_seconds                  since when; only while something is held
 //	tokend_configuration_valid, tokend_configuration_errors, tokend_configuration_load_timestamp_seconds
 //	tokend_state_serial, tokend_state_records, tokend_state_writable, tokend_state_size_bytes, tokend_state_syncs_total

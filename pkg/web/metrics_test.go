@@ -131,9 +131,10 @@ func TestMetrics(t *testing.T) {
 	src.view.Sinks[0].State = reconcile.Waiting
 	src.view.Hooks[0].State = reconcile.Failing
 	src.view.Lanes = []reconcile.LaneView{{Name: "", Running: 1, Waiting: 2}, {Name: "provider.coinify.default", Running: 3, Waiting: 4, InFlight: 2, OpenSince: noon()}}
-	src.view.Credentials[0].Orphans = 3
+	src.view.Credentials[0].Orphans, src.view.Credentials[0].Retiring = 3, 2
+	src.view.Credentials[2].Retiring = 1
 	src.view.Store.Intents = 5
-	src.view.Held = &reconcile.HeldChange{Since: noon().Add(-2 * time.Hour), Revocations: make([]string, 12), Sinks: make([]string, 3)}
+	src.view.Held = &reconcile.HeldChange{Since: noon().Add(-2 * time.Hour), Rule: reconcile.HeldPercent, Revocations: make([]string, 12), Sinks: make([]string, 3)}
 	h := Handler(Options{
 		Source: src, Version: "0.1.0", Revision: "abc123", Now: noon,
 		State: func() StateStats { return StateStats{Bytes: 65536, Syncs: 99} },
@@ -153,6 +154,8 @@ func TestMetrics(t *testing.T) {
 	f.absent(t, "tokend_credential_unready_since_timestamp_seconds", key...)
 	f.want(t, 3, "tokend_orphans", "type", "coinify")
 	f.want(t, 0, "tokend_orphans", "type", "apirone")
+	f.want(t, 3, "tokend_pending_revocations", "type", "coinify")
+	f.want(t, 0, "tokend_pending_revocations", "type", "apirone")
 	f.want(t, 1, "tokend_lane_open", "lane", "provider.coinify.default")
 	f.want(t, 0, "tokend_lane_open", "lane", "local")
 	f.want(t, 2, "tokend_lane_in_flight", "lane", "provider.coinify.default")
@@ -179,6 +182,7 @@ func TestMetrics(t *testing.T) {
 	f.want(t, 12, "tokend_held_changes", "kind", "revocation")
 	f.want(t, 3, "tokend_held_changes", "kind", "sink")
 	f.want(t, unix(-2*time.Hour), "tokend_held_since_timestamp_seconds")
+	f.want(t, 1, "tokend_held_reason", "rule", "max_revoked_percent")
 	f.want(t, 0, "tokend_configuration_valid")
 	f.want(t, 2, "tokend_configuration_errors")
 	f.want(t, 1, "tokend_configuration_info", "commit", "0123abcd", "repository", "https://git.example.com/tokens", "ref", "main")
@@ -217,7 +221,7 @@ func TestMetricsKeepNothing(t *testing.T) {
 	src.mu.Unlock()
 	after := pollScrape(t, h, func(f families) bool { return len(f["tokend_credential_generation"].GetMetric()) == 1 })
 	for _, gone := range []string{
-		"tokend_credential_expiry_timestamp_seconds", "tokend_credential_unready_since_timestamp_seconds", "tokend_sinks", "tokend_held_since_timestamp_seconds",
+		"tokend_credential_expiry_timestamp_seconds", "tokend_credential_unready_since_timestamp_seconds", "tokend_sinks", "tokend_held_since_timestamp_seconds", "tokend_held_reason",
 	} {
 		if m := after[gone].GetMetric(); len(m) != 0 {
 			t.Errorf("left over: %v", m)
@@ -312,7 +316,7 @@ func TestMetricsFollowTheConventions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	allowed := map[string]bool{"address": true, "type": true, "state": true, "lane": true, "kind": true, "op": true, "class": true, "version": true, "revision": true, "goversion": true}
+	allowed := map[string]bool{"address": true, "type": true, "state": true, "lane": true, "kind": true, "op": true, "class": true, "rule": true, "version": true, "revision": true, "goversion": true}
 	for _, f := range fams {
 		// What a registry checks, checked for what goes past it.
 		seen := map[string]bool{}

@@ -15,7 +15,8 @@
 // current, and what was written is known again by that version's number and
 // time; so a look at the place costs one read of metadata, and only where that
 // says something unexpected is the data itself read. Custom metadata of the
-// path says that tokend owns it, where policy allows. A version 1 engine has
+// path says that tokend owns it, and what was delivered last, where policy allows:
+// one request more for each write, by which an older copy of the state is noticed. A version 1 engine has
 // none of this: there the content itself is read back and compared.
 //
 // on_remove says what a removal does: "delete" deletes the current version,
@@ -34,6 +35,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"time"
 
 	"tokend/pkg/sinks"
@@ -50,8 +52,37 @@ var _ sinks.Sink = (*Sink)(nil)
 // New makes the kind. It logs in through pool.
 func New(pool *vault.Pool) *Sink { return &Sink{pool: pool} }
 
+// The custom metadata of a path: whose it is, and the mark of the last delivery.
+const (
+	customOwner      = "owner"
+	customLineage    = "tokend_lineage"
+	customCredential = "tokend_credential"
+	customGeneration = "tokend_generation"
+	customDelivered  = "tokend_delivered_at"
+)
+
+// longestCustom is how long Vault lets a value of custom metadata be.
+const longestCustom = 512
+
 // custom is what the custom metadata of a path says.
-func custom() map[string]string { return map[string]string{"owner": "tokend"} }
+func custom(m sinks.Mark) map[string]string {
+	c := map[string]string{customOwner: "tokend"}
+	if m.Lineage != "" && len(m.Address) <= longestCustom {
+		c[customLineage], c[customCredential] = m.Lineage, m.Address
+		c[customGeneration], c[customDelivered] = strconv.FormatUint(m.Generation, 10), m.At.UTC().Format(time.RFC3339)
+	}
+	return c
+}
+
+// markIn reads what custom wrote; false where it is not there or somebody else
+// changed it.
+func markIn(custom map[string]string) (sinks.Mark, bool) {
+	m := sinks.Mark{Lineage: custom[customLineage], Address: custom[customCredential]}
+	var err, errAt error
+	m.Generation, err = strconv.ParseUint(custom[customGeneration], 10, 64)
+	m.At, errAt = time.Parse(time.RFC3339, custom[customDelivered])
+	return m, err == nil && errAt == nil && m.Lineage != ""
+}
 
 // Check implements [sinks.Sink].
 func (s *Sink) Check(ctx context.Context, d sinks.Desired, last []byte) (string, error) {
@@ -60,19 +91,22 @@ func (s *Sink) Check(ctx context.Context, d sinks.Desired, last []byte) (string,
 		return "", err
 	}
 	acc, recorded := want.account(last)
-	drift, err := s.check(ctx, want, acc, recorded)
+	drift, err := s.check(ctx, want, acc, recorded, d.Found)
 	if err == nil && drift == "" && recorded && acc.OnRemove != want.onRemove {
 		drift = fmt.Sprintf("on_remove is %q, recorded was %q", want.onRemove, acc.OnRemove)
 	}
 	return drift, classify(err)
 }
 
-func (s *Sink) check(ctx context.Context, want place, acc account, recorded bool) (string, error) {
+func (s *Sink) check(ctx context.Context, want place, acc account, recorded bool, found func(sinks.Mark)) (string, error) {
 	c, err := s.pool.Client(ctx, want.vault)
 	if err != nil {
 		return "", err
 	}
 	now, err := c.StatKV(ctx, want.mount, want.path)
+	if m, ok := markIn(now.Custom); err == nil && ok && found != nil {
+		found(m)
+	}
 	switch {
 	case errors.Is(err, vault.ErrNotFound) && recorded:
 		return "removed by someone else", nil
@@ -127,7 +161,7 @@ func (s *Sink) Write(ctx context.Context, d sinks.Desired, last []byte) ([]byte,
 	if err != nil {
 		return nil, classify(err)
 	}
-	w := vault.KVWrite{Custom: custom()}
+	w := vault.KVWrite{Custom: custom(d.Mark)}
 	if recorded {
 		w.Last, w.Unchanged = acc.meta(), acc.is(want.content)
 	}

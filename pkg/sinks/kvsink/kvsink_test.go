@@ -357,3 +357,43 @@ func TestWrongConfigurationIsPermanent(t *testing.T) {
 		t.Errorf("without time: %v", err)
 	}
 }
+
+// A place says in its custom metadata which state delivered there, and which
+// generation of which token; a Check tells it, whoever wrote the data since.
+func TestAPlaceBearsAMark(t *testing.T) {
+	v := rig.Vault(t)
+	v.EnableKV("kv", 2)
+	v.EnableKV("old", 1)
+	s := kvsink.New(poolFor(t, v.Addr, v.Token))
+	mark := sinks.Mark{Lineage: "0a1b", Address: `credential.coinify.trader["alice"]`, Generation: 9, At: time.Date(2026, 10, 12, 12, 0, 0, 0, time.UTC)}
+	found := func(d sinks.Desired, last []byte) (all []sinks.Mark) {
+		t.Helper()
+		d.Found = func(m sinks.Mark) { all = append(all, m) }
+		if _, err := s.Check(t.Context(), d, last); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	d := render(t, s, argsFor("kv", "x", tokens("1")))
+	last := write(t, s, d, nil)
+	if got := found(d, last); len(got) != 0 {
+		t.Errorf("without a mark it says %v", got)
+	}
+	d.Mark = mark
+	last = write(t, s, d, last)
+	if got := found(d, last); len(got) != 1 || got[0] != mark {
+		t.Errorf("it says %v, want %v", got, mark)
+	}
+	mark.Generation, mark.At = 10, mark.At.Add(time.Hour)
+	next := render(t, s, argsFor("kv", "x", tokens("2")))
+	next.Mark = mark
+	write(t, s, next, last)
+	if got := found(d, last); len(got) != 1 || got[0] != mark {
+		t.Errorf("to who knows of an earlier version only it says %v, want %v", got, mark)
+	}
+	v1 := render(t, s, argsFor("old", "x", tokens("1")))
+	v1.Mark = mark
+	if got := found(v1, write(t, s, v1, nil)); len(got) != 0 {
+		t.Errorf("a version 1 engine says %v", got)
+	}
+}
