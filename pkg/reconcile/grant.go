@@ -322,8 +322,6 @@ func newGrant(t providers.Token, now time.Time) state.Grant {
 // inputs were (as keyed hashes), and the addresses that it is bound to.
 func (p *performer) seal(g *state.Grant, c *call) error {
 	want := p.ob.in.Want
-	// Where they need none, none: sealing nil would seal all.
-	names := append(append([]string{}, c.ep.ep.Needs(providers.OpRefresh, want.Grant.Name)...), c.ep.ep.Needs(providers.OpRevoke, want.Grant.Name)...)
 	given := []string{}
 	for _, in := range want.Inputs {
 		if in.Given {
@@ -338,8 +336,18 @@ func (p *performer) seal(g *state.Grant, c *call) error {
 		return err
 	}
 	sort.Strings(g.Origins)
-	g.Inputs, err = c.c.Inputs.Seal(names)
+	g.Inputs, err = keptInputs(c)
 	return err
+}
+
+// keptInputs are the inputs that refreshing and revoking what a call brings will name,
+// and no others.
+func keptInputs(c *call) ([]byte, error) {
+	names := []string{} // nil would be all
+	for _, op := range []providers.Op{providers.OpRefresh, providers.OpRevoke} {
+		names = append(names, c.ep.ep.Needs(op, c.c.Grant)...)
+	}
+	return c.c.Inputs.Seal(names)
 }
 
 // retiring is a grant that is given up.

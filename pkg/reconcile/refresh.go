@@ -94,7 +94,7 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 	old := *rec.Grant
 	g := nextGrant(old, t, p.w.now())
 	g.Endpoint = c.blob
-	if sealed, err := c.c.Inputs.Seal(nil); err == nil {
+	if sealed, err := keptInputs(c); err == nil {
 		g.Inputs = sealed
 	}
 	life := c.ep.ep.Traits(g.GrantType).RefreshTokenLifetime

@@ -94,7 +94,7 @@ func (p *performer) retireReread(c *call, t providers.Token) {
 	}
 	sort.Strings(origins)
 	g.Origins = origins
-	if g.Inputs, err = c.c.Inputs.Seal(nil); err != nil {
+	if g.Inputs, err = keptInputs(c); err != nil {
 		p.unreadStill(err)
 		return
 	}
