@@ -57,7 +57,7 @@ func (m *memory) begin() (end func()) {
 		for {
 			select {
 			case <-tick.C:
-				m.bound(2)
+				m.bound(150)
 			case <-stop:
 				return
 			}
@@ -67,14 +67,14 @@ func (m *memory) begin() (end func()) {
 }
 
 // bound sets what memory may be used before the collector has to run: so many
-// times what lives.
-func (m *memory) bound(times uint64) {
+// percent of what lives.
+func (m *memory) bound(percent uint64) {
 	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(s)
-	debug.SetMemoryLimit(boundFor(s[0].Value.Uint64(), times))
+	debug.SetMemoryLimit(boundFor(s[0].Value.Uint64(), percent))
 }
 
-func boundFor(live, times uint64) int64 { return int64(max(memoryFloor, times*live)) }
+func boundFor(live, percent uint64) int64 { return int64(max(memoryFloor, live/100*percent)) }
 
 // look is called a few times a second.
 func (m *memory) look(now time.Time) {
@@ -90,7 +90,7 @@ func (m *memory) look(now time.Time) {
 	switch {
 	case busy:
 		m.lively = now
-		m.bound(3)
+		m.bound(300)
 		if m.calm {
 			m.calm = false
 			debug.SetGCPercent(gcBusy)

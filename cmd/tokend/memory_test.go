@@ -14,15 +14,15 @@ import (
 // TestTheMemoryBoundIsAboveWhatLives: a bound below it would have the collector
 // run all the time.
 func TestTheMemoryBoundIsAboveWhatLives(t *testing.T) {
-	for live, want := range map[uint64]int64{0: memoryFloor, 100 << 20: memoryFloor, 200 << 20: 400 << 20} {
-		if got := boundFor(live, 2); got != want {
+	for live, want := range map[uint64]int64{0: memoryFloor, 100 << 20: memoryFloor, 200 << 20: 200 << 20 / 100 * 200} {
+		if got := boundFor(live, 200); got != want {
 			t.Errorf("with %d MiB alive the bound is %d MiB, want %d", live>>20, got>>20, want>>20)
 		}
 	}
 	before := debug.SetMemoryLimit(-1)
 	defer debug.SetMemoryLimit(before)
 	runtime.GC() // counts what lives
-	(&memory{}).bound(1 << 20)
+	(&memory{}).bound(100 << 20)
 	if got := debug.SetMemoryLimit(-1); got <= memoryFloor {
 		t.Errorf("at a million times what lives the bound is %d MiB", got>>20)
 	}

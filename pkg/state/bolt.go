@@ -256,6 +256,20 @@ func (s *Bolt) Trim() {
 	})
 }
 
+// scanTrim is after how many records a scan gives back what it has mapped: about
+// 16 MiB of a file of small records.
+const scanTrim = 64 * sinksAtOnce
+
+// scanned gives back, now and then while everything is read, what was read so
+// far: a scan needs each page once, and the whole file beside all that is made of
+// it would be the most memory that this process ever takes. What is still looked
+// at is mapped again.
+func (s *Bolt) scanned(tx *bbolt.Tx, n int) {
+	if n%scanTrim == 0 {
+		unmapPages(s.db.Info().Data, int(tx.Size()))
+	}
+}
+
 // A touched record makes the kernel map some 16 pages around each of the pages
 // that lead to it, so trimEvery of them stand for about 16 MiB.
 const (

@@ -70,6 +70,7 @@ func (s *Bolt) Heads(ctx context.Context, f func(Head) error) error {
 			if n++; n%1000 == 0 && ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
+			s.scanned(tx, n)
 			for open != nil && bytes.Compare(open, id) < 0 {
 				open, _ = intents.Next()
 			}

@@ -28,7 +28,10 @@ func (s *Bolt) Sinks(ctx context.Context, f func(Sink) error) error {
 		for range min(runtime.GOMAXPROCS(0), 8) {
 			readers.Go(func() { s.readSinks(found, stop, f) })
 		}
+		n := 0
 		hand := func(values [][]byte) error {
+			n++
+			s.scanned(tx, n*sinksAtOnce)
 			select {
 			case found <- values:
 				return nil
