@@ -46,7 +46,7 @@ func names(cfg *spec.Config, addr spec.Address, uses []spec.Address) (naming, bo
 		return n, false
 	}
 	n.names, n.lane = c.Uses, string(c.Provider)
-	n.secret = c.Grant.Static || slices.ContainsFunc(c.Inputs, func(in spec.Input) bool { return in.Deferred && in.OnChange == spec.OnChangeReplace })
+	n.secret = c.Direct()
 	return n, true
 }
 
@@ -57,7 +57,11 @@ func namings(cfg *spec.Config) []naming {
 	out := make([]naming, len(all))
 	atOnce(len(all), func(i int) {
 		d := &all[i]
-		out[i], _ = names(cfg, d.Addr, d.Uses)
+		if d.Provider != "" {
+			out[i] = naming{addr: d.Addr, names: d.Uses, lane: string(d.Provider), secret: d.Direct}
+		} else {
+			out[i], _ = names(cfg, d.Addr, d.Uses)
+		}
 		out[i].digest = d.Digest
 	})
 	return out

@@ -260,6 +260,13 @@ func sameAsOneByOne(t *testing.T, c *Config) {
 		if d.Uses, err = c.Uses(a); err != nil {
 			t.Fatal(err)
 		}
+		if a.Kind() == kindCredential {
+			cr, err := c.Credential(a)
+			if err != nil {
+				t.Fatal(err)
+			}
+			d.Provider, d.Direct = cr.Provider, cr.Direct()
+		}
 		want = append(want, d)
 	}
 	if d := cmp.Diff(want, c.Declared()); d != "" {

@@ -12,6 +12,17 @@ type Declared struct {
 	Addr   Address
 	Digest [16]byte  // as [Config.Digest] gives it
 	Uses   []Address // as [Config.Uses] gives them; shared between instances, not to be changed
+
+	Provider Address // of a credential; "": it cannot be told
+	Direct   bool    // of a credential, as [Credential.Direct] gives it
+}
+
+// Direct reports whether a secret that changed can be a reason to do something
+// about the credential at once, and not when its token is next obtained.
+func (c *Credential) Direct() bool { return direct(c.Grant, c.Inputs) }
+
+func direct(g *GrantType, inputs []Input) bool {
+	return g.Static || slices.ContainsFunc(inputs, func(in Input) bool { return in.Deferred && in.OnChange == OnChangeReplace })
 }
 
 // Declared lists all credentials, sorted, and after them all sinks, sorted: what
@@ -78,7 +89,7 @@ func (c *Config) fillDeclared(parts []declaredPart) {
 }
 
 func (p *declaredPart) fill(c *Config) {
-	f, uses, varying := c.blockUses(p.kind, p.res)
+	f, uses, varying, about := c.blockUses(p.kind, p.res)
 	var shared *blockSum
 	if p.res.insts == nil {
 		shared = c.formSum(p.kind, f)
@@ -97,13 +108,20 @@ func (p *declaredPart) fill(c *Config) {
 		d.Addr = in.address()
 		copy(d.Digest[:], s[:])
 		d.Uses = c.usesOf(uses, varying, &in)
+		switch {
+		case about == nil:
+		case i > p.from && !about.providerVaries():
+			d.Provider, d.Direct = p.out[0].Provider, p.out[0].Direct
+		default:
+			d.about(c, about, &in)
+		}
 	}
 }
 
 // blockUses is what all instances of a block name, and the references that have
 // to be resolved for each. Of a block that is its only instance nothing is kept:
 // there are very many, and each is gone through once.
-func (c *Config) blockUses(kind string, res *resource) (*form, []Address, []ref) {
+func (c *Config) blockUses(kind string, res *resource) (*form, []Address, []ref, *credentialPlan) {
 	switch one := res.insts == nil; {
 	case kind == kindCredential:
 		plan := c.planCredential
@@ -111,14 +129,35 @@ func (c *Config) blockUses(kind string, res *resource) (*form, []Address, []ref)
 			plan = c.credentialPlan
 		}
 		p := plan(res)
-		return p.form, p.uses, p.useRefs
+		return p.form, p.uses, p.useRefs, p
 	default:
 		plan := c.planBlock
 		if !one {
 			plan = c.blockPlan
 		}
 		p := plan(kind, res)
-		return p.form, p.uses, p.useRefs
+		return p.form, p.uses, p.useRefs, nil
+	}
+}
+
+func (p *credentialPlan) providerVaries() bool {
+	a := p.form.arg(kindProvider)
+	return a != nil && a.varies()
+}
+
+// about fills in what is said of a credential without evaluating more of it than
+// its provider.
+func (d *Declared) about(c *Config, plan *credentialPlan, in *instance) {
+	if plan.grant == nil {
+		return
+	}
+	m, diags := c.evaluator(Scope{}).args(plan.form, plan.schema, in, &selectArgs{names: []string{kindProvider}})
+	if diags.HasErrors() {
+		return
+	}
+	d.Direct = direct(plan.grant, plan.inputs)
+	if d.Provider = Address(section{f: plan.form, v: NewValues(m), in: in}.text(kindProvider)); d.Provider == "" {
+		d.Provider = name(kindProvider, plan.typ.Name, defaultAlias, instKey{})
 	}
 }
 
