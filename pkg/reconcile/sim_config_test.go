@@ -174,8 +174,7 @@ func (c simConfig) shape() (lifecycle, guard, base string, layout int) {
 	case 4:
 		lifecycle += "\n    on_remove = \"forget\""
 	case 5:
-		guard = "max_revocations = 1"
-		layout = 1
+		guard = "max_revocations = 2" // a credential with its sink
 	case 6:
 		base = "https://two.example"
 	case 7:
