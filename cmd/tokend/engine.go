@@ -76,6 +76,7 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 		return nil, err // nothing acts without the limits that its owner set
 	}
 	e := g.newEngine(ctx, cfg, log)
+	written := lastWritten(g.stateDir(cfg.Settings().State)) // before opening it may write
 	store, err := e.openStore(ctx, cfg, o)
 	if err != nil {
 		e.cancel()
@@ -87,7 +88,7 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 		Store: store, Providers: endpointOpener{log, g.guard, g.limit}, Sources: g.limit.sources(sourceKinds(g.process, e.pool, dir)), Sinks: g.sinks(e.files, e.pool, dir),
 		Hooks: g.hooks(dir, e.scrub, log), HookDebounce: hooks.Debounce, Snapshot: g.packSnapshot, SnapshotParts: g.snapshotParts, LoadSnapshot: g.unpackSnapshot,
 		Host: hostName(), Logger: log, Observe: o.observe, Paused: o.paused, RevokeAtEnd: o.daemon, PathsChanged: e.paths.add,
-		Taken: func(*spec.Config) { e.pool.Changed() }, Revision: e.revision, Unsettled: e.unsettled,
+		Taken: func(*spec.Config) { e.pool.Changed() }, Revision: e.revision, Unsettled: e.unsettled, Written: written,
 	})
 	if err != nil {
 		e.cancel()
@@ -111,6 +112,16 @@ const (
 	lockPatience = 5 * time.Second
 	lockLook     = 50 * time.Millisecond
 )
+
+// lastWritten is when the state in a directory was written last; zero: there is
+// none, or that cannot be told.
+func lastWritten(dir string) time.Time {
+	info, err := os.Stat(filepath.Join(dir, state.FileName))
+	if err != nil {
+		return time.Time{}
+	}
+	return info.ModTime()
+}
 
 func (e *engine) openStore(ctx context.Context, cfg *spec.Config, o engineOptions) (state.Store, error) {
 	s := cfg.Settings().State

@@ -111,6 +111,12 @@ func parseInstant(v value) (time.Time, error) {
 // whole seconds, and a reply its time on the way.
 const skewTaken = 5 * time.Second
 
+// skewBelieved is the greatest difference of clocks that a Date is believed for.
+// Clocks are wrong by hours, since somebody took one time zone for another; a
+// Date of another year is no clock at all, and would have a token live for ever
+// or die before it came.
+const skewBelieved = 26 * time.Hour
+
 // skew is how far this host's clock is ahead of the server's by the reply's Date
 // header (RFC 9110 section 6.6.1). An instant that the server says is by its own
 // clock: a token of five minutes from a server whose clock is an hour behind has
@@ -123,7 +129,7 @@ func skew(r *Reply, at time.Time) time.Duration {
 	if err != nil {
 		return 0
 	}
-	if d := at.Sub(date); d.Abs() >= skewTaken {
+	if d := at.Sub(date); d.Abs() >= skewTaken && d.Abs() <= skewBelieved {
 		return d
 	}
 	return 0

@@ -34,13 +34,14 @@ func TestAnInstantIsByTheServersClock(t *testing.T) {
 		body  func(server time.Time) string
 		life  time.Duration // 0: it cannot be read
 	}{
-		"right":                       {0, true, instant, 5 * time.Minute},
-		"an hour behind":              {-time.Hour, true, instant, 5 * time.Minute},
-		"a day ahead":                 {24 * time.Hour, true, instant, 5 * time.Minute},
-		"two seconds ahead":           {2 * time.Second, true, instant, 5*time.Minute + 2*time.Second},
-		"an hour behind, saying none": {-time.Hour, false, instant, 0},
-		"a lifetime needs no clock":   {-time.Hour, true, func(time.Time) string { return `{"access_token":"a","expires_in":300}` }, 5 * time.Minute},
-		"ended by its own clock too":  {-time.Hour, true, func(s time.Time) string { return instant(s.Add(-10 * time.Minute)) }, 0},
+		"right":                              {0, true, instant, 5 * time.Minute},
+		"an hour behind":                     {-time.Hour, true, instant, 5 * time.Minute},
+		"a day ahead":                        {24 * time.Hour, true, instant, 5 * time.Minute},
+		"two seconds ahead":                  {2 * time.Second, true, instant, 5*time.Minute + 2*time.Second},
+		"an hour behind, saying none":        {-time.Hour, false, instant, 0},
+		"a lifetime needs no clock":          {-time.Hour, true, func(time.Time) string { return `{"access_token":"a","expires_in":300}` }, 5 * time.Minute},
+		"a Date of another year is no clock": {-40 * 365 * 24 * time.Hour, true, func(time.Time) string { return instant(at) }, 5 * time.Minute},
+		"ended by its own clock too":         {-time.Hour, true, func(s time.Time) string { return instant(s.Add(-10 * time.Minute)) }, 0},
 	} {
 		server := at.Add(c.ahead)
 		reply := &providers.Reply{Status: 200, Header: http.Header{}, Body: secret.New(c.body(server)), At: at}

@@ -196,8 +196,23 @@ func (l *Loop) passed(it *item) {
 // that may need no call.
 func (q *queue) around(it *item) {
 	if it.lane.breaker.open() || it.lane.pace.until(q.clock) > 0 {
+		home := it.lane.name
 		q.move(it, q.lane(localLane))
+		if home != localLane {
+			it.ext().home = home
+		}
 	}
+}
+
+// home puts an item back that was taken around its lane.
+func (q *queue) home(it *item) {
+	if it.x == nil || it.x.home == "" || it.lane == nil {
+		return
+	}
+	if it.lane.name == localLane {
+		q.move(it, q.lane(it.x.home))
+	}
+	it.x.home = ""
 }
 
 // waits says that an item waits for a provider that answers nobody.

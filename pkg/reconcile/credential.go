@@ -20,6 +20,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 	step := decide(&ob.in)
 	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step)}
 	r.fill(&ob.in.Record, j.stored)
+	r.early = ob.in.early()
 	if ob.in.Verify != nil {
 		r.measured = &ob.in.Measured
 	}
@@ -161,7 +162,7 @@ func (p *performer) rest() {
 		return
 	}
 	stale := p.ob.in.Declared && rec.Head.Digest != p.ob.digest && len(p.ob.in.WantsNew) == 0 && p.ob.in.Origins == "" && p.j.guarded == ""
-	if !stale && !p.ob.returned && !p.rescheduled() {
+	if !stale && !p.ob.returned && !p.ob.setBack && !p.rescheduled() {
 		return
 	}
 	if stale {
@@ -175,8 +176,8 @@ func (p *performer) rescheduled() bool {
 		return false
 	}
 	due := p.step.Next
-	if p.ob.in.Verify != nil && p.ob.in.Record.Grant != nil {
-		due = p.ob.in.due() // when the API is asked is not recorded
+	if p.ob.in.Record.Grant != nil && (p.ob.in.Verify != nil || !p.ob.in.Turn.IsZero()) {
+		due = p.ob.in.due() // when the API is asked is not recorded, nor what others make of it
 	}
 	return !due.Equal(p.ob.in.Record.Head.Due)
 }
@@ -189,6 +190,7 @@ func (p *performer) save(what string, more ...state.Change) bool {
 		return false
 	}
 	p.r.fill(rec, true)
+	p.r.setBack = p.j.setBack
 	return true
 }
 

@@ -44,6 +44,9 @@ type Input struct {
 	// it cannot be read.
 	Import      importState
 	ImportError string
+	// Turn is when its refresh has to begin, so that all tokens that share its
+	// provider's rate limit are in time; zero: when it is due by itself.
+	Turn time.Time
 	// Needed: a sink or a credential names its token.
 	Needed bool
 
@@ -244,7 +247,7 @@ func (in *Input) fresh() Step {
 	if in.Record.Grant == nil {
 		return Step{Action: ActNone, State: Ready}
 	}
-	s := Step{Action: ActNone, State: Ready, Next: earlier(in.due(), in.verifyAt()), Reason: "its token is fresh"}
+	s := Step{Action: ActNone, State: Ready, Next: earlier(in.dueInTurn(), in.verifyAt()), Reason: "its token is fresh"}
 	return s
 }
 

@@ -215,7 +215,7 @@ func kept(in *Input, wait Step) Step {
 func (in *Input) upkeepAt() time.Time {
 	var next time.Time
 	if g := in.Record.Grant; g != nil && canRefresh(in, g) {
-		if next = in.due(); !in.Now.Before(next) {
+		if next = in.dueInTurn(); !in.Now.Before(next) {
 			s, _ := refresh(in)
 			next = s.Next
 		}

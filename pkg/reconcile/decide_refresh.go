@@ -16,6 +16,27 @@ func (in *Input) due() time.Time {
 	return due(lifetime{obtained: g.ObtainedAt, expires: g.ExpiresAt, late: in.Held.InvalidatesAccessToken}, p, in.Spread)
 }
 
+// dueInTurn is when the token is due, but earlier where its provider's rate limit
+// would not let all in time otherwise; a quarter of its lifetime has to have
+// passed all the same.
+func (in *Input) dueInTurn() time.Time {
+	at, g := in.due(), in.Record.Grant
+	if in.Turn.IsZero() || at.IsZero() || in.Traits.Interactive && !canRefresh(in, g) {
+		return at
+	}
+	turn := in.Turn
+	if quarter := g.ObtainedAt.Add(g.ExpiresAt.Sub(g.ObtainedAt) / 4); turn.Before(quarter) {
+		turn = quarter
+	}
+	return earlier(at, turn)
+}
+
+// early says that the token cannot be due any earlier, whatever its turn.
+func (in *Input) early() bool {
+	g := in.Record.Grant
+	return !in.Turn.IsZero() && g != nil && !in.dueInTurn().After(g.ObtainedAt.Add(g.ExpiresAt.Sub(g.ObtainedAt)/4))
+}
+
 // dueOrWaiting is refresh, but that old tokens are given up while it waits.
 func dueOrWaiting(in *Input) (Step, bool) {
 	s, ok := refresh(in)
@@ -63,7 +84,7 @@ func refresh(in *Input) (Step, bool) {
 	if g == nil {
 		return Step{}, false
 	}
-	at := in.due()
+	at := in.dueInTurn()
 	retry := in.Order.Kind == OrderRetry && in.Record.Failure != nil && in.Record.Failure.Op == opRefresh
 	ordered := in.Order.Kind == OrderRefresh || retry
 	if !ordered && (at.IsZero() || in.Now.Before(at)) {

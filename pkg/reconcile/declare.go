@@ -32,11 +32,15 @@ func (l *Loop) declareAll(all []naming) {
 }
 
 // firstLookAt is when a credential whose token is still fresh is looked at after
-// a start: when it is due, but soon where the API is to be asked about it.
+// a start: when it is due, but soon where the API is to be asked about it, or
+// where the clock was set back while tokend did not run.
 func (l *Loop) firstLookAt(it *item) time.Time {
 	at := fromNanos(it.due)
 	if it.x != nil && it.x.measured != nil {
 		at = earlier(at, l.o.Now().Add(time.Duration(fraction(it.addr, l.o.Host)*float64(maxSleep))))
+	}
+	if now := l.o.Now(); l.o.Written.Sub(now) >= setBackNoticed {
+		at = earlier(at, now.Add(l.lookSetBack(it)))
 	}
 	return at
 }

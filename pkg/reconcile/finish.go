@@ -30,10 +30,17 @@ func (l *Loop) finish(r result) {
 	if r.relane {
 		l.relane(it, r.laneName)
 	}
+	l.q.home(it)
 	if r.limits != nil {
 		it.lane.setLimit(*r.limits)
 	}
+	if left := l.setBack[it] - r.setBack; left > 0 {
+		l.setBack[it] = left
+	} else {
+		delete(l.setBack, it)
+	}
 	newer := r.record && r.gen > it.gen
+	it.early = r.early && !newer
 	if r.record {
 		it.gen, it.expires, it.retiring, it.stored = r.gen, nanos(r.expires), uint8(min(r.retiring, 255)), r.stored
 		if r.orphans > 0 || it.x != nil {
@@ -112,6 +119,7 @@ func (l *Loop) takeOrder(it *item, done *waiter) {
 	for i, w := range it.x.orders {
 		if w == done {
 			it.x.orders = append(it.x.orders[:i:i], it.x.orders[i+1:]...)
+			l.q.fix(it)
 			return
 		}
 	}

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"math"
 	"time"
 
 	"tokend/pkg/spec"
@@ -53,6 +54,7 @@ type item struct {
 	remote   bool  // of a sink: its place is no file
 	removing bool  // its removal has begun: the guard has counted it
 	first    bool  // belongs to the first pass and was not worked on yet
+	early    bool  // due as soon as its token may be refreshed at all
 	counted  uint8 // the state under which it is counted; 0: not counted
 }
 
@@ -62,10 +64,17 @@ type edge struct {
 	holds uint64 // generation of its token that the sink's place holds; 0: none
 }
 
-// urgency is the order within a lane: soonest expiry first.
+// urgency is the order within a lane: what a person waits for, then the soonest
+// expiry. A credential without a token goes before those whose tokens live for
+// another minute: no consumer's token ends while it waits.
 func (it *item) urgency() int64 {
-	if it.expires != 0 {
+	switch {
+	case it.x != nil && len(it.x.orders) > 0:
+		return math.MinInt64
+	case it.expires != 0:
 		return it.expires
+	case it.kind == kindCredential:
+		return it.due + int64(time.Minute)
 	}
 	return it.due
 }
@@ -85,6 +94,7 @@ type extra struct {
 	agreed   string             // the change that it was let go for
 	quiet    time.Time          // when its removal may act
 	lost     lostConfig         // why it is not known what declared it last, when it is gone
+	home     string             // the lane that it was taken around
 	stuck    string             // why it cannot follow its moved block
 	parked   bool               // its record is being moved: nobody works on it
 }

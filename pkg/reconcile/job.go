@@ -41,6 +41,8 @@ type job struct {
 	pace      *pace          // the lane's rate limit; nil: none
 	seat      *seat          // in pace
 	limits    spec.RateLimit // what it was made of
+	setBack   time.Duration  // how far the clock was set back since its record was written
+	turn      time.Time      // when its refresh has to begin, so that all that share its rate limit are in time; zero: whenever it is due
 	measured  measured       // of the token in force, by asking the API
 	noSecrets bool           // a plan that reads no secret
 	unseen    bool           // of a credential: places that hold its token were not looked at since the start, which was just now
@@ -75,6 +77,7 @@ func (l *Loop) job(it *item) job {
 	switch it.kind {
 	case kindCredential:
 		j.unseen = l.unseenPlaces(it)
+		j.setBack, j.turn = l.setBack[it], it.lane.turn(it.expires)
 		j.needed = slices.ContainsFunc(it.users, func(u *item) bool { return !u.gone })
 		if it.retiring > 0 || it.gone {
 			j.holding, j.waiting = holding(it)
@@ -145,17 +148,19 @@ type result struct {
 	remote   bool              // of a sink: its place is no file, so no event tells of what others do to it
 	holds    map[string]uint64 // of a sink: what its place holds now; nil: unchanged
 	place    string
-	path     string   // the file to watch
-	stamp    stamp    // of that file, as it was left
-	hooks    []string // to be run, since the sink changed
-	ran      []string // of a hook: the sinks whose change it has answered
-	failed   bool     // of a hook
-	failures int      // of a hook, in a row
-	again    bool     // look at once: one step of several is done
-	lost     bool     // another write of the record won: look at once
-	order    *waiter  // that was carried out (or refused)
-	unjudged bool     // a destructive step that the guard has not seen
-	began    begun    // destructive steps that were begun
+	path     string        // the file to watch
+	stamp    stamp         // of that file, as it was left
+	hooks    []string      // to be run, since the sink changed
+	ran      []string      // of a hook: the sinks whose change it has answered
+	failed   bool          // of a hook
+	failures int           // of a hook, in a row
+	again    bool          // look at once: one step of several is done
+	lost     bool          // another write of the record won: look at once
+	order    *waiter       // that was carried out (or refused)
+	unjudged bool          // a destructive step that the guard has not seen
+	setBack  time.Duration // by which the record was brought in line with the clock
+	early    bool          // it is looked at again as soon as its token may be refreshed at all
+	began    begun         // destructive steps that were begun
 	limits   *spec.RateLimit
 	measured *measured
 	health   *health // what a call said of the provider; nil: none was made

@@ -39,6 +39,10 @@ type Options struct {
 	// Uptime names this boot and the time since it began, suspends included, by
 	// a clock that nobody can step; nil: the kernel's.
 	Uptime func() (boot string, up time.Duration)
+	// Written is when the state was written last before it was opened, by the
+	// machine's clock as it was then; zero: that is not known. A clock that is
+	// behind it was set back meanwhile.
+	Written time.Time
 	// Observe, when set, is told of every finished call; for metrics.
 	Observe func(Event)
 	// PathsChanged, when set, is told of files that are to be watched from now
@@ -112,8 +116,11 @@ type Loop struct {
 	hooks                    map[string]*item
 	odd                      map[*item]bool // gone, held back or let go; perhaps not any more
 	tally                    [len(states)]int
-	remotes                  int // sinks whose place is no file
-	firstLeft                int // items of the first pass that were not worked on yet
+	clock                    clockReading            // of the last turn
+	hastened                 time.Time               // when turns were made last
+	setBack                  map[*item]time.Duration // how far the clock was set back since its record was written
+	remotes                  int                     // sinks whose place is no file
+	firstLeft                int                     // items of the first pass that were not worked on yet
 	running                  int
 
 	config   atomic.Pointer[spec.Config] // cfg, for readers outside
@@ -138,7 +145,7 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 	}
 	l := &Loop{
 		o: o, log: o.Logger, items: map[string]*item{}, odd: map[*item]bool{}, q: newQueue(),
-		byPath: map[string]watched{}, hooks: map[string]*item{},
+		byPath: map[string]watched{}, hooks: map[string]*item{}, setBack: map[*item]time.Duration{},
 		setting: make(turn, 1), calls: make(chan func()), idle: make(chan job), results: make(chan result, 1024), ended: make(chan struct{}),
 	}
 	l.w, l.paused = newWorker(o, &l.config), o.Paused
@@ -242,7 +249,10 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 		sleep := maxSleep
 		if !l.stopping && !l.paused {
-			sleep = l.q.advance(l.o.Now())
+			now := l.o.Now()
+			l.noticeSetBack(now)
+			l.hasten(now)
+			sleep = l.q.advance(now)
 			l.dispatch(work)
 			if sleep = min(sleep, l.q.untilProbe()); l.farewell != nil {
 				sleep = min(sleep, l.farewell.until.Sub(l.o.Now()))
@@ -408,6 +418,9 @@ func (l *Loop) wake(it *item) {
 // relane puts an item that is not running into the lane of what it has to ask.
 func (l *Loop) relane(it *item, name string) {
 	l.q.move(it, l.q.lane(name))
+	if it.x != nil {
+		it.x.home = ""
+	}
 	b := &it.lane.breaker
 	if !b.open() {
 		return
@@ -440,6 +453,7 @@ func (l *Loop) forget(it *item) {
 	}
 	l.unwatch(it)
 	delete(l.odd, it)
+	delete(l.setBack, it)
 	delete(l.items, it.addr)
 }
 

@@ -32,6 +32,8 @@ type observed struct {
 	had secret.Text
 	// returned: its removal had begun, and it is declared again.
 	returned bool
+	// setBack: its times were moved, since the clock was set back.
+	setBack bool
 	// unsure are inputs of which it is not known whether they changed, since no
 	// secret was read.
 	unsure []string
@@ -43,7 +45,7 @@ func (w *worker) observe(ctx context.Context, j job) (observed, error) {
 	ob := observed{in: Input{
 		Now: j.now, Address: j.addr, Spread: fraction(j.addr, w.o.Host),
 		Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Holding: j.holding, Unknown: j.waiting, Telling: j.telling, Stuck: j.stuck, Needed: j.needed,
-		Forgotten: j.cfg == nil && j.force != nil && j.force.Forgets(spec.Address(j.addr)),
+		Forgotten: j.cfg == nil && j.force != nil && j.force.Forgets(spec.Address(j.addr)), Turn: j.turn,
 	}}
 	in := &ob.in
 	if j.order != nil {
@@ -54,6 +56,7 @@ func (w *worker) observe(ctx context.Context, j job) (observed, error) {
 		return ob, fmt.Errorf("reading the record of %s: %w", j.addr, err)
 	}
 	rec.Head.Address, rec.Head.Kind = j.addr, state.KindCredential
+	ob.setBack = setBack(&rec, j.setBack, j.now)
 	in.Record, in.Intent = rec, intent
 	if rec.Grant != nil {
 		ob.had = rec.Grant.AccessToken

@@ -47,6 +47,7 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 	}
 	rec.Head.Address, rec.Head.Kind = j.addr, state.KindSink
 	w.unsaved.add(&rec)
+	rec.Failure = overAfterSetBack(rec.Failure, j.now)
 	in.Record = rec
 	if j.cfg == nil {
 		return ob, w.observeGoneSink(ctx, j, &ob)

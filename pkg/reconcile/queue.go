@@ -34,6 +34,8 @@ type lane struct {
 	waiting itemHeap
 	calls   chan struct{} // requests in flight: one slot each
 	pace    *pace         // keeps its rate limit; nil: there is none
+	turns   turns         // under that limit
+	asked   *spec.Config  // that the limit was read from before anything was looked at
 	setting spec.RateLimit
 	breaker breaker
 }
@@ -135,11 +137,21 @@ func (q *queue) at(it *item, t time.Time) {
 // now makes an item that is not running ready.
 func (q *queue) now(it *item) {
 	if it.phase == ready {
+		q.fix(it)
 		return
 	}
 	q.remove(it)
-	it.phase = ready
+	if it.phase = ready; it.due == 0 && !q.clock.IsZero() {
+		it.due = q.clock.UnixNano() // that it waits since now is what its urgency is made of
+	}
 	heap.Push(&it.lane.waiting, it)
+}
+
+// fix puts a waiting item in its place anew, since its urgency may have changed.
+func (q *queue) fix(it *item) {
+	if it.phase == ready {
+		heap.Fix(&it.lane.waiting, int(it.pos))
+	}
 }
 
 // move puts an item into another lane.
@@ -227,6 +239,9 @@ func (q *queue) depth() int {
 // itemHeap is a heap by due time, or by urgency within a lane (an item's due is
 // then past).
 type itemHeap struct{ items []*item }
+
+// order puts all items in their places anew.
+func (h *itemHeap) order() { heap.Init(h) }
 
 func (h *itemHeap) Len() int { return len(h.items) }
 

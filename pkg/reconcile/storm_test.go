@@ -161,3 +161,25 @@ func (p *places) writes() []string {
 	}
 	return out
 }
+
+// More tokens end together than the limit lets through between their being due
+// and their end: as many as it takes are refreshed earlier, so that none dies.
+func TestTokensBeginEarlyEnoughForTheirLimit(t *testing.T) {
+	const n = 600 // one a second, but due only in the last 528 seconds of 1200
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(many(n, ""))
+		time.Sleep(10 * time.Second)
+		w.halt()
+		w.server.Change(standin.Coinify, func(r *standin.Rules) { r.RateRequests = 1 })
+		w.start()
+		w.set(many(n, "rate_limit {\n    requests = 1\n    per = \"1s\"\n  }"))
+		w.pass(40*time.Minute, 20*time.Second, func() {
+			if d := w.dead(n); d > 0 {
+				t.Fatalf("at %s %d places hold a dead token", time.Now(), d)
+			}
+		})
+		if c := w.server.Counts(standin.Coinify); c.Throttled > 0 || c.Grants != n || c.Refreshes > 3*n {
+			t.Errorf("%d requests above the limit, %d grants, %d refreshes", c.Throttled, c.Grants, c.Refreshes)
+		}
+	})
+}

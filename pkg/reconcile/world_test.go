@@ -45,7 +45,10 @@ type world struct {
 	unread     atomic.Pointer[string] // a snapshot that has this in it cannot be read back
 	closed     atomic.Int64           // endpoints that the loop closed
 	dial       func(ctx context.Context, network, address string) (net.Conn, error)
-	down       atomic.Bool // nobody can be reached
+	down       atomic.Bool  // nobody can be reached
+	wrong      atomic.Int64 // by how much the machine's clock is, in nanoseconds
+	stepped    bool         // the loop goes by that clock
+	written    time.Time    // when the state was written last before a start
 	cancel     context.CancelFunc
 	ended      chan error
 	log        *slog.Logger
@@ -126,7 +129,7 @@ func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"
 type opener struct{ w *world }
 
 func (o opener) options() providers.Options {
-	return providers.Options{DialContext: o.w.dial, Logger: o.w.log}
+	return providers.Options{DialContext: o.w.dial, Logger: o.w.log, Now: o.w.clock()}
 }
 
 func (w *world) atEnd(f func()) {
@@ -190,13 +193,30 @@ func (w *world) begin(paused bool) {
 			}
 			return c, nil
 		},
-		Host: "host", RevokeAtEnd: true, Logger: w.log, Paused: paused, SnapshotParts: w.parts,
+		Host: "host", RevokeAtEnd: true, Logger: w.log, Paused: paused, SnapshotParts: w.parts, Now: w.clock(), Uptime: w.uptime(), Written: w.written,
 	})
 	if err != nil {
 		w.t.Fatal(err)
 	}
 	w.loop = loop
 	go func() { w.ended <- loop.Run(ctx) }()
+}
+
+// clock is the machine's, which may be wrong; nil: it is right.
+func (w *world) clock() func() time.Time {
+	if !w.stepped {
+		return nil
+	}
+	return func() time.Time { return time.Now().Round(0).Add(time.Duration(w.wrong.Load())) }
+}
+
+// uptime is by a clock that is right; nil: the kernel's.
+func (w *world) uptime() func() (string, time.Duration) {
+	if !w.stepped {
+		return nil
+	}
+	since := time.Now().Add(-time.Hour)
+	return func() (string, time.Duration) { return "a boot", time.Since(since) }
 }
 
 // halt ends the loop as a stop does.

@@ -1,0 +1,181 @@
+package reconcile
+
+import (
+	"time"
+
+	"tokend/pkg/state"
+)
+
+// Ends, back-offs and overlaps are kept in wall-clock time, since they have to
+// outlive a restart. A clock that is set forward only makes things due too
+// early. One that is set back would make everything on record wait for as much
+// longer, and a token would stay in its sinks after its end. So a step back is
+// noticed, and what was recorded before it is moved back with the clock: at once
+// in memory, and in each record when it is looked at next.
+
+const (
+	// setBackNoticed is the least step back that is taken for one: clocks are
+	// corrected by less all the time.
+	setBackNoticed = 5 * time.Second
+	// setBackRecorded is within what time every record is moved back.
+	setBackRecorded = 10 * time.Minute
+)
+
+// clockReading is the time by the wall, and by a clock that nobody can step.
+type clockReading struct {
+	wall time.Time
+	up   time.Duration
+	boot string
+}
+
+// setBack says how far the wall clock was set back between two readings.
+func (c clockReading) setBack(next clockReading) time.Duration {
+	if c.boot == "" || c.boot != next.boot {
+		return 0
+	}
+	passed := next.up - c.up
+	if next.wall != next.wall.Round(0) {
+		// The process has an unsteppable clock of its own, which stands still in a
+		// suspend: both have to agree that more time passed than the wall says.
+		passed = min(passed, next.wall.Sub(c.wall))
+	}
+	if d := passed - next.wall.Round(0).Sub(c.wall.Round(0)); d >= setBackNoticed {
+		return d
+	}
+	return 0
+}
+
+// noticeSetBack looks whether the clock was set back since the last turn.
+func (l *Loop) noticeSetBack(now time.Time) {
+	next := clockReading{wall: now}
+	next.boot, next.up = l.o.Uptime()
+	d := l.clock.setBack(next)
+	if l.clock = next; d > 0 {
+		l.log.Warn("the clock was set back; what is due is moved back with it", "by", d.Round(time.Second))
+		l.takeSetBack(d, now)
+	}
+}
+
+// takeSetBack moves everything back that waits for a time of the clock before.
+func (l *Loop) takeSetBack(d time.Duration, now time.Time) {
+	for _, it := range l.items {
+		if it.kind == kindCredential && it.stored {
+			l.setBack[it] += d
+		}
+		if it.expires != 0 {
+			it.expires -= int64(d)
+		}
+		if x := it.x; x != nil {
+			x.quiet = moved(x.quiet, d)
+			if x.measured != nil {
+				x.measured.at, x.measured.next = moved(x.measured.at, d), moved(x.measured.next, d)
+			}
+		}
+	}
+	for _, n := range l.q.order {
+		n.breaker.since, n.breaker.next = moved(n.breaker.since, d), moved(n.breaker.next, d)
+		n.waiting.order() // by ends that are other ones now
+	}
+	for _, it := range l.items {
+		if it.phase != timed {
+			continue
+		}
+		at := fromNanos(it.due - int64(d))
+		if l.setBack[it] > 0 {
+			at = earlier(at, now.Add(l.lookSetBack(it)))
+		}
+		l.q.at(it, at)
+	}
+}
+
+// lookSetBack is how soon after a step back a record is brought in line: not all
+// at once.
+func (l *Loop) lookSetBack(it *item) time.Duration {
+	return time.Duration(fraction(it.addr, l.o.Host) * float64(setBackRecorded))
+}
+
+// moved is a time before a clock was set back by d, by the clock as it is now.
+func moved(t time.Time, d time.Duration) time.Time {
+	if t.IsZero() {
+		return t
+	}
+	return t.Add(-d)
+}
+
+// setBack brings a record in line with a clock that was set back by d since it
+// was written. Where nobody saw that, since tokend did not run, the record tells
+// by itself when it was written by a clock that is ahead of now. It reports
+// whether anything was moved.
+func setBack(rec *state.Credential, d time.Duration, now time.Time) bool {
+	unseen := false
+	if ahead := writtenAt(rec).Sub(now) - d; ahead >= setBackNoticed {
+		d, unseen = d+ahead, true
+	}
+	if d <= 0 {
+		return false
+	}
+	if f := rec.Failure; f != nil {
+		was := *f
+		was.FirstAt, was.LastAt, was.NextAt = moved(f.FirstAt, d), moved(f.LastAt, d), moved(f.NextAt, d)
+		rec.Failure = &was
+	}
+	if rec.Grant != nil {
+		g := *rec.Grant
+		age := d
+		if life := g.ExpiresAt.Sub(g.ObtainedAt); unseen && !g.ExpiresAt.IsZero() && life > 0 {
+			age = max(age, g.ObtainedAt.Sub(now)+life*3/4) // how old it is nobody knows, so it is due
+		}
+		moveGrant(&g, age)
+		rec.Grant = &g
+	}
+	retiring := make([]state.Grant, len(rec.Retiring))
+	for i, g := range rec.Retiring {
+		if g.Retired != nil {
+			r := *g.Retired
+			r.Since, r.DeliveredAt, r.NextAt = moved(r.Since, d), moved(r.DeliveredAt, d), moved(r.NextAt, d)
+			g.Retired = &r
+		}
+		moveGrant(&g, d)
+		retiring[i] = g
+	}
+	rec.Retiring = retiring
+	return true
+}
+
+func moveGrant(g *state.Grant, d time.Duration) {
+	g.GrantedAt, g.ObtainedAt, g.ExpiresAt, g.RefreshUntil = moved(g.GrantedAt, d), moved(g.ObtainedAt, d), moved(g.ExpiresAt, d), moved(g.RefreshUntil, d)
+}
+
+// writtenAt is the latest time in a record that had come when it was written.
+func writtenAt(rec *state.Credential) time.Time {
+	var at time.Time
+	note := func(t time.Time) {
+		if t.After(at) {
+			at = t
+		}
+	}
+	if rec.Failure != nil {
+		note(rec.Failure.LastAt)
+	}
+	if rec.Grant != nil {
+		note(rec.Grant.ObtainedAt)
+	}
+	for _, g := range rec.Retiring {
+		if note(g.ObtainedAt); g.Retired != nil {
+			note(g.Retired.Since)
+			note(g.Retired.DeliveredAt)
+		}
+	}
+	return at
+}
+
+// overAfterSetBack is a failure of a sink whose back-off is over because the
+// clock was set back to before it: a write can be tried at any time.
+func overAfterSetBack(f *state.Failure, now time.Time) *state.Failure {
+	if f == nil || f.LastAt.Sub(now) < setBackNoticed {
+		return f
+	}
+	was := *f
+	was.LastAt, was.NextAt = now, now
+	return &was
+}

@@ -1,0 +1,71 @@
+package reconcile
+
+import (
+	"testing"
+	"time"
+
+	"tokend/pkg/state"
+)
+
+func TestClockReading(t *testing.T) {
+	mono := time.Now()
+	for name, c := range map[string]struct {
+		from, to clockReading
+		want     time.Duration
+	}{
+		"time goes by":            {clockReading{t0, time.Hour, "b"}, clockReading{t0.Add(time.Minute), time.Hour + time.Minute, "b"}, 0},
+		"set back":                {clockReading{t0, time.Hour, "b"}, clockReading{t0.Add(-time.Hour), time.Hour + time.Minute, "b"}, time.Hour + time.Minute},
+		"set back by a little":    {clockReading{t0, time.Hour, "b"}, clockReading{t0.Add(time.Minute - 4*time.Second), time.Hour + time.Minute, "b"}, 0},
+		"set forward":             {clockReading{t0, time.Hour, "b"}, clockReading{t0.Add(time.Hour), time.Hour + time.Minute, "b"}, 0},
+		"another boot":            {clockReading{t0, time.Hour, "b"}, clockReading{t0.Add(-time.Hour), time.Minute, "c"}, 0},
+		"the first":               {clockReading{}, clockReading{t0, time.Minute, "b"}, 0},
+		"no boot is known":        {clockReading{t0, 0, ""}, clockReading{t0.Add(-time.Hour), 0, ""}, 0},
+		"the process's disagrees": {clockReading{mono, time.Hour, "b"}, clockReading{mono.Add(time.Second), 2 * time.Hour, "b"}, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if d := c.from.setBack(c.to); d != c.want {
+				t.Errorf("set back by %s, want %s", d, c.want)
+			}
+		})
+	}
+}
+
+func TestARecordIsMovedBackWithTheClock(t *testing.T) {
+	const hour = time.Hour
+	grant := func(obtained time.Duration) *state.Grant {
+		return &state.Grant{ObtainedAt: t0.Add(obtained), ExpiresAt: t0.Add(obtained + 4*hour)}
+	}
+	for name, c := range map[string]struct {
+		rec  state.Credential
+		d    time.Duration
+		want func(*state.Credential) (time.Time, time.Time) // what is compared, and what it shall be
+	}{
+		"seen: the end of a token": {state.Credential{Grant: grant(-2 * hour)}, hour,
+			func(r *state.Credential) (time.Time, time.Time) { return r.Grant.ExpiresAt, t0.Add(hour) }},
+		"nothing happened": {state.Credential{Grant: grant(-2 * hour)}, 0,
+			func(r *state.Credential) (time.Time, time.Time) { return r.Grant.ExpiresAt, t0.Add(2 * hour) }},
+		"unseen: how old a token is nobody knows, so it is due": {state.Credential{Grant: grant(24 * hour)}, 0,
+			func(r *state.Credential) (time.Time, time.Time) { return r.Grant.ExpiresAt, t0.Add(hour) }},
+		"unseen: a back-off goes on": {state.Credential{Failure: &state.Failure{LastAt: t0.Add(24 * hour), NextAt: t0.Add(24*hour + 15*time.Minute)}}, 0,
+			func(r *state.Credential) (time.Time, time.Time) { return r.Failure.NextAt, t0.Add(15 * time.Minute) }},
+		"unseen: an overlap goes on": {state.Credential{Retiring: []state.Grant{{Retired: &state.Retired{Since: t0.Add(23 * hour), DeliveredAt: t0.Add(24 * hour), NextAt: t0.Add(25 * hour)}}}}, 0,
+			func(r *state.Credential) (time.Time, time.Time) {
+				return r.Retiring[0].Retired.NextAt, t0.Add(hour)
+			}},
+		"no end at all": {state.Credential{Grant: &state.Grant{ObtainedAt: t0.Add(24 * hour)}}, 0,
+			func(r *state.Credential) (time.Time, time.Time) { return r.Grant.ExpiresAt, time.Time{} }},
+	} {
+		t.Run(name, func(t *testing.T) {
+			setBack(&c.rec, c.d, t0)
+			if got, want := c.want(&c.rec); !got.Equal(want) {
+				t.Errorf("is %s, want %s", got, want)
+			}
+			if at := writtenAt(&c.rec); at.After(t0) {
+				t.Errorf("it was written %s from now", at.Sub(t0))
+			}
+			if setBack(&c.rec, 0, t0) {
+				t.Error("it is moved twice")
+			}
+		})
+	}
+}
