@@ -19,13 +19,49 @@ func heldRaw(in *Input) (Step, bool) {
 	if in.Record.Raw.Op != opRefresh && in.Record.Grant != nil {
 		return kept(in, s), true
 	}
+	if at, ok := in.anewAt(); ok {
+		if !in.Now.Before(at) {
+			return in.anew(s), true
+		}
+		s.Next, s.Reason = at, s.Reason+"; a new token is obtained by the grant when the one held is about to end"
+	}
 	if step, ok := retired(in); ok {
 		if step.Action != ActWait {
 			return step, true
 		}
-		s.Next = step.Next
+		s.Next = earlier(s.Next, step.Next)
 	}
 	return s, true
+}
+
+// anewAt is when a new token is obtained although a refresh's reply is kept that
+// could not be read: when the access token held is about to end, and until then
+// a person has the time to mend the type and to retry. It is never where only a
+// person could log in.
+func (in *Input) anewAt() (time.Time, bool) {
+	raw, g := in.Record.Raw, in.Record.Grant
+	if raw.Op != opRefresh || g == nil || g.ExpiresAt.IsZero() || in.Want == nil || in.Traits.Interactive || in.Traits.Static {
+		return time.Time{}, false
+	}
+	at := g.ExpiresAt.Add(-in.Want.Refresh.MinRemaining)
+	if soonest := raw.At.Add(in.Want.Retry.Initial); at.Before(soonest) {
+		at = soonest
+	}
+	return at, true
+}
+
+// anew obtains a new token by the grant while a reply is kept. It is kept until
+// the new one is there.
+func (in *Input) anew(s Step) Step {
+	if wait, blocked := backedOff(in); blocked {
+		if step, ok := retired(in); ok && step.Action != ActWait {
+			return step
+		}
+		return wait
+	}
+	s.Action, s.Cause = ActReplace, causeExpired
+	s.Reason += ", and the token held is about to end: a new one is obtained by the grant"
+	return s
 }
 
 // unreadWhy says what is wrong with a reply that is kept, and what the ways on

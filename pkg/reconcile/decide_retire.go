@@ -64,7 +64,7 @@ func retiredAt(in *Input, i int) Step {
 		lc := in.Record.Lifecycle
 		limit := g.Retired.Since.Add(max(lc.MaxOverlap, lc.Overlap))
 		switch {
-		case in.Now.After(limit):
+		case !in.Now.Before(limit): // also at that very instant, or it would be looked at again and again
 		case g.Retired.DeliveredAt.IsZero() && len(in.Holding) == 0 && !in.Unknown && len(in.Telling) == 0:
 			s.Action, s.Cause, s.Reason = ActNote, "", "every sink holds the new token: the old one's overlap begins"
 			return s

@@ -116,11 +116,19 @@ func TestDecide(t *testing.T) {
 		"an input changed, guarded, due": {func(in *Input) {
 			in.WantsNew, in.Guarded, in.Now = []string{"email"}, "too many", t0.Add(40*time.Minute)
 		}, ActRefresh, Pending, "due", 0},
-		"an input changed, interactive":    {func(in *Input) { interactive(in); in.WantsNew = []string{"client_id"} }, ActWait, NeedsLogin, "stays in force", 30 * time.Minute},
-		"tainted":                          {func(in *Input) { in.Record.Head.Flags = state.FlagTainted }, ActReplace, Pending, "tainted", 0},
-		"origin changed":                   {func(in *Input) { in.Origins = "its API's address changed from a to b" }, ActReplace, Pending, "new grant begins", 0},
-		"origin changed, guarded":          {func(in *Input) { in.Origins, in.Guarded = "its API's address changed from a to b", "another address" }, ActWait, Held, "approves", 0},
-		"an unread reply waits":            {func(in *Input) { in.Record.Raw = &state.Raw{Op: opRefresh}; in.Now = t0.Add(40 * time.Minute) }, ActWait, Unread, "kept", 0},
+		"an input changed, interactive":   {func(in *Input) { interactive(in); in.WantsNew = []string{"client_id"} }, ActWait, NeedsLogin, "stays in force", 30 * time.Minute},
+		"tainted":                         {func(in *Input) { in.Record.Head.Flags = state.FlagTainted }, ActReplace, Pending, "tainted", 0},
+		"origin changed":                  {func(in *Input) { in.Origins = "its API's address changed from a to b" }, ActReplace, Pending, "new grant begins", 0},
+		"origin changed, guarded":         {func(in *Input) { in.Origins, in.Guarded = "its API's address changed from a to b", "another address" }, ActWait, Held, "approves", 0},
+		"an unread reply waits":           {func(in *Input) { in.Record.Raw = &state.Raw{Op: opRefresh}; in.Now = t0.Add(40 * time.Minute) }, ActWait, Unread, "kept", 0},
+		"an unread refresh, about to end": {func(in *Input) { in.Record.Raw = &state.Raw{Op: opRefresh}; in.Now = t0.Add(59 * time.Minute) }, ActReplace, Unread, "about to end", 0},
+		"the same, but a person is needed": {func(in *Input) {
+			in.Record.Raw, in.Traits.Interactive, in.Now = &state.Raw{Op: opRefresh}, true, t0.Add(59*time.Minute)
+		}, ActWait, Unread, "kept", 0},
+		"the same, and that failed": {func(in *Input) {
+			in.Record.Raw, in.Now = &state.Raw{Op: opRefresh}, t0.Add(59*time.Minute)
+			in.Record.Failure = &state.Failure{Op: opGrant, LastAt: in.Now, NextAt: in.Now.Add(20 * time.Second)}
+		}, ActWait, Failing, "failed", 59*time.Minute + 20*time.Second},
 		"an unread grant, a token is held": {func(in *Input) { in.Record.Raw = &state.Raw{Op: opGrant}; in.Now = t0.Add(40 * time.Minute) }, ActRefresh, Pending, "due", 0},
 		"an unread reply, retry":           {func(in *Input) { in.Record.Raw = &state.Raw{}; in.Order.Kind = OrderRetry }, ActReread, Pending, "", 0},
 		"login completed":                  {func(in *Input) { interactive(in); in.Order.Kind = OrderLogin }, ActExchange, Pending, "login", 0},

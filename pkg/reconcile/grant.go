@@ -233,6 +233,7 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 	if p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true}) {
 		p.r.standing = &Standing{State: Unread, Why: unreadWhy(cause.Error()), Next: "the reply is kept", Mend: "tokend retry " + ShellAddress(p.j.addr)}
 		p.r.next = time.Time{}
+		p.r.again = c.op == opRefresh // when a new one is obtained is for the decision to say
 	}
 	p.fail(cause)
 }

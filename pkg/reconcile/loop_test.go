@@ -307,6 +307,16 @@ func TestAnUnreadableReplyIsKept(t *testing.T) {
 		if c := w.server.Counts(standin.Coinify); c.Reuses != 0 || c.Grants != 1 {
 			t.Errorf("reuses %d, grants %d", c.Reuses, c.Grants)
 		}
+		// No person is needed for a login, so none is waited for until the token
+		// held ends.
+		w.pass(2*time.Hour, 10*time.Second, func() {
+			if !w.works(standin.Coinify, "trader") {
+				t.Fatalf("at %s the place holds a token that does not work", time.Now())
+			}
+		})
+		if c, l := w.server.Counts(standin.Coinify), w.line("credential.coinify.trader"); c.Reuses != 0 || c.Grants != 2 || l.State != reconcile.Ready || l.Orphans != 1 {
+			t.Errorf("reuses %d, grants %d, status %+v", c.Reuses, c.Grants, l)
+		}
 	})
 }
 

@@ -128,6 +128,11 @@ func setBack(rec *state.Credential, d time.Duration, now time.Time) bool {
 		moveGrant(&g, age)
 		rec.Grant = &g
 	}
+	if rec.Raw != nil {
+		raw := *rec.Raw
+		raw.At = moved(raw.At, d)
+		rec.Raw = &raw
+	}
 	retiring := make([]state.Grant, len(rec.Retiring))
 	for i, g := range rec.Retiring {
 		if g.Retired != nil {
@@ -159,6 +164,9 @@ func writtenAt(rec *state.Credential) time.Time {
 	}
 	if rec.Grant != nil {
 		note(rec.Grant.ObtainedAt)
+	}
+	if rec.Raw != nil {
+		note(rec.Raw.At)
 	}
 	for _, g := range rec.Retiring {
 		if note(g.ObtainedAt); g.Retired != nil {

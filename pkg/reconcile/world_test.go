@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -317,6 +318,7 @@ type places struct {
 	held  map[string]string
 	log   []string
 	block chan struct{} // not nil: writes wait
+	stuck string        // the only place, or the sink of the hook, that waits for block; "": all places
 	fail  error
 	marks map[string]sinks.Mark
 	keeps string        // a place that cannot be cleaned
@@ -404,7 +406,7 @@ func (p *places) Check(_ context.Context, d sinks.Desired, _ []byte) (string, er
 }
 
 func (p *places) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, error) {
-	if p.block != nil {
+	if p.block != nil && (p.stuck == "" || "mem:"+p.stuck == d.Place) {
 		select {
 		case <-p.block:
 		case <-ctx.Done():
@@ -459,7 +461,14 @@ func (p *places) Intact(context.Context, []byte) bool { return false }
 // hookInto is a kind of hook that writes into the log of the places.
 type hookInto struct{ p *places }
 
-func (h hookInto) Run(_ context.Context, _ spec.Values, changed []spec.Address) error {
+func (h hookInto) Run(ctx context.Context, _ spec.Values, changed []spec.Address) error {
+	if h.p.block != nil && slices.Contains(changed, spec.Address(h.p.stuck)) {
+		select {
+		case <-h.p.block:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	if fail, _ := h.p.failing(); fail != nil {
 		return fail
 	}
