@@ -162,7 +162,8 @@ func (p *performer) rest() {
 		return
 	}
 	stale := p.ob.in.Declared && rec.Head.Digest != p.ob.digest && len(p.ob.in.WantsNew) == 0 && p.ob.in.Origins == "" && p.j.guarded == ""
-	if !stale && !p.ob.returned && !p.ob.setBack && !p.rescheduled() {
+	resettled := p.ob.resettled && p.j.guarded == ""
+	if !stale && !resettled && !p.ob.returned && !p.ob.setBack && !p.rescheduled() {
 		return
 	}
 	if stale {

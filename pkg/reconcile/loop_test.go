@@ -129,6 +129,26 @@ func TestARefusedPasswordIsSentOnce(t *testing.T) {
 	})
 }
 
+// An order is worth one call: where its reply is lost, what follows waits its
+// time like any other try, or a person's retry would lock an account.
+func TestAnOrderIsWorthOneCall(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		lost := w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultLost, Times: 1000})
+		defer lost.Release()
+		w.set(trader("a@example.com", ""))
+		time.Sleep(time.Hour)
+		before := w.server.Counts(standin.Coinify).Grants
+		err := w.loop.Do(context.Background(), "credential.coinify.trader", reconcile.Order{Kind: reconcile.OrderRetry})
+		if err == nil {
+			t.Error("a retry whose reply was lost succeeded")
+		}
+		time.Sleep(time.Second)
+		if n := w.server.Counts(standin.Coinify).Grants - before; n != 1 {
+			t.Errorf("a person's retry sent the password %d times", n)
+		}
+	})
+}
+
 // A replacement: the new token, the sink, the hook, the overlap, and only then
 // the old one's end.
 func TestReplacementKeepsTheOrder(t *testing.T) {

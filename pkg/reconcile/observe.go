@@ -30,6 +30,8 @@ type observed struct {
 	hashes map[string]string
 	// had is the access token of the grant in force, as it was read.
 	had secret.Text
+	// resettled: its record keeps other lifecycle settings than are declared.
+	resettled bool
 	// returned: its removal had begun, and it is declared again.
 	returned bool
 	// setBack: its times were moved, since the clock was set back.
@@ -98,7 +100,9 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 		return err
 	}
 	in.Traits = traitsOf(ob.ep.ep, want.Grant.Name)
-	in.Record.Lifecycle = lifecycleOf(want.Lifecycle)
+	lifecycle := lifecycleOf(want.Lifecycle)
+	ob.resettled = in.Record.Lifecycle != lifecycle
+	in.Record.Lifecycle = lifecycle
 	ob.returned, in.Record.Removing = in.Record.Removing != nil, nil
 	if f := in.Record.Failure; f != nil && len(f.InputHash) > 0 {
 		in.Fresh = w.inputsChanged(j, ob, f.InputHash)

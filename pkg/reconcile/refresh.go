@@ -337,8 +337,9 @@ func (p *performer) unknown(c *call, o outcome) {
 	f := p.failed(o)
 	p.r.again = p.save("an unknown outcome")
 	p.r.next = f.NextAt
-	if c.op == opExchange {
-		p.fail(errors.New(o.message))
+	switch p.ob.in.Order.Kind {
+	case OrderLogin, OrderRetry, OrderRefresh:
+		p.fail(errors.New(o.message)) // an order is worth one call: what follows waits its time
 	}
 }
 
