@@ -308,3 +308,27 @@ func TestWhatAFullDiskDidNotRecordIsCleaned(t *testing.T) {
 		}
 	})
 }
+
+// A write took effect although it failed, so its place holds the right value by
+// the time it is looked at again: what is recorded of it is that write, and the
+// place is cleaned with its block.
+func TestAFailedWriteThatTookEffectIsAccountedFor(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		before := trader("a@example.com", "")
+		w.set(before)
+		time.Sleep(time.Minute)
+		w.places.failWith(errors.New("the answer was lost"))
+		after := strings.Replace(before, "content = credential.coinify.trader.access_token", `content = "${credential.coinify.trader.access_token}!"`, 1)
+		w.set(after)
+		time.Sleep(time.Second)
+		w.places.forge("trader", w.places.get("trader")+"!")
+		w.places.failWith(nil)
+		time.Sleep(2 * time.Minute)
+		w.places.breakWith(errors.New("what it would hold is not known any more"))
+		w.set(withoutSink(after))
+		time.Sleep(time.Minute)
+		if got := w.places.get("trader"); got != "" {
+			t.Errorf("its place still holds %q", got)
+		}
+	})
+}

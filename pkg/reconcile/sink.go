@@ -187,12 +187,12 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	if account == nil {
 		account = accountOf(rec.Written)
 	}
-	if !changed && (account == nil || len(p.ob.in.Newer) > 0) {
+	if !changed && (account == nil || len(p.ob.in.Newer) > 0 || p.mayBeAnother()) {
 		// The place holds the right value already, but no account of it was
-		// recorded: a crash came between, or another write of the record won. Writing
-		// again is harmless, and gives the account, without which the place could not
-		// be cleaned one day. After a start it is not known either whether its hooks
-		// have run.
+		// recorded: a crash came between, a write took effect although no answer
+		// came, or another write of the record won. Writing again is harmless, and
+		// gives the account, without which the place could not be cleaned one day.
+		// After a start it is not known either whether its hooks have run.
 		changed = account == nil || p.j.first
 		var err error
 		if account, err = p.put(account); err != nil {
@@ -245,6 +245,14 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 		p.r.began = begun{Sinks: 1, Replaced: true} // its earlier place goes next
 	}
 	p.answer(nil)
+}
+
+// mayBeAnother says that what the place holds, though right, may come from
+// another write than the one whose account is recorded: from one that failed, or
+// that a start knows nothing of.
+func (p *sinkPerformer) mayBeAnother() bool {
+	left := p.ob.in.Record.Leaving
+	return p.ob.in.Changed && p.j.first || len(elsewhere(left, p.ob.desired.Place)) < len(left)
 }
 
 // observe tells the metrics how a write or a removal ended.
