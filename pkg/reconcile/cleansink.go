@@ -3,6 +3,7 @@ package reconcile
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"tokend/pkg/spec"
@@ -58,8 +59,27 @@ func (p *sinkPerformer) clean() {
 		p.awaits(Pending, left)
 		return
 	}
+	if !p.letGo(rec) {
+		return
+	}
 	p.r.again = true // what the place holds may be newer than its record
 	p.answer(nil)
+}
+
+// letGo records, once the earlier places are clean, that a sink does not hold the
+// tokens any more that it named only there; false when that could not be recorded.
+func (p *sinkPerformer) letGo(rec *state.Sink) bool {
+	if !p.ob.in.Declared {
+		return true
+	}
+	held := len(rec.Delivered)
+	rec.Delivered = maps.Clone(rec.Delivered)
+	maps.DeleteFunc(rec.Delivered, func(addr string, _ uint64) bool { _, names := p.ob.gens[addr]; return !names })
+	if len(rec.Delivered) == held {
+		return true
+	}
+	p.r.holds = nonNil(rec.Delivered)
+	return p.commit(rec) == nil
 }
 
 // takeAll takes away what is at places. One that another sink claims by now is

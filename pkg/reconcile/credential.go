@@ -191,6 +191,7 @@ func (p *performer) save(what string, more ...state.Change) bool {
 		return false
 	}
 	p.r.fill(rec, true)
+	p.r.saved = true
 	p.r.setBack = p.j.setBack
 	return true
 }

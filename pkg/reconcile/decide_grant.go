@@ -37,11 +37,15 @@ func heldRaw(in *Input) (Step, bool) {
 // anewAt is when a new token is obtained although a refresh's reply is kept that
 // could not be read: when the access token held is about to end, and until then
 // a person has the time to mend the type and to retry. It is never where only a
-// person could log in.
+// person could log in, nor where the configuration asks for another token: what
+// replaces the one held is no matter of a reply.
 func (in *Input) anewAt() (time.Time, bool) {
 	raw, g := in.Record.Raw, in.Record.Grant
 	if raw.Op != opRefresh || g == nil || g.ExpiresAt.IsZero() || in.Want == nil || in.Traits.Interactive || in.Traits.Static {
 		return time.Time{}, false
+	}
+	if in.Origins != "" || in.Guarded != "" || len(in.WantsNew) > 0 {
+		return time.Time{}, false // it would be another token than the one held: that is judged first
 	}
 	at := g.ExpiresAt.Add(-in.Want.Refresh.MinRemaining)
 	if soonest := raw.At.Add(in.Want.Retry.Initial); at.Before(soonest) {

@@ -34,10 +34,14 @@ func (l *Loop) finish(r result) {
 	if r.limits != nil {
 		it.lane.setLimit(*r.limits)
 	}
-	if left := l.setBack[it] - r.setBack; left > 0 {
-		l.setBack[it] = left
-	} else {
+	switch left := l.setBack[it] - r.setBack; {
+	case left <= 0:
 		delete(l.setBack, it)
+	case r.saved: // by the clock as it is now, or it is found out at the next look that it was not
+		delete(l.setBack, it)
+		r.again = true
+	default:
+		l.setBack[it] = left
 	}
 	newer := r.record && r.gen > it.gen
 	it.early = r.early && !newer

@@ -113,9 +113,39 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	}
 	c.took = p.w.now().Sub(began)
 	if err != nil {
+		p.hide(c, err)
 		p.observe(c, err)
 	}
 	return reply, err
+}
+
+// judged is what a reply says.
+func (p *performer) judged(c *call, reply *providers.Reply) (providers.Token, error) {
+	t, err := c.ep.ep.Read(c.c, reply)
+	if err != nil {
+		p.hide(c, err)
+	}
+	return t, err
+}
+
+// hide takes out of a provider's words what the credential was obtained with: the
+// call itself knows the inputs that its request names, and no others.
+func (p *performer) hide(c *call, err error) {
+	var pe *providers.Error
+	if c.op == opGrant || c.op == opExchange || p.j.cfg == nil || !errors.As(err, &pe) || pe.Message == "" {
+		return
+	}
+	all, err := p.j.cfg.Inputs(spec.Address(p.j.addr), nil, p.ob.scope)
+	if err != nil {
+		return // what cannot be read now was not said to the provider just now either
+	}
+	known := p.w.secrets.texts()
+	for _, n := range all.Names() {
+		if t, err := all.Secret(n); err == nil {
+			known = append(known, t)
+		}
+	}
+	pe.Message = secret.Scrub(pe.Message, known...)
 }
 
 // inFlight makes a call as one of its lane's requests in flight, at the pace of
@@ -198,7 +228,7 @@ func (p *performer) providerType() string {
 // read interprets a reply; one that cannot be read is kept, since it may have
 // spent a token.
 func (p *performer) read(c *call, reply *providers.Reply, then func(providers.Token)) {
-	t, err := c.ep.ep.Read(c.c, reply)
+	t, err := p.judged(c, reply)
 	p.observe(c, err)
 	if err == nil {
 		then(t)

@@ -187,6 +187,6 @@ func (p *performer) adoptedGrant(token secret.Text) (*state.Grant, error) {
 	if !want.RedirectURIOmitted {
 		g.RedirectURI = want.RedirectURI
 	}
-	err = p.seal(&g, &call{ep: ep, c: providers.Call{Inputs: values}})
+	err = p.seal(&g, &call{ep: ep, c: providers.Call{Grant: p.ob.in.Want.Grant.Name, Inputs: values}})
 	return &g, err
 }

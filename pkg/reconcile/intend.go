@@ -93,6 +93,17 @@ func (p *sinkPerformer) mayHold(d sinks.Desired) {
 	}
 }
 
+// remember records of a sink that its place may hold what it is to hold.
+func (p *sinkPerformer) remember() {
+	if !p.ob.in.Declared {
+		return
+	}
+	before := len(p.ob.in.Record.Leaving)
+	if p.mayHold(p.ob.desired); len(p.ob.in.Record.Leaving) != before {
+		p.record(&p.ob.in.Record)
+	}
+}
+
 // mostLeft is how many accounts of one place are kept: one that answers nothing
 // for long is tried with one token after the other.
 const mostLeft = 8

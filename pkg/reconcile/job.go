@@ -159,6 +159,7 @@ type result struct {
 	order    *waiter       // that was carried out (or refused)
 	unjudged bool          // a destructive step that the guard has not seen
 	setBack  time.Duration // by which the record was brought in line with the clock
+	saved    bool          // the record was written in this look
 	early    bool          // it is looked at again as soon as its token may be refreshed at all
 	began    begun         // destructive steps that were begun
 	limits   *spec.RateLimit

@@ -380,6 +380,7 @@ func (l *Loop) absorb(it, old *item) {
 	l.unwatch(old)
 	old.counted = l.uncount(old)
 	delete(l.odd, old)
+	delete(l.setBack, old)
 }
 
 // afterMoves brings what a change consists of in line with the moves: what

@@ -108,6 +108,10 @@ func (p *pace) until(now time.Time) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	d := max(p.distance(now), 0) + time.Duration(p.seated)*p.every - paceAhead
+	if size := uint64(len(p.ring)); uint64(p.seated) < size && p.count+uint64(p.seated) >= size {
+		before := &p.ring[(p.count+uint64(p.seated))%size] // the request a whole limit ahead
+		d = max(d, min(p.clear(before).Sub(now), p.per+p.grace)-paceAhead)
+	}
 	if d <= 0 {
 		return 0
 	}

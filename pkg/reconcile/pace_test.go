@@ -208,3 +208,25 @@ func TestAStopDoesNotWaitForThePace(t *testing.T) {
 		}
 	})
 }
+
+// What is taken up can be sent soon, also where the limit is used up for long.
+func TestNothingIsTakenUpThatWaitsForLong(t *testing.T) {
+	p := newPace(spec.RateLimit{Requests: 100, Per: time.Hour})
+	now := time.Unix(1_000_000, 0)
+	for sent := 0; sent < 300; {
+		if d := p.until(now); d > 0 {
+			now = now.Add(d)
+			continue
+		}
+		number, wait := p.try(now)
+		if number == 0 {
+			if wait > paceAhead {
+				t.Fatalf("after %d requests, one that was taken up waits for %s", sent, wait)
+			}
+			now = now.Add(wait)
+			continue
+		}
+		sent++
+		p.end(number, now)
+	}
+}

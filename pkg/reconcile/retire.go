@@ -92,7 +92,7 @@ func (p *performer) sendAndRead(c *call) (providers.Token, error) {
 	if err != nil {
 		return providers.Token{}, err
 	}
-	t, err := c.ep.ep.Read(c.c, reply)
+	t, err := p.judged(c, reply)
 	p.observe(c, err)
 	return t, err
 }

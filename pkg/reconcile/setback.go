@@ -133,11 +133,19 @@ func setBack(rec *state.Credential, d time.Duration, now time.Time) bool {
 		raw.At = moved(raw.At, d)
 		rec.Raw = &raw
 	}
+	// An old token is given up late rather than early: what may have been written
+	// by the clock as it is now, while a call was under way, stays.
+	since := func(t time.Time) time.Time {
+		if unseen && !t.After(now) {
+			return t
+		}
+		return moved(t, d)
+	}
 	retiring := make([]state.Grant, len(rec.Retiring))
 	for i, g := range rec.Retiring {
 		if g.Retired != nil {
 			r := *g.Retired
-			r.Since, r.DeliveredAt, r.NextAt = moved(r.Since, d), moved(r.DeliveredAt, d), moved(r.NextAt, d)
+			r.Since, r.DeliveredAt, r.NextAt = since(r.Since), since(r.DeliveredAt), moved(r.NextAt, d)
 			g.Retired = &r
 		}
 		moveGrant(&g, d)

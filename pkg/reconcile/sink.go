@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"tokend/pkg/providers"
 	"tokend/pkg/sinks"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
@@ -62,7 +63,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	if ob.lane != j.lane.name {
 		return result{item: j.item, lane: j.lane, relane: true, laneName: ob.lane, again: true}
 	}
-	if err := w.wentBack(ctx, ob.found); err != nil { // before what it says is written over
+	if err := w.wentBack(ctx, &ob.in.Record, ob.found); err != nil { // before what it says is written over
 		return j.failing(w.now(), fmt.Errorf("noting that the state is an older copy: %w", err))
 	}
 	step := DecideSink(ob.in)
@@ -304,10 +305,14 @@ const maxSinkBackOff = 30 * time.Second
 
 func (p *sinkPerformer) failed(verb string, err error) {
 	if p.w.isStopped() && errors.Is(err, context.Canceled) {
+		p.remember()
 		p.answer(errStopping) // cut short by the stop, which is no failure of the place
 		return
 	}
 	if errors.Is(err, errSuperseded) {
+		if p.step.Action == ActRecord {
+			p.remember() // the place holds it already, by a write that was not recorded
+		}
 		p.r.again = true
 		p.answer(err)
 		return
@@ -319,9 +324,12 @@ func (p *sinkPerformer) failed(verb string, err error) {
 	if p.ob.in.Declared {
 		p.mayHold(p.ob.desired)
 	}
-	o := outcome{op: "write", class: "transient", message: err.Error()}
+	o := outcome{op: opWrite, class: "transient", message: err.Error()}
+	if p.step.Action == ActRemove || p.step.Action == ActClean {
+		o.op = opClean
+	}
 	if errors.Is(err, sinks.ErrPermanent) {
-		o.class = "permanent"
+		o.class = string(providers.ClassPermanent)
 	}
 	now := p.w.now()
 	retry := spec.RetryPolicy{Initial: time.Second, Max: maxSinkBackOff}
@@ -341,6 +349,12 @@ func (p *sinkPerformer) failed(verb string, err error) {
 	p.r.standing = &Standing{State: st, Why: why, Next: "tried again at " + rec.Failure.NextAt.UTC().Format(time.RFC3339), Mend: "tokend retry " + ShellAddress(p.j.addr)}
 	p.answer(fmt.Errorf("%s %s: %w", verb, p.j.addr, err))
 }
+
+// What of a sink fails.
+const (
+	opWrite = "write"
+	opClean = "clean"
+)
 
 func (p *sinkPerformer) answer(err error) {
 	if p.j.order != nil {

@@ -4,8 +4,10 @@ import (
 	"errors"
 	"sync"
 
+	"tokend/pkg/providers"
 	"tokend/pkg/sinks"
 	"tokend/pkg/spec"
+	"tokend/pkg/state"
 )
 
 // placeTurns has what is done to one place done one after the other: two sinks
@@ -60,6 +62,13 @@ func (p *sinkPerformer) put(last []byte) ([]byte, error) {
 	return p.ob.kind.Write(p.ctx, p.ob.desired, last)
 }
 
+// neverWritten says that a first write was tried and refused for good: a place
+// that is named, and no more, may have been written before a crash.
+func neverWritten(rec *state.Sink) bool {
+	f := rec.Failure
+	return f != nil && f.Op == opWrite && f.Class == string(providers.ClassPermanent)
+}
+
 // take removes what is at one place, by the accounts of what was written there
 // or was about to be, the newest first. What somebody else has changed since is
 // theirs now.
@@ -84,7 +93,7 @@ func (p *sinkPerformer) take(accounts [][]byte) error {
 	}
 	p.observe(err, p.w.now().Sub(began))
 	rec := &p.ob.in.Record
-	if errors.Is(err, sinks.ErrPermanent) && named(rec) && placeOf(rec.Written) == placeOf(accounts[0]) {
+	if errors.Is(err, sinks.ErrPermanent) && named(rec) && placeOf(rec.Written) == placeOf(accounts[0]) && neverWritten(rec) {
 		p.w.log.Warn("a place that never could be written is given up", "address", p.j.addr, "error", err)
 		return nil
 	}

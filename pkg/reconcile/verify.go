@@ -34,7 +34,7 @@ func (p *performer) verify() {
 		}
 	}
 	if err == nil {
-		_, err = c.ep.ep.Read(c.c, reply)
+		_, err = p.judged(c, reply)
 	}
 	if c != nil {
 		p.observe(c, err)

@@ -51,8 +51,16 @@ func (w *worker) mark(ob *observedSink) sinks.Mark {
 // place says that this very state delivered a later generation there than it
 // knows of. Then every refresh token from before may have been spent, as after
 // `tokend state restore`.
-func (w *worker) wentBack(ctx context.Context, m sinks.Mark) error {
-	if m.Lineage == "" || m.Lineage != w.lineage {
+//
+// A mark is believed where the sink's own record bears it out: it wrote an
+// earlier generation of the same credential there, before. So neither an address
+// that is another credential's by now, nor whoever may write a place's metadata,
+// nor a clock that was ahead has all tokens doubted.
+func (w *worker) wentBack(ctx context.Context, sink *state.Sink, m sinks.Mark) error {
+	if m.Lineage == "" || m.Lineage != w.lineage || m.At.After(w.now()) {
+		return nil
+	}
+	if had := sink.Delivered[m.Address]; had == 0 || had >= m.Generation || !sink.WrittenAt.Before(m.At) {
 		return nil
 	}
 	w.doubting.Lock()

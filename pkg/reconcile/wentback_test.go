@@ -20,14 +20,22 @@ func TestAPlaceKnowsThatTheStateWentBack(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		oldSink, err := w.store.Sink(t.Context(), traderSink)
+		if err != nil {
+			t.Fatal(err)
+		}
 		time.Sleep(2 * time.Hour)
 		w.halt()
 		now, _, err := w.store.Credential(t.Context(), addr)
 		if err != nil || now.Head.Generation <= old.Head.Generation {
 			t.Fatalf("generation %d after %d: %v", now.Head.Generation, old.Head.Generation, err)
 		}
-		old.Head.Version = now.Head.Version
-		if err := w.store.Commit(t.Context(), state.Change{Credential: &old}); err != nil {
+		nowSink, err := w.store.Sink(t.Context(), traderSink)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old.Head.Version, oldSink.Head.Version = now.Head.Version, nowSink.Head.Version
+		if err := w.store.Commit(t.Context(), state.Change{Credential: &old}, state.Change{Sink: &oldSink}); err != nil {
 			t.Fatal(err)
 		}
 		w.start()

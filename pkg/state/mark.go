@@ -101,7 +101,7 @@ func (s *Bolt) outdate(now time.Time, serial uint64) (doubtful int, err error) {
 
 // doubt is [Credential.Doubt] of a record that is rewritten in its place.
 func (c *Credential) doubt(now time.Time) bool {
-	if !c.Doubt(now, now) {
+	if !c.Doubt(now, time.Time{}) {
 		return false
 	}
 	c.Head.Version++
@@ -110,7 +110,7 @@ func (c *Credential) doubt(now time.Time) bool {
 
 // Doubt marks, in a record from an older copy of the state, the refresh tokens
 // from before a time, at which the state had come further, that may have been
-// spent since. What came of them, and of a grant that had to be run again since
+// spent since; all of them where the time is zero. What came of them, and of a grant that had to be run again since
 // because it brings no refresh token, is out there and is counted as an orphan. It
 // reports whether there are any.
 func (c *Credential) Doubt(now, before time.Time) bool {
@@ -118,7 +118,7 @@ func (c *Credential) Doubt(now, before time.Time) bool {
 	for i := range c.Retiring {
 		any = c.Retiring[i].doubt() || any
 	}
-	if g := c.Grant; g != nil && !g.ObtainedAt.After(before) && (g.doubt() || c.ranAgain(now)) {
+	if g := c.Grant; g != nil && (before.IsZero() || !g.ObtainedAt.After(before)) && (g.doubt() || c.ranAgain(now)) {
 		any = true
 		c.Orphans++
 		c.Restored = now.UTC()
