@@ -149,6 +149,27 @@ func TestAnOrderIsWorthOneCall(t *testing.T) {
 	})
 }
 
+// The same of a refresh: where a server answers with web pages, a person's orders
+// send a refresh token that works once a time each, and not on and on.
+func TestOrdersSendARefreshTokenOnceEach(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", ""))
+		time.Sleep(time.Minute)
+		before := w.server.Counts(standin.Coinify).Requests
+		pages := w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultHTML, Times: -1})
+		defer pages.Release()
+		for _, kind := range []reconcile.OrderKind{reconcile.OrderRefresh, reconcile.OrderRefresh, reconcile.OrderRetry} {
+			if err := w.loop.Do(context.Background(), "credential.coinify.trader", reconcile.Order{Kind: kind}); err == nil {
+				t.Errorf("%s succeeded", kind)
+			}
+		}
+		time.Sleep(time.Second)
+		if n := w.server.Counts(standin.Coinify).Requests - before; n > 6 { // a replay or a login may follow by itself
+			t.Errorf("three orders sent %d requests", n)
+		}
+	})
+}
+
 // A replacement: the new token, the sink, the hook, the overlap, and only then
 // the old one's end.
 func TestReplacementKeepsTheOrder(t *testing.T) {

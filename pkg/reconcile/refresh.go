@@ -270,7 +270,7 @@ func (p *performer) unanswered(c *call, o outcome) {
 }
 
 func failureNext(f *state.Failure) time.Time {
-	if f == nil {
+	if f == nil || f.Stopped {
 		return time.Time{}
 	}
 	return f.NextAt
