@@ -108,7 +108,7 @@ func TestTheClockIsSetBackDuringACall(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		w.wrong.Add(-int64(2 * time.Hour))
 		block := make(chan struct{})
-		w.places.block = block
+		w.places.blockBy(block)
 		w.line(traderCred)
 		time.Sleep(30 * time.Second)
 		if n := w.revocations(); n > 0 {

@@ -340,6 +340,19 @@ func (p *places) breakWith(err error) {
 	p.broken = err
 }
 
+// blockBy has writes wait for a channel from now on.
+func (p *places) blockBy(c chan struct{}) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.block = c
+}
+
+func (p *places) blocked() chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.block
+}
+
 // stick keeps a place from being cleaned; "" mends it.
 func (p *places) stick(place string) {
 	p.mu.Lock()
@@ -406,9 +419,9 @@ func (p *places) Check(_ context.Context, d sinks.Desired, _ []byte) (string, er
 }
 
 func (p *places) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, error) {
-	if p.block != nil && (p.stuck == "" || "mem:"+p.stuck == d.Place) {
+	if block := p.blocked(); block != nil && (p.stuck == "" || "mem:"+p.stuck == d.Place) {
 		select {
-		case <-p.block:
+		case <-block:
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -462,9 +475,9 @@ func (p *places) Intact(context.Context, []byte) bool { return false }
 type hookInto struct{ p *places }
 
 func (h hookInto) Run(ctx context.Context, _ spec.Values, changed []spec.Address) error {
-	if h.p.block != nil && slices.Contains(changed, spec.Address(h.p.stuck)) {
+	if block := h.p.blocked(); block != nil && slices.Contains(changed, spec.Address(h.p.stuck)) {
 		select {
-		case <-h.p.block:
+		case <-block:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
