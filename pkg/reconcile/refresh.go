@@ -244,7 +244,11 @@ func (p *performer) refused(c *call, err error) {
 		}
 		p.r.again = true
 	}
-	p.log().Warn("a call failed", "op", c.op, "class", o.class, "error", err, "again_at", failureNext(f))
+	said := []any{"op", c.op, "class", o.class, "error", err}
+	if f != nil && !f.Stopped {
+		said = append(said, "again_at", f.NextAt)
+	}
+	p.log().Warn("a call failed", said...)
 	if p.save("a failure", state.Change{IntentFor: p.j.addr, ClearIntent: true}) && f != nil {
 		p.r.next = f.NextAt
 		if f.Stopped {
@@ -267,13 +271,6 @@ func (p *performer) unanswered(c *call, o outcome) {
 	p.save("a replay that was not answered", state.Change{Intent: open, IntentFor: p.j.addr})
 	p.r.next, p.r.standing = f.NextAt, p.standFailed(f)
 	p.fail(errors.New(o.message))
-}
-
-func failureNext(f *state.Failure) time.Time {
-	if f == nil || f.Stopped {
-		return time.Time{}
-	}
-	return f.NextAt
 }
 
 // stoppedNext: what is held still has to be looked after when its grant has
