@@ -53,6 +53,10 @@ const (
 	// have to be read and its intent to reach the disk. More would be work whose
 	// intents wait for nothing, and which a more urgent one cannot overtake.
 	paceAhead = 500 * time.Millisecond
+	// paceLong is how long a request may wait, once its work is taken up, for the
+	// one that is a whole limit ahead of it. Less is soon over, mostly sooner than
+	// it looks, since a reply is on its way; and a row without gaps is worth more.
+	paceLong = 5 * time.Second
 	// paceGrace bounds, beside the limit's length, how late a request is thought
 	// to arrive whose reply does not come: one that is stuck costs others that
 	// much, and providers that take longer than the limit's length for a reply are
@@ -110,7 +114,9 @@ func (p *pace) until(now time.Time) time.Duration {
 	d := max(p.distance(now), 0) + time.Duration(p.seated)*p.every - paceAhead
 	if size := uint64(len(p.ring)); uint64(p.seated) < size && p.count+uint64(p.seated) >= size {
 		before := &p.ring[(p.count+uint64(p.seated))%size] // the request a whole limit ahead
-		d = max(d, min(p.clear(before).Sub(now), p.per+p.grace)-paceAhead)
+		if wait := min(p.clear(before).Sub(now), p.per+p.grace); wait > paceLong {
+			d = max(d, wait-paceAhead)
+		}
 	}
 	if d <= 0 {
 		return 0

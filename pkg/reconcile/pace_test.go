@@ -220,7 +220,7 @@ func TestNothingIsTakenUpThatWaitsForLong(t *testing.T) {
 		}
 		number, wait := p.try(now)
 		if number == 0 {
-			if wait > paceAhead {
+			if wait > paceLong {
 				t.Fatalf("after %d requests, one that was taken up waits for %s", sent, wait)
 			}
 			now = now.Add(wait)
