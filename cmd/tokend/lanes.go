@@ -41,40 +41,32 @@ func limits(l reconcile.LaneView) string {
 // printRetiring says how many earlier tokens still live because giving them up
 // waits: for their sinks, their overlap, or their provider.
 func printRetiring(w io.Writer, lines []reconcile.Line) {
-	const most = 5
-	total := 0
-	var names []string
-	for _, l := range lines {
-		if l.Retiring == 0 {
-			continue
-		}
-		if total += l.Retiring; len(names) < most {
-			names = append(names, fmt.Sprintf("%s %d", shown(l.Address), l.Retiring))
-		} else if len(names) == most {
-			names = append(names, "…")
-		}
-	}
-	if total > 0 {
-		fmt.Fprintf(w, "Waiting to be given up: %s (%s)\n", countOf(total, "earlier token"), strings.Join(names, ", "))
+	if total, names := tally(lines, func(l reconcile.Line) int { return l.Retiring }); total > 0 {
+		fmt.Fprintf(w, "Waiting to be given up: %s (%s)\n", countOf(total, "earlier token"), names)
 	}
 }
 
 // printOrphans says which tokens may live on that nobody knows.
 func printOrphans(w io.Writer, lines []reconcile.Line) {
+	if total, names := tally(lines, func(l reconcile.Line) int { return l.Orphans }); total > 0 {
+		fmt.Fprintf(w, "Orphans: %d; a reply was lost, and the token that it may have held lives on until it expires (%s)\n", total, names)
+	}
+}
+
+// tally adds up what lines count, and names the first that count any.
+func tally(lines []reconcile.Line, of func(reconcile.Line) int) (total int, names string) {
 	const most = 5
-	total := 0
-	var names []string
+	var first []string
 	for _, l := range lines {
-		if l.Orphans == 0 {
+		n := of(l)
+		if n == 0 {
 			continue
 		}
-		if total += l.Orphans; len(names) < most {
-			names = append(names, fmt.Sprintf("%s %d", shown(l.Address), l.Orphans))
-		} else if len(names) == most {
-			names = append(names, "…")
+		if total += n; len(first) < most {
+			first = append(first, fmt.Sprintf("%s %d", shown(l.Address), n))
+		} else if len(first) == most {
+			first = append(first, "…")
 		}
 	}
-	if total > 0 {
-		fmt.Fprintf(w, "Orphans: %d; a reply was lost, and the token that it may have held lives on until it expires (%s)\n", total, strings.Join(names, ", "))
-	}
+	return total, strings.Join(first, ", ")
 }

@@ -42,14 +42,16 @@ func (p *sinkPerformer) remove() {
 
 func (p *sinkPerformer) clean() {
 	rec := &p.ob.in.Record
-	left, err := p.takeAll(elsewhere(rec.Leaving, placeOf(rec.Written)))
-	before := len(rec.Leaving)
-	rec.Leaving = left
+	own := placeOf(rec.Written)
+	others := elsewhere(rec.Leaving, own)
+	left, err := p.takeAll(others)
+	// What its own place may hold besides stays known until that is written over.
+	rec.Leaving = append(slices.DeleteFunc(rec.Leaving, func(a []byte) bool { return placeOf(a) != own }), left...)
 	if err != nil {
 		p.failed("cleaning the earlier place of", err)
 		return
 	}
-	if rec.Failure != nil || len(left) < before {
+	if rec.Failure != nil || len(left) < len(others) {
 		rec.Failure = nil
 		if p.commit(rec) != nil {
 			return // what is not recorded is not gone on from

@@ -81,25 +81,26 @@ func bothHold(a, b map[string]uint64) map[string]uint64 {
 
 // mayHold remembers that the place may hold something else than what is
 // recorded as written there: what a write would have left that failed without
-// telling whether it was made, or one whose record a crash has lost.
-func (p *sinkPerformer) mayHold(d sinks.Desired) {
+// telling whether it was made, or one whose record a crash has lost. It reports
+// whether that is news.
+func (p *sinkPerformer) mayHold(d sinks.Desired) bool {
 	rec := &p.ob.in.Record
 	if rec.Written == nil || placeOf(rec.Written) != d.Place {
-		return // nothing was begun there
+		return false // nothing was begun there
 	}
 	account, err := p.ob.kind.Intend(d)
-	if intended := withPlace(account, d.Place); err == nil && !bytes.Equal(rec.Written, intended) {
-		rec.Leaving = leave(rec.Leaving, intended)
+	intended := withPlace(account, d.Place)
+	if err != nil || bytes.Equal(rec.Written, intended) {
+		return false
 	}
+	known := slices.ContainsFunc(rec.Leaving, func(a []byte) bool { return bytes.Equal(a, intended) })
+	rec.Leaving = leave(rec.Leaving, intended)
+	return !known
 }
 
-// remember records of a sink that its place may hold what it is to hold.
-func (p *sinkPerformer) remember() {
-	if !p.ob.in.Declared {
-		return
-	}
-	before := len(p.ob.in.Record.Leaving)
-	if p.mayHold(p.ob.desired); len(p.ob.in.Record.Leaving) != before {
+// remember records what the place may hold.
+func (p *sinkPerformer) remember(d sinks.Desired) {
+	if p.mayHold(d) {
 		p.record(&p.ob.in.Record)
 	}
 }

@@ -305,13 +305,15 @@ const maxSinkBackOff = 30 * time.Second
 
 func (p *sinkPerformer) failed(verb string, err error) {
 	if p.w.isStopped() && errors.Is(err, context.Canceled) {
-		p.remember()
+		if p.ob.in.Declared {
+			p.remember(p.ob.desired)
+		}
 		p.answer(errStopping) // cut short by the stop, which is no failure of the place
 		return
 	}
 	if errors.Is(err, errSuperseded) {
 		if p.step.Action == ActRecord {
-			p.remember() // the place holds it already, by a write that was not recorded
+			p.remember(p.ob.desired) // the place holds it already, by a write that was not recorded
 		}
 		p.r.again = true
 		p.answer(err)

@@ -30,10 +30,7 @@ func (p *sinkPerformer) mayHoldLast() {
 		return
 	}
 	if d, err := p.w.lastDesired(p.ctx, p.j, p.ob.kind); err == nil {
-		before := len(p.ob.in.Record.Leaving)
-		if p.mayHold(d); len(p.ob.in.Record.Leaving) > before {
-			p.record(&p.ob.in.Record)
-		}
+		p.remember(d)
 	}
 }
 
