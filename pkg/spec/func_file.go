@@ -262,17 +262,18 @@ func stringSet(list []string) cty.Value {
 	return cty.SetVal(vals)
 }
 
-// templateFile renders a file as a template; what it gives has the marks of the
-// values that were put in, and none of its own.
-func (f *files) templateFile(callable map[string]function.Function) function.Function {
+// templateFunc renders the template that parse makes of the first argument with
+// the values of the second; what it gives has the marks of the values that were
+// put in, and none of its own.
+func templateFunc(first string, callable map[string]function.Function, parse func(string) (hclsyntax.Expression, error)) function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{
-			{Name: "path", Type: cty.String},
+			{Name: first, Type: cty.String},
 			{Name: "vars", Type: cty.DynamicPseudoType, AllowUnknown: true, AllowMarked: true, AllowDynamicType: true},
 		},
 		Type: function.StaticReturnType(cty.DynamicPseudoType),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			expr, err := f.template(args[0].AsString())
+			expr, err := parse(args[0].AsString())
 			if err != nil {
 				return cty.NilVal, shownError(err, args)
 			}
@@ -292,6 +293,11 @@ func (f *files) templateFile(callable map[string]function.Function) function.Fun
 	})
 }
 
+// templateFile is templatefile: a template that is a file, parsed once.
+func (f *files) templateFile(callable map[string]function.Function) function.Function {
+	return templateFunc("path", callable, f.template)
+}
+
 func (f *files) template(path string) (hclsyntax.Expression, error) {
 	abs := f.abs(path)
 	src, err := f.text(path)
@@ -303,14 +309,22 @@ func (f *files) template(path string) (hclsyntax.Expression, error) {
 	if e, ok := f.templates[abs]; ok {
 		return e, nil
 	}
-	if d := checkTemplate([]byte(src), abs, hcl.InitialPos); d != nil {
+	e, err := parseTemplate(src, abs)
+	if err != nil {
+		return nil, err
+	}
+	f.templates[abs] = e
+	return e, nil
+}
+
+func parseTemplate(src, name string) (hclsyntax.Expression, error) {
+	if d := checkTemplate([]byte(src), name, hcl.InitialPos); d != nil {
 		return nil, syntaxError(hcl.Diagnostics{d})
 	}
-	e, diags := hclsyntax.ParseTemplate([]byte(src), abs, hcl.InitialPos)
+	e, diags := hclsyntax.ParseTemplate([]byte(src), name, hcl.InitialPos)
 	if diags.HasErrors() {
 		return nil, syntaxError(diags)
 	}
-	f.templates[abs] = e
 	return e, nil
 }
 

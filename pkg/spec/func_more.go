@@ -9,7 +9,6 @@ import (
 	"io"
 	"unicode/utf8"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 	"github.com/zclconf/go-cty/cty/function"
@@ -83,33 +82,7 @@ func namespaceUUID(s string) ([]byte, bool) {
 
 // templateStringFunc is templatefile for a template that is a value.
 func templateStringFunc(callable map[string]function.Function) function.Function {
-	return function.New(&function.Spec{
-		Params: []function.Parameter{
-			{Name: "template", Type: cty.String},
-			{Name: "vars", Type: cty.DynamicPseudoType, AllowUnknown: true, AllowMarked: true, AllowDynamicType: true},
-		},
-		Type: function.StaticReturnType(cty.DynamicPseudoType),
-		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			src := []byte(args[0].AsString())
-			if d := checkTemplate(src, "template", hcl.InitialPos); d != nil {
-				return cty.NilVal, shownError(syntaxError(hcl.Diagnostics{d}), args)
-			}
-			expr, diags := hclsyntax.ParseTemplate(src, "template", hcl.InitialPos)
-			if diags.HasErrors() {
-				return cty.NilVal, shownError(syntaxError(diags), args)
-			}
-			vars, marks := args[1].Unmark()
-			if !vars.IsKnown() {
-				return cty.DynamicVal.WithMarks(marks), nil
-			}
-			if !vars.Type().IsObjectType() && !vars.Type().IsMapType() {
-				return cty.NilVal, function.NewArgErrorf(1, "a map of the template's values is required")
-			}
-			v, err := render(expr, vars.AsValueMap(), callable)
-			if err != nil {
-				return cty.NilVal, shownError(err, args)
-			}
-			return v.WithMarks(marks), nil
-		},
+	return templateFunc("template", callable, func(src string) (hclsyntax.Expression, error) {
+		return parseTemplate(src, "template")
 	})
 }
