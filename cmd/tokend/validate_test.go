@@ -77,6 +77,17 @@ sink "file" "each" {
   content  = secret.file.pw.value
   mode     = each.value
 }
+sink "env" "all" {
+  vars = {
+    "c d" = "x"
+    "2B"  = secret.file.pw.value
+  }
+}
+sink "env" "both" {
+  path = "/"
+  mode = "x"
+  vars = { "e f" = "x" }
+}
 `)
 	got := tokend(t, dir, "validate")
 	for _, want := range []string{
@@ -88,7 +99,12 @@ sink "file" "each" {
 		"line 22, column 5", `variable name "1A"`,
 		"line 25, column 1", "there is no variable to write",
 		"line 32, column 14", `mode of sink.file.each["b"]: "0888" is not a mode`,
-		"8 errors",
+		"line 34, column 1", "needs the argument path",
+		"line 36, column 5", `variable name "c d"`,
+		"line 37, column 5", `variable name "2B"`,
+		"line 41, column 10", "line 42, column 10",
+		"line 43, column 12", `variable name "e f"`,
+		"15 errors",
 	} {
 		if !strings.Contains(got.err, want) {
 			t.Errorf("nothing says %q", want)

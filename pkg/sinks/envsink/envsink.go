@@ -102,22 +102,23 @@ func parse(args spec.Values, dir string) (hostfile.Target, dialect, variables, e
 	return target, d, vars, nil
 }
 
-// Check says what is wrong with arguments of which some may be unknown yet. A
+// Check says all that is wrong with arguments of which some may be unknown yet. A
 // template is not read: it is no part of the configuration, and may come later.
 func Check(args spec.Values) error {
-	_, d, vars, err := parse(args, "/")
-	if err != nil {
-		return err
+	_, targetErr := hostfile.ParseTarget(args, "/")
+	d, formatErr := dialectOf(args)
+	vars, varsErr := readVars(args)
+	var err error
+	switch {
+	case args.Has("template"):
+		_, err = hostfile.Path(args, "template", "/")
+	case formatErr == nil && varsErr == nil:
+		var lines []line
+		if lines, err = vars.lines(d); err == nil && vars.known {
+			_, err = write(lines, vars, d)
+		}
 	}
-	if args.Has("template") {
-		_, err := hostfile.Path(args, "template", "/")
-		return err
-	}
-	lines, err := vars.lines(d)
-	if err == nil && vars.known {
-		_, err = write(lines, vars, d)
-	}
-	return err
+	return errors.Join(targetErr, formatErr, varsErr, err)
 }
 
 func (s *Sink) templateLines(args spec.Values, target hostfile.Target, d dialect, vars variables) ([]line, error) {
@@ -159,14 +160,15 @@ func readVars(args spec.Values) (variables, error) {
 	case !x.Type().IsObjectType() && !x.Type().IsMapType():
 		return v, &spec.ArgumentError{Name: "vars", Err: errors.New("a map of strings is required")}
 	}
+	var errs []error
 	for it := x.ElementIterator(); it.Next(); {
 		k, e := it.Element()
 		k, _ = k.Unmark()
 		if err := v.add(k.AsString(), e); err != nil {
-			return v, &spec.ArgumentError{Name: "vars", Key: k.AsString(), Err: fmt.Errorf("variable %q: %w", k.AsString(), err)}
+			errs = append(errs, &spec.ArgumentError{Name: "vars", Key: k.AsString(), Err: fmt.Errorf("variable %q: %w", k.AsString(), err)})
 		}
 	}
-	return v, nil
+	return v, errors.Join(errs...)
 }
 
 func (v *variables) add(name string, e cty.Value) error {
