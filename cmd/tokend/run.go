@@ -195,7 +195,7 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 	serving := make(chan error, 2)
 	servers := 0
 	if addr := cfg.Settings().Listen; addr != "" {
-		h := web.Handler(web.Options{Source: webSource{d}, Recorder: d.metrics, Version: version, Logger: d.log, State: d.stats})
+		h := web.Handler(web.Options{Source: webSource{d}, Recorder: d.metrics, Version: version, Logger: d.log, State: d.stats, Spell: d.g.spell})
 		go func() { serving <- web.Serve(ctx, addr, h, d.log) }()
 		servers++
 	}

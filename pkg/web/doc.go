@@ -1,8 +1,10 @@
 // Package web is what a daemon with `listen` serves over HTTP: whether it is
-// alive, whether it is ready and if not why, and metrics. Who runs a daemon
+// alive, whether it is ready and if not why, metrics, and a page for people. Who
+// runs a daemon
 // calls [Handler] once and [Serve] for as long as it lives; the loop tells a
 // [Recorder] of every finished call.
 //
+//	GET /                 the status page: what `tokend status` says, for a browser
 //	GET /livez            200 while the reconcile loop makes progress
 //	GET /readyz           200 when every address is ready, else 503 and a line for each that is not
 //	GET /readyz?verbose   the same with a line for every address
@@ -22,6 +24,11 @@
 // No value of the configuration, no token and no message ever becomes a metric
 // label: labels are addresses, types, operations and classes, and a [Recorder]
 // replaces what is none by "other".
+//
+// The status page is plain HTML. It runs no script, sends no form, loads nothing
+// and may not be framed: its Content-Security-Policy allows nothing but its own
+// style sheet, by its hash. Every text in it is escaped by html/template, control
+// characters are blanks, and its tables are bounded.
 //
 // # Ready and alive
 //

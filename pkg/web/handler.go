@@ -56,10 +56,13 @@ type Options struct {
 	// StallAfter is how long the loop may make no progress before /livez
 	// fails; 0: DefaultStallAfter.
 	StallAfter time.Duration
-	Version    string // of tokend
-	Revision   string // the commit it was built from
-	Logger     *slog.Logger
-	Now        func() time.Time
+	// Spell completes the commands in a text with the flags that lead to this
+	// daemon; nil: they are shown as they are.
+	Spell    func(string) string
+	Version  string // of tokend
+	Revision string // the commit it was built from
+	Logger   *slog.Logger
+	Now      func() time.Time
 }
 
 const (
@@ -85,9 +88,13 @@ func Handler(o Options) http.Handler {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
+	if o.Spell == nil {
+		o.Spell = func(text string) string { return text }
+	}
 	snaps := &snapshots{source: o.Source}
 	h := &health{o: o, snaps: snaps, began: o.Now()}
 	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", newPage(h))
 	mux.HandleFunc("GET /livez", h.live)
 	mux.HandleFunc("GET /readyz", h.ready)
 	mux.HandleFunc("GET /readyz/{address...}", h.readyOne)

@@ -25,7 +25,9 @@ func TestHandlerGuardsEveryAnswer(t *testing.T) {
 		{"DELETE", "/metrics", 405},
 		{"OPTIONS", "/metrics", 405},
 		{"TRACE", "/livez", 405},
-		{"GET", "/", 404},
+		{"GET", "/", 200},
+		{"POST", "/", 405},
+		{"GET", "/index.html", 404},
 		{"GET", "/state", 404},
 		{"GET", "/debug/pprof/", 404},
 		{"GET", "/debug/vars", 404},
@@ -43,13 +45,20 @@ func TestHandlerGuardsEveryAnswer(t *testing.T) {
 				t.Errorf("Allow is %q", w.Header().Get("Allow"))
 			}
 			for name, want := range map[string]string{
-				"X-Content-Type-Options":  "nosniff",
-				"Cache-Control":           "no-store",
-				"Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+				"X-Content-Type-Options": "nosniff",
+				"Cache-Control":          "no-store",
+				"Referrer-Policy":        "no-referrer",
 			} {
 				if got := w.Header().Get(name); got != want {
 					t.Errorf("%s is %q, want %q", name, got, want)
 				}
+			}
+			want := "default-src 'none'; frame-ancestors 'none'"
+			if c.path == "/" && c.want == http.StatusOK {
+				want = newPage(nil).policy
+			}
+			if got := w.Header().Get("Content-Security-Policy"); got != want {
+				t.Errorf("Content-Security-Policy is %q, want %q", got, want)
 			}
 		})
 	}

@@ -51,7 +51,7 @@ func (h *health) stalled() string {
 // when it has to be asked.
 func (h *health) hopeless() string {
 	if c := h.o.Source.Configuration(); c.LoadedAt.IsZero() {
-		return "no configuration is in force: " + faults(c)
+		return "no configuration is in force: " + h.spell(faults(c))
 	}
 	return h.stalled()
 }
@@ -114,13 +114,22 @@ func (h *health) gone(w http.ResponseWriter, r *http.Request, err error) bool {
 	case err == nil:
 		return false
 	case r.Context().Err() != nil: // nobody is there to read it
-	case errors.Is(err, reconcile.ErrClosed):
-		h.fail(w, r, http.StatusServiceUnavailable, "tokend is stopping")
 	default:
-		h.fail(w, r, http.StatusServiceUnavailable, err.Error())
+		h.fail(w, r, http.StatusServiceUnavailable, loopWords(err))
 	}
 	return true
 }
+
+// loopWords say why the loop gave no answer.
+func loopWords(err error) string {
+	if errors.Is(err, reconcile.ErrClosed) {
+		return "tokend is stopping"
+	}
+	return err.Error()
+}
+
+// spell has a text name this daemon in the commands that it tells to run.
+func (h *health) spell(text string) string { return h.o.Spell(text) }
 
 func (h *health) fail(w http.ResponseWriter, r *http.Request, status int, why string) {
 	h.o.Logger.Debug("cannot say whether everything is ready", "path", r.URL.Path, "error", why)

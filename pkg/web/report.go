@@ -114,14 +114,14 @@ func (h *health) notes(v reconcile.View, verbose bool) []string {
 	c := h.o.Source.Configuration()
 	switch {
 	case !c.Valid:
-		notes = append(notes, fmt.Sprintf("the configuration in %s has %s; the one accepted at %s stays in force; run: tokend validate",
-			c.Source, count(c.Errors, "error"), stamp(c.LoadedAt)))
+		notes = append(notes, fmt.Sprintf("the configuration in %s has %s; the one accepted at %s stays in force; run: %s",
+			c.Source, count(c.Errors, "error"), stamp(c.LoadedAt), h.spell("tokend validate")))
 	case verbose:
 		notes = append(notes, fmt.Sprintf("the configuration was read from %s at %s", c.Source, stamp(c.LoadedAt)))
 	}
 	if held := v.Held; held != nil {
-		notes = append(notes, fmt.Sprintf("a change is held back since %s (%s, %s): %s; run: tokend approve", stamp(held.Since),
-			count(len(held.Revocations), "revocation"), count(len(held.Sinks), "removed sink"), held.Reason))
+		notes = append(notes, fmt.Sprintf("a change is held back since %s (%s, %s): %s; run: %s", stamp(held.Since),
+			count(len(held.Revocations), "revocation"), count(len(held.Sinks), "removed sink"), held.Reason, h.spell("tokend approve")))
 	}
 	if verbose {
 		notes = append(notes, fmt.Sprintf("the state has serial %d, %s, %s", v.Store.Serial, count(v.Store.Records, "record"), count(v.Store.Intents, "open intent")))
