@@ -33,9 +33,11 @@ fail. Try those against a sandbox of their API, by "tokend apply" with a --state
 its own.
 
 With a DIR of your own nobody but the stand-ins is asked (a base_url that points
-elsewhere is refused), files are written below a temporary directory instead of
-where they would go, and hooks are not run. Secrets are read as the directory
-says, and shown to the stand-ins.
+elsewhere is refused, and so is a Vault server), files are written below a
+temporary directory instead of where they would go, hooks are not run, and the
+status page has a port of its own. Secrets are read as the directory says, and
+shown to the stand-ins; one that cannot be read here is made up, since the
+stand-ins take any. The key that the directory names for its state is not needed.
 
 On a terminal it shows a live table, otherwise log lines. Ctrl-C ends it.`
 
@@ -60,6 +62,8 @@ type playground struct {
 	urls   standin.URLs
 	// untried are credentials of whose APIs there is no stand-in.
 	untried []string
+	// vaults are the Vault servers, which are not asked.
+	vaults []string
 }
 
 func (g *globals) dev(ctx context.Context, dir string, lifetime time.Duration) error {
@@ -87,7 +91,7 @@ func (g *globals) dev(ctx context.Context, dir string, lifetime time.Duration) e
 	g.guard = newDevGuard(run.URLs, files)
 	if cfg, err := g.load(nil); err != nil {
 		return err
-	} else if p.untried = untried(cfg); len(cfg.Credentials()) == 0 {
+	} else if p.untried, p.vaults = untried(cfg), vaultsOf(cfg); len(cfg.Credentials()) == 0 {
 		return withHint(fmt.Errorf("%s declares no credential", p.config), "declare one in it, or try the built-in quickstart: tokend dev")
 	}
 	if isTerminal(g.out) {
@@ -223,7 +227,7 @@ machine, and tokend keeps their tokens fresh.
   $EDITOR %s/main.hcl   take "bob" out: ten seconds later his token is revoked
 `, out, out, p.config) + try
 	}
-	return head + p.untriedWords() + "\nTry, in another terminal:\n" + try + "\nCtrl-C ends it and removes what it made.\n\n"
+	return head + p.untriedWords() + p.vaultWords() + "\nTry, in another terminal:\n" + try + "\nCtrl-C ends it and removes what it made.\n\n"
 }
 
 // devDaemon is the daemon, with somebody who approves logins.

@@ -10,12 +10,14 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
 
 	"tokend/pkg/hooks"
 	"tokend/pkg/sinks"
+	"tokend/pkg/sources"
 	"tokend/pkg/spec"
 	"tokend/pkg/standin"
 )
@@ -26,6 +28,7 @@ import (
 type devGuard struct {
 	hosts map[string]bool // host:port of the stand-ins
 	files string          // where files go; "": where the configuration says
+	said  sync.Map        // what was made up because it could not be read, once said
 }
 
 func newDevGuard(urls standin.URLs, files string) *devGuard {
@@ -41,10 +44,55 @@ func newDevGuard(urls standin.URLs, files string) *devGuard {
 // dial connects to the stand-ins and to nobody else.
 func (g *devGuard) dial(ctx context.Context, network, address string) (net.Conn, error) {
 	if !g.hosts[address] {
-		return nil, fmt.Errorf("dev asks nobody but its own stand-ins, and %s is none: to be tried here, a built-in type needs no base_url; any other is tried against its API's sandbox, by tokend apply with a --state of its own", address)
+		return nil, fmt.Errorf("dev asks nobody but its own stand-ins, and %s is none: to be tried here, a built-in type needs no base_url; any other, and Vault, is tried against a sandbox of its own, by tokend apply with a --state of its own", address)
 	}
 	d := net.Dialer{Timeout: 5 * time.Second}
 	return d.DialContext(ctx, network, address)
+}
+
+// sources are the kinds of secrets that dev reads. Those of Vault, which dev does
+// not ask, stay unread.
+func (g *devGuard) sources(kinds map[string]sources.Source, log *slog.Logger) map[string]sources.Source {
+	if g.files == "" {
+		return kinds
+	}
+	for name, kind := range kinds {
+		if name != "vault_kv" {
+			kinds[name] = invented{kind, g, log}
+		}
+	}
+	return kinds
+}
+
+// inventedSecret stands for a secret that this machine does not have.
+const inventedSecret = "made-up-by-tokend-dev"
+
+// invented is a kind of secret that is made up where it cannot be read.
+type invented struct {
+	sources.Source
+	guard *devGuard
+	log   *slog.Logger
+}
+
+// Read is the kind's own, or what is made up in its place.
+func (m invented) Read(ctx context.Context, args spec.Values) (cty.Value, error) {
+	v, err := m.Source.Read(ctx, args)
+	if err == nil || ctx.Err() != nil {
+		return v, err
+	}
+	if _, known := m.guard.said.LoadOrStore(err.Error(), true); !known {
+		m.log.Warn("a secret cannot be read here; dev makes one up, which the stand-ins take", "error", err)
+	}
+	return cty.StringVal(inventedSecret), nil
+}
+
+// listens is where the pages are served: in dev on a free port, since the one
+// that the directory names may be the real daemon's.
+func (g *globals) listens(addr string) string {
+	if g.guard == nil || g.guard.files == "" || addr == "" {
+		return addr
+	}
+	return "127.0.0.1:0"
 }
 
 // kinds are the sinks that dev writes with.
@@ -123,6 +171,27 @@ func untried(cfg *spec.Config) []string {
 		}
 	}
 	return out
+}
+
+// vaultsOf are the Vault servers that a directory names.
+func vaultsOf(cfg *spec.Config) []string {
+	var out []string
+	for _, a := range cfg.Vaults() {
+		out = append(out, string(a))
+	}
+	return out
+}
+
+// vaultWords say that none of them is asked.
+func (p *playground) vaultWords() string {
+	if len(p.vaults) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(`
+dev asks no Vault, so whatever reads from %s or writes to it
+fails here. "vault server -dev" is one to try it with, by tokend apply with a
+--state of its own.
+`, strings.Join(p.vaults, ", "))
 }
 
 // untriedWords say so, and what to do instead.

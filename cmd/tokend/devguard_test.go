@@ -89,7 +89,7 @@ credential "oauth2" "person" {
 }
 `)
 	out := &watched{until: map[string]bool{"There is no stand-in for oauth2.billing, oauth2.person: they fail here": false,
-		"approving a login at the stand-in failed": false, "any other is tried against its API's sandbox": false}, done: cancel}
+		"approving a login at the stand-in failed": false, "any other, and Vault, is tried against a sandbox": false}, done: cancel}
 	status := run(ctx, process{args: []string{"dev", filepath.Join(temp, "config")}, environ: []string{"HOME=" + temp}, in: strings.NewReader(""), out: out, err: out})
 	if missing := out.missing(); len(missing) > 0 || status != 0 {
 		t.Errorf("dev exited with %d and did not show %q:\n%s", status, missing, out.text.String())

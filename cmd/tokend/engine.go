@@ -15,6 +15,7 @@ import (
 	"tokend/pkg/providers"
 	"tokend/pkg/reconcile"
 	"tokend/pkg/sinks"
+	"tokend/pkg/sources"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 	"tokend/pkg/vault"
@@ -39,7 +40,9 @@ type engine struct {
 	mu      sync.Mutex
 	logins  map[string]pendingLogin
 	conf    configurationView
+	readAt  time.Time // when the last reading of the directory began
 	daemon  bool
+	blank   string // the directory that has no state, where a plan begins with nothing
 	loading sync.Mutex
 	// followed is told of every configuration that was taken over.
 	followed func(*spec.Config)
@@ -85,7 +88,7 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 	e.store = store
 	dir := cfg.Dir()
 	e.loop, err = reconcile.New(ctx, reconcile.Options{
-		Store: store, Providers: endpointOpener{log, g.guard, g.limit}, Sources: g.limit.sources(sourceKinds(g.process, e.pool, dir)), Sinks: g.sinks(e.files, e.pool, dir),
+		Store: store, Providers: endpointOpener{log, g.guard, g.limit}, Sources: g.sources(e.pool, dir, log), Sinks: g.sinks(e.files, e.pool, dir),
 		Hooks: g.hooks(dir, e.scrub, log), HookDebounce: hooks.Debounce, Snapshot: g.packSnapshot, SnapshotParts: g.snapshotParts, LoadSnapshot: g.unpackSnapshot,
 		Host: hostName(), Logger: log, Observe: o.observe, Paused: o.paused, RevokeAtEnd: o.daemon, PathsChanged: e.paths.add,
 		Taken: func(*spec.Config) { e.pool.Changed() }, Revision: e.revision, Unsettled: e.unsettled, Written: written,
@@ -128,6 +131,7 @@ func (e *engine) openStore(ctx context.Context, cfg *spec.Config, o engineOption
 	dir := e.g.stateDir(s)
 	if o.memory {
 		if _, err := os.Stat(filepath.Join(dir, state.FileName)); errors.Is(err, os.ErrNotExist) {
+			e.blank = dir
 			return state.NewMemory(state.MemoryOptions{}), nil
 		}
 	}
@@ -149,13 +153,14 @@ func (e *engine) openStore(ctx context.Context, cfg *spec.Config, o engineOption
 		store, err = open()
 	}
 	if err != nil {
-		return nil, fmt.Errorf("opening the state in %s: %w", dir, err)
+		return nil, e.g.ownPlaceHint(fmt.Errorf("opening the state in %s: %w", dir, err), "--state DIR", e.g.state)
 	}
 	return store, nil
 }
 
 func (e *engine) keySource(ctx context.Context, s spec.StateSettings, dir string) (state.KeySource, error) {
 	switch {
+	case e.g.guard != nil: // a state that is thrown away needs nobody's key
 	case s.KeyFile != "":
 		return state.KeyFile(s.KeyFile), nil
 	case s.SystemdCredential != "":
@@ -200,7 +205,7 @@ func (e *engine) secretScope(ctx context.Context, cfg *spec.Config) spec.Scope {
 	if e.loop != nil {
 		return e.loop.Scope(ctx, cfg)
 	}
-	return reconcile.SecretScope(ctx, cfg, e.g.limit.sources(sourceKinds(e.g.process, e.pool, cfg.Dir())))
+	return reconcile.SecretScope(ctx, cfg, e.g.sources(e.pool, cfg.Dir(), e.log))
 }
 
 // scrub takes the tokens that are held, and the secrets that were read lately,
@@ -219,7 +224,15 @@ func vaultOptions(log *slog.Logger, guard *devGuard) vault.Options {
 	return o
 }
 
-// sinks and hooks are the kinds, tamed in dev.
+// sources, sinks and hooks are the kinds, tamed in dev.
+func (g *globals) sources(pool *vault.Pool, dir string, log *slog.Logger) map[string]sources.Source {
+	kinds := sourceKinds(g.process, pool, dir)
+	if g.guard != nil {
+		kinds = g.guard.sources(kinds, log)
+	}
+	return g.limit.sources(kinds)
+}
+
 func (g *globals) sinks(w *atomicfile.Writer, pool *vault.Pool, dir string) map[string]sinks.Sink {
 	kinds := sinkKinds(w, pool, dir)
 	if g.guard != nil {

@@ -62,9 +62,10 @@ func (g *globals) followGit(ctx context.Context, log *slog.Logger, f gitFlags) (
 	}
 	g.git, g.config = source, source.Dir()
 	st := source.Status()
-	log.Info("following a repository", "url", st.URL, "ref", st.Ref, "path", firstOf(st.Path, "."), "interval", f.interval, "signed", f.signers != "")
+	log.Info("following a repository", "url", st.URL, "ref", st.Ref, "path", firstOf(st.Path, "."), "interval", f.interval.String(), "signed", f.signers != "")
 	if err := source.Start(ctx); err != nil {
 		log.Error("there is no checkout to begin with", "error", err)
+		g.noPath = errors.Is(err, gitsource.ErrNoPath)
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
@@ -212,6 +213,32 @@ func (g *globals) useLastCheckout() {
 	if dir, commit, ok := gitsource.Followed(g.gitDir()); ok {
 		g.config, g.commit = dir, commit
 	}
+}
+
+// gitArguments are those of a daemon that goes on with the repository that one
+// followed here last.
+func (g *globals) gitArguments() []string {
+	if g.commit == "" {
+		return nil
+	}
+	o, ok := gitsource.LastOptions(g.gitDir())
+	if !ok {
+		return nil
+	}
+	args := []string{"--git " + shellWord(o.URL)}
+	if o.Ref != "HEAD" {
+		args = append(args, "--ref "+shellWord(o.Ref))
+	}
+	if o.Path != "" {
+		args = append(args, "--path "+shellWord(o.Path))
+	}
+	if o.AllowedSigners != "" {
+		args = append(args, "--verify-signatures "+shellWord(o.AllowedSigners))
+	}
+	if o.Interval != gitsource.DefaultInterval {
+		args = append(args, "--git-interval "+o.Interval.String())
+	}
+	return args
 }
 
 // gitDir is where the daemon keeps what it follows.

@@ -35,7 +35,11 @@ func (e *engine) Status(ctx context.Context, addr string) (statusReply, error) {
 		look = e.loop.Survey
 	}
 	v, err := look(ctx, addr)
-	return statusReply{View: v, Daemon: e.daemon, Version: version, Configuration: e.configuration()}, err
+	// Who waits for tokens is served where a change is held back; who looks after
+	// them has something to do.
+	c := e.configuration()
+	v.Ready = v.Ready && v.Held == nil && v.Counts[reconcile.Held] == 0 && c.Valid
+	return statusReply{View: v, Daemon: e.daemon, Version: version, Configuration: c}, err
 }
 
 func (e *engine) configuration() configurationView {
@@ -51,6 +55,9 @@ func (e *engine) configuration() configurationView {
 }
 
 func (e *engine) Plan(ctx context.Context, in planRequest) (planReply, error) {
+	if err := e.abreast(ctx); err != nil {
+		return planReply{}, err
+	}
 	conf := e.configuration()
 	p, err := e.loop.Plan(ctx, reconcile.PlanOptions{NoSecrets: in.NoSecrets, NoSettle: in.NoSettle, Allow: in.Allow, Unwatched: conf.Watching != ""})
 	if err != nil {
@@ -61,7 +68,7 @@ func (e *engine) Plan(ctx context.Context, in planRequest) (planReply, error) {
 		return planReply{}, err
 	}
 	r := planned(p)
-	r.Held, r.Configuration = heldIn(held), configurationIn(conf)
+	r.Held, r.Configuration, r.NoState = heldIn(held), configurationIn(conf), e.blank
 	return r, nil
 }
 
@@ -241,7 +248,12 @@ func (e *engine) LoginFinish(ctx context.Context, in loginFinish) error {
 	return e.follow(ctx)
 }
 
-func (e *engine) Held(ctx context.Context) (*reconcile.HeldChange, error) { return e.loop.Held(ctx) }
+func (e *engine) Held(ctx context.Context) (*reconcile.HeldChange, error) {
+	if err := e.abreast(ctx); err != nil {
+		return nil, err
+	}
+	return e.loop.Held(ctx)
+}
 
 func (e *engine) Approve(ctx context.Context, shown *reconcile.HeldChange) error {
 	return e.loop.Approve(ctx, shown)

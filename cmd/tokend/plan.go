@@ -71,6 +71,7 @@ func (g *globals) plan(ctx context.Context, export string, in planRequest) (plan
 	defer t.Close()
 	p, err := t.Plan(ctx, in)
 	g.spellSteps(p.Steps)
+	g.spellSteps(p.Later)
 	return p, err
 }
 
@@ -104,6 +105,7 @@ const planShown = 200
 
 func (g *globals) printPlan(p planReply) {
 	g.printAgainst(p.Against)
+	g.printNoState(p.NoState)
 	g.printBroken(g.out, p.Configuration.view(), time.Now())
 	if !p.todo() {
 		fmt.Fprintf(g.out, "Nothing to do: %s and %s are as declared.\n", countOf(p.Credentials, "credential"), countOf(p.Sinks, "sink"))
@@ -132,6 +134,15 @@ func (g *globals) printPlan(p planReply) {
 	if len(counts) > 0 {
 		fmt.Fprintf(g.out, "%s %s.\n", paint(bold, "Plan:"), strings.Join(counts, ", "))
 	}
+}
+
+// printNoState says that a plan begins with nothing: whoever has a daemon
+// elsewhere would be frightened by it.
+func (g *globals) printNoState(dir string) {
+	if dir == "" {
+		return
+	}
+	fmt.Fprintf(g.out, "There is no state in %s, and no daemon answers at %s: this is what a first start\nwould do. To plan with a state that is elsewhere, name it by --state, or its daemon by --control.\n\n", dir, g.control)
 }
 
 // words are what the last line of a plan calls the group.

@@ -37,6 +37,9 @@ type planReply struct {
 	Credentials   int               `json:"credentials"`
 	Sinks         int               `json:"sinks"`
 	Configuration planConfiguration `json:"configuration"`
+	// NoState is the directory in which there is no state yet, and no daemon
+	// answers: the plan begins with nothing, as a first start would.
+	NoState string `json:"no_state,omitempty"`
 	// Against is the export that it was made against.
 	Against *planAgainst `json:"against,omitempty"`
 }

@@ -12,9 +12,9 @@ import (
 func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 	e.loading.Lock()
 	defer e.loading.Unlock()
-	prev := e.loop.Config()
+	prev, now := e.loop.Config(), time.Now()
 	cfg, diags := e.g.read(prev)
-	now := time.Now()
+	defer e.wasRead(now)
 	if diags.HasErrors() {
 		e.mu.Lock()
 		if e.conf.Valid {

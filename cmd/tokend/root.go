@@ -28,6 +28,7 @@ type globals struct {
 	// What dev does differently: whom it may ask.
 	guard      *devGuard         // nil but in dev
 	git        *gitsource.Source // nil but in a daemon that follows a repository
+	noPath     bool              // what it has does not have the directory of --path
 	commit     string            // that a daemon followed last, where none runs
 	limit      *policyGate       // the host's policy
 	policyFile string

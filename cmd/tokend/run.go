@@ -108,7 +108,11 @@ func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions)
 // or, when that is broken, the one that was last in force, which the state
 // keeps.
 func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Recorder) (*engine, *spec.Config, error) {
+	began := time.Now()
 	cfg, diags := g.read(nil)
+	if err := g.alone(ctx); err != nil {
+		return nil, nil, err
+	}
 	if !diags.HasErrors() {
 		credentials, sinks := cfg.Counts()
 		log.Info("configuration read", append([]any{"directory", cfg.Dir(), "credentials", credentials, "sinks", sinks}, commitAttr(cfg.Revision())...)...)
@@ -117,18 +121,23 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 			return nil, nil, err
 		}
 		e.conf = configurationView{Directory: cfg.Dir(), Valid: true, LoadedAt: time.Now(), Commit: cfg.Revision()}
+		e.wasRead(began)
 		return e, cfg, nil
 	}
 	e, last, err := g.lastInForce(ctx, log, diags, engineOptions{observe: metrics.Observe, wait: true, daemon: true})
 	if err != nil {
 		return nil, nil, err
 	}
+	e.wasRead(began)
 	log.Error("the configuration is broken; the one that was last in force goes on", "directory", last.Dir(), "error", e.conf.Errors[0])
 	return e, last, nil
 }
 
 // beginHint is what to do where there is nothing to begin with.
 func (g *globals) beginHint() string {
+	if g.noPath {
+		return "check --path: it is a directory of the repository, named from its root"
+	}
 	if g.git != nil && g.git.Commit() == "" {
 		return "check --git and --ref, and that this host reaches the repository (git ls-remote URL), then start again"
 	}
@@ -189,14 +198,18 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 	defer cancel()
 	ln, err := control.Listen(d.g.control)
 	if err != nil {
-		return err
+		return d.g.ownPlaceHint(err, "--control PATH", "")
 	}
 	defer ln.Close()
 	serving := make(chan error, 2)
 	servers := 0
-	if addr := cfg.Settings().Listen; addr != "" {
+	if addr := d.g.listens(cfg.Settings().Listen); addr != "" {
+		pages, err := web.Listen(ctx, addr) // a port that is taken is noticed before anything is asked or written
+		if err != nil {
+			return err
+		}
 		h := web.Handler(web.Options{Source: webSource{d}, Recorder: d.metrics, Version: version, Logger: d.log, State: d.stats, Spell: d.g.spell})
-		go func() { serving <- web.Serve(ctx, addr, h, d.log) }()
+		go func() { serving <- web.ServeListener(ctx, pages, h, d.log) }()
 		servers++
 	}
 	d.watcher = watch.New(watch.Options{Logger: d.log})

@@ -12,16 +12,24 @@ import (
 // command line are put into it here: `tokend retry a.b` asks nobody, or worse,
 // another daemon, where that of --control was meant.
 
-// asking finds the commands in a text that ask a daemon or a state.
-var asking = regexp.MustCompile(`(^|[^\w./-])tokend (action|apply|approve|exec|get|login|plan|refresh|retry|revoke|state|status|taint)\b`)
+// told finds the commands in a text that ask a daemon or a state, read the
+// configuration, or start the daemon.
+var told = regexp.MustCompile(`(^|[^\w./-])tokend (action|apply|approve|exec|get|login|plan|refresh|retry|revoke|run|state|status|taint|validate)\b`)
 
 // spell completes the commands in a text with the flags that lead to what was
 // asked.
 func (g *globals) spell(text string) string {
-	if flags := g.where(); flags != "" {
-		return asking.ReplaceAllString(text, "${1}tokend "+strings.ReplaceAll(flags, "$", "$$")+" ${2}")
-	}
-	return text
+	return told.ReplaceAllStringFunc(text, func(found string) string {
+		at := strings.LastIndex(found, "tokend ") + len("tokend ")
+		flags := g.where()
+		if found[at:] == "validate" {
+			flags = g.whichConfig()
+		}
+		if flags == "" {
+			return found
+		}
+		return found[:at] + flags + " " + found[at:]
+	})
 }
 
 // where are the flags that say which daemon or state is meant, as they were
@@ -31,14 +39,39 @@ func (g *globals) where() string {
 	if g.controlSet {
 		flags = append(flags, "--control "+shellWord(g.control))
 	}
-	here := g.asked && !g.served
-	if g.configSet && here {
-		flags = append(flags, "--config "+shellWord(g.config))
-	}
-	if g.state != "" && here {
-		flags = append(flags, "--state "+shellWord(g.state))
+	if g.asked && !g.served {
+		if g.configSet {
+			flags = append(flags, "--config "+shellWord(g.config))
+		}
+		if g.state != "" {
+			flags = append(flags, "--state "+shellWord(g.state))
+		}
+		flags = append(flags, g.inputFlags()...)
 	}
 	return strings.Join(flags, " ")
+}
+
+// whichConfig are the flags of a command that reads the configuration by itself.
+// Without --config it asks the daemon which checkout it follows.
+func (g *globals) whichConfig() string {
+	var flags []string
+	switch {
+	case g.configSet:
+		flags = append(flags, "--config "+shellWord(g.config))
+	case g.controlSet:
+		flags = append(flags, "--control "+shellWord(g.control))
+	}
+	return strings.Join(append(flags, g.inputFlags()...), " ")
+}
+
+// inputFlags are those that a configuration needs to be complete. A value that
+// was given by --var is left out: it may be what nobody shall read.
+func (g *globals) inputFlags() []string {
+	var flags []string
+	for _, f := range g.varFiles {
+		flags = append(flags, "--var-file "+shellWord(f))
+	}
+	return flags
 }
 
 // shellWord is a word as a person types it into a shell.

@@ -17,8 +17,9 @@ import (
 const statusHelp = `Says how everything does: what, since when, why, what happens next, and the one
 command that mends it. With an address, that one alone.
 
-Exit status: 0 everything is ready, 1 something is not, 2 there is neither a
-daemon nor a state to ask.`
+Exit status: 0 everything is ready, 1 something is not (a change that is held back
+is not, and neither is a broken configuration), 2 there is neither a daemon nor a
+state to ask.`
 
 func statusCommand(g *globals) *cobra.Command {
 	var asJSON, watch bool
@@ -80,7 +81,7 @@ func (g *globals) printJSON(v any) error {
 }
 
 func readiness(s statusReply, addr string) error {
-	ready := s.Ready && s.Configuration.Valid
+	ready := s.Ready
 	if addr != "" {
 		ready = true
 		for _, lines := range [][]reconcile.Line{s.Credentials, s.Sinks, s.Hooks} {
@@ -148,10 +149,11 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 
 // startCommand is what begins to look after what was asked about.
 func (g *globals) startCommand() string {
+	run := strings.Join(append([]string{"tokend run"}, g.gitArguments()...), " ")
 	if flags := g.where(); flags != "" {
-		return "tokend run " + flags
+		return run + " " + flags
 	}
-	return "systemctl start tokend (or: tokend run)"
+	return "systemctl start tokend (or: " + run + ")"
 }
 
 // printBroken says that the configuration is broken, if it is.

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -247,7 +248,7 @@ func (s *Source) checkout(ctx context.Context, commit string) (name string, err 
 		return "", err
 	}
 	if info, err := os.Stat(filepath.Join(tmp, s.below)); err != nil || !info.IsDir() {
-		return "", &refusedError{fmt.Sprintf("commit %s has no directory %s", short(commit), s.below)}
+		return "", &noPathError{refusedError{fmt.Sprintf("commit %s has no directory %s%s", short(commit), s.below, insteadOf(tmp))}}
 	}
 	if err := flush(tmp); err != nil {
 		return "", fmt.Errorf("checking out commit %s: %w", short(commit), err)
@@ -256,6 +257,42 @@ func (s *Source) checkout(ctx context.Context, commit string) (name string, err 
 		return "", fmt.Errorf("checking out commit %s: %w", short(commit), err)
 	}
 	return name, os.Rename(tmp, full)
+}
+
+// ErrNoPath: the newest commit does not have the directory of interest.
+var ErrNoPath = errors.New("the commit has no such directory")
+
+// noPathError is a commit that is not taken because of [ErrNoPath].
+type noPathError struct{ refusedError }
+
+func (e *noPathError) Unwrap() []error { return []error{&e.refusedError, ErrNoPath} }
+
+// insteadOf names the directories of a checkout that hold a configuration, of
+// which one may have been meant.
+func insteadOf(root string) string {
+	const most = 5
+	seen := map[string]bool{}
+	_ = filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && (strings.HasSuffix(name, ".hcl") || strings.HasSuffix(name, ".hcl.json")) && len(seen) <= most {
+			if dir, err := filepath.Rel(root, filepath.Dir(name)); err == nil {
+				seen[dir] = true
+			}
+		}
+		return nil // what cannot be read is not proposed
+	})
+	dirs := slices.Sorted(maps.Keys(seen))
+	switch {
+	case len(dirs) == 0:
+		return ""
+	case len(dirs) > most:
+		dirs = append(dirs[:most], "…")
+	}
+	for i, dir := range dirs {
+		if dir == "." {
+			dirs[i] = "its root"
+		}
+	}
+	return "; *.hcl files are in " + strings.Join(dirs, ", ")
 }
 
 // complete reports whether a checkout is there with the directory of interest.

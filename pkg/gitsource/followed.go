@@ -1,11 +1,13 @@
 package gitsource
 
 import (
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 )
 
 // What reads the configuration while nobody follows the repository has to find
@@ -13,7 +15,33 @@ import (
 const (
 	linkName     = "current"
 	followedName = "followed"
+	optionsName  = "followed.json"
 )
+
+// lastOptions are what a source was opened with, as its file has them: what a
+// person needs to go on with it, and nothing secret.
+type lastOptions struct {
+	URL            string        `json:"url"`
+	Ref            string        `json:"ref"`
+	Path           string        `json:"path,omitempty"`
+	AllowedSigners string        `json:"allowed_signers,omitempty"`
+	Interval       time.Duration `json:"interval"`
+}
+
+// LastOptions are those that the last Source of a directory was opened with, so
+// that a person can be told how to go on: the URL without a password, and only
+// what says which repository is followed and how. ok is false where there is none.
+func LastOptions(dir string) (o Options, ok bool) {
+	b, err := os.ReadFile(filepath.Join(dir, optionsName))
+	if err != nil {
+		return Options{}, false
+	}
+	var last lastOptions
+	if err := json.Unmarshal(b, &last); err != nil || last.URL == "" {
+		return Options{}, false
+	}
+	return Options{URL: last.URL, Ref: last.Ref, Path: last.Path, AllowedSigners: last.AllowedSigners, Interval: last.Interval}, true
+}
 
 // Followed finds what was followed last in a directory that a Source had: the
 // directory of interest in its last checkout, and the commit. ok is false where
@@ -30,8 +58,23 @@ func Followed(dir string) (config, commit string, ok bool) {
 	return config, commitOf(filepath.Join(dir, linkName)), true
 }
 
-// remember lets Followed find what this source follows.
+// remember lets Followed and LastOptions find what this source follows.
 func (s *Source) remember() error {
+	last := lastOptions{Ref: s.o.Ref, Path: strings.TrimPrefix(s.below, "."), AllowedSigners: s.o.AllowedSigners, Interval: s.o.Interval}
+	if st := s.status.Load(); st != nil {
+		last.URL = st.URL
+	}
+	b, err := json.Marshal(last)
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(s.o.Dir, optionsName)
+	if err := os.WriteFile(name+".new", b, 0o600); err != nil {
+		return err
+	}
+	if err := os.Rename(name+".new", name); err != nil {
+		return err
+	}
 	return pointTo(filepath.Join(s.o.Dir, followedName), filepath.Join(linkName, s.below))
 }
 

@@ -3,7 +3,11 @@ package gitsource
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 )
 
 func TestFollowed(t *testing.T) {
@@ -39,5 +43,39 @@ func TestFollowed(t *testing.T) {
 	}
 	if _, _, ok := Followed(dir); ok {
 		t.Error("a link out of the directory was followed")
+	}
+}
+
+func TestLastOptions(t *testing.T) {
+	dir := t.TempDir()
+	if o, ok := LastOptions(dir); ok {
+		t.Errorf("an empty directory was opened with %+v", o)
+	}
+	for _, c := range []struct{ given, want Options }{
+		{
+			Options{URL: "https://me:hunter2@git.example.com/tokens", Path: "/conf/", AllowedSigners: "/etc/signers", Interval: time.Second},
+			Options{URL: "https://git.example.com/tokens", Ref: "HEAD", Path: "conf", AllowedSigners: "/etc/signers", Interval: time.Second},
+		},
+		{
+			Options{URL: "git@git.example.com:team/tokens", Ref: "main"},
+			Options{URL: "git@git.example.com:team/tokens", Ref: "main", Interval: DefaultInterval},
+		},
+	} {
+		c.given.Dir = dir
+		s, err := Open(c.given)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		got, ok := LastOptions(dir)
+		if diff := cmp.Diff(c.want, got); !ok || diff != "" {
+			t.Errorf("last opened (%v) with (-want +got):\n%s", ok, diff)
+		}
+		b, err := os.ReadFile(filepath.Join(dir, optionsName))
+		if err != nil || strings.Contains(string(b), "hunter2") {
+			t.Errorf("kept %s, %v", b, err)
+		}
 	}
 }

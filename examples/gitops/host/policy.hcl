@@ -3,7 +3,7 @@
 # root, and is changed by who owns the host. What no block allows is forbidden.
 
 sink "file" {
-  paths    = ["/run/tokend/*.token"]
+  paths    = ["/run/tokend/*.token", "/run/tokend/staging/*.token"]
   owners   = ["trader"]
   groups   = ["trader"]
   max_mode = "0640"
