@@ -363,6 +363,9 @@ func (e *Endpoint) grant(c *Call) (*grantProgram, error) {
 		Hint: "its grants are " + strings.Join(names, ", ")}
 }
 
+// RateLimit is how often the provider may be asked, as its block says it.
+func (e *Endpoint) RateLimit() spec.RateLimit { return e.provider.RateLimit }
+
 // encoded is the form of [Endpoint.Encode].
 type encoded struct {
 	Version       int               `json:"version"`

@@ -176,6 +176,8 @@ type awayEndpoint struct {
 	traits Traits
 }
 
+func (awayEndpoint) RateLimit() spec.RateLimit { return spec.RateLimit{} }
+
 func (e awayEndpoint) Close() {}
 
 func (e awayEndpoint) Traits(string) providers.Traits {

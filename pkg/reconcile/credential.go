@@ -36,8 +36,12 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 	if step.Calls() {
 		// A lane does not know its limits before an endpoint was opened, and
 		// they may be other ones since the configuration changed.
-		if name, limits := ob.laneOf(step); name != j.lane.name || limits != nil && withDefault(*limits) != j.limits {
-			r.relane, r.laneName, r.limits, r.again = true, name, limits, true
+		name, limits, recorded := ob.laneOf(step)
+		if recorded && (name != j.lane.name || j.limitSaid || j.limits.Requests > 0 || limits.Requests == 0) {
+			limits = nil // what the configuration says goes before, and the first that is read back before another
+		}
+		if name != j.lane.name || limits != nil && withDefault(*limits) != j.limits {
+			r.relane, r.laneName, r.limits, r.recorded, r.again = true, name, limits, recorded, true
 			return r
 		}
 	}
@@ -77,19 +81,21 @@ func (r *result) fill(rec *state.Credential, stored bool) {
 	}
 }
 
-// laneOf is the lane of a step that asks a provider.
-func (ob *observed) laneOf(s Step) (string, *spec.RateLimit) {
+// laneOf is the lane of a step that asks a provider, and the limits of that:
+// those that the configuration says, or (recorded) those that it said of the
+// provider when it issued what is to be revoked.
+func (ob *observed) laneOf(s Step) (name string, limits *spec.RateLimit, recorded bool) {
 	switch s.Action {
 	case ActRevoke, ActRevive:
-		return ob.in.Record.Retiring[s.Retiring].Provider, nil
+		return ob.in.Record.Retiring[s.Retiring].Provider, &ob.retired[s.Retiring].limits, true
 	}
 	if ob.ep != nil {
-		return string(ob.in.Want.Provider), &ob.ep.limits
+		return string(ob.in.Want.Provider), &ob.ep.limits, false
 	}
 	if g := ob.in.Record.Grant; g != nil {
-		return g.Provider, nil
+		return g.Provider, &ob.held.limits, true
 	}
-	return localLane, nil
+	return localLane, nil, false
 }
 
 // performer carries one step out, in the durable order: the intent, the call,

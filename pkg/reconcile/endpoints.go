@@ -73,7 +73,7 @@ func (e *endpoints) open(ctx context.Context, o *openEndpoint, cfg *spec.Config,
 	if o.ep, err = e.providers.Open(p); err != nil {
 		return fmt.Errorf("opening %s: %w", addr, err)
 	}
-	o.limits = p.RateLimit
+	o.limits = o.ep.RateLimit()
 	o.opened.Store(true)
 	return nil
 }
@@ -114,6 +114,7 @@ func (e *endpoints) recorded(ctx context.Context, blob string) (*openEndpoint, e
 		var b []byte
 		if b, o.err = e.blobs.get(ctx, blob); o.err == nil {
 			if o.ep, o.err = e.providers.Restore(b); o.err == nil {
+				o.limits = o.ep.RateLimit()
 				o.opened.Store(true)
 			}
 		}

@@ -31,8 +31,9 @@ func (l *Loop) finish(r result) {
 		l.relane(it, r.laneName)
 	}
 	l.q.home(it)
-	if r.limits != nil {
-		it.lane.setLimit(*r.limits)
+	if n := it.lane; r.limits != nil && (!r.recorded || !n.said) {
+		n.said = !r.recorded
+		n.setLimit(*r.limits)
 	}
 	switch left := l.setBack[it] - r.setBack; {
 	case left <= 0:

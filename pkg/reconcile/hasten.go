@@ -59,7 +59,12 @@ func (l *Loop) askLimit(n *lane) {
 		return
 	}
 	n.asked = l.cfg
-	if p, err := l.cfg.Provider(spec.Address(n.name), spec.Scope{}); err == nil {
+	addr := spec.Address(n.name)
+	if !l.cfg.Declares(addr) {
+		return // it is known by the records alone, or the defaults hold
+	}
+	if p, err := l.cfg.Provider(addr, spec.Scope{}); err == nil {
+		n.said = true
 		n.setLimit(p.RateLimit)
 	}
 }

@@ -41,6 +41,7 @@ type job struct {
 	pace      *pace          // the lane's rate limit; nil: none
 	seat      *seat          // in pace
 	limits    spec.RateLimit // what it was made of
+	limitSaid bool           // by the configuration
 	setBack   time.Duration  // how far the clock was set back since its record was written
 	turn      time.Time      // when its refresh has to begin, so that all that share its rate limit are in time; zero: whenever it is due
 	measured  measured       // of the token in force, by asking the API
@@ -50,7 +51,7 @@ type job struct {
 }
 
 func (l *Loop) job(it *item) job {
-	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, pace: it.lane.pace, limits: it.lane.setting}
+	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, pace: it.lane.pace, limits: it.lane.setting, limitSaid: it.lane.said}
 	j.cfg, j.force = l.configOf(it), l.cfg
 	if it.gone {
 		j.last = it.cfg
@@ -163,6 +164,7 @@ type result struct {
 	early    bool          // it is looked at again as soon as its token may be refreshed at all
 	began    begun         // destructive steps that were begun
 	limits   *spec.RateLimit
+	recorded bool // they are those of a record
 	measured *measured
 	health   *health // what a call said of the provider; nil: none was made
 }

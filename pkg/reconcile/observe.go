@@ -25,6 +25,8 @@ type observed struct {
 	ep *openEndpoint
 	// held is the endpoint that issued the token in force.
 	held *openEndpoint
+	// retired are those that issued what is given up.
+	retired []*openEndpoint
 	// hashes are those of the inputs that the configuration gives and that are
 	// known without reading a secret.
 	hashes map[string]string
@@ -220,6 +222,7 @@ func (w *worker) observeHeld(ctx context.Context, ob *observed) error {
 		if err != nil {
 			return err
 		}
+		ob.retired = append(ob.retired, held)
 		in.RetiredTraits = append(in.RetiredTraits, traitsOf(held.ep, g.GrantType))
 	}
 	return nil

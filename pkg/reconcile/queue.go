@@ -37,6 +37,7 @@ type lane struct {
 	turns   turns         // under that limit
 	asked   *spec.Config  // that the limit was read from before anything was looked at
 	setting spec.RateLimit
+	said    bool // by the configuration: it is not that of a record, nor a default
 	breaker breaker
 }
 

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -22,32 +24,38 @@ type simOpener struct{ p *simProcess }
 
 func (o simOpener) Open(p *spec.Provider) (reconcile.Endpoint, error) {
 	base, err := p.Config.String("base_url")
-	return o.endpoint(p.Type.Name, base), err
+	return o.endpoint(p.Type.Name, base, p.RateLimit), err
 }
 
 func (o simOpener) Restore(b []byte) (reconcile.Endpoint, error) {
-	name, base, ok := strings.Cut(string(b), " ")
-	if !ok {
+	said := strings.Fields(string(b))
+	if len(said) != 3 {
 		return nil, errors.New("no simulated API has that form")
 	}
-	return o.endpoint(name, base), nil
+	limit := spec.RateLimit{Per: simPer, Concurrency: 32}
+	limit.Requests, _ = strconv.Atoi(said[2])
+	return o.endpoint(said[0], said[1], limit), nil
 }
 
-func (o simOpener) endpoint(name, base string) *simEndpoint {
-	return &simEndpoint{p: o.p, typ: o.p.s.types[name], base: base, prepared: map[*providers.Request]providers.Call{}}
+func (o simOpener) endpoint(name, base string, limit spec.RateLimit) *simEndpoint {
+	return &simEndpoint{p: o.p, typ: o.p.s.types[name], base: base, limit: limit, prepared: map[*providers.Request]providers.Call{}}
 }
 
 // simEndpoint is one simulated API as one process asks it.
 type simEndpoint struct {
-	p    *simProcess
-	typ  *simType
-	base string
+	p     *simProcess
+	typ   *simType
+	base  string
+	limit spec.RateLimit
 
 	mu       sync.Mutex
 	prepared map[*providers.Request]providers.Call
 }
 
-func (e *simEndpoint) Encode() ([]byte, error)             { return []byte(e.typ.name + " " + e.base), nil }
+func (e *simEndpoint) Encode() ([]byte, error) {
+	return fmt.Appendf(nil, "%s %s %d", e.typ.name, e.base, e.limit.Requests), nil
+}
+func (e *simEndpoint) RateLimit() spec.RateLimit           { return e.limit }
 func (e *simEndpoint) Traits(string) providers.Traits      { return e.typ.traits }
 func (e *simEndpoint) Needs(providers.Op, string) []string { return []string{"account"} }
 func (e *simEndpoint) Close()                              {}

@@ -19,6 +19,7 @@ type Endpoint interface {
 	Encode() ([]byte, error)
 	Traits(grant string) providers.Traits
 	Needs(op providers.Op, grant string) []string
+	RateLimit() spec.RateLimit
 	Origins(grant string, inputs spec.Values) ([]string, error)
 	Discover(ctx context.Context, grant string, inputs spec.Values, origins []string) error
 	Prepare(c providers.Call) (*providers.Request, error)
