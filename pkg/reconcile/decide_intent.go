@@ -90,6 +90,14 @@ func indeterminate(in *Input) (Step, bool) {
 		}
 		return Step{Action: ActReplace, State: Indeterminate, Cause: causeExpired, Why: lost, Reason: lost + ": a new token is obtained by the grant"}, true
 	}
+	if in.mayHaveEnded() {
+		// Where the lost refresh took place the access token is gone, too, and else
+		// the refresh token is as good as it was: there is nothing to wait for.
+		if wait, blocked := refreshBackedOff(in); blocked {
+			return kept(in, wait), true
+		}
+		return Step{Action: ActRefresh, State: Indeterminate, Why: lost, Reason: lost + "; the access token may have ended with it, so it is tried one last time"}, true
+	}
 	at := g.ExpiresAt.Add(-lastTryMargin)
 	if !g.ExpiresAt.IsZero() && in.Now.Before(at) {
 		return kept(in, Step{Action: ActWait, State: Indeterminate, Next: at, Mend: in.mend("login"), Why: lost + ": a login now avoids an outage at the token's end",

@@ -9,11 +9,23 @@ import (
 
 func (in *Input) due() time.Time {
 	g := in.Record.Grant
+	if in.mayHaveEnded() {
+		return g.ObtainedAt // what is tried then, and when, is for back-offs to say
+	}
 	p := spec.RefreshPolicy{At: 0.66, Jitter: 0.1, MinRemaining: time.Minute}
 	if in.Want != nil {
 		p = in.Want.Refresh
 	}
 	return due(lifetime{obtained: g.ObtainedAt, expires: g.ExpiresAt, late: in.Held.InvalidatesAccessToken}, p, in.Spread)
+}
+
+// mayHaveEnded says that a refresh whose reply was lost, or that was refused after
+// such a one, may have ended the access token held, as its API does with each:
+// however long it would have lived.
+func (in *Input) mayHaveEnded() bool {
+	f := in.Record.Failure
+	lost := f != nil && f.Op == opRefresh && f.Class == classUnknown
+	return in.Held.InvalidatesAccessToken && (lost || in.Record.Grant.RefreshState == state.RefreshRefused)
 }
 
 // dueInTurn is when the token is due, but earlier where its provider's rate limit
@@ -98,6 +110,8 @@ func refresh(in *Input) (Step, bool) {
 		reason = "a person wants it refreshed"
 	} else if !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt) {
 		reason = "its token has expired"
+	} else if in.mayHaveEnded() {
+		reason = "its token may have ended with a refresh that failed"
 	}
 	if canRefresh(in, g) {
 		if wait, blocked := refreshBackedOff(in); blocked {

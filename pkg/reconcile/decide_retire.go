@@ -81,6 +81,10 @@ func retiredAt(in *Input, i int) Step {
 			Why: "revoking the old token failed: " + g.Retired.Message, Mend: in.mend("revoke --forget")}
 	}
 	if in.Record.Grant != nil && t.Session == spec.SessionSharedGrant {
+		if !in.Declared && in.Record.Removing != nil && in.forgets() {
+			s.Action, s.Reason = ActRelease, "revoking the old token would take the one with it that is left alone: "+in.whyForget()
+			return s
+		}
 		// Only an ordered revocation comes here: it failed, and a new token was
 		// obtained meanwhile. What was asked for is done with that one's end.
 		var next time.Time // its refresh token may outlive it

@@ -210,6 +210,8 @@ func (s *simRun) forgive(addr string, g *simGrant, cause string, now *simRecord)
 		g.forgiven = "its API revokes nothing on " + cause
 	case tr.Session == "shared_grant" && now.grant != nil && cause != "revoke":
 		g.forgiven = "it shares its grant with the one in force"
+	case tr.Session == "shared_grant" && now.grant != nil && !now.removing.IsZero() && now.lifecycle.OnRemove == "forget":
+		g.forgiven = "it shares its grant with the one that is left alone"
 	case now.lifecycle.OnRemove == "forget" && now.generation == 0 && now.access == "":
 		g.forgiven = "on_remove says so"
 	case s.given[addr]:
@@ -406,10 +408,10 @@ func (b *simBooks) checkSpend(r *simRefresh, real time.Time) {
 }
 
 // endsSoon says whether the access token that tokend has of a grant is about to
-// end.
+// end, or has.
 func (b *simBooks) endsSoon(g *simGrant, real time.Time) bool {
 	a := b.access[b.s.record(g.addr).access]
-	return a == nil || a.expires.Sub(real) < time.Minute
+	return a == nil || a.dead || a.expires.Sub(real) < time.Minute
 }
 
 // checkRevocation: no token is revoked while it is in force, while a place
