@@ -106,7 +106,12 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	}
 	p.ob.in.Intent, p.called = &c.intent, true
 	began := p.w.now()
-	reply, err := p.inFlight(func() (*providers.Reply, error) { return c.ep.ep.Send(context.WithoutCancel(p.ctx), req) })
+	reply, err := p.inFlight(func() (*providers.Reply, error) {
+		if p.tooLate(c) {
+			return nil, errTooLate
+		}
+		return c.ep.ep.Send(context.WithoutCancel(p.ctx), req)
+	})
 	if errors.Is(err, errNotBegun) {
 		p.takeBack(c)
 		return nil, err
@@ -152,6 +157,9 @@ func (p *performer) hide(c *call, err error) {
 // its lane. Only the call itself holds a slot: waiting for a commit to reach the
 // disk costs no concurrency. A stop waits for neither: the call is not made then.
 func (p *performer) inFlight(call func() (*providers.Reply, error)) (*providers.Reply, error) {
+	if p.w.isStopped() {
+		return nil, errNotBegun
+	}
 	if p.j.calls != nil {
 		select {
 		case p.j.calls <- struct{}{}:
@@ -171,8 +179,19 @@ func (p *performer) inFlight(call func() (*providers.Reply, error)) (*providers.
 	return call()
 }
 
+// tooLate says that a refresh must not be repeated any more: its intent took its
+// time to reach the disk, it waited for its turn, or the machine slept, and
+// meanwhile the window has closed in which its API answers it alike.
+func (p *performer) tooLate(c *call) bool {
+	if p.step.Action != ActReplay || c.before == nil {
+		return false
+	}
+	since, ok := p.w.elapsed(c.before)
+	return !ok || since >= p.ob.in.Held.ReplayWindow
+}
+
 // takeBack takes the intent of a call back that was not made after all, because
-// tokend stops. Where the disk does not take that, the next start finds a call
+// tokend stops or its time has gone by. Where the disk does not take that, the next start finds a call
 // whose outcome is unknown, and is on the safe side.
 func (p *performer) takeBack(c *call) {
 	change := state.Change{IntentFor: p.j.addr, ClearIntent: c.before == nil}
@@ -185,8 +204,12 @@ func (p *performer) takeBack(c *call) {
 	p.ob.in.Intent, p.called = c.before, false
 }
 
-// errNotBegun: the call was not made; nothing was spent.
-var errNotBegun = errors.New("not begun")
+// errNotBegun: the call was not made; nothing was spent. errTooLate: nor is it to
+// be made any more.
+var (
+	errNotBegun = errors.New("not begun")
+	errTooLate  = fmt.Errorf("%w: the time for it has gone by", errNotBegun)
+)
 
 // observe tells the metrics and the breaker how a call ended.
 func (p *performer) observe(c *call, err error) {

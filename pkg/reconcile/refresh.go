@@ -236,6 +236,9 @@ func (p *performer) refused(c *call, err error) {
 		// person, is the way on; the access token stays in force meanwhile.
 		rec.Grant.RefreshState = state.RefreshRefused
 		o.stops = false
+		if p.step.Action == ActReplay {
+			rec.Orphans++ // what the lost reply brought may live, and nobody will see it any more
+		}
 	}
 	f := p.failed(o)
 	if c.op == opRefresh && rec.Grant != nil && rec.Grant.RefreshState == state.RefreshRefused && !p.ob.in.Traits.Interactive {
@@ -350,10 +353,13 @@ func (p *performer) elsewhere(err error) {
 	p.fail(err)
 }
 
-// notBegun: nothing was sent. tokend stops, or the disk takes nothing.
+// notBegun: nothing was sent. tokend stops, its time has gone by, or the disk
+// takes nothing.
 func (p *performer) notBegun(err error) {
 	p.r.order = nil
 	switch {
+	case errors.Is(err, errTooLate):
+		p.r.again = true // what is to be done instead is decided anew
 	case p.w.isStopped():
 		p.fail(errStopping)
 	default:

@@ -1,0 +1,84 @@
+package reconcile_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"tokend/pkg/providers/catalog"
+	"tokend/pkg/standin"
+	"tokend/pkg/state"
+)
+
+// lateStore takes its time for the intent of a repeated call.
+type lateStore struct {
+	state.Store
+	by time.Duration
+}
+
+func (s lateStore) Commit(ctx context.Context, changes ...state.Change) error {
+	for _, c := range changes {
+		if c.Intent != nil && c.Intent.Replay {
+			<-time.After(s.by)
+		}
+	}
+	return s.Store.Commit(ctx, changes...)
+}
+
+// replaying is Coinify as an API that answers a repeated refresh alike for a
+// while.
+func replaying(t *testing.T, window string) string {
+	own, err := catalog.FS.ReadFile("coinify.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return strings.Replace(string(own), "  refresh {", "  refresh {\n    replay_window = \""+window+"\"", 1)
+}
+
+// A refresh is repeated while its window is open, and not because it was when
+// that was decided: the disk, a rate limit or a suspend may take longer.
+func TestAReplayIsNotMadeTooLate(t *testing.T) {
+	for name, by := range map[string]time.Duration{"in time": 0, "too late": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			o := strict()
+			o.Rules.ReplayWindow = 20 * time.Second
+			inWorld(t, o, func(t *testing.T, w *world) {
+				w.halt()
+				w.stepped = true // it goes by the bubble's time since the boot, too
+				w.wrap = func(s state.Store) state.Store { return lateStore{s, by} }
+				w.start()
+				w.set(trader("a@example.com", replaying(t, "20s")))
+				<-time.After(time.Minute)
+				w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultLost, Grant: "refresh_token"})
+				<-time.After(24 * time.Hour)
+				c := w.server.Counts(standin.Coinify)
+				if grants := map[bool]int{true: 1, false: 2}[by == 0]; c.Reuses != 0 || c.Grants != grants || c.Faulted != 1 {
+					t.Errorf("%d reuses, %d grants, want %d; %d replies were lost", c.Reuses, c.Grants, grants, c.Faulted)
+				}
+				if !w.works(standin.Coinify, "trader") {
+					t.Error("the place holds a token that does not work")
+				}
+			})
+		})
+	}
+}
+
+// Where a repeated refresh is refused, the first may have brought a token that
+// nobody has seen: it is counted.
+func TestARefusedReplayLeavesAnOrphan(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", replaying(t, "1h")))
+		<-time.After(time.Minute)
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultLost, Grant: "refresh_token"})
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultRefuse, Grant: "refresh_token"})
+		<-time.After(24 * time.Hour)
+		rec, _, _, err := w.loop.Record(t.Context(), "credential.coinify.trader")
+		if err != nil || rec.Orphans != 1 {
+			t.Errorf("%d orphans are counted, want 1 (%v)", rec.Orphans, err)
+		}
+		if c := w.server.Counts(standin.Coinify); c.Faulted != 2 || !w.works(standin.Coinify, "trader") {
+			t.Errorf("%d faults; the place holds %q", c.Faulted, w.places.get("trader"))
+		}
+	})
+}
