@@ -1,13 +1,9 @@
 package reconcile
 
 import (
-	"context"
-	"errors"
 	"slices"
-	"time"
 
 	"tokend/pkg/spec"
-	"tokend/pkg/state"
 )
 
 // finish takes a worker's result over.
@@ -205,15 +201,4 @@ func (l *Loop) wakeUsers(c *item) {
 	for _, u := range c.users {
 		l.wake(u)
 	}
-}
-
-// relook has an address looked at whose record could not be written: at once
-// where another write of it won, else when the disk may take it. It does not
-// wait.
-func (l *Loop) relook(addr string, why error) {
-	after := lookAgain
-	if errors.Is(why, state.ErrConflict) {
-		after = 0
-	}
-	time.AfterFunc(after, func() { _ = l.Wake(context.Background(), []string{addr}) })
 }

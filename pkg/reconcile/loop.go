@@ -124,6 +124,7 @@ type Loop struct {
 	running                  int
 
 	config   atomic.Pointer[spec.Config] // cfg, for readers outside
+	relooks  relooks                     // waiting to look again
 	progress atomic.Int64                // unix nanoseconds of the last turn, for the watchdog
 	wg       sync.WaitGroup
 }
