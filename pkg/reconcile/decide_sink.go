@@ -74,7 +74,7 @@ func removeSink(in *SinkInput) (Step, bool) {
 	switch {
 	case in.Record.Written == nil && len(in.Record.Leaving) == 0:
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared and was never written"}, true
-	case in.Stuck != "":
+	case in.Stuck != "" && !(in.Claimed && in.Taken && !leaves(&in.Record)): // else nothing there is its own any more
 		return stuck(in.Stuck), true
 	case in.Guarded != "":
 		return Step{Action: ActWait, State: Held, Reason: in.Guarded, Why: in.Guarded, Mend: "tokend approve"}, true

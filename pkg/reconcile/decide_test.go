@@ -338,6 +338,8 @@ func TestDecideSink(t *testing.T) {
 		"gone, not settled": {SinkInput{Stored: true, Record: written, Now: t0, Quiet: t0.Add(1)}, ActWait, Removing, "quiet"},
 		"gone, claimed":     {SinkInput{Stored: true, Record: written, Claimed: true, Taken: true}, ActDrop, Removing, "another sink"},
 		"gone, to be taken": {SinkInput{Stored: true, Record: written, Claimed: true}, ActWait, Removing, "about to write"},
+		"gone, stuck":       {SinkInput{Stored: true, Record: written, Stuck: "two records", Claimed: true}, ActWait, Held, "two records"},
+		"stuck, but taken":  {SinkInput{Stored: true, Record: written, Stuck: "two records", Claimed: true, Taken: true}, ActDrop, Removing, "another sink"},
 		"gone, failing":     {SinkInput{Stored: true, Now: t0, Record: state.Sink{Written: []byte("x"), Failure: &state.Failure{NextAt: t0.Add(1), Message: "m"}}}, ActWait, Removing, "cannot clean"},
 	} {
 		t.Run(name, func(t *testing.T) {
