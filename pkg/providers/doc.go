@@ -36,5 +36,7 @@
 //
 // Expressions are compiled once for each endpoint into closures over strings,
 // members of a reply are found in its text, and what is seldom (for
-// expressions, try) is left to HCL. A call builds no tree of values.
+// expressions, try) is left to HCL. A call builds no tree of values. Plain
+// requests over HTTP/1.1 keep their connections, and are written and read by
+// whoever calls: no other goroutine is woken for them.
 package providers

@@ -45,6 +45,7 @@ type Endpoint struct {
 	options         Options
 	transport       *http.Transport
 	unpooled        *http.Transport
+	kept            *keptConns // nil: every request goes the standard way
 	timeout         time.Duration
 	functions       map[string]function.Function
 	grants          map[string]*grantProgram
@@ -110,6 +111,7 @@ func NewEndpoint(p *spec.Provider, o Options) (*Endpoint, error) {
 
 // Close ends idle connections. Calls that are under way go on.
 func (e *Endpoint) Close() {
+	e.kept.closeIdle()
 	e.transport.CloseIdleConnections()
 	e.unpooled.CloseIdleConnections()
 }

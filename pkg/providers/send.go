@@ -76,26 +76,8 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) (*Reply, error) {
 		return nil, e.sendError(r, nil, err)
 	}
 	f := &flight{}
-	lasting := ctx
-	if ctx.Done() != nil {
-		lasting = context.WithoutCancel(ctx)
-	}
-	inner, cancel := context.WithTimeout(lasting, e.timeout)
-	defer cancel()
-	if ctx.Done() != nil {
-		stop := context.AfterFunc(ctx, func() {
-			if f.state.CompareAndSwap(0, 2) {
-				cancel()
-			}
-		})
-		defer stop()
-	}
-	inner = httptrace.WithClientTrace(inner, &httptrace.ClientTrace{GotConn: f.gotConn})
-	resp, err := e.transportFor(r).RoundTrip(r.http(inner))
+	resp, err := e.roundTrip(ctx, r, f)
 	if err != nil {
-		if cause := ctx.Err(); cause != nil && f.state.Load() == 2 {
-			err = cause
-		}
 		return nil, e.sendError(r, f, err)
 	}
 	at := e.options.Now()
@@ -105,6 +87,54 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) (*Reply, error) {
 		return nil, e.sendError(r, f, err)
 	}
 	return reply, nil
+}
+
+// roundTrip chooses a way for a request and returns when the head of its reply is
+// there. Closing the body ends it.
+func (e *Endpoint) roundTrip(ctx context.Context, r *Request, f *flight) (*http.Response, error) {
+	t := e.transportFor(r)
+	deadline := time.Now().Add(e.timeout)
+	if t == e.transport && e.kept.takes(r) {
+		if resp, err := e.kept.roundTrip(ctx, r, f, deadline); !errors.Is(err, errHTTP2) {
+			return resp, err
+		}
+	}
+	lasting := ctx
+	if ctx.Done() != nil {
+		lasting = context.WithoutCancel(ctx)
+	}
+	inner, cancel := context.WithDeadline(lasting, deadline)
+	stop := func() bool { return true }
+	if ctx.Done() != nil {
+		stop = context.AfterFunc(ctx, func() {
+			if f.state.CompareAndSwap(0, 2) {
+				cancel()
+			}
+		})
+	}
+	inner = httptrace.WithClientTrace(inner, &httptrace.ClientTrace{GotConn: f.gotConn})
+	resp, err := t.RoundTrip(r.plain().WithContext(inner))
+	if err != nil {
+		stop()
+		cancel()
+		if cause := ctx.Err(); cause != nil && f.state.Load() == 2 {
+			err = cause
+		}
+		return nil, err
+	}
+	resp.Body = &endingBody{resp.Body, func() { stop(); cancel() }}
+	return resp, nil
+}
+
+// endingBody ends what belongs to a reply when its body is closed.
+type endingBody struct {
+	io.ReadCloser
+	end func()
+}
+
+func (b *endingBody) Close() error {
+	defer b.end()
+	return b.ReadCloser.Close()
 }
 
 // transportFor chooses the transport. The pooled one sends a request again that
@@ -123,9 +153,9 @@ func (e *Endpoint) transportFor(r *Request) *http.Transport {
 	return e.transport
 }
 
-// http makes the request of net/http. It has no GetBody, so that nothing can
+// plain makes the request of net/http. It has no GetBody, so that nothing can
 // rewind the body and send it again.
-func (r *Request) http(ctx context.Context) *http.Request {
+func (r *Request) plain() *http.Request {
 	h := &http.Request{
 		Method: r.Method, URL: r.url, Host: r.url.Host, Header: r.header,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
@@ -133,7 +163,7 @@ func (r *Request) http(ctx context.Context) *http.Request {
 	if r.hasBody {
 		h.Body, h.ContentLength = io.NopCloser(bytes.NewReader(r.body)), int64(len(r.body))
 	}
-	return h.WithContext(ctx)
+	return h
 }
 
 // readBody reads to the end, or to the limit; then the rest is not asked for.

@@ -69,14 +69,15 @@ func (e *Endpoint) newTransports() error {
 	if err != nil {
 		return err
 	}
+	counted := func(ctx context.Context, network, address string) (net.Conn, error) {
+		c, err := dial(ctx, network, address)
+		if err != nil {
+			return nil, err
+		}
+		return &countedConn{Conn: c}, nil
+	}
 	t := &http.Transport{
-		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := dial(ctx, network, address)
-			if err != nil {
-				return nil, err
-			}
-			return &countedConn{Conn: c}, nil
-		},
+		DialContext:            counted,
 		TLSClientConfig:        tlsConfig,
 		TLSHandshakeTimeout:    dialTimeout,
 		ForceAttemptHTTP2:      true,
@@ -92,6 +93,9 @@ func (e *Endpoint) newTransports() error {
 			return errors.New("proxy must be a URL such as http://proxy.example:3128")
 		}
 		t.Proxy = http.ProxyURL(u)
+	} else if e.options.DialContext == nil {
+		e.kept = newKeptConns(counted, tlsConfig)
+		t.DialTLSContext = e.kept.dialTLS
 	}
 	e.transport = t
 	e.unpooled = t.Clone()
