@@ -140,6 +140,9 @@ func TestCrash(t *testing.T) {
 		d.kill()
 		c.checkSinks(round)
 		c.checkReuse(round)
+		if (round+1)%50 == 0 {
+			t.Logf("%d rounds in %s", round+1, time.Since(began).Round(time.Second))
+		}
 	}
 	t.Logf("%d rounds; %d refreshes were repeated inside their window", round, c.api.Counts(standin.Cryptohopper).Replays)
 	c.removeAll()

@@ -48,6 +48,7 @@ type world struct {
 	dial       func(ctx context.Context, network, address string) (net.Conn, error)
 	down       atomic.Bool  // nobody can be reached
 	wrong      atomic.Int64 // by how much the machine's clock is, in nanoseconds
+	slept      atomic.Int64 // how long the machine has slept, in nanoseconds
 	stepped    bool         // the loop goes by that clock
 	written    time.Time    // when the state was written last before a start
 	cancel     context.CancelFunc

@@ -137,7 +137,8 @@ type Client struct {
 
 // Options shape a Server. The zero value knows nobody and refuses everyone.
 type Options struct {
-	// Now is the clock; nil means time.Now, which inside a synctest bubble is the bubble's.
+	// Now is the clock, which the Date of replies goes by too; nil means time.Now, which inside a synctest
+	// bubble is the bubble's.
 	Now func() time.Time
 	// AnyAccount accepts every well-formed login, client and redirect URI besides the registered ones. A
 	// registered login or client still has to present its own secret.

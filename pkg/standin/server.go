@@ -161,6 +161,9 @@ func (f front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		f.server.pause(c.rules.Latency, nil)
 	}
 	c.now = f.server.now()
+	if f.server.options.Now != nil { // a Date by the same clock as everything else that it says
+		w.Header().Set("Date", c.now.UTC().Format(http.TimeFormat))
+	}
 	out := f.prepare(c)
 	if out == nil {
 		out = c.perform()
