@@ -60,6 +60,9 @@ type Call struct {
 	Flow Flow
 	// Origins are the only ones that a request may go to; nil: any.
 	Origins []string
+	// Replay says that a refresh repeats one whose reply was lost: what it brings
+	// may be as old as that, so a token that has ended by now is read as such.
+	Replay bool
 	// DefaultLifetime is the credential's; zero: the type's.
 	DefaultLifetime time.Duration
 	// Now is what `now` says in a request, and the time from which a lifetime

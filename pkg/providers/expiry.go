@@ -15,7 +15,9 @@ import (
 const maxLifetimeSeconds = 100 * 365 * 24 * 3600
 
 // expiry reads when the token ends: expires_at before expires_in before the
-// default lifetime.
+// default lifetime. A token that has ended is refused, but where a refresh is
+// repeated: its reply is that of the call before, and what counts is the refresh
+// token in it.
 func (e *Endpoint) expiry(f *frame, r *Reply, p *responseProgram, at time.Time) (time.Time, error) {
 	v, err := p.expiresAt.eval(f)
 	if err != nil {
@@ -25,6 +27,9 @@ func (e *Endpoint) expiry(f *frame, r *Reply, p *responseProgram, at time.Time) 
 		end, err := parseInstant(v)
 		if err == nil {
 			end = end.Add(skew(r, at))
+		}
+		if err == nil && !end.After(at) && f.call.Replay {
+			return at, nil
 		}
 		if err == nil && !end.After(at) {
 			err = fmt.Errorf("the token would have ended %v before it was there%s", at.Sub(end).Round(time.Second), clockHint(r, at))
@@ -39,6 +44,9 @@ func (e *Endpoint) expiry(f *frame, r *Reply, p *responseProgram, at time.Time) 
 	}
 	if !v.isNull() {
 		d, err := parseSeconds(v)
+		if errors.Is(err, errNoLifetime) && f.call.Replay {
+			return at, nil
+		}
 		if err != nil {
 			return time.Time{}, e.unreadable(f, r, p.expiresIn.String(), err)
 		}
@@ -54,6 +62,8 @@ func (e *Endpoint) expiry(f *frame, r *Reply, p *responseProgram, at time.Time) 
 	return at.Add(lifetime), nil
 }
 
+var errNoLifetime = errors.New("a lifetime above zero is required: the token would be dead on arrival")
+
 // parseSeconds reads expires_in: a number, or a string of digits.
 func parseSeconds(v value) (time.Duration, error) {
 	if v.kind != kindNumber && v.kind != kindString {
@@ -67,7 +77,7 @@ func parseSeconds(v value) (time.Duration, error) {
 		return 0, errors.New("a number of seconds is required")
 	}
 	if n.Sign() <= 0 {
-		return 0, errors.New("a lifetime above zero is required: the token would be dead on arrival")
+		return 0, errNoLifetime
 	}
 	if n.Cmp(big.NewFloat(maxLifetimeSeconds)) > 0 {
 		return maxLifetimeSeconds * time.Second, nil

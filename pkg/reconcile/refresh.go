@@ -21,6 +21,7 @@ func (p *performer) refresh() {
 		return
 	}
 	c.intent.Replay = p.step.Action == ActReplay
+	c.c.Replay = c.intent.Replay
 	c.intent.LastTry = g.RefreshState == state.RefreshIndeterminate
 	reply, err := p.send(c)
 	if err != nil {

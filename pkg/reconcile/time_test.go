@@ -215,3 +215,65 @@ func TestAProviderWhoseClockIsOff(t *testing.T) {
 		})
 	}
 }
+
+// A refresh whose reply was lost is repeated inside the API's window, but later
+// than the token lives that it brought. The reply says that nothing of it is
+// left; its refresh token is good all the same, and is used at once. Nobody has
+// to log in or to retry.
+func TestARepeatedRefreshBringsATokenThatHasEnded(t *testing.T) {
+	const window = `
+provider_type "coinify" {
+  config "base_url" { type = string }
+  grant "password" {
+    input "email" { type = string }
+    input "partner_id" { type = string }
+    input "password" {
+      type      = string
+      sensitive = true
+    }
+    request {
+      method = "POST"
+      url    = "${config.base_url}/auth"
+      json   = { grant_type = "password", email = input.email, partnerId = input.partner_id, password = input.password }
+    }
+  }
+  response {
+    access_token  = body.access_token
+    refresh_token = body.refresh_token
+    expires_in    = body.expires_in
+  }
+  refresh {
+    rotates       = true
+    replay_window = "3h"
+    request {
+      method = "POST"
+      url    = "${config.base_url}/auth"
+      json   = { grant_type = "refresh_token", refresh_token = token.refresh_token }
+    }
+  }
+}`
+	o := strict()
+	o.Rules.ReplayWindow = 3 * time.Hour
+	inWorld(t, o, func(t *testing.T, w *world) {
+		config := trader("a@example.com", window)
+		w.set(config)
+		time.Sleep(time.Second)
+		lost := w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultDelay, Delay: time.Minute, Grant: "refresh_token", Times: 1})
+		<-lost.Hit()
+		w.store = w.store.Crash()
+		w.halt()
+		time.Sleep(time.Hour) // its tokens live for twenty minutes
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultExpiryZero, Grant: "refresh_token", Times: 1})
+		w.start()
+		w.set(config)
+		time.Sleep(5 * time.Second)
+		w.pass(2*time.Hour, time.Minute, func() {
+			if !w.works(standin.Coinify, "trader") {
+				t.Fatalf("the place holds a token that does not work: %+v", w.line("credential.coinify.trader"))
+			}
+		})
+		if c := w.server.Counts(standin.Coinify); c.Replays != 1 || c.Grants != 1 || c.Reuses != 0 {
+			t.Errorf("%d repeated, %d grants, %d reuses", c.Replays, c.Grants, c.Reuses)
+		}
+	})
+}
