@@ -37,7 +37,25 @@ func (p *sinkPerformer) remove() {
 		}
 	}
 	p.r.hooks = hooks
+	if len(hooks) > 0 {
+		p.owe(hooks)
+		return
+	}
 	p.drop()
+}
+
+// owe keeps the record of a sink of which nothing is left but hooks that have
+// not run: a start takes them up, and the record goes when they have.
+func (p *sinkPerformer) owe(hooks []string) {
+	rec := &p.ob.in.Record
+	slices.Sort(hooks)
+	rec.Written, rec.Leaving, rec.Delivered, rec.Failure, rec.Notify = nil, nil, nil, nil, slices.Compact(hooks)
+	if p.commit(rec) != nil {
+		p.r.began, p.r.hooks = begun{}, nil // it is found out again that nothing is there
+		return
+	}
+	p.r.stored, p.r.holds, p.r.standing = true, nonNil(nil), standingOf(untoldSink(&p.ob.in))
+	p.answer(nil)
 }
 
 func (p *sinkPerformer) clean() {

@@ -72,6 +72,8 @@ func removeSink(in *SinkInput) (Step, bool) {
 		return Step{}, false
 	}
 	switch {
+	case untold(&in.Record):
+		return untoldSink(in), true
 	case in.Record.Written == nil && len(in.Record.Leaving) == 0:
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared and was never written"}, true
 	case in.Stuck != "" && !(in.Claimed && in.Taken && !leaves(&in.Record)): // else nothing there is its own any more
@@ -96,6 +98,16 @@ func removeSink(in *SinkInput) (Step, bool) {
 			Mend: "tokend retry " + ShellAddress(in.Address)}, true
 	}
 	return Step{Action: ActRemove, State: Removing, Reason: "it is no longer declared", Why: "it is no longer declared"}, true
+}
+
+// untold says that nothing is left of a removed sink but hooks that have not run.
+func untold(rec *state.Sink) bool {
+	return rec.Written == nil && len(rec.Leaving) == 0 && len(rec.Notify) > 0
+}
+
+func untoldSink(in *SinkInput) Step {
+	why := "it is removed; " + list(in.Record.Notify) + " has to run for it"
+	return Step{Action: ActWait, State: Removing, Reason: why, Why: why}
 }
 
 func waitForTokens(in *SinkInput) (Step, bool) {

@@ -64,6 +64,7 @@ func (l *Loop) finish(r result) {
 	l.takeSink(it, r)
 	if it.kind == kindHook {
 		l.takeHook(it, r)
+		r.drop = it.gone && it.x != nil && len(it.x.pending) == 0
 	}
 	if newer {
 		l.wakeUsers(it)

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -28,10 +29,8 @@ func (l *Loop) declareHooks(cfg, before *spec.Config) {
 			continue
 		}
 		if len(it.ext().pending) == 0 && it.phase != running {
-			l.q.remove(it)
-			l.q.leave(it)
-			delete(l.items, a)
-			delete(l.hooks, a)
+			l.forget(it)
+			it.counted = l.uncount(it)
 			continue
 		}
 		if it.gone = true; it.cfg == nil {
@@ -148,6 +147,9 @@ func (l *Loop) takeHook(it *item, r result) {
 		if !it.x.anew[s] {
 			delete(it.x.pending, s)
 		}
+		if sink := l.items[s]; sink != nil && sink.gone {
+			l.wake(sink) // its record was kept for this
+		}
 	}
 	it.x.anew = nil
 	if len(it.x.pending) == 0 {
@@ -160,6 +162,9 @@ func (l *Loop) takeHook(it *item, r result) {
 const (
 	hookRetryInitial = time.Second
 	hookRetryMax     = 5 * time.Minute
+	// hookGoneTries is how often a hook is tried that went from the configuration
+	// with its sinks: what it would tell may have gone too. It takes half an hour.
+	hookGoneTries = 14
 )
 
 // workHook runs one hook for the sinks that changed. At least once: what it
@@ -188,11 +193,18 @@ func (w *worker) workHook(ctx context.Context, j job) result {
 		}
 		w.o.Observe(Event{Address: j.addr, Type: typeOf(j.addr), Op: "hook", Class: class, Took: w.now().Sub(began)})
 	}
+	n := j.failures + 1
+	if err != nil && j.cfg == nil && n >= hookGoneTries {
+		w.log.Error("a hook that is no longer declared fails again and again and is given up", "address", j.addr, "error", err)
+		err = nil
+	}
+	if err == nil {
+		err = w.answered(ctx, j)
+	}
 	r.order = j.order
 	j.order.finish(err)
 	if err != nil {
 		r.failed = true
-		n := j.failures + 1
 		wait := backoff(spec.RetryPolicy{Initial: hookRetryInitial, Max: hookRetryMax}, n, fraction(j.addr, w.o.Host, fmt.Sprint(n)))
 		r.failures = n
 		r.next = w.now().Add(wait)
@@ -202,7 +214,6 @@ func (w *worker) workHook(ctx context.Context, j job) result {
 	}
 	w.log.Info("hook", "address", j.addr, "sinks", list(j.pending))
 	r.ran = j.pending
-	w.answered(ctx, j)
 	return r
 }
 
@@ -232,20 +243,35 @@ func (w *worker) runHook(ctx context.Context, j job) error {
 }
 
 // answered takes the hook off the list of what each sink's record says has not
-// run yet. A sink that changed again meanwhile keeps it.
-func (w *worker) answered(ctx context.Context, j job) {
+// run yet. A sink that changed again meanwhile keeps it. Of a removed sink that
+// is all that is left: it is waited for, or it would never go.
+func (w *worker) answered(ctx context.Context, j job) error {
 	for _, s := range j.pending {
-		rec, err := w.store.Sink(ctx, s)
-		if err != nil || rec.WrittenAt.After(j.now) {
-			continue // written again since the run began: another run answers that
+		for {
+			rec, err := w.store.Sink(ctx, s)
+			if err != nil || rec.WrittenAt.After(j.now) {
+				break // written again since the run began: another run answers that
+			}
+			last := untold(&rec)
+			rec.Notify = without1(rec.Notify, j.addr)
+			rec.Head.Flags &^= state.FlagHookPending
+			if len(rec.Notify) > 0 {
+				rec.Head.Flags |= state.FlagHookPending
+			}
+			if !last {
+				w.store.Later(nil, state.Change{Sink: &rec})
+				break
+			}
+			err = w.store.Commit(ctx, state.Change{Sink: &rec})
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, state.ErrConflict) { // else another hook has run for it meanwhile
+				return fmt.Errorf("recording that it has run: %w", err)
+			}
 		}
-		rec.Notify = without1(rec.Notify, j.addr)
-		rec.Head.Flags &^= state.FlagHookPending
-		if len(rec.Notify) > 0 {
-			rec.Head.Flags |= state.FlagHookPending
-		}
-		w.store.Later(nil, state.Change{Sink: &rec})
 	}
+	return nil
 }
 
 func without1(list []string, s string) []string {

@@ -47,6 +47,33 @@ func (p *sinkPerformer) intend() bool {
 	return true
 }
 
+// promise records, before a place is repaired, which hooks have to run for it:
+// after a crash the place is as it shall be, and nothing else would tell. A disk
+// that takes nothing keeps no place from being repaired. It is false when the
+// record was written by somebody else meanwhile.
+func (p *sinkPerformer) promise() bool {
+	rec := &p.ob.in.Record
+	owed := len(rec.Notify)
+	for _, h := range p.ob.want.Notify {
+		if !slices.Contains(rec.Notify, string(h)) {
+			rec.Notify = append(slices.Clip(rec.Notify), string(h))
+		}
+	}
+	if len(rec.Notify) == owed {
+		return true
+	}
+	p.head(rec)
+	err := p.w.store.Commit(p.ctx, state.Change{Sink: rec})
+	if errors.Is(err, state.ErrConflict) {
+		p.r.again = true
+		return false
+	}
+	if err != nil {
+		p.w.log.Warn("recording which hooks a repair has to run failed; a crash would forget them", "address", p.j.addr, "error", err)
+	}
+	return true
+}
+
 // commit writes the sink's record and waits for it.
 func (p *sinkPerformer) commit(rec *state.Sink) error {
 	p.head(rec)

@@ -455,6 +455,7 @@ func (l *Loop) forget(it *item) {
 	l.unwatch(it)
 	delete(l.odd, it)
 	delete(l.setBack, it)
+	delete(l.hooks, it.addr)
 	delete(l.items, it.addr)
 }
 

@@ -171,6 +171,9 @@ func (p *sinkPerformer) write() {
 		}
 		last = nil
 	}
+	if p.step.Action == ActRepair && !p.promise() {
+		return
+	}
 	began := p.w.now()
 	written, err := p.put(last)
 	p.observe(err, p.w.now().Sub(began))

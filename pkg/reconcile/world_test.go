@@ -324,6 +324,7 @@ type places struct {
 	marks map[string]sinks.Mark
 	keeps string        // a place that cannot be cleaned
 	slow  time.Duration // how long a hook takes
+	deaf  error         // what hooks fail with
 	// broken keeps places from being rendered.
 	broken error
 }
@@ -339,6 +340,19 @@ func (p *places) breakWith(err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.broken = err
+}
+
+// failHooks has hooks fail, and nothing else.
+func (p *places) failHooks(err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaf = err
+}
+
+func (p *places) deafness() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.deaf
 }
 
 // blockBy has writes wait for a channel from now on.
@@ -485,6 +499,9 @@ func (h hookInto) Run(ctx context.Context, _ spec.Values, changed []spec.Address
 	}
 	if fail, _ := h.p.failing(); fail != nil {
 		return fail
+	}
+	if err := h.p.deafness(); err != nil {
+		return err
 	}
 	if h.p.slow > 0 {
 		<-time.After(h.p.slow)

@@ -1,0 +1,172 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"tokend/pkg/reconcile"
+	"tokend/pkg/standin"
+)
+
+// twoHooks is a trader whose sink tells two hooks, and another credential.
+func twoHooks() string {
+	return strings.Replace(trader("a@example.com", `
+tokend {
+  guard { settle = "0s" }
+}
+hook "mem" "also" {}
+credential "coinify" "other" {
+  grant      = "password"
+  email      = "o@example.com"
+  partner_id = "p"
+  password   = secret.mem.pw.value
+}`), "[hook.mem.tell]", "[hook.mem.tell, hook.mem.also]", 1)
+}
+
+// cutOut is a configuration without the blocks that begin so.
+func cutOut(config string, blocks ...string) string {
+	for _, b := range blocks {
+		from := strings.Index(config, b)
+		end := strings.Index(config[from:], "\n}\n") + len("\n}\n")
+		if line, _, _ := strings.Cut(config[from:], "\n"); strings.HasSuffix(line, "}") {
+			end = len(line) + 1
+		}
+		config = config[:from] + config[from+end:]
+	}
+	return config
+}
+
+// A sink is removed, and tokend is killed before its hooks have run: they run
+// after the next start, also where they went in the same change, and then nothing
+// is left of the sink.
+func TestTheHooksOfARemovedSinkOutliveACrash(t *testing.T) {
+	for name, goes := range map[string][]string{
+		"they stay":      {`sink "mem" "trader"`},
+		"they go":        {`sink "mem" "trader"`, `hook "mem" "tell"`, `hook "mem" "also"`},
+		"all of it goes": {`sink "mem" "trader"`, `hook "mem" "tell"`, `hook "mem" "also"`, `credential "coinify" "trader"`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				w.halt()
+				w.places.stuck = "sink.mem.trader"
+				w.start()
+				w.set(twoHooks())
+				time.Sleep(10 * time.Second)
+				if got := w.places.events(); got != "write:trader hook:1 hook:1" {
+					t.Fatalf("events %s", got)
+				}
+				w.places.blockBy(make(chan struct{}))
+				after := cutOut(twoHooks(), goes...)
+				w.set(after)
+				time.Sleep(20 * time.Second)
+				if l := w.line("sink.mem.trader"); l.State != reconcile.Removing || !strings.Contains(l.Why, "hook.mem.tell") {
+					t.Errorf("while its hooks run: %+v", l)
+				}
+				w.crash()
+				w.places.blockBy(nil)
+				w.set(after)
+				time.Sleep(time.Minute)
+				if got := w.places.events(); got != "write:trader hook:1 hook:1 remove:trader hook:1 hook:1" {
+					t.Errorf("events %s", got)
+				}
+				v, err := w.loop.Status(context.Background(), "")
+				if err != nil || len(v.Sinks) != 0 || !v.Ready {
+					t.Errorf("afterwards: %+v (%v)", v, err)
+				}
+				// Nothing of it comes back.
+				w.halt()
+				w.start()
+				w.set(after)
+				time.Sleep(time.Minute)
+				if n := strings.Count(w.places.events(), "hook:"); n != 4 {
+					t.Errorf("the hooks ran %d times", n)
+				}
+			})
+		})
+	}
+}
+
+// The sink comes back before its hooks have run for its removal.
+func TestASinkComesBackThatOwesHooks(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.halt()
+		w.places.stuck = "sink.mem.trader"
+		w.start()
+		w.set(twoHooks())
+		time.Sleep(10 * time.Second)
+		block := make(chan struct{})
+		w.places.blockBy(block)
+		w.set(cutOut(twoHooks(), `sink "mem" "trader"`))
+		time.Sleep(20 * time.Second)
+		w.set(twoHooks())
+		time.Sleep(20 * time.Second)
+		if !w.works(standin.Coinify, "trader") {
+			t.Errorf("it waits for hooks: %+v", w.line("sink.mem.trader"))
+		}
+		w.places.blockBy(nil)
+		close(block)
+		time.Sleep(time.Minute)
+		if l := w.line("sink.mem.trader"); l.State != reconcile.Ready {
+			t.Errorf("%+v", l)
+		}
+		w.halt()
+		w.start()
+		w.set(twoHooks())
+		ran := strings.Count(w.places.events(), "hook:")
+		time.Sleep(time.Minute)
+		if again := strings.Count(w.places.events(), "hook:") - ran; again > 0 {
+			t.Errorf("%d hooks ran for nothing", again)
+		}
+	})
+}
+
+// A hook that went with its sink and cannot succeed any more, since what it told
+// went too, is given up after a while; one that is declared is not.
+func TestAHookThatWentIsGivenUp(t *testing.T) {
+	for _, gone := range []bool{true, false} {
+		inWorld(t, strict(), func(t *testing.T, w *world) {
+			w.set(twoHooks())
+			time.Sleep(10 * time.Second)
+			w.places.failHooks(errors.New("no such unit"))
+			after := cutOut(twoHooks(), `sink "mem" "trader"`)
+			if gone {
+				after = cutOut(after, `hook "mem" "tell"`, `hook "mem" "also"`)
+			}
+			w.set(after)
+			time.Sleep(5 * time.Minute)
+			if w.line("sink.mem.trader").State != reconcile.Removing {
+				t.Error("it was given up at once")
+			}
+			time.Sleep(time.Hour)
+			v, err := w.loop.Status(context.Background(), "")
+			if err != nil || (len(v.Sinks) == 0) != gone || v.Ready != gone {
+				t.Errorf("gone %v: %+v (%v)", gone, v, err)
+			}
+		})
+	}
+}
+
+// Somebody else writes to a place, and tokend is killed right after it was
+// repaired: whoever reads the place is told after the next start.
+func TestTheHookOfARepairOutlivesACrash(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", ""))
+		time.Sleep(10 * time.Second)
+		w.places.forge("trader", "somebody else's")
+		if err := w.loop.Wake(context.Background(), []string{"sink.mem.trader"}); err != nil {
+			t.Fatal(err)
+		}
+		for w.places.get("trader") == "somebody else's" {
+			time.Sleep(time.Millisecond)
+		}
+		w.crash()
+		w.set(trader("a@example.com", ""))
+		time.Sleep(10 * time.Second)
+		if got := w.places.events(); got != "write:trader hook:1 write:trader hook:1" {
+			t.Errorf("events %s", got)
+		}
+	})
+}
