@@ -108,7 +108,9 @@ func TestShortLifetimes(t *testing.T) {
 						t.Fatalf("at %s the place holds a token that does not work: %+v", time.Now(), w.line("credential.coinify.trader"))
 					}
 				})
-				if n := w.server.Counts(standin.Coinify); n.Refreshes < lives || n.Refreshes > 4*lives || n.Grants != 1 || n.Reuses > 0 {
+				// min_remaining, a minute, is more than is ever left, so a refresh comes
+				// after every quarter; and the test itself takes a little longer.
+				if n := w.server.Counts(standin.Coinify); n.Refreshes < lives || n.Refreshes > 4*lives+4*2 || n.Grants != 1 || n.Reuses > 0 {
 					t.Errorf("%d refreshes in %d lifetimes; %d grants, %d reuses", n.Refreshes, lives, n.Grants, n.Reuses)
 				}
 			})
