@@ -214,6 +214,7 @@ func TestTokendUnderSystemd(t *testing.T) {
 		t.Errorf("core dumps are not off: %s", core)
 	}
 
+	t.Run("confined", func(t *testing.T) { h.testConfined(t) })
 	t.Run("change", func(t *testing.T) { h.testChange(t, token) })
 	t.Run("ordered", func(t *testing.T) { h.testOrdered(t, token) })
 	t.Run("reload", func(t *testing.T) { h.testReload(t) })

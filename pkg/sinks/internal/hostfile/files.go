@@ -10,6 +10,7 @@ import (
 	"os/user"
 	"strconv"
 	"strings"
+	"syscall"
 
 	"tokend/pkg/atomicfile"
 	"tokend/pkg/sinks"
@@ -231,6 +232,8 @@ func classify(err error) error {
 	switch {
 	case errors.Is(err, atomicfile.ErrChanged):
 		return fmt.Errorf("%w: %w", sinks.ErrForeign, err)
+	case errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w: %w; where systemd confines tokend, its unit has to name the directory: ReadWritePaths=DIR in a drop-in (systemctl edit tokend)", sinks.ErrPermanent, err)
 	case atomicfile.Permanent(err):
 		return fmt.Errorf("%w: %w", sinks.ErrPermanent, err)
 	}
