@@ -163,7 +163,7 @@ func (s *instances) sourceKind(c *Config) string {
 	if s.of != nil {
 		return s.of.kind
 	}
-	kind := ""
+	kind := s.from
 	if s.expr != nil {
 		for _, r := range c.deepRefs(s.refs) {
 			switch r.root() {

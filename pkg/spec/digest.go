@@ -333,6 +333,10 @@ func (d *digester) varying(r *ref) {
 
 // item adds an element of a for_each whose values name secrets or tokens.
 func (d *digester) item(in *instance) {
+	if in.set.traced {
+		d.kept(in.set.vals[in.index])
+		return
+	}
 	if in.set.expr == nil {
 		return
 	}
@@ -350,6 +354,26 @@ func (d *digester) item(in *instance) {
 		d.text(s.cut(spanOf(r)))
 	}
 	d.refs(refs)
+}
+
+// kept adds an element that is kept as what it is made of.
+func (d *digester) kept(v cty.Value) {
+	if o, ok := originOf(v); ok {
+		if p, err := parseAddress(string(o.addr)); err == nil {
+			d.address(p)
+		}
+		d.text(o.attr)
+		return
+	}
+	if !holdsType(v.Type(), isOrigin) {
+		d.value(v)
+		return
+	}
+	for it := v.ElementIterator(); it.Next(); {
+		k, x := it.Element()
+		d.value(k)
+		d.kept(x)
+	}
 }
 
 // variableSum is the hash of a variable's value. That of a sensitive one is

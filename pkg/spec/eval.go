@@ -4,6 +4,7 @@ import (
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
+	"github.com/zclconf/go-cty/cty/function"
 )
 
 // instance is one instance of a block while something of it is evaluated.
@@ -48,6 +49,7 @@ type evaluator struct {
 	// when they are first named.
 	expand func(kind string, res *resource)
 	settle func(*local)
+	trace  *tracing // nil: values are what they are
 }
 
 func (c *Config) evaluator(s Scope) *evaluator { return &evaluator{c: c, scope: s} }
@@ -167,15 +169,20 @@ func (ev *evaluator) start(r *ref, in *instance) (cty.Value, hcl.Traversal, Diag
 // startEach resolves each.value…, without building the whole object when
 // each.value stands for an instance of another block.
 func (ev *evaluator) startEach(r *ref, in *instance) (cty.Value, hcl.Traversal, Diagnostics) {
-	if of := in.set.of; of != nil && len(r.trav) > 2 {
+	if kind, a, ok := in.set.stands(in.index); ok && len(r.trav) > 2 {
 		if attr := stepName(r.trav, 2); attr != "" {
-			v, ok := ev.attribute(of.kind, of.address(in.index), attr)
+			v, ok := ev.attribute(kind, a, attr)
 			if ok {
 				return v, r.trav[3:], nil
 			}
 		}
 	}
-	v, diags := ev.eachValue(in)
+	if in.set.traced {
+		kept, rest := into(in.set.vals[in.index], r.trav[2:])
+		v, diags := ev.fill(kept, nil)
+		return v, rest, diags
+	}
+	v, diags := ev.eachValue(in, nil)
 	return v, r.trav[2:], diags
 }
 
@@ -211,6 +218,7 @@ func (ev *evaluator) context(refs []ref, in *instance) (*hcl.EvalContext, Diagno
 	var tree refTree
 	var locals map[string]cty.Value
 	each := false
+	wanted := map[Address]bool{}
 	for i := range refs {
 		r := &refs[i]
 		switch root := r.root(); root {
@@ -232,7 +240,12 @@ func (ev *evaluator) context(refs []ref, in *instance) (*hcl.EvalContext, Diagno
 				locals[n] = v
 			}
 		case "each":
-			each = each || r.attr(1) == "value" || len(r.trav) == 1
+			if r.attr(1) == "value" || len(r.trav) == 1 {
+				each = true
+				for _, a := range ev.eachAddresses(r, in) {
+					wanted[a] = true
+				}
+			}
 			vars[root] = cty.NilVal
 		case "count":
 			if in != nil && in.set != nil {
@@ -256,7 +269,7 @@ func (ev *evaluator) context(refs []ref, in *instance) (*hcl.EvalContext, Diagno
 	if _, ok := vars["each"]; ok {
 		delete(vars, "each")
 		if in != nil && in.set != nil {
-			v, more := ev.each(in, each)
+			v, more := ev.each(in, each, wanted)
 			diags = append(diags, more...)
 			vars["each"] = v
 		}
@@ -267,7 +280,14 @@ func (ev *evaluator) context(refs []ref, in *instance) (*hcl.EvalContext, Diagno
 			vars[n] = v
 		}
 	}
-	return &hcl.EvalContext{Variables: vars, Functions: ev.c.fns}, diags
+	return &hcl.EvalContext{Variables: vars, Functions: ev.functions()}, diags
+}
+
+func (ev *evaluator) functions() map[string]function.Function {
+	if ev.trace != nil {
+		return ev.trace.fns
+	}
+	return ev.c.fns
 }
 
 // counted is `count`, or `each` without its value.
@@ -278,20 +298,21 @@ func (ev *evaluator) counted(root string, in *instance) cty.Value {
 	return cty.ObjectVal(map[string]cty.Value{"key": in.key.value()})
 }
 
-func (ev *evaluator) each(in *instance, withValue bool) (cty.Value, Diagnostics) {
+func (ev *evaluator) each(in *instance, withValue bool, wanted map[Address]bool) (cty.Value, Diagnostics) {
 	if in.set.kind == numKey {
 		return cty.EmptyObjectVal, nil
 	}
 	m := map[string]cty.Value{"key": in.key.value()}
 	var diags Diagnostics
 	if withValue {
-		m["value"], diags = ev.eachValue(in)
+		m["value"], diags = ev.eachValue(in, wanted)
 	}
 	return cty.ObjectVal(m), diags
 }
 
-// eachValue is the element of for_each that the instance stands for.
-func (ev *evaluator) eachValue(in *instance) (cty.Value, Diagnostics) {
+// eachValue is the element of for_each that the instance stands for. Where that
+// is made of several instances, only those wanted are asked for (nil: all).
+func (ev *evaluator) eachValue(in *instance, wanted map[Address]bool) (cty.Value, Diagnostics) {
 	set := in.set
 	switch {
 	case set.kind != strKey:
@@ -302,6 +323,8 @@ func (ev *evaluator) eachValue(in *instance) (cty.Value, Diagnostics) {
 		return ev.deferredElement(in)
 	case set.vals == nil:
 		return in.key.value(), nil
+	case set.traced:
+		return ev.fill(set.vals[in.index], wanted)
 	}
 	return set.vals[in.index], nil
 }

@@ -22,6 +22,10 @@ type instances struct {
 	// tokens: they are evaluated again each time, and not kept.
 	expr hclsyntax.Expression
 	refs []ref
+	// traced: what in vals stands for something of another instance is an origin,
+	// of a secret or credential as the worst of them.
+	traced bool
+	from   string
 	// lost: for_each or count has a mistake, so that nobody can say which
 	// instances there are. Only while loading.
 	lost bool
@@ -227,6 +231,12 @@ func (l *loader) forEach(a *argument) *instances {
 	if d != nil {
 		l.report(d)
 		return lostInstances(strKey)
+	}
+	if set.expr != nil {
+		if vals := l.trace(a, set.keys); vals != nil {
+			set.from = set.sourceKind(l.c)
+			set.traced, set.vals, set.expr, set.refs = true, vals, nil, nil
+		}
 	}
 	return set
 }

@@ -98,6 +98,9 @@ func (ev *evaluator) indexKey(r *ref, in *instance) (*instKey, *hcl.Diagnostic) 
 // attribute returns one attribute of an instance; false where only the whole
 // object can say what a mistaken attribute means.
 func (ev *evaluator) attribute(kind string, a Address, attr string) (cty.Value, bool) {
+	if ev.trace != nil {
+		return cty.NilVal, false
+	}
 	switch kind {
 	case kindSecret:
 		if attr == "value" {
@@ -111,6 +114,9 @@ func (ev *evaluator) attribute(kind string, a Address, attr string) (cty.Value, 
 
 // instanceValue is an instance as an object.
 func (ev *evaluator) instanceValue(kind string, a Address) (cty.Value, Diagnostics) {
+	if ev.trace != nil {
+		return ev.trace.instance(ev.c, kind, a), nil
+	}
 	switch kind {
 	case kindSecret:
 		return cty.ObjectVal(map[string]cty.Value{"value": ev.secret(a)}), nil

@@ -42,7 +42,7 @@ func varying(refs []ref) bool {
 // addresses lists the instances that a reference names.
 func (ev *evaluator) addresses(r *ref, in *instance) []Address {
 	if r.root() == "each" {
-		return ev.eachAddresses(in)
+		return ev.eachAddresses(r, in)
 	}
 	t, d := ev.target(r, in)
 	if d != nil || t.res == nil {
@@ -58,8 +58,9 @@ func (ev *evaluator) addresses(r *ref, in *instance) []Address {
 	return out
 }
 
-// eachAddresses lists what each.value stands for, or is made of.
-func (ev *evaluator) eachAddresses(in *instance) []Address {
+// eachAddresses lists what each.value, or the part of it that a reference names,
+// stands for or is made of.
+func (ev *evaluator) eachAddresses(r *ref, in *instance) []Address {
 	if in == nil || in.set == nil {
 		return nil
 	}
@@ -68,6 +69,13 @@ func (ev *evaluator) eachAddresses(in *instance) []Address {
 			return []Address{of.address(in.index)}
 		}
 		return nil
+	}
+	if in.set.traced {
+		kept := in.set.vals[in.index]
+		if len(r.trav) > 2 {
+			kept, _ = into(kept, r.trav[2:])
+		}
+		return madeOf(kept, nil)
 	}
 	var out []Address
 	for _, r := range ev.c.deepRefs(in.set.itemRefs(in.key.str)) {
