@@ -66,6 +66,31 @@ func (l *Loop) declare(addr string, holds map[string]uint64) {
 	l.begin(it)
 }
 
+// overtake notes by which configuration a sink is being worked on that the new one
+// says differently: it may just get its first place, which nobody could judge yet.
+func (l *Loop) overtake(addr string, prev *spec.Config) {
+	if it, ok := l.items[addr]; ok && it.kind == kindSink && it.phase == running && it.cfg == nil && prev != nil && (it.x == nil || it.x.before == nil) {
+		it.ext().before = prev
+	}
+}
+
+// overtaken forgets what overtake noted, once a look has come to an end that knew
+// of the change.
+func (it *item) overtaken(r result) {
+	if it.x != nil && r.record && !r.unjudged && !it.again {
+		it.x.before = nil
+	}
+}
+
+// livesOnBy is the configuration that declared a sink at its place, where the one
+// in force has another place for it.
+func (it *item) livesOnBy(cfg *spec.Config) *spec.Config {
+	if it.x != nil && it.x.before != nil {
+		return it.x.before
+	}
+	return cfg
+}
+
 // begin has a declared item looked at, but for a sink that was never written
 // and names a credential without a token: that one's first token wakes it.
 func (l *Loop) begin(it *item) {

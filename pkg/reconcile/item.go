@@ -97,6 +97,7 @@ type extra struct {
 	home     string             // the lane that it was taken around
 	stuck    string             // why it cannot follow its moved block
 	parked   bool               // its record is being moved: nobody works on it
+	before   *spec.Config       // of a sink that was being worked on when the configuration changed: by which
 }
 
 func (it *item) ext() *extra {

@@ -420,7 +420,7 @@ func (l *Loop) judgeAgain(ctx context.Context) error {
 		l.holdBack(v.held)
 		l.takeLog(v.log)
 		for _, it := range l.items {
-			l.applyVerdict(it, v, cfg)
+			l.applyVerdict(it, v, it.livesOnBy(cfg))
 		}
 	})
 	if err != nil || dry {

@@ -343,6 +343,7 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 		}
 	}
 	for _, a := range d.changed {
+		l.overtake(a, prev)
 		if it, ok := l.items[a]; ok && prev == nil && len(d.holds[a]) == 0 {
 			l.begin(it) // declared already, and linked
 			continue

@@ -79,8 +79,13 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 		r.hooks = ob.in.Record.Notify // what a crash kept from running
 	}
 	if (step.Destructive() || step.moves(&ob) && w.movesTo(ctx, j) != "") && !j.allowed {
-		r.unjudged = true
-		return r
+		if j.guarded == "" {
+			r.unjudged = true
+			return r
+		}
+		// What declared it at its place is not known any more: it is left as it is.
+		step = Step{Address: j.addr, Action: ActNone, State: Held, Reason: "it stays at its place: " + j.guarded, Why: j.guarded, Mend: "tokend approve"}
+		r.standing = standingOf(step)
 	}
 	if ob.want != nil && r.next.IsZero() {
 		r.next = w.secrets.again(j.cfg, ob.want.Uses, j.now)

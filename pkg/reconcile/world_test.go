@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,8 @@ type world struct {
 	wrap       func(state.Store) state.Store       // what the loop sees of it instead
 	parts      func(*spec.Config) []reconcile.Part // of a configuration; nil: it has none
 	away       state.Store                         // of an export, against which is planned
+	dir        string                              // of the configuration; "": /config
+	relative   bool                                // places are paths, relative to it
 	loop       *reconcile.Loop
 	places     *places
 	unreadable atomic.Bool            // secrets cannot be read
@@ -242,7 +245,7 @@ func (w *world) options() spec.Options {
 	}
 	return spec.Options{
 		Catalog: catalog.FS, HostName: "host", Environ: []string{"TOKEND_VAR_pin=1234"},
-		Sinks:   map[string]spec.Schema{"mem": {Attrs: []spec.Attr{text("place", false), text("content", true)}}},
+		Sinks:   map[string]spec.Schema{"mem": {Attrs: []spec.Attr{{Name: "place", Type: cty.String, Required: true, Path: w.relative}, text("content", true)}}},
 		Secrets: map[string]spec.Schema{"mem": {Attrs: []spec.Attr{text("value", false)}}},
 		Hooks:   map[string]spec.Schema{"mem": {}},
 	}
@@ -251,7 +254,7 @@ func (w *world) options() spec.Options {
 // config reads a configuration.
 func (w *world) config(hcl string) *spec.Config {
 	w.t.Helper()
-	cfg, diags := spec.LoadFiles("/config", map[string][]byte{"main.hcl": []byte(hcl)}, w.options())
+	cfg, diags := spec.LoadFiles(cmp.Or(w.dir, "/config"), map[string][]byte{"main.hcl": []byte(hcl)}, w.options())
 	if diags.HasErrors() {
 		w.t.Fatal(diags)
 	}

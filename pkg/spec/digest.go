@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"hash"
 	"strconv"
+	"strings"
 	"sync"
 
 	"github.com/hashicorp/hcl/v2"
@@ -221,6 +222,9 @@ func (d *digester) block(f *form, instances bool) {
 		if a.expr == nil {
 			continue
 		}
+		if d.relative(f, a) {
+			d.text(d.c.dir)
+		}
 		d.refs(a.refs)
 		if !callsFile(a.expr) {
 			continue
@@ -235,6 +239,27 @@ func (d *digester) block(f *form, instances bool) {
 		d.block(b, false)
 	}
 	d.text("end")
+}
+
+// relative reports whether an argument says where something is, and may say it
+// relative to the directory: in another one it says something else.
+func (d *digester) relative(f *form, a *argument) bool {
+	if len(f.labels) != 2 {
+		return false
+	}
+	sc := d.c.kinds[f.typ][f.labels[0]]
+	if sc == nil {
+		return false
+	}
+	if at := sc.attr(a.name); at == nil || !at.Path {
+		return false
+	}
+	e := unwrap(a.expr)
+	if t, ok := e.(*hclsyntax.TemplateExpr); ok && len(t.Parts) > 0 {
+		e = t.Parts[0]
+	}
+	v, ok := literal(e)
+	return !ok || v.IsNull() || v.Type() != cty.String || !strings.HasPrefix(v.AsString(), "/")
 }
 
 // credential adds the provider of a credential and the settings that it takes
