@@ -319,6 +319,10 @@ func (p *sinkPerformer) failed(verb string, err error) {
 		p.answer(errStopping) // cut short by the stop, which is no failure of the place
 		return
 	}
+	if errors.Is(err, errOutdated) {
+		p.r.again = true
+		return
+	}
 	if errors.Is(err, errSuperseded) {
 		if p.step.Action == ActRecord {
 			p.remember(p.ob.desired) // the place holds it already, by a write that was not recorded

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"errors"
 	"sync"
+	"time"
 
 	"tokend/pkg/providers"
 	"tokend/pkg/sinks"
@@ -22,8 +23,9 @@ type placeTurn struct {
 	waiting int // with the one that has it
 }
 
-// take waits for a place's turn, and returns how to give it back.
-func (t *placeTurns) take(place string) func() {
+// take waits for a place's turn, and returns how to give it back, and whether
+// another was done with it meanwhile.
+func (t *placeTurns) take(place string) (release func(), waited bool) {
 	t.mu.Lock()
 	p := t.taken[place]
 	if p == nil {
@@ -33,6 +35,7 @@ func (t *placeTurns) take(place string) func() {
 		p = &placeTurn{turn: make(turn, 1)}
 		t.taken[place] = p
 	}
+	waited = p.waiting > 0
 	p.waiting++
 	t.mu.Unlock()
 	p.turn.Lock()
@@ -43,16 +46,28 @@ func (t *placeTurns) take(place string) func() {
 		if p.waiting--; p.waiting == 0 {
 			delete(t.taken, place)
 		}
-	}
+	}, waited
 }
 
 // errSuperseded: the sink is not declared any more, since it was looked at.
 var errSuperseded = errors.New("the configuration does not declare it any more")
 
+// longLook is how long a look at a place may take before it is asked whether
+// what it found out still holds.
+const longLook = time.Second
+
+// errOutdated: a newer token than it was looked at with is recorded by now.
+var errOutdated = errors.New("there is a newer token by now")
+
 // put writes a sink's place, when it is its turn. A sink that went meanwhile is
-// not written: its place may be another's, which has written it already.
+// not written: its place may be another's, which has written it already, and
+// perhaps with newer tokens.
 func (p *sinkPerformer) put(last []byte) ([]byte, error) {
-	defer p.w.turns.take(p.ob.desired.Place)()
+	release, waited := p.w.turns.take(p.ob.desired.Place)
+	defer release()
+	if (waited || p.w.now().Sub(p.j.now) > longLook) && p.outdated() {
+		return nil, errOutdated
+	}
 	if cfg := p.w.config.Load(); cfg != nil && p.j.guarded == "" {
 		if !cfg.Declares(spec.Address(p.j.addr)) {
 			return nil, errSuperseded
@@ -60,6 +75,17 @@ func (p *sinkPerformer) put(last []byte) ([]byte, error) {
 	}
 	p.ob.desired.Mark = p.w.mark(p.ob)
 	return p.ob.kind.Write(p.ctx, p.ob.desired, last)
+}
+
+// outdated says that a credential has a newer generation than the one that is
+// about to be written.
+func (p *sinkPerformer) outdated() bool {
+	for addr, gen := range p.ob.gens {
+		if rec, _, err := p.w.store.Credential(p.ctx, addr); err == nil && rec.Head.Generation > gen {
+			return true
+		}
+	}
+	return false
 }
 
 // neverWritten says that a first write was tried and refused for good: a place
@@ -73,7 +99,8 @@ func neverWritten(rec *state.Sink) bool {
 // or was about to be, the newest first. What somebody else has changed since is
 // theirs now.
 func (p *sinkPerformer) take(accounts [][]byte) error {
-	defer p.w.turns.take(placeOf(accounts[0]))()
+	release, _ := p.w.turns.take(placeOf(accounts[0]))
+	defer release()
 	ctx := withConfig(p.ctx, p.j.last)
 	began := p.w.now()
 	err := sinks.ErrForeign
