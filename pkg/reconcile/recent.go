@@ -12,23 +12,29 @@ import (
 type recent struct {
 	mu     sync.Mutex
 	grants map[string]state.Grant
-	ring   [recentKept]string // addresses in the order in which they came
+	ring   []string // addresses in the order in which they came
 	next   int
 }
 
-const recentKept = 512
+// recentKept is more than the sinks that wait for their turn while tokens come
+// faster than files are written.
+const recentKept = 4096
 
 // put keeps what was recorded as the token in force.
 func (r *recent) put(addr string, g *state.Grant) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.grants == nil {
-		r.grants = make(map[string]state.Grant, recentKept)
+		r.grants = make(map[string]state.Grant)
 	}
 	if _, ok := r.grants[addr]; !ok {
-		delete(r.grants, r.ring[r.next])
-		r.ring[r.next] = addr
-		r.next = (r.next + 1) % recentKept
+		if len(r.ring) < recentKept {
+			r.ring = append(r.ring, addr)
+		} else {
+			delete(r.grants, r.ring[r.next])
+			r.ring[r.next] = addr
+			r.next = (r.next + 1) % recentKept
+		}
 	}
 	r.grants[addr] = *g
 }
@@ -45,6 +51,6 @@ func (r *recent) empty() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.grants) > 0 {
-		r.grants, r.ring, r.next = nil, [recentKept]string{}, 0
+		r.grants, r.ring, r.next = nil, nil, 0
 	}
 }

@@ -101,7 +101,7 @@ func (b *bench) obtainOnce(ctx context.Context, inFlight int) (pace, float64, er
 	if err != nil {
 		return pace{}, 0, err
 	}
-	end, last, err := d.settled(ctx, 5*time.Millisecond, total)
+	end, last, err := d.settled(ctx, 25*time.Millisecond, total)
 	if err != nil {
 		return pace{}, 0, err
 	}

@@ -158,7 +158,7 @@ func (r *refreshing) once(ctx context.Context) (pace, float64, error) {
 	if err != nil {
 		return pace{}, 0, err
 	}
-	end, last, err := d.settled(ctx, 5*time.Millisecond, b.o.tokens)
+	end, last, err := d.settled(ctx, 25*time.Millisecond, b.o.tokens)
 	if err != nil {
 		return pace{}, 0, err
 	}
