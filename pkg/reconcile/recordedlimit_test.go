@@ -37,6 +37,30 @@ func TestRevocationsKeepTheLimitOfARemovedProvider(t *testing.T) {
 	}
 }
 
+// A limit is known from when it is said, also where nothing was asked by it before
+// its provider went.
+func TestRevocationsKeepALimitThatWasSaidAMomentAgo(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(many(12, "") + loose)
+		w.pass(2*time.Minute, time.Second, nil)
+		w.halt()
+		w.start()
+		w.set(many(12, "rate_limit {\n    requests = 2\n    per      = \"10s\"\n  }") + loose)
+		<-time.After(time.Second)
+		w.set(loose + other)
+		var seen []int
+		w.pass(3*time.Minute, 10*time.Second, func() { seen = append(seen, w.revocations()) })
+		for i := 1; i < len(seen); i++ {
+			if n := seen[i] - seen[i-1]; n > 4 { // what was saved up, and what comes meanwhile
+				t.Errorf("%d revocations within 10s: %v", n, seen)
+			}
+		}
+		if n := w.revocations(); n != 12 {
+			t.Errorf("%d of 12 tokens were revoked: %v", n, seen)
+		}
+	})
+}
+
 const loose = `
 tokend {
   guard {

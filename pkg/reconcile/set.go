@@ -367,6 +367,9 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 		l.applyVerdict(it, v, d.lastOf(it.addr, last))
 	}
 	l.declareHooks(cfg, prev)
+	for _, n := range l.q.order {
+		l.askLimit(n) // the next change may take its provider away
+	}
 	for it := range touched {
 		l.recount(it)
 	}
