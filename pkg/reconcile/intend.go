@@ -213,6 +213,13 @@ func (u *unsaved) outcome(addr string, account []byte, err error) {
 	}
 }
 
+// has says whether there is one of a sink.
+func (u *unsaved) has(addr string) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.accounts[addr] != nil
+}
+
 // add adds to a record what its places may hold without its saying so.
 func (u *unsaved) add(rec *state.Sink) {
 	u.mu.Lock()

@@ -124,6 +124,9 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 		rec.Note = p.step.Reason
 	}
 	rec.Head.Generation = g.Generation
+	if rec.Raw != nil && rec.Raw.Op == opRefresh {
+		p.giveUpRaw() // what it brought is older: it must not follow what is in force now
+	}
 	if p.step.Heals {
 		rec.Verified.Refreshed = g.Generation
 	}

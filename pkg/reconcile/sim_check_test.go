@@ -90,7 +90,9 @@ func (s *simRun) recorded(c *state.Credential) {
 		now.retiring = append(now.retiring, r)
 	}
 	if c.Raw != nil {
-		now.raw = c.Raw.Body.Reveal()
+		if now.raw = c.Raw.Body.Reveal(); now.raw != old.raw {
+			s.books.readNot(addr, now.raw)
+		}
 	}
 	if c.Removing != nil {
 		now.removing = c.Removing.Since

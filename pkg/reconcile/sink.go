@@ -201,8 +201,9 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 		// recorded: a crash came between, a write took effect although no answer
 		// came, or another write of the record won. Writing again is harmless, and
 		// gives the account, without which the place could not be cleaned one day.
-		// After a start it is not known either whether its hooks have run.
-		changed = account == nil || p.j.first
+		// After a start it is not known either whether its hooks have run, and after
+		// a write that failed they have not.
+		changed = account == nil || p.j.first || p.lastWriteFailed()
 		var err error
 		if account, err = p.put(account); err != nil {
 			p.failed("writing", err)
@@ -262,6 +263,13 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 func (p *sinkPerformer) mayBeAnother() bool {
 	left := p.ob.in.Record.Leaving
 	return p.ob.in.Changed && p.j.first || len(elsewhere(left, p.ob.desired.Place)) < len(left)
+}
+
+// lastWriteFailed says that nothing was told of the last write. Where the record
+// says that only because the disk did not take a newer one, hooks have been told.
+func (p *sinkPerformer) lastWriteFailed() bool {
+	f := p.ob.in.Record.Failure
+	return f != nil && f.Op == opWrite && !p.w.unsaved.has(p.j.addr)
 }
 
 // observe tells the metrics how a write or a removal ended.

@@ -1,0 +1,63 @@
+package reconcile_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"tokend/pkg/reconcile"
+	"tokend/pkg/standin"
+)
+
+// A refresh whose reply could not be read is overtaken by the next, where the
+// removal of its credential is held and it lives on meanwhile: what is kept is
+// older then than what is in force, and does not follow it.
+func TestARefreshOutdatesAKeptReply(t *testing.T) {
+	const addr = "credential.coinify.trader"
+	o := strict()
+	o.Rules = standin.Rules{Rotate: standin.RotateKeep}
+	inWorld(t, o, func(t *testing.T, w *world) {
+		keeps := strings.Replace(replaying(t, "1s"), `rotates        = "observe"`, "rotates = false", 1)
+		w.set(strings.Replace(trader("a@example.com", keeps), "  partner_id", "  lifecycle { prevent_destroy = true }\n  partner_id", 1))
+		<-time.After(time.Minute)
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultGarbage, Grant: "refresh_token"})
+		if err := w.loop.Do(t.Context(), addr, reconcile.Order{Kind: reconcile.OrderRefresh}); err == nil {
+			t.Fatal("the reply could be read")
+		}
+		w.set("")
+		<-time.After(24 * time.Hour)
+		rec, _, _, err := w.loop.Record(t.Context(), addr)
+		if err != nil || rec.Raw != nil || rec.Orphans != 1 || rec.Grant == nil || !rec.Grant.ExpiresAt.After(time.Now()) {
+			t.Errorf("%v: a reply is kept: %v; %d orphans; it has a token: %v", err, rec.Raw != nil, rec.Orphans, rec.Grant != nil)
+		}
+	})
+}
+
+// After a crash it is not known whether the hooks of the last write have run: they
+// run, also where the place answers only after a while.
+func TestAPlaceThatIsAwayAfterACrashIsToldOf(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		const addr = "credential.coinify.trader"
+		w.set(trader("a@example.com", ""))
+		<-time.After(time.Minute)
+		first := w.places.get("trader")
+		if err := w.loop.Do(t.Context(), addr, reconcile.Order{Kind: reconcile.OrderRefresh}); err != nil {
+			t.Fatal(err)
+		}
+		w.until("the next token is there", func() bool { return w.places.get("trader") != first })
+		w.crash()
+		w.places.failWith(errors.New("it is away"))
+		w.set(trader("a@example.com", ""))
+		<-time.After(100 * time.Millisecond)
+		w.places.failWith(nil)
+		<-time.After(time.Minute)
+		if n := strings.Count(w.places.events(), "hook:1"); n != 2 {
+			t.Errorf("hooks have run %d times, want 2: %s", n, w.places.events())
+		}
+		<-time.After(10 * time.Minute)
+		if n := strings.Count(w.places.events(), "hook:1"); n != 2 {
+			t.Errorf("later hooks have run %d times, want 2: %s", n, w.places.events())
+		}
+	})
+}
