@@ -21,9 +21,17 @@ const (
 	// turnSlack is what requests are thought to take longer than the limit alone
 	// lets them, for slow replies and tries that fail.
 	turnSlack = 1.3
-	// turnsEvery is how often turns are made anew.
+	// turnsEvery is how often turns are made anew, where that is cheap: of very
+	// many tokens less often, at most a turnsShare-th of a core being spent on it.
 	turnsEvery = 15 * time.Second
+	turnsMost  = 2 * time.Minute
+	turnsShare = 1000
 )
+
+// turnsAgain is when turns are made anew that took so long to be made.
+func turnsAgain(took time.Duration) time.Duration {
+	return min(max(turnsEvery, turnsShare*took), turnsMost)
+}
 
 // turns are the ends of all tokens of a lane, soonest first, and when the refresh
 // of each has to begin; both in Unix nanoseconds.
@@ -52,6 +60,12 @@ func (l *lane) turn(end int64) time.Time {
 	return fromNanos(l.turns.begins[i])
 }
 
+// ending is a token's end, beside the item so that sorting is quick.
+type ending struct {
+	at int64
+	it *item
+}
+
 // askLimit reads a lane's rate limit from a new configuration, before anything
 // of it was looked at.
 func (l *Loop) askLimit(n *lane) {
@@ -72,33 +86,40 @@ func (l *Loop) askLimit(n *lane) {
 // hasten makes the turns of lanes with a rate limit, and has those tokens looked
 // at earlier whose turn comes before they are due.
 func (l *Loop) hasten(now time.Time) {
-	if now.Before(l.hastened.Add(turnsEvery)) && !now.Before(l.hastened) || l.only != nil || l.farewell != nil {
+	if now.Before(l.hastened.Add(l.hastens)) && !now.Before(l.hastened) || l.only != nil || l.farewell != nil {
 		return
 	}
-	l.hastened = now
-	byLane := map[*lane][]*item{}
+	began := time.Now()
+	defer func() { l.hastened, l.hastens = now, turnsAgain(time.Since(began)) }()
+	byLane := map[*lane]*[]ending{}
 	for _, n := range l.q.order {
 		l.askLimit(n)
 		if n.turns = (turns{}); n.pace != nil && !n.breaker.open() {
-			byLane[n] = nil
+			list := make([]ending, 0, n.items)
+			byLane[n] = &list
 		}
 	}
 	if len(byLane) == 0 {
 		return
 	}
 	for _, it := range l.items {
-		if list, ok := byLane[it.lane]; ok && it.kind == kindCredential && it.expires > now.UnixNano() {
-			byLane[it.lane] = append(list, it)
+		if it.kind != kindCredential || it.expires <= now.UnixNano() {
+			continue
+		}
+		if list := byLane[it.lane]; list != nil {
+			*list = append(*list, ending{it.expires, it})
 		}
 	}
-	for n, list := range byLane {
-		slices.SortFunc(list, func(a, b *item) int { return cmp.Compare(a.expires, b.expires) })
+	for n, ends := range byLane {
+		list := *ends
+		slices.SortFunc(list, func(a, b ending) int { return cmp.Compare(a.at, b.at) })
 		n.turns.ends = make([]int64, len(list))
-		for i, it := range list {
-			n.turns.ends[i] = it.expires
+		for i, e := range list {
+			n.turns.ends[i] = e.at
 		}
 		n.turns.begins = latestBegins(n.turns.ends, time.Duration(float64(n.pace.every)*turnSlack), turnMargin)
-		for i, it := range list {
+		for i, e := range list {
+			it := e.it
 			if begin := max(n.turns.begins[i], now.UnixNano()); it.phase == timed && !it.early && begin < it.due && (it.x == nil || it.x.standing == nil) {
 				l.q.at(it, fromNanos(begin))
 			}

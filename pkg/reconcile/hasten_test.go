@@ -1,11 +1,14 @@
 package reconcile
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
+
+	"tokend/pkg/spec"
 )
 
 func TestLatestBegins(t *testing.T) {
@@ -116,5 +119,33 @@ func TestUrgency(t *testing.T) {
 	}
 	if want := []string{"ordered", "ended", "in half a minute", "none", "in an hour"}; !slices.Equal(got, want) {
 		t.Errorf("in the order %v, want %v", got, want)
+	}
+}
+
+// Making turns costs no more than a thousandth of a core, however many tokens
+// there are.
+func TestTurnsAreMadeAsOftenAsTheyAreCheap(t *testing.T) {
+	for took, want := range map[time.Duration]time.Duration{
+		0: 15 * time.Second, 10 * time.Millisecond: 15 * time.Second, 40 * time.Millisecond: 40 * time.Second, time.Second: 2 * time.Minute,
+	} {
+		if got := turnsAgain(took); got != want {
+			t.Errorf("what took %s is done again after %s, want %s", took, got, want)
+		}
+	}
+}
+
+func BenchmarkTurns(b *testing.B) {
+	l := &Loop{q: newQueue(), items: map[string]*item{}}
+	n := laneWith(l.q, 0)
+	n.setLimit(spec.RateLimit{Requests: 500, Per: time.Second})
+	for i := range 100_000 {
+		it := &item{addr: fmt.Sprintf("credential.coinify.trader[%d]", i), kind: kindCredential, expires: t0.Add(time.Duration(i*7919%3600+60) * time.Second).UnixNano()}
+		l.q.enter(it, n)
+		l.q.at(it, t0.Add(30*time.Second))
+		l.items[it.addr] = it
+	}
+	for b.Loop() {
+		l.hastens, l.hastened = 0, time.Time{}
+		l.hasten(t0)
 	}
 }

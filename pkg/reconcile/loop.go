@@ -118,6 +118,7 @@ type Loop struct {
 	tally                    [len(states)]int
 	clock                    clockReading            // of the last turn
 	hastened                 time.Time               // when turns were made last
+	hastens                  time.Duration           // after how long they are made again
 	setBack                  map[*item]time.Duration // how far the clock was set back since its record was written
 	remotes                  int                     // sinks whose place is no file
 	firstLeft                int                     // items of the first pass that were not worked on yet
