@@ -303,6 +303,53 @@ credential "coinify" "other" {
 	}
 }
 
+// A Vault that stays sealed, so that a removed sink cannot be cleaned, holds up
+// the revocation of its token for max_overlap, and no longer; the sink goes on
+// being cleaned until that succeeds.
+func TestVaultThatCannotBeCleaned(t *testing.T) {
+	t.Parallel()
+	l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
+	l.appRole(v, map[string]any{"token_ttl": "20m"})
+	l.write("quick.hcl", quick)
+	const overlap = 6 * time.Second
+	l.write("main.hcl", strings.Replace(apironeFromVault, `overlap = "0s"`, fmt.Sprintf("overlap     = \"0s\"\n    max_overlap = %q", overlap), 1))
+	l.write("two.hcl", kvSink("two", "kv", "delivered/two", ""))
+	l.write("stays.hcl", `
+secret "file" "other" { path = "secrets/role_id" }
+credential "coinify" "other" {
+  grant      = "password"
+  email      = "other@example.com"
+  partner_id = "p"
+  password   = secret.file.other.value
+}
+`)
+	l.start()
+	l.untilReady(4)
+	token := l.untilDelivered(v, "delivered/two")
+	v.Seal()
+	removed := time.Now()
+	l.remove("main.hcl", "two.hcl")
+	l.until("the removal meets a sealed Vault", func() (bool, string) {
+		got := l.line("sink.vault_kv.two")
+		return got.State == reconcile.Removing && strings.Contains(got.Why, "cannot clean"), got.Why
+	})
+	if got := l.line("credential.apirone.account"); time.Since(removed) < overlap/2 && (got.State != reconcile.Removing || !strings.Contains(got.Why, "sink.vault_kv.two")) {
+		t.Errorf("what its revocation waits for is not said: %+v", got)
+	}
+	l.revoked(standin.Apirone, 1)
+	if took := time.Since(removed); took < overlap {
+		t.Errorf("the token was revoked %s after its removal, while Vault held it; max_overlap is %s", took, overlap)
+	}
+	v.Unseal()
+	l.until("the place is cleaned once Vault is back", func() (bool, string) {
+		list := l.must("state", "list")
+		return !strings.Contains(list, "vault_kv") && !strings.Contains(list, "apirone"), list
+	})
+	if got := delivered(v, "delivered/two"); got == token {
+		t.Error("Vault still holds the token")
+	}
+}
+
 // A Vault that is sealed, and one that is dead, hold up what goes to it, and
 // nothing else; once it is back, it has the token in force.
 func TestVaultAway(t *testing.T) {
