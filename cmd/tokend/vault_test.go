@@ -312,7 +312,7 @@ func TestVaultThatCannotBeCleaned(t *testing.T) {
 	l.appRole(v, map[string]any{"token_ttl": "20m"})
 	l.write("quick.hcl", quick)
 	const overlap = 6 * time.Second
-	l.write("main.hcl", strings.Replace(apironeFromVault, `overlap = "0s"`, fmt.Sprintf("overlap     = \"0s\"\n    max_overlap = %q", overlap), 1))
+	l.write("main.hcl", strings.Replace(apironeFromVault, `{ overlap = "0s" }`, fmt.Sprintf("{\n    overlap     = \"0s\"\n    max_overlap = %q\n  }", overlap), 1))
 	l.write("two.hcl", kvSink("two", "kv", "delivered/two", ""))
 	l.write("stays.hcl", `
 secret "file" "other" { path = "secrets/role_id" }
@@ -336,7 +336,9 @@ credential "coinify" "other" {
 	if got := l.line("credential.apirone.account"); time.Since(removed) < overlap/2 && (got.State != reconcile.Removing || !strings.Contains(got.Why, "sink.vault_kv.two")) {
 		t.Errorf("what its revocation waits for is not said: %+v", got)
 	}
-	l.revoked(standin.Apirone, 1)
+	l.until("the token is revoked", func() (bool, string) {
+		return l.api.Counts(standin.Apirone).Revocations == 1, l.line("credential.apirone.account").Why
+	})
 	if took := time.Since(removed); took < overlap {
 		t.Errorf("the token was revoked %s after its removal, while Vault held it; max_overlap is %s", took, overlap)
 	}
