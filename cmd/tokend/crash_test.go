@@ -328,8 +328,9 @@ func (c *crash) converged(d *running) {
 	c.accounted()
 }
 
-func (c *crash) held(name string) string {
-	b, err := os.ReadFile(c.path("out", name))
+// held is the token that a file in out/ holds; "" for none.
+func (h *host) held(name string) string {
+	b, err := os.ReadFile(h.path("out", name))
 	if err != nil {
 		return ""
 	}

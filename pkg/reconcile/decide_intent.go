@@ -100,7 +100,7 @@ func indeterminate(in *Input) (Step, bool) {
 	}
 	at := g.ExpiresAt.Add(-lastTryMargin)
 	if !g.ExpiresAt.IsZero() && in.Now.Before(at) {
-		return kept(in, Step{Action: ActWait, State: Indeterminate, Next: at, Mend: in.mend("login"), Why: lost + ": a login now avoids an outage at the token's end",
+		return kept(in, Step{Action: ActWait, State: Indeterminate, Next: at, Mend: in.mend("login"), Why: lost + ": the token held is kept, and shortly before its end the refresh token is tried one last time; a login now avoids an outage then",
 			Reason: lost + "; the access token is kept while it lives, then the refresh token is tried once more"}), true
 	}
 	return Step{Action: ActRefresh, State: Indeterminate, Why: lost, Reason: lost + "; the access token ends, so it is tried one last time"}, true
