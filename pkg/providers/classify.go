@@ -390,10 +390,13 @@ type textError string
 
 func (t textError) Error() string { return string(t) }
 
-// isNoAnswer says that a success is not the API's own: a web page, of a proxy or
-// a portal on the way, or nothing at all. There is nothing in it to be read
-// later, and whether the API was asked is not known.
-func isNoAnswer(r *Reply) bool {
+// NoAnswer says that a success does not look like the API's own: a web page, of a
+// proxy or a portal on the way, or nothing at all. Whether the API was asked is
+// not known, unless its type finds a token in such a reply, in a header say.
+func NoAnswer(r *Reply) bool {
+	if r == nil || r.Status < 200 || r.Status >= 300 {
+		return false
+	}
 	text := strings.TrimSpace(r.Body.Reveal())
 	if r.TooLarge {
 		return false

@@ -198,12 +198,20 @@ func bodyOf(r *Reply) jsonValue {
 
 // token reads the parts of a token.
 func (e *Endpoint) token(f *frame, g *grantProgram, p *responseProgram, r *Reply) (Token, error) {
-	if r != nil && f.body == "" {
-		if isNoAnswer(r) {
-			return Token{}, e.noAnswer(f, r)
-		}
-		return Token{}, e.notJSON(f, r)
+	if r == nil || f.body != "" {
+		return e.tokenIn(f, g, p, r)
 	}
+	// What is no JSON may still bring its token in a header.
+	if t, err := e.tokenIn(f, g, p, r); err == nil {
+		return t, nil
+	}
+	if NoAnswer(r) {
+		return Token{}, e.noAnswer(f, r)
+	}
+	return Token{}, e.notJSON(f, r)
+}
+
+func (e *Endpoint) tokenIn(f *frame, g *grantProgram, p *responseProgram, r *Reply) (Token, error) {
 	held := &f.call.Token
 	t := Token{TokenType: "Bearer", Scopes: f.call.Scopes}
 	if f.call.Op == OpRefresh {

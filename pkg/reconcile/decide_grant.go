@@ -8,8 +8,8 @@ import (
 )
 
 func heldRaw(in *Input) (Step, bool) {
-	if in.Record.Raw == nil {
-		return Step{}, false
+	if in.Record.Raw == nil || doubtful(in.Record.Raw) {
+		return Step{}, false // what is no answer holds nothing up: it is kept for a person alone
 	}
 	s := Step{Action: ActWait, State: Unread, Mend: in.mend("retry"),
 		Reason: "a reply that spent something could not be read and is kept",

@@ -56,7 +56,7 @@ func undeclared(in *Input) (Step, bool) {
 	case len(r.Retiring) > 0:
 		return leaving(in), true
 	}
-	if r.Raw != nil && !in.forgets() {
+	if r.Raw != nil && !doubtful(r.Raw) && !in.forgets() {
 		return Step{Action: ActWait, State: Unread, Mend: in.mend("retry"),
 			Reason: "it is no longer declared, but a reply that could not be read is kept: what it brought may live",
 			Why:    unreadWhy(r.Raw.Message)}, true

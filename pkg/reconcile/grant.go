@@ -259,6 +259,9 @@ func (p *performer) read(c *call, reply *providers.Reply, then func(providers.To
 	}
 	var pe *providers.Error
 	if reply == nil || !errors.As(err, &pe) || pe.Class != providers.ClassUnreadable {
+		if pe != nil && pe.Class == providers.ClassUnknown && providers.NoAnswer(reply) {
+			p.keepDoubtful(c, reply, err)
+		}
 		p.refused(c, err)
 		return
 	}
@@ -269,17 +272,9 @@ func (p *performer) read(c *call, reply *providers.Reply, then func(providers.To
 // spent is lost.
 func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 	rec := &p.ob.in.Record
-	sealed, err := c.c.Inputs.Seal(nil)
-	if err != nil {
-		p.log().Error("sealing the inputs of a reply that could not be read", "error", err)
-	}
 	p.giveUpRaw() // one is kept, the newest: it is of what was asked for last
-	rec.Raw = &state.Raw{
-		Op: c.op, Endpoint: c.blob, GrantType: c.c.Grant, At: p.w.now(), Status: reply.Status, Header: reply.Header, Body: reply.Body,
-		Inputs: sealed, Redirect: c.c.Flow.RedirectURI, Message: cause.Error(),
-	}
+	rec.Raw = p.rawOf(c, reply, cause)
 	if rec.Grant != nil && c.op == opRefresh {
-		rec.Raw.Generation = rec.Grant.Generation
 		rec.Grant.RefreshState = state.RefreshIndeterminate
 	}
 	p.log().Error("a provider's reply could not be read; it is kept", "op", c.op, "error", cause)
@@ -341,7 +336,10 @@ func (p *performer) giveUpRaw() {
 	if rec.Raw == nil {
 		return
 	}
-	rec.Raw = nil
+	counted := doubtful(rec.Raw)
+	if rec.Raw = nil; counted {
+		return
+	}
 	rec.Orphans++
 	p.log().Warn("a reply that could not be read is given up; what it brought lives on until it expires")
 }

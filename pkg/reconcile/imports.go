@@ -32,7 +32,7 @@ const (
 // observeImport adds what an import block says of a credential without a token.
 func (w *worker) observeImport(ctx context.Context, j job, ob *observed) error {
 	in := &ob.in
-	if in.Record.Grant != nil || in.Record.Raw != nil || !j.cfg.ImportFor(spec.Address(j.addr)) {
+	if in.Record.Grant != nil || in.Record.Raw != nil && !doubtful(in.Record.Raw) || !j.cfg.ImportFor(spec.Address(j.addr)) {
 		return nil
 	}
 	if j.noSecrets {

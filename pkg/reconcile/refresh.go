@@ -115,6 +115,9 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 		rec.Retiring = append(rec.Retiring, r)
 	}
 	rec.Grant = &g
+	if rec.Raw != nil && doubtful(rec.Raw) {
+		rec.Raw = nil // there is a better answer
+	}
 	if !p.keepsRefusal(opRefresh) {
 		rec.Failure = nil
 	}

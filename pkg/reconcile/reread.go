@@ -34,11 +34,19 @@ func (p *performer) reread() {
 		c.c.DefaultLifetime, c.c.Scopes = in.Want.DefaultLifetime, in.Want.Scopes
 	}
 	t, err := ep.ep.Read(c.c, &providers.Reply{Status: raw.Status, Header: http.Header(raw.Header), Body: raw.Body, At: raw.At})
+	if err != nil && doubtful(raw) {
+		in.Record.Raw = nil // it was no answer after all, and what is wanted is a try
+		p.r.again = p.save("that a reply was no answer")
+		return
+	}
 	if err != nil {
 		in.Record.Raw.Message = err.Error()
 		p.save("a reply that still cannot be read")
 		p.unreadStill(err)
 		return
+	}
+	if doubtful(raw) && in.Record.Orphans > 0 {
+		in.Record.Orphans-- // what it brought was counted, and is known now
 	}
 	if in.Want == nil {
 		p.retireReread(c, t)
