@@ -148,7 +148,7 @@ func (e *simEndpoint) Send(_ context.Context, r *providers.Request) (*providers.
 		return nil, refused
 	}
 	if f == fateGarbled {
-		body = "<html>" + body
+		body = "not json: " + body
 	}
 	return &providers.Reply{Status: 200, Body: secret.New(body), At: s.wall()}, nil
 }
@@ -186,7 +186,7 @@ func (e *simEndpoint) Read(c providers.Call, r *providers.Reply) (providers.Toke
 	}
 	body := r.Body.Reveal()
 	if e.p.s.mended() {
-		body = strings.TrimPrefix(body, "<html>")
+		body = strings.TrimPrefix(body, "not json: ")
 	}
 	var reply simReply
 	if err := json.Unmarshal([]byte(body), &reply); err != nil {
