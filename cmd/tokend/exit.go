@@ -73,9 +73,12 @@ func hintOf(err error) string {
 	var ce *control.Error
 	var missing *reconcile.NotFoundError
 	var refused *providers.Error
+	var inWay *reconcile.OrderError
 	switch {
 	case errors.As(err, &h):
 		return h.hint
+	case errors.As(err, &inWay) && inWay.Mend != "":
+		return inWay.Mend
 	case errors.As(err, &refused) && refused.Hint != "":
 		return refused.Hint
 	case errors.As(err, &ce) && ce.Hint != "":

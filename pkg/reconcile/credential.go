@@ -294,7 +294,7 @@ func (p *performer) orderError() error {
 	switch p.j.order.order.Kind {
 	case OrderRefresh, OrderLogin:
 		if s.Action == ActNone || s.Action == ActWait {
-			return fmt.Errorf("%s of %s cannot be done: %s", p.j.order.order.Kind, spec.Address(p.j.addr).Short(), s.Reason)
+			return &OrderError{Kind: p.j.order.order.Kind, Address: p.j.addr, Reason: s.Reason, Why: s.Why, Mend: s.Mend}
 		}
 	case OrderTaint:
 		if s.Action == ActNote {

@@ -15,6 +15,24 @@ import (
 	"tokend/pkg/state"
 )
 
+// OrderError says that an order cannot be carried out as things are: the decision
+// has something else in the way.
+type OrderError struct {
+	Kind    OrderKind
+	Address string
+	Reason  string // what is in the way
+	Why     string // the failure behind it; "" where there is none
+	Mend    string // the command or the change that gets it out of the way; "" for none
+}
+
+func (e *OrderError) Error() string {
+	s := fmt.Sprintf("%s of %s cannot be done: %s", e.Kind, spec.Address(e.Address).Short(), e.Reason)
+	if e.Why != "" && e.Why != e.Reason {
+		s += ": " + e.Why
+	}
+	return s
+}
+
 // NotFoundError: there is no such address.
 type NotFoundError struct {
 	Address string
