@@ -345,6 +345,18 @@ func TestExampleGitOps(t *testing.T) {
 	}
 	l.revoked(standin.Coinify, 3)
 
+	// A team whose login is refused is its own trouble: others have their tokens.
+	l.api.Register(standin.Account{API: standin.Coinify, Login: "broke@example.com", Password: "another"})
+	l.edit("teams.hcl", `    custody    = {`, "    broke      = { email = \"broke@example.com\" }\n    custody    = {")
+	l.untilState(`credential.coinify.team["broke"]`, reconcile.Stopped)
+	before := l.file("research.token")
+	l.must("refresh", `coinify.team["research"]`)
+	l.until("another team's new token is delivered", func() (bool, string) {
+		got := l.file("research.token")
+		return got != before && got == strings.TrimSpace(l.must("get", `coinify.team["research"]`)), got
+	})
+	l.edit("teams.hcl", "    broke      = { email = \"broke@example.com\" }\n", "")
+
 	// The values of an environment are followed like the directory.
 	l.edit("production.tfvars", "5f51bfe2-", "5f51bfe3-")
 	l.until("another partner id would mean other tokens", func() (bool, string) {

@@ -21,8 +21,16 @@ credential "coinify" "protected" {
   lifecycle { prevent_destroy = true }
 }
 
+# One block each, and not one over both: a sink waits for all that its for_each
+# names, so one team's trouble would be every team's.
 sink "file" "team" {
-  for_each = merge(credential.coinify.team, credential.coinify.protected)
+  for_each = credential.coinify.team
+  path     = "${var.tokens}/${each.key}.token"
+  content  = each.value.access_token
+}
+
+sink "file" "protected" {
+  for_each = credential.coinify.protected
   path     = "${var.tokens}/${each.key}.token"
   content  = each.value.access_token
 }
