@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"maps"
 	"os"
 	"reflect"
@@ -40,18 +41,37 @@ func TestThePlansActionsAreDocumented(t *testing.T) {
 	}
 }
 
-// Every action that a step can have belongs to a group that is printed.
+// Every action that a step can have is called what the reference calls it, and
+// belongs to a group that is printed.
 func TestEveryActionIsPrinted(t *testing.T) {
 	printed := map[string]bool{}
 	for _, g := range groups() {
 		printed[g.action] = true
 	}
-	for _, a := range []reconcile.Action{
-		reconcile.ActObtain, reconcile.ActReplace, reconcile.ActExchange, reconcile.ActRefresh, reconcile.ActReplay, reconcile.ActStatic, reconcile.ActRevoke,
-		reconcile.ActRelease, reconcile.ActDrop, reconcile.ActWrite, reconcile.ActRepair, reconcile.ActRemove, reconcile.ActClean, reconcile.ActHook, reconcile.ActWait, reconcile.ActMove,
+	for action, want := range map[reconcile.Action]string{
+		reconcile.ActMove: "move", reconcile.ActImport: "import",
+		reconcile.ActObtain: "obtain", reconcile.ActExchange: "obtain", reconcile.ActStatic: "obtain",
+		reconcile.ActRefresh: "refresh", reconcile.ActReplay: "refresh", reconcile.ActReread: "refresh",
+		reconcile.ActReplace: "replace", reconcile.ActWrite: "write", reconcile.ActRepair: "repair",
+		reconcile.ActRemove: "remove", reconcile.ActClean: "remove",
+		reconcile.ActRevoke: "revoke", reconcile.ActRevive: "revoke",
+		reconcile.ActDrop: "forget", reconcile.ActRelease: "forget",
+		reconcile.ActHook: "hook", reconcile.ActWait: "wait",
 	} {
-		if !printed[planAction(reconcile.Step{Action: a})] {
-			t.Errorf("%s is printed nowhere", a)
+		if got := planAction(reconcile.Step{Action: action}); got != want || !printed[got] {
+			t.Errorf("%s is %q in a plan, want %q; printed: %t", action, got, want, printed[got])
+		}
+	}
+	if got := planAction(reconcile.Step{Action: reconcile.ActStatic, Inputs: []string{"transfer_key"}}); got != planReplace {
+		t.Errorf("a static grant whose input changed is %q in a plan", got)
+	}
+	// What one of them does is told by the last line, too.
+	for _, g := range groups() {
+		var out bytes.Buffer
+		(&globals{process: process{out: &out}}).printPlan(planReply{Steps: []planStep{{Address: "credential.coinify.a", Action: g.action, Reason: "why so"}}, Configuration: planConfiguration{Valid: true}})
+		want := g.heading + "\n  " + g.sign + " coinify.a\n      why so\n\nPlan: 1 to " + g.words(1) + ".\n"
+		if out.String() != want {
+			t.Errorf("%s is printed as\n%s\nwant\n%s", g.action, out.String(), want)
 		}
 	}
 }
