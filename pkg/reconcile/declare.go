@@ -74,10 +74,10 @@ func (l *Loop) overtake(addr string, prev *spec.Config) {
 	}
 }
 
-// overtaken forgets what overtake noted, once a look has come to an end that knew
-// of the change.
+// overtaken forgets by what a sink was at another place, once a look that knew of
+// the change has left nothing to be done for that.
 func (it *item) overtaken(r result) {
-	if it.x != nil && r.record && !r.unjudged && !it.again {
+	if it.x != nil && r.record && !r.unjudged && !it.again && r.standing == nil {
 		it.x.before = nil
 	}
 }

@@ -97,7 +97,7 @@ type extra struct {
 	home     string             // the lane that it was taken around
 	stuck    string             // why it cannot follow its moved block
 	parked   bool               // its record is being moved: nobody works on it
-	before   *spec.Config       // of a sink that was being worked on when the configuration changed: by which
+	before   *spec.Config       // of a sink that is to leave its place, or was being worked on when that was said: which configuration it is there by
 }
 
 func (it *item) ext() *extra {

@@ -17,7 +17,7 @@ type job struct {
 	now  time.Time
 
 	cfg       *spec.Config // that declares it; nil when none does
-	last      *spec.Config // that declared it last, when it is gone
+	last      *spec.Config // that declared it last, when it is gone; of a sink that moves: by which it is where it is
 	force     *spec.Config // in force
 	stored    bool
 	guarded   string
@@ -53,8 +53,11 @@ type job struct {
 func (l *Loop) job(it *item) job {
 	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, pace: it.lane.pace, limits: it.lane.setting, limitSaid: it.lane.said}
 	j.cfg, j.force = l.configOf(it), l.cfg
-	if it.gone {
+	switch {
+	case it.gone:
 		j.last = it.cfg
+	case it.x != nil:
+		j.last = it.x.before
 	}
 	if it.x != nil {
 		j.guarded, j.allowed, j.quiet, j.stuck = it.x.guarded, it.x.allowed, it.x.quiet, it.x.stuck

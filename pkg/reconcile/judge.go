@@ -39,6 +39,7 @@ type verdict struct {
 	// others are on record, whose change was carried out or taken back.
 	approved map[string]string
 	stale    bool
+	moved    []string // sinks that are to leave the place that they have
 	log      guardLog // with what may go ahead now
 	settle   time.Duration
 	// unseen says that something could not be looked at (a secret that cannot be
@@ -262,6 +263,9 @@ func (v *verdict) weigh(all []candidate, w weights) {
 	var goes, new []candidate
 	for _, x := range all {
 		v.agreed[x.addr] = x.digest
+		if x.sink && x.replaced {
+			v.moved = append(v.moved, x.addr)
+		}
 		if w.approved[x.addr] == x.digest {
 			v.approved[x.addr] = x.digest
 		}

@@ -92,9 +92,10 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 	if err != nil {
 		return nil, err
 	}
-	if v.held != nil && last == nil {
+	if last == nil && (v.held != nil || len(v.moved) > 0) {
 		// What is held lives on by the configuration before, also when this is
-		// the first one since the start.
+		// the first one since the start; and what is about to leave a place may
+		// have left there what only that configuration tells.
 		last, _ = l.recalled(ctx)
 	}
 	if err := l.keepVerdict(ctx, v, o.Dry); err != nil {
@@ -349,6 +350,11 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 			continue
 		}
 		l.declare(a, d.holds[a])
+	}
+	for _, a := range v.moved {
+		if it, ok := l.items[a]; ok && (it.x == nil || it.x.before == nil) {
+			it.ext().before = d.lastOf(a, last)
+		}
 	}
 	for _, a := range d.gone {
 		l.undeclare(a, d.lastOf(a, last), quiet, d.holds[a])

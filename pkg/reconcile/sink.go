@@ -92,7 +92,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	}
 	r.remote = ob.desired.Target != ""
 	p := sinkPerformer{w: w, ctx: ctx, j: j, ob: &ob, step: step, r: &r}
-	if j.first && ob.in.Stored && !ob.in.Declared {
+	if j.first && ob.in.Stored && !ob.in.Declared || ob.in.Moved && j.last != nil {
 		p.mayHoldLast()
 	}
 	if step.acts() && w.log.Enabled(ctx, slog.LevelDebug) {

@@ -23,13 +23,18 @@ func (w *worker) lastDesired(ctx context.Context, j job, kind sinks.Sink) (sinks
 }
 
 // mayHoldLast remembers, at the first look since the start, what the last
-// configuration would have at the place of a sink that is gone: its credentials
-// move on while it waits for its removal.
+// configuration would have at the place of a sink that is gone, or that has
+// another one now: its credentials move on while it waits for its removal.
 func (p *sinkPerformer) mayHoldLast() {
 	if p.j.last == nil || p.ob.kind == nil || p.ob.in.Forgotten {
 		return
 	}
-	if d, err := p.w.lastDesired(p.ctx, p.j, p.ob.kind); err == nil {
+	d, err := p.w.lastDesired(p.ctx, p.j, p.ob.kind)
+	switch {
+	case err != nil:
+	case p.step.moves(p.ob):
+		p.mayHold(d) // recorded with the place that it is about to get
+	default:
 		p.remember(d)
 	}
 }
