@@ -39,6 +39,9 @@ const (
 	breakerLast  = 10 * time.Second
 	// breakerAsked bounds what a provider's Retry-After can make of that wait.
 	breakerAsked = 30 * time.Second
+	// breakerKept is how long a provider that nothing asks any more is still taken
+	// for one that does not answer.
+	breakerKept = 5 * time.Minute
 )
 
 func (b *breaker) open() bool { return !b.since.IsZero() }

@@ -2,7 +2,9 @@ package reconcile
 
 import (
 	"fmt"
+	"strings"
 	"time"
+
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
@@ -84,11 +86,18 @@ func indeterminate(in *Input) (Step, bool) {
 	if in.Record.Restored.After(g.ObtainedAt) {
 		lost = "the state went back to an older copy, and its refresh token, which works once, may have been spent since"
 	}
-	if !in.Traits.Interactive {
+	changed := strings.Join(in.WantsNew, ", ") + " changed"
+	// By the grant as the configuration says it now, its token would be replaced.
+	holds := len(in.WantsNew) > 0 && (in.Guarded != "" || in.preventsDestroy())
+	if !in.Traits.Interactive && !holds {
 		if wait, blocked := backedOff(in); blocked {
 			return wait, true
 		}
-		return Step{Action: ActReplace, State: Indeterminate, Cause: causeExpired, Why: lost, Reason: lost + ": a new token is obtained by the grant"}, true
+		s := Step{Action: ActReplace, State: Indeterminate, Cause: causeExpired, Why: lost, Reason: lost + ": a new token is obtained by the grant"}
+		if len(in.WantsNew) > 0 { // which the guard has to see
+			s.Cause, s.Inputs, s.Reason = causeReplace, in.WantsNew, changed+", and "+lost
+		}
+		return s, true
 	}
 	if in.mayHaveEnded() {
 		// Where the lost refresh took place the access token is gone, too, and else
@@ -99,6 +108,14 @@ func indeterminate(in *Input) (Step, bool) {
 		return Step{Action: ActRefresh, State: Indeterminate, Why: lost, Reason: lost + "; the access token may have ended with it, so it is tried one last time"}, true
 	}
 	at := g.ExpiresAt.Add(-lastTryMargin)
+	if holds && !g.ExpiresAt.IsZero() && in.Now.Before(at) {
+		wait := prevented(in, lost+", and "+changed)
+		if in.Guarded != "" {
+			wait = Step{Action: ActWait, State: Held, Reason: lost + ", and " + changed + ", but " + in.Guarded, Why: in.Guarded, Mend: "tokend approve"}
+		}
+		wait.Next, wait.Reason = at, wait.Reason+": the access token is kept while it lives, then the refresh token is tried once more"
+		return kept(in, wait), true
+	}
 	if !g.ExpiresAt.IsZero() && in.Now.Before(at) {
 		return kept(in, Step{Action: ActWait, State: Indeterminate, Next: at, Mend: in.mend("login"), Why: lost + ": the token held is kept, and shortly before its end the refresh token is tried one last time; a login now avoids an outage then",
 			Reason: lost + "; the access token is kept while it lives, then the refresh token is tried once more"}), true

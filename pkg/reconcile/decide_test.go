@@ -159,6 +159,19 @@ func TestDecide(t *testing.T) {
 		"indeterminate": {func(in *Input) { in.Record.Grant.RefreshState = state.RefreshIndeterminate }, ActReplace, Indeterminate, "obtained by the grant", 0},
 		"indeterminate, interactive": {func(in *Input) { interactive(in); in.Record.Grant.RefreshState = state.RefreshIndeterminate },
 			ActWait, Indeterminate, "tried once more", 60*time.Minute - lastTryMargin},
+		"indeterminate, an input changed": {func(in *Input) {
+			in.Record.Grant.RefreshState, in.WantsNew = state.RefreshIndeterminate, []string{"email"}
+		}, ActReplace, Indeterminate, "email changed, and the reply to a refresh was lost", 0},
+		"indeterminate, an input changed, prevent_destroy": {func(in *Input) {
+			in.Record.Grant.RefreshState, in.WantsNew, in.Want.Lifecycle.PreventDestroy = state.RefreshIndeterminate, []string{"email"}, true
+		}, ActWait, Held, "prevent_destroy holds its replacement back", 60*time.Minute - lastTryMargin},
+		"indeterminate, an input changed, guarded": {func(in *Input) {
+			in.Record.Grant.RefreshState, in.WantsNew, in.Guarded = state.RefreshIndeterminate, []string{"email"}, "too many"
+		}, ActWait, Held, "too many", 60*time.Minute - lastTryMargin},
+		"indeterminate, an input changed, prevent_destroy, at the end": {func(in *Input) {
+			in.Record.Grant.RefreshState, in.WantsNew, in.Want.Lifecycle.PreventDestroy = state.RefreshIndeterminate, []string{"email"}, true
+			in.Now = t0.Add(time.Hour)
+		}, ActRefresh, Indeterminate, "one last time", 0},
 		"the state went back to an older copy": {func(in *Input) {
 			in.Record.Grant.RefreshState, in.Record.Restored = state.RefreshIndeterminate, in.Record.Grant.ObtainedAt.Add(time.Minute)
 		}, ActReplace, Indeterminate, "the state went back to an older copy", 0},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"sync/atomic"
 
 	"tokend/pkg/spec"
 )
@@ -32,10 +31,13 @@ type providerKey struct {
 // openEndpoint is one, opened once.
 type openEndpoint struct {
 	once   sync.Once
-	opened atomic.Bool // ep is there
 	ep     Endpoint
 	limits spec.RateLimit
 	err    error
+
+	life    sync.Mutex
+	opened  bool // ep is there
+	dropped bool // nothing new is to be done with it
 
 	named sync.Mutex
 	blob  string // where the state keeps it; "" until a call is about to be made
@@ -74,7 +76,7 @@ func (e *endpoints) open(ctx context.Context, o *openEndpoint, cfg *spec.Config,
 		return fmt.Errorf("opening %s: %w", addr, err)
 	}
 	o.limits = o.ep.RateLimit()
-	o.opened.Store(true)
+	o.open()
 	return nil
 }
 
@@ -115,7 +117,7 @@ func (e *endpoints) recorded(ctx context.Context, blob string) (*openEndpoint, e
 		if b, o.err = e.blobs.get(ctx, blob); o.err == nil {
 			if o.ep, o.err = e.providers.Restore(b); o.err == nil {
 				o.limits = o.ep.RateLimit()
-				o.opened.Store(true)
+				o.open()
 			}
 		}
 	})
@@ -161,9 +163,21 @@ func (e *endpoints) keep(cfg *spec.Config) {
 	}
 }
 
-// close ends what is idle.
+// open says that it is there. Where it was dropped meanwhile nobody else will
+// close it.
+func (o *openEndpoint) open() {
+	o.life.Lock()
+	defer o.life.Unlock()
+	if o.opened = true; o.dropped {
+		o.ep.Close()
+	}
+}
+
+// close ends what is idle, now or once it is there.
 func (o *openEndpoint) close() {
-	if o.opened.Load() {
+	o.life.Lock()
+	defer o.life.Unlock()
+	if o.dropped = true; o.opened {
 		o.ep.Close()
 	}
 }

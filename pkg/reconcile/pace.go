@@ -33,6 +33,7 @@ type pace struct {
 	count  uint64    // of all requests; the next takes the place count % len(ring)
 	next   time.Time // when the next is sent, by the distance alone
 	seated int       // taken to be worked on and not sent yet
+	after  *pace     // of another limit, which everything passes now
 }
 
 // passage is one request that was sent.
@@ -184,6 +185,9 @@ func (p *pace) pass(now func() time.Time, stopped <-chan struct{}) (end func(), 
 	}
 	defer p.turn.Unlock()
 	for {
+		if after := p.replacedBy(); after != nil {
+			return after.pass(now, stopped)
+		}
 		number, wait := p.try(now())
 		if number > 0 {
 			return func() { p.end(number, now()) }, true

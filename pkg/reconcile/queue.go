@@ -61,6 +61,9 @@ func newQueue() *queue { return &queue{lanes: map[string]*lane{}} }
 func (q *queue) lane(name string) *lane {
 	l, ok := q.lanes[name]
 	if !ok {
+		for _, kept := range slices.Clone(q.order) {
+			q.drop(kept) // what was kept for what may still count there
+		}
 		l = &lane{name: name, limit: localLimit}
 		if name != localLane {
 			l.setLimit(spec.RateLimit{})
@@ -94,6 +97,9 @@ func (q *queue) drop(l *lane) {
 	if l.pace != nil && !l.pace.idle(q.clock) {
 		return // whoever asks that provider next must not begin to count anew
 	}
+	if l.breaker.open() && q.clock.Before(l.breaker.next.Add(breakerKept)) {
+		return // nor burn requests to find out once more that it does not answer
+	}
 	delete(q.lanes, l.name)
 	q.order = slices.DeleteFunc(q.order, func(x *lane) bool { return x == l })
 }
@@ -105,12 +111,14 @@ func (l *lane) setLimit(r spec.RateLimit) {
 	if l.calls != nil && l.setting == r {
 		return
 	}
+	before := l.pace
 	l.setting = r
 	l.limit = progressPerCall * r.Concurrency
 	l.calls = make(chan struct{}, r.Concurrency)
 	l.pace = nil
 	if r.Requests > 0 && r.Per > 0 {
 		l.pace = newPace(r)
+		l.pace.carry(before)
 		// What waits to be sent soon is in progress too.
 		l.limit += int(min(paceAhead/max(l.pace.every, 1), 1024))
 	}

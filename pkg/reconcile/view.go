@@ -95,7 +95,7 @@ func (l *Loop) Status(ctx context.Context, addr string) (View, error) {
 		}
 		v.Held = l.held
 		for _, n := range l.q.order {
-			if n.running > 0 || len(n.waiting.items) > 0 || n.breaker.open() {
+			if n.running > 0 || len(n.waiting.items) > 0 || n.breaker.open() && n.items > 0 {
 				v.Lanes = append(v.Lanes, n.view())
 			}
 		}
