@@ -55,10 +55,11 @@ func (p *performer) reread() {
 	in.Record.Raw = nil
 	if raw.Op == opRefresh && in.Record.Grant != nil && in.Record.Grant.Generation == raw.Generation {
 		p.refreshed(c, t)
-		return
+	} else {
+		p.step.Cause = causeReplace
+		p.granted(c, t)
 	}
-	p.step.Cause = causeReplace
-	p.granted(c, t)
+	p.r.again = true // the configuration may want another one since the call was made
 }
 
 // endpointOfRaw is the endpoint that reads a kept reply: the configured one,
