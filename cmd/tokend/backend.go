@@ -53,6 +53,8 @@ type configurationView struct {
 	Policy *policyView       `json:"policy,omitempty"` // absent where nothing is limited
 }
 
+// statusReply is how everything does. Ready is false, too, while a change is held
+// back, or the configuration is broken: somebody has something to do.
 type statusReply struct {
 	reconcile.View
 	Daemon        bool              `json:"daemon"`

@@ -87,7 +87,7 @@ func TestVaultHoldsUpARevocationForMaxOverlap(t *testing.T) {
 // it that tells. What was delivered to Vault meanwhile says so, before a refresh
 // token is spent that has been spent.
 func TestVaultTellsOfAStateThatWasPutBack(t *testing.T) {
-	t.Parallel()
+	// Not beside others: what waits for Vault's word does so for ten seconds.
 	l, v := vaultLab(t, standin.Rules{AccessLifetime: 3 * time.Second, Rotate: standin.RotateSingleUse})
 	l.appRole(v, map[string]any{"token_ttl": "20m"})
 	l.write("main.hcl", apironeFromVault)
