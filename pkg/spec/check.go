@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"net"
 	"sync"
 
 	"github.com/hashicorp/hcl/v2"
@@ -204,7 +205,24 @@ func (k *checker) credential(res *resource) {
 		cr := c.readCredential(p, s)
 		k.report(s.l.diags...)
 		k.grantNeeds(p, &cr)
+		if first {
+			k.callback(p, &cr)
+		}
 	})
+}
+
+// callback warns of a login whose redirect would come to where nobody listens.
+func (k *checker) callback(p *credentialPlan, cr *Credential) {
+	s := k.l.c.settings
+	if p.grant.Authorize == nil || cr.RedirectURI != defaultCallback || s.PublicURL != "" || s.Listen == "" {
+		return
+	}
+	if _, port, err := net.SplitHostPort(s.Listen); err != nil || port == defaultCallbackPort {
+		return
+	}
+	d := problem(p.form.header(), "Redirect to another port", "A login of %s is redirected to %s, since there is no public_url, but listen is %s.", p.form.title(), defaultCallback, s.Listen)
+	d.Severity = hcl.DiagWarning
+	k.report(hinted(d, `set public_url in the tokend block, or redirect_uri here, to the address that the provider knows; or log in with --paste`))
 }
 
 // grantNeeds checks common arguments that only some grants can do with.

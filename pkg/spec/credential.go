@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -80,6 +81,14 @@ func (f *form) anyVaries() bool {
 	return false
 }
 
+// commonOrInput reports whether an argument means something in some grant.
+func (p *credentialPlan) commonOrInput(n string) bool {
+	if sc := CredentialSchema(); sc.attr(n) != nil {
+		return true
+	}
+	return slices.ContainsFunc(p.typ.Grants, func(g *GrantType) bool { return g.input(n) != nil })
+}
+
 // grantOf finds the grant that a credential says, or the only one of its type.
 func (c *Config) grantOf(ev *evaluator, p *credentialPlan, res *resource) (*GrantType, *hcl.Diagnostic) {
 	names := make([]string, 0, len(p.typ.Grants))
@@ -90,6 +99,11 @@ func (c *Config) grantOf(ev *evaluator, p *credentialPlan, res *resource) (*Gran
 	if a == nil || a.expr != nil && isLiteralNull(a.expr) {
 		if len(p.typ.Grants) == 1 {
 			return p.typ.Grants[0], nil
+		}
+		for i := range p.form.args {
+			if x := &p.form.args[i]; nearest(x.name, []string{"grant"}) != "" && !p.commonOrInput(x.name) {
+				return nil, unknownArgument(x, p.form.title(), []string{"grant"})
+			}
 		}
 		return nil, absence(problem(p.form.header(), "Missing argument", "%s needs the argument grant: one of %s.", p.form.title(), quoted(names)), "")
 	}
@@ -323,7 +337,10 @@ func (c *Config) readCredential(plan *credentialPlan, v section) Credential {
 }
 
 // defaultCallback is where redirects go without a public_url.
-const defaultCallback = "http://127.0.0.1:8250/callback"
+const (
+	defaultCallbackPort = "8250"
+	defaultCallback     = "http://127.0.0.1:" + defaultCallbackPort + "/callback"
+)
 
 func (c *Config) readRedirect(cr *Credential, plan *credentialPlan, v section) {
 	a := plan.form.arg("redirect_uri")

@@ -208,6 +208,8 @@ func encodingFunctions() []functionEntry {
 		{"jsondecode", groupEncoding, "the value that JSON stands for", stdlib.JSONDecodeFunc},
 		{"jsonencode", groupEncoding, "a value as JSON", stdlib.JSONEncodeFunc},
 		{"jwt_claims", groupEncoding, "the claims of a JSON Web Token, not verified", jwtClaimsFunc()},
+		{"textdecodebase64", groupEncoding, "the text that base64 of UTF-8, UTF-16LE, UTF-16BE, ISO-8859-1 or US-ASCII stands for", textDecodeBase64Func()},
+		{"textencodebase64", groupEncoding, "text in UTF-8, UTF-16LE, UTF-16BE, ISO-8859-1 or US-ASCII, as base64", textEncodeBase64Func()},
 		{"urldecode", groupEncoding, "the text that a URL-encoded string stands for", urlDecodeFunc()},
 		{"urlencode", groupEncoding, "text encoded for a URL's query or a form", textToText("urlencode", urlEncode)},
 		{"yamldecode", groupEncoding, "the value that YAML stands for", yaml.YAMLDecodeFunc},

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"strings"
 	"testing"
@@ -126,3 +127,73 @@ func TestPanicsWhileLoading(t *testing.T) {
 type panicking struct{}
 
 func (panicking) Open(string) (fs.File, error) { panic("CANARY") }
+
+// A grant whose name is mistyped is a mistyped argument, and not a missing one.
+func TestMistypedGrant(t *testing.T) {
+	_, diags := LoadFiles("/etc/tokend", map[string][]byte{"main.hcl": []byte(`
+secret "file" "pw" { path = "pw" }
+credential "apirone" "x" {
+  grnat    = "login"
+  login    = "x"
+  password = secret.file.pw.value
+}
+`)}, testOptions())
+	oneMistake(t, diags, "Unknown argument", `Did you mean "grant"?`)
+	if at := diags[0].Subject; at.Start.Line != 4 || at.Start.Column != 3 {
+		t.Errorf("at %v", at)
+	}
+}
+
+// A login whose redirect comes to another port than that of listen is warned of.
+func TestRedirectToAnotherPort(t *testing.T) {
+	const typ = `
+provider_type "web" {
+  summary = "test"
+  session = "independent"
+  grant "authorization_code" {
+    input "client_id" { type = string }
+    authorize {
+      url   = "https://web.example/authorize"
+      query = { client_id = input.client_id, redirect_uri = flow.redirect_uri, state = flow.state }
+    }
+    request {
+      method = "POST"
+      url    = "https://web.example/token"
+      form   = { code = flow.code }
+    }
+  }
+  response { access_token = body.access_token }
+}
+credential "web" "x" {
+  client_id = "c"
+  %s
+}
+`
+	for name, c := range map[string]struct {
+		settings, more string
+		warned         bool
+	}{
+		"another port":  {`listen = "127.0.0.1:9000"`, "", true},
+		"the same port": {`listen = "0.0.0.0:8250"`, "", false},
+		"no listener":   {"", "", false},
+		"public_url":    {"listen = \"127.0.0.1:9000\"\npublic_url = \"https://t.example\"", "", false},
+		"redirect_uri":  {`listen = "127.0.0.1:9000"`, `redirect_uri = "https://t.example/callback"`, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cfg, diags := LoadFiles("/etc/tokend", map[string][]byte{"main.hcl": []byte("tokend {\n" + c.settings + "\n}\n" + fmt.Sprintf(typ, c.more))}, testOptions())
+			if cfg == nil {
+				t.Fatal(diags)
+			}
+			if !c.warned {
+				if len(diags) > 0 {
+					t.Errorf("said %s", describe(diags[0]))
+				}
+				return
+			}
+			oneMistake(t, diags, "Redirect to another port", "listen is 127.0.0.1:9000")
+			if diags[0].Severity != hcl.DiagWarning {
+				t.Error("it is no warning")
+			}
+		})
+	}
+}

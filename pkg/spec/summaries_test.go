@@ -32,6 +32,7 @@ var elsewhere = map[string]string{
 	"Invalid sink":                   "TestInvalidSink",
 	"Invalid JSON":                   "TestJSONValues",
 	"Invalid number":                 "TestJSONValues",
+	"Redirect to another port":       "TestRedirectToAnotherPort",
 }
 
 // Every diagnostic that the loader can produce is shown by a fixture, or by the

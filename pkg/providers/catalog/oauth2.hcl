@@ -70,7 +70,7 @@ provider_type "oauth2" {
         audience      = input.audience
         resource      = input.resource
         client_id     = input.client_auth != "client_secret_basic" ? input.client_id : null
-        client_secret = input.client_auth == "client_secret_post" ? input.client_secret : null
+        client_secret = input.client_auth == "client_secret_post" ? join("", [input.client_secret]) : null
       }, input.params)
     }
   }
@@ -102,7 +102,7 @@ provider_type "oauth2" {
         audience      = input.audience
         resource      = input.resource
         client_id     = input.client_auth != "client_secret_basic" ? input.client_id : null
-        client_secret = input.client_auth == "client_secret_post" ? input.client_secret : null
+        client_secret = input.client_auth == "client_secret_post" ? join("", [input.client_secret]) : null
       }, input.params)
     }
   }
@@ -132,7 +132,7 @@ provider_type "oauth2" {
         audience      = input.audience
         resource      = input.resource
         client_id     = input.client_auth != "client_secret_basic" ? input.client_id : null
-        client_secret = input.client_auth == "client_secret_post" ? input.client_secret : null
+        client_secret = input.client_auth == "client_secret_post" ? join("", [input.client_secret]) : null
       }, input.params)
     }
 
@@ -185,7 +185,7 @@ provider_type "oauth2" {
         audience      = input.audience
         resource      = input.resource
         client_id     = input.client_auth != "client_secret_basic" ? input.client_id : null
-        client_secret = input.client_auth == "client_secret_post" ? input.client_secret : null
+        client_secret = input.client_auth == "client_secret_post" ? join("", [input.client_secret]) : null
       }, input.params)
     }
   }
@@ -211,7 +211,7 @@ provider_type "oauth2" {
           audience      = input.audience
           resource      = input.resource
           client_id     = input.client_auth != "client_secret_basic" ? input.client_id : null
-          client_secret = input.client_auth == "client_secret_post" ? input.client_secret : null
+          client_secret = input.client_auth == "client_secret_post" ? join("", [input.client_secret]) : null
         }, input.params)
       }
       response {
@@ -234,7 +234,7 @@ provider_type "oauth2" {
         grant_type    = "urn:ietf:params:oauth:grant-type:device_code"
         device_code   = flow.device_code
         client_id     = input.client_auth != "client_secret_basic" ? input.client_id : null
-        client_secret = input.client_auth == "client_secret_post" ? input.client_secret : null
+        client_secret = input.client_auth == "client_secret_post" ? join("", [input.client_secret]) : null
       }, input.params)
     }
   }
@@ -263,7 +263,7 @@ provider_type "oauth2" {
         audience      = input.audience
         resource      = input.resource
         client_id     = input.client_auth != "client_secret_basic" ? input.client_id : null
-        client_secret = input.client_auth == "client_secret_post" ? input.client_secret : null
+        client_secret = input.client_auth == "client_secret_post" ? join("", [input.client_secret]) : null
       }, input.params)
     }
   }
@@ -283,7 +283,7 @@ provider_type "oauth2" {
         token           = token.refresh_token != null ? token.refresh_token : token.access_token
         token_type_hint = token.refresh_token != null ? "refresh_token" : "access_token"
         client_id       = input.client_auth != "client_secret_basic" ? input.client_id : null
-        client_secret   = input.client_auth == "client_secret_post" ? input.client_secret : null
+        client_secret   = input.client_auth == "client_secret_post" ? join("", [input.client_secret]) : null
       }
     }
   }
