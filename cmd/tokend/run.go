@@ -182,6 +182,7 @@ type service struct {
 	hup       chan os.Signal
 	templates map[string][]string // file -> sinks that read it; under mu, replaced whole
 	settling  settling
+	exposed   exposed
 }
 
 // Names of the groups of paths that are watched.
@@ -388,10 +389,12 @@ func (d *service) watch(cfg *spec.Config) {
 	d.mu.Lock()
 	d.templates = templates
 	d.mu.Unlock()
+	secrets := d.loop.SecretPaths(cfg)
+	d.exposed.look(d.log, secrets)
 	d.watcher.Set(
 		watch.Group{Name: groupTemplates, Paths: slices.Collect(maps.Keys(templates)), IgnoreChmod: true, Quiet: 50 * time.Millisecond},
 		watch.Group{Name: groupConfig, Paths: append([]string{cfg.Dir()}, cfg.Reads()...), IgnoreChmod: true, Quiet: configQuiet, MaxDelay: configMaxDelay},
-		watch.Group{Name: groupSecrets, Paths: d.loop.SecretPaths(cfg), Quiet: 50 * time.Millisecond},
+		watch.Group{Name: groupSecrets, Paths: secrets, Quiet: 50 * time.Millisecond},
 	)
 }
 
