@@ -37,6 +37,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 		// A lane does not know its limits before an endpoint was opened, and
 		// they may be other ones since the configuration changed.
 		name, limits, recorded := ob.laneOf(step)
+		recorded = limits != nil && (recorded || j.cfg != j.force) // what is held lives on by what an earlier configuration said
 		if recorded && (name != j.lane.name || j.limitSaid || j.limits.Requests > 0 || limits.Requests == 0) {
 			limits = nil // what the configuration says goes before, and the first that is read back before another
 		}

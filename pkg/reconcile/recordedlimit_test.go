@@ -1,8 +1,13 @@
 package reconcile_test
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 	"time"
+
+	"tokend/pkg/reconcile"
+	"tokend/pkg/standin"
 )
 
 // Credentials whose whole file went, with the block of their provider: their
@@ -57,6 +62,36 @@ func TestRevocationsKeepALimitThatWasSaidAMomentAgo(t *testing.T) {
 		}
 		if n := w.revocations(); n != 12 {
 			t.Errorf("%d of 12 tokens were revoked: %v", n, seen)
+		}
+	})
+}
+
+// A credential whose change is held lives on by what the configuration said, but
+// its provider's new limit binds at once.
+func TestAHeldCredentialKeepsToTheNewLimit(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		config := func(account, settings string) string {
+			return strings.ReplaceAll(many(12, settings), "@example.com", "@"+account)
+		}
+		w.set(config("example.com", ""))
+		w.pass(time.Minute, time.Second, nil)
+		if held := w.set(config("example.org", "rate_limit {\n    requests = 2\n    per      = \"10s\"\n  }")); held == nil {
+			t.Fatal("twelve replacements are not held")
+		}
+		time.Sleep(time.Minute)
+		before := w.server.Counts(standin.Coinify).Refreshes
+		for i := range 12 {
+			go func() {
+				_ = w.loop.Do(t.Context(), fmt.Sprintf("credential.coinify.trader[%q]", fmt.Sprintf("t%d", i)), reconcile.Order{Kind: reconcile.OrderRefresh})
+			}()
+		}
+		time.Sleep(10 * time.Second)
+		if n := w.server.Counts(standin.Coinify).Refreshes - before; n < 1 || n > 4 {
+			t.Errorf("%d refreshes within 10s", n)
+		}
+		time.Sleep(2 * time.Minute)
+		if n := w.server.Counts(standin.Coinify).Refreshes - before; n < 12 {
+			t.Errorf("%d of 12 refreshes", n)
 		}
 	})
 }

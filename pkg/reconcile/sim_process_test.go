@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -46,9 +47,19 @@ func (p *simProcess) paced(e *simEndpoint) {
 	}
 	late = append(late, real)
 	p.sent[e.typ.name] = late
-	if s.config.limited() && !s.inForce.IsZero() && real.Sub(s.inForce) > time.Minute && real.Sub(s.skewedAt) > time.Minute && len(late) > 2*simRequests {
+	if s.limits(e) && !s.inForce.IsZero() && real.Sub(s.inForce) > time.Minute && real.Sub(s.skewedAt) > time.Minute && len(late) > 2*simRequests {
 		s.fail("%s is asked %d times within %s", e.typ.name, len(late), simPer)
 	}
+}
+
+// limits says that the limit of an API binds: that of the configuration, and
+// where this does not declare it, that of the one by which what is asked for
+// was declared.
+func (s *simRun) limits(e *simEndpoint) bool {
+	if s.config.declares(slices.Index(simTypeNames[:], e.typ.name)) {
+		return s.config.limited()
+	}
+	return e.limit.Requests > 0
 }
 
 func (p *simProcess) isDead() bool {
