@@ -96,7 +96,7 @@ func (s *simRun) recorded(c *state.Credential) {
 	}
 	if c.Removing != nil {
 		now.removing = c.Removing.Since
-		if old.removing.IsZero() {
+		if old.removing.IsZero() && c.Lifecycle.OnRemove != "forget" { // of which nothing is revoked
 			s.checkGuard(addr)
 		}
 		if old.removing.IsZero() && old.lifecycle.PreventDestroy && old.grant != nil {
