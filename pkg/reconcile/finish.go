@@ -90,7 +90,9 @@ func (l *Loop) finish(r result) {
 		return
 	case r.again || r.lost || it.again || (r.order != nil && it.x != nil && len(it.x.orders) > 0):
 		// An order that was not answered waits until r.next.
-		it.again = false
+		if it.again = false; !r.relane {
+			l.q.around(it) // only what has to ask waits for its turn to ask
+		}
 		l.q.now(it)
 		return
 	}

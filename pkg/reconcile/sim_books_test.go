@@ -235,6 +235,9 @@ func (b *simBooks) revoke(e *simEndpoint, c providers.Call) *providers.Error {
 		r = nil
 	}
 	if tr.RevokeNeeds == "access_token" && (a == nil || !a.lives(now)) {
+		if a != nil && a.disowned {
+			a.grant.forgiven = "its API says that there is no such token"
+		}
 		return refusedCall(c.Op, providers.ClassGone, "unknown token")
 	}
 	for _, dies := range b.dying(a, r) {
