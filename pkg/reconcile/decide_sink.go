@@ -76,8 +76,12 @@ func removeSink(in *SinkInput) (Step, bool) {
 		return untoldSink(in), true
 	case in.Record.Written == nil && len(in.Record.Leaving) == 0:
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared and was never written"}, true
-	case in.Stuck != "" && !(in.Claimed && in.Taken && !leaves(&in.Record)): // else nothing there is its own any more
+	case in.Stuck != "" && (!in.Claimed || leaves(&in.Record)):
 		return stuck(in.Stuck), true
+	case in.Stuck != "" && !in.Taken: // then nothing there is its own any more
+		s := stuck(in.Stuck)
+		s.Next = in.Now.Add(lookAgain)
+		return s, true
 	case in.Guarded != "":
 		return Step{Action: ActWait, State: Held, Reason: in.Guarded, Why: in.Guarded, Mend: "tokend approve"}, true
 	case in.Now.Before(in.Quiet):

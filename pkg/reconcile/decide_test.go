@@ -352,6 +352,7 @@ func TestDecideSink(t *testing.T) {
 		"gone, claimed":     {SinkInput{Stored: true, Record: written, Claimed: true, Taken: true}, ActDrop, Removing, "another sink"},
 		"gone, to be taken": {SinkInput{Stored: true, Record: written, Claimed: true}, ActWait, Removing, "about to write"},
 		"gone, stuck":       {SinkInput{Stored: true, Record: written, Stuck: "two records", Claimed: true}, ActWait, Held, "two records"},
+		"gone, not claimed": {SinkInput{Stored: true, Record: written, Stuck: "two records"}, ActWait, Held, "two records"},
 		"stuck, but taken":  {SinkInput{Stored: true, Record: written, Stuck: "two records", Claimed: true, Taken: true}, ActDrop, Removing, "another sink"},
 		"gone, failing":     {SinkInput{Stored: true, Now: t0, Record: state.Sink{Written: []byte("x"), Failure: &state.Failure{NextAt: t0.Add(1), Message: "m"}}}, ActWait, Removing, "cannot clean"},
 	} {
@@ -361,5 +362,16 @@ func TestDecideSink(t *testing.T) {
 				t.Errorf("decided %q, state %q, reason %q; want %q, %q, %q", s.Action, s.State, s.Reason, c.action, c.state, c.reason)
 			}
 		})
+	}
+}
+
+// A sink that cannot follow its moved block is looked at again while the one that
+// it would be is about to write its place: then it has none.
+func TestAStuckSinkWaitsForItsPlaceToBeTaken(t *testing.T) {
+	for claimed, want := range map[bool]time.Time{true: t0.Add(lookAgain), false: {}} {
+		in := SinkInput{Now: t0, Stored: true, Record: state.Sink{Written: []byte("mem:x\nx")}, Stuck: "two records", Claimed: claimed}
+		if s := DecideSink(in); !s.Next.Equal(want) {
+			t.Errorf("claimed %v: it is looked at again at %s, want %s", claimed, s.Next, want)
+		}
 	}
 }
