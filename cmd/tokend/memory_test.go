@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 	"strings"
 	"testing"
 
@@ -36,6 +37,36 @@ func TestWatchingOverTheMemoryEnds(t *testing.T) {
 	end() // the service ends it, and whoever began it
 	var none *memory
 	none.begin()() // the environment has decided
+}
+
+// TestHandingBackWhatReadingLeft: garbage is gone before anything else is read,
+// but where there is little nothing is collected for it.
+func TestHandingBackWhatReadingLeft(t *testing.T) {
+	used := func() uint64 {
+		s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
+		metrics.Read(s)
+		return s[0].Value.Uint64()
+	}
+	before := debug.SetGCPercent(-1)
+	defer debug.SetGCPercent(before)
+	runtime.GC()
+	lives := used()
+	garbage := make([][]byte, 100)
+	for i := range garbage {
+		garbage[i] = make([]byte, 1<<20)
+	}
+	if runtime.KeepAlive(garbage); used() < lives+100<<20 {
+		t.Fatalf("%d MiB are used, want 100 more than %d", used()>>20, lives>>20)
+	}
+	var none *memory
+	none.handBack() // the environment has decided
+	if used() < lives+100<<20 {
+		t.Error("what was not to be touched was collected")
+	}
+	(&memory{}).handBack()
+	if now := used(); now > lives+20<<20 {
+		t.Errorf("%d MiB are used after the garbage was given back, want about %d", now>>20, lives>>20)
+	}
 }
 
 // TestLogAttributesAreClean: what an API says can neither forge a line nor drive

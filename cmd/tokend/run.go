@@ -85,7 +85,7 @@ func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions)
 	defer begun()
 	metrics := web.NewRecorder(time.Now)
 	g.served = true // by this process
-	e, cfg, err := g.start(ctx, log, metrics)
+	e, cfg, err := g.start(ctx, log, metrics, collector)
 	if errors.Is(err, state.ErrLocked) && ctx.Err() != nil {
 		return nil // told to stop while it waited for the state
 	}
@@ -107,9 +107,10 @@ func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions)
 // start opens the engine with the configuration to begin with: the directory's,
 // or, when that is broken, the one that was last in force, which the state
 // keeps.
-func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Recorder) (*engine, *spec.Config, error) {
+func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Recorder, m *memory) (*engine, *spec.Config, error) {
 	began := time.Now()
 	cfg, diags := g.read(nil)
+	m.handBack()
 	if err := g.alone(ctx); err != nil {
 		return nil, nil, err
 	}

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"iter"
 	"runtime"
 	"slices"
 	"strings"
@@ -31,23 +32,7 @@ func direct(g *GrantType, inputs []Input) bool {
 func (c *Config) Declared() []Declared {
 	credentials, sinks := c.Counts()
 	out := make([]Declared, credentials+sinks)
-	at := 0
-	var parts []declaredPart
-	for _, kind := range []string{kindCredential, kindSink} {
-		list := c.resources[kind]
-		for i := range list {
-			n := 1
-			if list[i].insts != nil {
-				n = list[i].insts.len()
-			}
-			for from := 0; from < n; from += declaredChunk {
-				to := min(n, from+declaredChunk)
-				parts = append(parts, declaredPart{kind, &list[i], from, to, out[at+from : at+to]})
-			}
-			at += n
-		}
-	}
-	c.fillDeclared(parts)
+	c.fillDeclared(out)
 	sortDeclared(out[:credentials])
 	sortDeclared(out[credentials:])
 	return out
@@ -64,7 +49,10 @@ type declaredPart struct {
 	out      []Declared
 }
 
-func (c *Config) fillDeclared(parts []declaredPart) {
+// fillDeclared goes through all blocks on several processors. It deals out a few
+// parts at a time, since a list of them all would take as much room as what they
+// are filled with.
+func (c *Config) fillDeclared(out []Declared) {
 	work := make(chan []declaredPart)
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), 8) {
@@ -76,16 +64,39 @@ func (c *Config) fillDeclared(parts []declaredPart) {
 			}
 		})
 	}
-	for len(parts) > 0 {
-		n := min(batch, len(parts))
-		if parts[0].to-parts[0].from > 1 {
-			n = 1 // much is in one already
+	var some []declaredPart
+	for p := range c.declaredParts(out) {
+		if some = append(some, p); len(some) == batch || len(p.out) > 1 { // much is in one already
+			work <- some
+			some = nil
 		}
-		work <- parts[:n]
-		parts = parts[n:]
 	}
+	work <- some
 	close(work)
 	wg.Wait()
+}
+
+// declaredParts cuts what is to be filled in up by blocks, and a block of many
+// instances into several parts.
+func (c *Config) declaredParts(out []Declared) iter.Seq[declaredPart] {
+	return func(yield func(declaredPart) bool) {
+		for _, kind := range []string{kindCredential, kindSink} {
+			list := c.resources[kind]
+			for i := range list {
+				n := 1
+				if list[i].insts != nil {
+					n = list[i].insts.len()
+				}
+				for from := 0; from < n; from += declaredChunk {
+					to := min(n, from+declaredChunk)
+					if !yield(declaredPart{kind, &list[i], from, to, out[:to-from]}) {
+						return
+					}
+					out = out[to-from:]
+				}
+			}
+		}
+	}
 }
 
 func (p *declaredPart) fill(c *Config) {
