@@ -399,7 +399,7 @@ func (b *simBooks) checkSpend(r *simRefresh, real time.Time) {
 		return
 	}
 	switch {
-	case real.Sub(r.spent) <= g.typ.traits.ReplayWindow && r.used == 1:
+	case b.sent.Sub(r.spent) <= g.typ.traits.ReplayWindow && r.used == 1:
 	case r.asked:
 		r.asked = false
 	case g.typ.traits.Interactive && !r.tried && (b.s.skewed || b.endsSoon(g, real)):

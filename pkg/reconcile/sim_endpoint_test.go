@@ -119,6 +119,7 @@ func (e *simEndpoint) Send(_ context.Context, r *providers.Request) (*providers.
 	unknown := &providers.Error{Op: c.Op, Class: providers.ClassUnknown, Message: "no reply came", Reached: true}
 	f := e.fate(c)
 	s.note("send", of, e.base, int(f))
+	sent := s.real()
 	e.p.paced(e)
 	if !e.p.passes("call") || !e.p.sleeps(s.draws.between("there", of, time.Millisecond, 300*time.Millisecond)) {
 		return nil, unknown
@@ -134,7 +135,7 @@ func (e *simEndpoint) Send(_ context.Context, r *providers.Request) (*providers.
 	var body string
 	var refused *providers.Error
 	if f != fateLostBefore {
-		body, refused = e.carryOut(c, f)
+		body, refused = e.carryOut(c, f, sent)
 	}
 	if f == fateLostBefore || f == fateLostAfter {
 		e.p.sleeps(s.draws.between("stall", of, time.Millisecond, 31*time.Second))
@@ -153,7 +154,7 @@ func (e *simEndpoint) Send(_ context.Context, r *providers.Request) (*providers.
 	return &providers.Reply{Status: 200, Body: secret.New(body), At: s.wall()}, nil
 }
 
-func (e *simEndpoint) carryOut(c providers.Call, f fate) (string, *providers.Error) {
+func (e *simEndpoint) carryOut(c providers.Call, f fate, sent time.Time) (string, *providers.Error) {
 	s := e.p.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -162,6 +163,7 @@ func (e *simEndpoint) carryOut(c providers.Call, f fate) (string, *providers.Err
 			r.dead = true
 		}
 	}
+	s.books.sent = sent
 	return s.books.act(e, c)
 }
 
