@@ -59,6 +59,18 @@ func (d delta) lastOf(addr string, before *spec.Config) *spec.Config {
 	return before
 }
 
+// keepLast notes which configuration an address lives on by that was gone and is
+// declared again: the one before this change does not say anything of it.
+func (d *delta) keepLast(it *item) {
+	if !it.gone || it.cfg == nil {
+		return
+	}
+	if d.last == nil {
+		d.last = map[string]*spec.Config{}
+	}
+	d.last[it.addr] = it.cfg
+}
+
 // Set takes a configuration over. What the change would destroy is judged by
 // the guard before any of it can happen; what is held back stays as it was,
 // and the rest goes ahead. It returns the held change, nil when there is none.
@@ -340,7 +352,7 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 	}
 	for _, a := range d.changed {
 		if prev != nil {
-			l.item(a, kindOf(a)) // one may name another that comes later
+			d.keepLast(l.item(a, kindOf(a))) // one may name another that comes later
 		}
 	}
 	for _, a := range d.changed {
