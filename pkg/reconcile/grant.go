@@ -104,6 +104,7 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	if err := p.w.store.Commit(p.ctx, state.Change{Intent: &c.intent, IntentFor: p.j.addr}); err != nil {
 		return nil, fmt.Errorf("%w: journalling the intent: %w", errNotBegun, err)
 	}
+	p.w.unwritable.over()
 	p.ob.in.Intent, p.called = &c.intent, true
 	began := p.w.now()
 	reply, err := p.inFlight(func() (*providers.Reply, error) {

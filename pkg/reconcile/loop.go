@@ -123,6 +123,7 @@ type Loop struct {
 	remotes                  int                     // sinks whose place is no file
 	firstLeft                int                     // items of the first pass that were not worked on yet
 	running                  int
+	staying                  bool // a worker that stays was started
 
 	config   atomic.Pointer[spec.Config] // cfg, for readers outside
 	relooks  relooks                     // waiting to look again
@@ -308,18 +309,19 @@ func (l *Loop) dispatch(ctx context.Context) {
 		case l.idle <- j:
 		default:
 			l.wg.Add(1)
-			go l.serve(ctx, j)
+			go l.serve(ctx, j, !l.staying)
+			l.staying = true
 		}
 	}
 }
 
 // workerRests is how long a goroutine waits for more work: its stack has grown
 // to what the work needs, and growing a new one for each costs as much as
-// sealing a token.
+// sealing a token. The first stays for good, for what comes one by one.
 const workerRests = time.Second
 
-// serve works on a job, and on those that come soon after.
-func (l *Loop) serve(ctx context.Context, j job) {
+// serve works on a job, and on those that come soon after, or ever after.
+func (l *Loop) serve(ctx context.Context, j job, stays bool) {
 	defer l.wg.Done()
 	rest := time.NewTimer(workerRests)
 	defer rest.Stop()
@@ -327,7 +329,9 @@ func (l *Loop) serve(ctx context.Context, j job) {
 		r := l.guarded(ctx, j)
 		j.seat.leave()
 		l.results <- r
-		rest.Reset(workerRests)
+		if rest.Stop(); !stays {
+			rest.Reset(workerRests)
+		}
 		select {
 		case j = <-l.idle:
 		case <-rest.C:

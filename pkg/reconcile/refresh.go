@@ -370,8 +370,11 @@ func (p *performer) notBegun(err error) {
 	case p.w.isStopped():
 		p.fail(errStopping)
 	default:
-		p.log().Error("nothing is spent while the state cannot be written", "error", err)
-		p.r.next = p.w.now().Add(2 * time.Second)
+		wait, say := p.w.unwritable.again(p.w.now())
+		if say {
+			p.log().Error("nothing is spent while the state cannot be written", "error", err)
+		}
+		p.r.next = p.w.now().Add(wait)
 		p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "tried again", Mend: "make room for the state, or mend its disk"}
 		p.fail(err)
 	}

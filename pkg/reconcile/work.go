@@ -40,25 +40,26 @@ type Providers interface {
 // worker does the work of one address at a time: observe, decide, perform. It
 // holds nothing of any address between two looks. Safe for concurrent use.
 type worker struct {
-	o         Options
-	store     state.Store
-	now       func() time.Time
-	log       *slog.Logger
-	config    *atomic.Pointer[spec.Config]
-	secrets   *secretReader
-	endpoints *endpoints
-	blobs     *blobs
-	lineage   string     // of the state
-	doubting  sync.Mutex // one finding that the state is an older copy at a time
-	importing sync.Mutex // one adoption of a refresh token at a time: the same may be given to two
-	claims    claims
-	recent    recent
-	turns     placeTurns
-	unsaved   unsaved
-	relook    func(addr string, why error) // has an address looked at whose record could not be written
-	stopped   <-chan struct{}
-	life      context.Context
-	stop      context.CancelFunc // tells the worker to begin nothing new; what is under way goes on
+	o          Options
+	store      state.Store
+	now        func() time.Time
+	log        *slog.Logger
+	config     *atomic.Pointer[spec.Config]
+	secrets    *secretReader
+	endpoints  *endpoints
+	blobs      *blobs
+	lineage    string     // of the state
+	doubting   sync.Mutex // one finding that the state is an older copy at a time
+	importing  sync.Mutex // one adoption of a refresh token at a time: the same may be given to two
+	claims     claims
+	recent     recent
+	turns      placeTurns
+	unsaved    unsaved
+	unwritable unwritable
+	relook     func(addr string, why error) // has an address looked at whose record could not be written
+	stopped    <-chan struct{}
+	life       context.Context
+	stop       context.CancelFunc // tells the worker to begin nothing new; what is under way goes on
 }
 
 func newWorker(o Options, config *atomic.Pointer[spec.Config]) *worker {
