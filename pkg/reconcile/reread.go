@@ -48,7 +48,7 @@ func (p *performer) reread() {
 	if doubtful(raw) && in.Record.Orphans > 0 {
 		in.Record.Orphans-- // what it brought was counted, and is known now
 	}
-	if in.Want == nil {
+	if in.Want == nil || raw.Op == opRefresh && in.Record.Grant == nil {
 		p.retireReread(c, t)
 		return
 	}
@@ -90,7 +90,8 @@ func (p *performer) unreadStill(err error) {
 }
 
 // retireReread gives up what a kept reply brought of a credential that is no
-// longer declared.
+// longer declared, or of a grant that was given up since: the API may have ended
+// all of that, and what goes on begins with a new one.
 func (p *performer) retireReread(c *call, t providers.Token) {
 	rec := &p.ob.in.Record
 	g := newGrant(t, p.w.now())
@@ -107,9 +108,15 @@ func (p *performer) retireReread(c *call, t providers.Token) {
 		p.unreadStill(err)
 		return
 	}
+	cause := causeRemove
+	for _, old := range rec.Retiring {
+		if old.Retired != nil && old.Generation == rec.Raw.Generation {
+			cause = old.Retired.Cause // it goes as what it was to follow
+		}
+	}
 	rec.Raw = nil
 	rec.Head.Generation = g.Generation
-	rec.Retiring = append(rec.Retiring, p.retiring(g, causeRemove))
+	rec.Retiring = append(rec.Retiring, p.retiring(g, cause))
 	p.r.again = p.save("what a kept reply brought")
 	p.answer()
 }

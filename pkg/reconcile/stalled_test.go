@@ -125,11 +125,9 @@ credential "coinify" "other" {
 	})
 }
 
-// A type that reads replies wrongly is mended, and a retry reads what was kept: a
-// login's and a refresh's. Nothing is asked again.
-func TestARetryAfterTheTypeWasMended(t *testing.T) {
-	config := func(member string) string {
-		return strings.Replace(trader("a@example.com", `
+// misread has a type of its own, which reads the access token from a member.
+func misread(member string) string {
+	return strings.Replace(trader("a@example.com", `
 provider_type "coinify" {
   session = "independent"
   config "base_url" { type = string }
@@ -159,7 +157,11 @@ provider_type "coinify" {
     }
   }
 }`), "MEMBER", member, 1)
-	}
+}
+
+// A type that reads replies wrongly is mended, and a retry reads what was kept: a
+// login's and a refresh's. Nothing is asked again.
+func TestARetryAfterTheTypeWasMended(t *testing.T) {
 	const addr = "credential.coinify.trader"
 	unread := func(w *world) {
 		t.Helper()
@@ -169,7 +171,7 @@ provider_type "coinify" {
 	}
 	retry := func(w *world) {
 		t.Helper()
-		w.set(config("access_token"))
+		w.set(misread("access_token"))
 		if err := w.loop.Do(context.Background(), addr, reconcile.Order{Kind: reconcile.OrderRetry}); err != nil {
 			t.Fatal(err)
 		}
@@ -179,11 +181,11 @@ provider_type "coinify" {
 		}
 	}
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		w.set(config("token"))
+		w.set(misread("token"))
 		time.Sleep(time.Second)
 		unread(w)
 		retry(w)
-		w.set(config("token"))
+		w.set(misread("token"))
 		time.Sleep(14 * time.Minute) // it is refreshed after twelve
 		unread(w)
 		before := w.places.get("trader")
