@@ -342,10 +342,15 @@ func (l *Loop) serve(ctx context.Context, j job, stays bool) {
 	}
 }
 
-// next takes what is to be worked on next, or nil.
+// next takes what is to be worked on next, or nil. Nothing is before there is a
+// configuration: whatever wakes something then, its first look would not know yet
+// what is declared, and what declared the rest last.
 func (l *Loop) next() *item {
 	if l.farewell != nil {
 		return l.farewell.next(l.q)
+	}
+	if l.cfg == nil {
+		return nil
 	}
 	if l.only == nil {
 		return l.q.next()
