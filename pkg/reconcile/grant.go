@@ -334,7 +334,8 @@ func (p *performer) granted(c *call, t providers.Token) {
 // or another reply is to be kept: what it brought is counted.
 func (p *performer) giveUpRaw() {
 	rec := &p.ob.in.Record
-	if rec.Raw == nil {
+	raw := rec.Raw
+	if raw == nil {
 		return
 	}
 	counted := doubtful(rec.Raw)
@@ -342,6 +343,15 @@ func (p *performer) giveUpRaw() {
 		return
 	}
 	rec.Orphans++
+	if raw.Op == opGrant {
+		// Perhaps it was a refusal in a form that nobody knows: an account that more
+		// tries would lock has had one. Else the next may be made at once.
+		f := nextFailure(rec.Failure, outcome{op: opGrant, class: string(providers.ClassUnreadable), message: raw.Message, reached: true}, p.w.now(), p.retry(), p.ob.in.Spread, false)
+		if f.NextAt = p.w.now(); p.ob.in.Traits.Lockout && f.Reached >= lockoutCount {
+			f.NextAt = raw.At.Add(lockoutWait)
+		}
+		rec.Failure = f
+	}
 	p.log().Warn("a reply that could not be read is given up; what it brought lives on until it expires")
 }
 

@@ -61,3 +61,25 @@ func TestAPlaceThatIsAwayAfterACrashIsToldOf(t *testing.T) {
 		}
 	})
 }
+
+// A login's reply that cannot be read may be a refusal in a form that nobody knows:
+// giving it up for another try, again and again, locks no account either.
+func TestKeptRepliesThatAreGivenUpCountAgainstAnAccount(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(misread("token"))
+		<-time.After(time.Minute)
+		for range 3 {
+			if err := w.loop.Do(t.Context(), traderCred, reconcile.Order{Kind: reconcile.OrderTaint}); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(time.Minute)
+		}
+		if n := w.server.Counts(standin.Coinify).Grants; n != 3 {
+			t.Errorf("the account was asked %d times in a row, want 3", n)
+		}
+		<-time.After(15 * time.Minute)
+		if n := w.server.Counts(standin.Coinify).Grants; n != 4 {
+			t.Errorf("a quarter of an hour later it was asked %d times, want 4", n)
+		}
+	})
+}
