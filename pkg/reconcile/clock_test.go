@@ -15,10 +15,12 @@ func TestTheClockIsSetBack(t *testing.T) {
 	for name, c := range map[string]struct {
 		by    time.Duration
 		while bool // tokend runs
+		crash bool // soon after
 	}{
-		"minutes":                 {8 * time.Minute, true},
-		"days":                    {50 * time.Hour, true},
-		"days, while it was down": {50 * time.Hour, false},
+		"minutes":                 {8 * time.Minute, true, false},
+		"minutes before a crash":  {8 * time.Minute, true, true},
+		"days":                    {50 * time.Hour, true, false},
+		"days, while it was down": {50 * time.Hour, false, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, strict(), func(t *testing.T, w *world) {
@@ -27,6 +29,11 @@ func TestTheClockIsSetBack(t *testing.T) {
 				time.Sleep(10 * time.Minute) // of twenty that its token lives
 				if c.while {
 					w.wrong.Add(-int64(c.by))
+					if c.crash {
+						time.Sleep(35 * time.Second)
+						w.crash()
+						w.set(trader("a@example.com", ""))
+					}
 				} else {
 					w.halt()
 					w.written = w.clock()()

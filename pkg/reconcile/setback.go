@@ -17,8 +17,11 @@ const (
 	// setBackNoticed is the least step back that is taken for one: clocks are
 	// corrected by less all the time.
 	setBackNoticed = 5 * time.Second
-	// setBackRecorded is within what time every record is moved back.
+	// setBackRecorded is within what time every record is moved back, however many
+	// there are, and setBackGap how much of that each takes: few are moved at once,
+	// since a crash before that would leave nobody who knows of the step.
 	setBackRecorded = 10 * time.Minute
+	setBackGap      = 5 * time.Millisecond
 )
 
 // clockReading is the time by the wall, and by a clock that nobody can step.
@@ -91,7 +94,8 @@ func (l *Loop) takeSetBack(d time.Duration, now time.Time) {
 // lookSetBack is how soon after a step back a record is brought in line: not all
 // at once.
 func (l *Loop) lookSetBack(it *item) time.Duration {
-	return time.Duration(fraction(it.addr, l.o.Host) * float64(setBackRecorded))
+	within := min(setBackRecorded, time.Duration(len(l.items))*setBackGap)
+	return time.Duration(fraction(it.addr, l.o.Host) * float64(within))
 }
 
 // moved is a time before a clock was set back by d, by the clock as it is now.

@@ -165,7 +165,7 @@ func (s *simRun) checkEnd(written int) {
 		case s.config.declares(i) && a != nil && a.disowned && !s.config.verified(): // nobody asks whether it is honoured
 		case !s.config.declares(i) && (r.grant != nil || len(r.retiring) > 0):
 			s.fail("%s is not declared, and still has a token", addr)
-		case s.config.declares(i) && (a == nil || !a.lives(real)) && !s.refreshEnded(r):
+		case s.config.declares(i) && (a == nil || !a.lives(real) && !s.stepLost) && !s.refreshEnded(r):
 			s.fail("%s has no token that works", addr)
 		}
 	}

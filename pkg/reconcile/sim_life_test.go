@@ -54,6 +54,8 @@ type simRun struct {
 	approved    map[string]bool
 	skewed      bool // the clock was put at least once
 	skewedAt    time.Time
+	setBackAt   time.Time // when the clock was set back last
+	stepLost    bool      // nobody knows of a step back any more
 	strictSince time.Time
 	inForce     time.Time // since when the configuration is in force; zero: it is not yet
 	slowUntil   time.Time // places may still be at what they began while they were slow
@@ -313,6 +315,9 @@ func (s *simRun) putClock(d time.Duration) {
 	s.note("clock", d.String(), "", 0)
 	s.mu.Lock()
 	s.skewed, s.skewedAt = true, s.wall().Add(max(0, d))
+	if d < 0 {
+		s.setBackAt = time.Now()
+	}
 	s.mu.Unlock()
 	s.skew.Add(int64(d))
 }
