@@ -44,8 +44,21 @@ func (s *simRun) comeRight() {
 	written = s.lastWritten
 	s.mu.Unlock()
 	s.wait(45 * time.Second)
+	s.settled()
 	s.p.disk.flush()
 	s.checkEnd(written)
+}
+
+// settled waits a little for what has just begun: a token that came a moment ago
+// is not ready everywhere, and a rate limit has its own time.
+func (s *simRun) settled() {
+	for range 3 {
+		v, err := s.p.loop.Status(context.Background(), "")
+		if err != nil || v.Counts[reconcile.Pending] == 0 {
+			return
+		}
+		s.wait(simPer)
+	}
 }
 
 // mendAll does what status says that would mend each address.
