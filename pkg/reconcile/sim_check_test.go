@@ -104,6 +104,7 @@ func (s *simRun) recorded(c *state.Credential) {
 		}
 	}
 	s.checkPrevented(addr, old, now)
+	s.rereadTooLate(addr, old, now)
 	if now.grant != nil && now.grant != old.grant {
 		s.books.refusals(now.grant.account).tries = 0
 	}
@@ -177,6 +178,21 @@ func (s *simRun) checkKept(addr string, old, now *simRecord) {
 	for _, r := range old.retiring {
 		if r.grant != nil && !now.has(r.grant) && r.grant.lives(real) {
 			s.forgive(addr, r.grant, r.cause, now)
+		}
+	}
+}
+
+// rereadTooLate: a reply was kept so long that the access token in it has ended,
+// and the refresh token that it came by, of which there is but one, was given up
+// meanwhile with the access token before it.
+func (s *simRun) rereadTooLate(addr string, old, now *simRecord) {
+	if old.raw == "" || now.raw != "" || old.grant != nil {
+		return
+	}
+	for _, g := range s.books.grants {
+		last := g.access[len(g.access)-1]
+		if g.addr == addr && !g.typ.rotates && len(g.access) > 1 && !last.lives(s.real()) && strings.Contains(old.raw, `"`+last.token+`"`) {
+			g.forgiven = "its access token has ended, and its refresh token was given up"
 		}
 	}
 }

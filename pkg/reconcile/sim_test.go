@@ -17,8 +17,21 @@ var (
 	simFrom  = flag.Uint64("sim.from", 1, "the first of the fixed seeds to simulate")
 	simCount = flag.Uint64("sim.seeds", 20, "how many fixed seeds to simulate")
 	simAll   = flag.Bool("sim.all", false, "go on after a failure, and tell each in one line")
-	simNew   = flag.Duration("sim.new", 0, "how long to simulate seeds that no run had before")
+	simNew   = flag.Duration("sim.new", 0, "how long to simulate seeds that no run had before; else as long as SIMTIME says")
 )
+
+// newSeedsFor is how long to simulate seeds that no run had before.
+func newSeedsFor(t *testing.T) time.Duration {
+	said := os.Getenv("SIMTIME")
+	if *simNew > 0 || said == "" {
+		return *simNew
+	}
+	d, err := time.ParseDuration(said)
+	if err != nil {
+		t.Fatalf("reading SIMTIME: %v", err)
+	}
+	return d
+}
 
 // simFound are seeds that once failed: what a crash left at a place that no
 // record named, or whose record had been lost, replies that were kept, an order
@@ -55,7 +68,7 @@ func TestSimulation(t *testing.T) {
 			return
 		}
 	}
-	for end := time.Now().Add(*simNew); time.Now().Before(end); n++ {
+	for end := time.Now().Add(newSeedsFor(t)); time.Now().Before(end); n++ {
 		if !simulated(t, configs, newSeed()) {
 			return
 		}
