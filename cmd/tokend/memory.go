@@ -59,7 +59,7 @@ func (m *memory) begin() (end func()) {
 		for {
 			select {
 			case <-tick.C:
-				m.bound(150)
+				m.bound(145)
 			case <-stop:
 				return
 			}

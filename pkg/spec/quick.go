@@ -165,35 +165,26 @@ func (q *quick) merge(kind string) bool {
 		}
 	}
 	slices.SortFunc(fresh, compareResources)
-	out := make([]resource, 0, len(q.prev.resources[kind])+len(fresh))
-	next := 0
-	put := func(r resource) bool {
-		if n := len(out); n > 0 && next > 0 && compareResources(out[n-1], r) == 0 {
-			return false
-		}
-		out = append(out, r)
-		return true
-	}
-	for _, r := range q.prev.resources[kind] {
-		if q.old[r.src] {
-			continue
-		}
-		for next < len(fresh) && compareResources(fresh[next], r) <= 0 {
-			next++
-			if !put(fresh[next-1]) {
-				return false
+	// Names are read from the text, so as few as can be are compared: what lies
+	// between two fresh ones is in order, and has no equals.
+	prev := q.prev.resources[kind]
+	out := make([]resource, 0, len(prev)+len(fresh))
+	keep := func(run []resource) {
+		for _, r := range run {
+			if !q.old[r.src] {
+				out = append(out, r)
 			}
 		}
-		if !put(r) {
+	}
+	for i, f := range fresh {
+		n, found := slices.BinarySearchFunc(prev, f, compareResources)
+		if found && !q.old[prev[n].src] || i > 0 && compareResources(fresh[i-1], f) == 0 {
 			return false
 		}
+		keep(prev[:n])
+		prev, out = prev[n:], append(out, f)
 	}
-	for ; next < len(fresh); next++ {
-		if n := len(out); n > 0 && compareResources(out[n-1], fresh[next]) == 0 {
-			return false
-		}
-		out = append(out, fresh[next])
-	}
+	keep(prev)
 	c.resources[kind] = out
 	if q.added == nil {
 		q.added = map[string][]*resource{}
@@ -263,13 +254,16 @@ func (q *quick) check() bool {
 	q.l.report(k.diags...)
 	rows := claimRows(c.seed, k.claims)
 	merged := make([]claimRow, 0, len(q.prev.claims)+len(rows))
-	for _, r := range q.prev.claims {
-		if !q.old[r.src] {
-			merged = append(merged, r)
+	for _, r := range q.prev.claims { // in order, as rows are
+		if q.old[r.src] {
+			continue
 		}
+		for len(rows) > 0 && rows[0].hash <= r.hash {
+			merged, rows = append(merged, rows[0]), rows[1:]
+		}
+		merged = append(merged, r)
 	}
 	merged = append(merged, rows...)
-	slices.SortFunc(merged, func(a, b claimRow) int { return cmp.Compare(a.hash, b.hash) })
 	for i := 1; i < len(merged); i++ {
 		if merged[i].hash == merged[i-1].hash {
 			return false
@@ -292,6 +286,7 @@ func (q *quick) namesCredential(res *resource) bool {
 }
 
 // claimRow is where one sink instance writes, as a hash, and which file says so.
+// A configuration has them in the order of the hashes.
 type claimRow struct {
 	hash uint64
 	src  *source
