@@ -145,3 +145,37 @@ func TestQuickLoadSeesOtherChanges(t *testing.T) {
 		write(t, dir, "x.txt", "1")
 	}
 }
+
+// TestQuickLoadFindsABlockTwice: a changed file that declares what another one
+// declares, or the same twice, before, between and after all others.
+func TestQuickLoadFindsABlockTwice(t *testing.T) {
+	block := func(id string) string {
+		return fmt.Sprintf("credential \"apirone\" %q {\n  grant    = \"login\"\n  login    = \"x\"\n  password = secret.file.pw.value\n}\n", id)
+	}
+	for name, blocks := range map[string][]string{
+		"the first of another file": {"c0000-000"},
+		"one between":               {"c0001-001"},
+		"the last of another file":  {"c0003-001"},
+		"the same twice":            {"c0001-0005", "c0001-0005"},
+		"after all others, twice":   {"z", "z"},
+		"before all others, twice":  {"a", "a"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := manyBlocks(t, 4, 2)
+			write(t, dir, "extra.hcl", "")
+			o := testOptions()
+			o.Previous = loadDir(t, dir, o)
+			var text string
+			for _, b := range blocks {
+				text += block(b)
+			}
+			write(t, dir, "extra.hcl", text)
+			_, got := Load(dir, o)
+			o.Previous = nil
+			_, want := Load(dir, o)
+			if diff := cmp.Diff(lines(want), lines(got)); diff != "" || !got.HasErrors() {
+				t.Errorf("diagnostics (-full +with the previous one):\n%s", diff)
+			}
+		})
+	}
+}
