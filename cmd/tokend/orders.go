@@ -38,11 +38,11 @@ func refreshCommand(g *globals) *cobra.Command {
 func revokeCommand(g *globals) *cobra.Command {
 	var forget bool
 	c := &cobra.Command{Use: "revoke ADDRESS", Short: "revoke a token now and obtain a new one", Args: cobra.ExactArgs(1),
-		Long: "Revokes a token now. As long as its block declares it, a new one is obtained at\nonce. With --forget, a revocation that is pending and cannot succeed is given up.\n\nExit status: 0 revoked, 1 not.",
+		Long: "Revokes a token now. As long as its block declares it, a new one is obtained at\nonce. With --forget, a revocation that is pending and cannot succeed is given\nup: its token lives on until it ends by itself.\n\nExit status: 0 revoked, 1 not.",
 		RunE: func(c *cobra.Command, args []string) error {
 			done := "revoked"
 			if forget {
-				done = "its pending revocation is given up"
+				done = "its pending revocation is given up; the token lives on until it ends by itself"
 			}
 			return g.order(c, args[0], reconcile.Order{Kind: reconcile.OrderRevoke, Forget: forget}, done)
 		}}

@@ -78,7 +78,7 @@ func retiredAt(in *Input, i int) Step {
 	}
 	if in.Now.Before(g.Retired.NextAt) && in.Order.Kind != OrderRetry && !in.Order.revokes() {
 		return Step{Action: ActWait, Retiring: i, Next: g.Retired.NextAt, State: Failing, Reason: "its revocation failed and is retried",
-			Why: "revoking the old token failed: " + g.Retired.Message, Mend: in.mend("revoke --forget")}
+			Why: "revoking the old token failed: " + g.Retired.Message, Mend: in.mendRevocation(g.Retired)}
 	}
 	if in.Record.Grant != nil && t.Session == spec.SessionSharedGrant {
 		if !in.Declared && in.Record.Removing != nil && in.forgets() {
@@ -95,6 +95,19 @@ func retiredAt(in *Input, i int) Step {
 			Reason: "revoking the old token now would take the one in force with it; it waits for that one's revocation"}
 	}
 	return revokeStep(in, i)
+}
+
+// triesBeforeGivingUp is how many tries of a revocation have to fail before a
+// person is told how to give it up, and let the token live on: until then it may
+// be an outage that passes.
+const triesBeforeGivingUp = 10
+
+// mendRevocation is the command for a revocation that failed.
+func (in *Input) mendRevocation(r *state.Retired) string {
+	if r.Attempts < triesBeforeGivingUp {
+		return in.mend("retry")
+	}
+	return in.mend("revoke --forget")
 }
 
 // revokes says that an order has tokens revoked at once.

@@ -67,7 +67,7 @@ func (l *Loop) finish(r result) {
 		l.takeHook(it, r)
 		r.drop = it.gone && it.x != nil && len(it.x.pending) == 0
 	}
-	if newer {
+	if newer || r.bare {
 		l.wakeUsers(it)
 	}
 	if r.began != (begun{}) {

@@ -161,6 +161,7 @@ type result struct {
 	again    bool          // look at once: one step of several is done
 	lost     bool          // another write of the record won: look at once
 	order    *waiter       // that was carried out (or refused)
+	bare     bool          // its token was given up, and there is no other: its places wait
 	unjudged bool          // a destructive step that the guard has not seen
 	setBack  time.Duration // by which the record was brought in line with the clock
 	saved    bool          // the record was written in this look

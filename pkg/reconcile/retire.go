@@ -17,7 +17,7 @@ import (
 func (p *performer) retire() {
 	rec := &p.ob.in.Record
 	rec.Retiring = append(rec.Retiring, p.retiring(*rec.Grant, p.step.Cause))
-	rec.Grant = nil
+	rec.Grant, p.r.bare = nil, true
 	if rec.Failure != nil && rec.Failure.Op != opGrant {
 		rec.Failure = nil // a refusal of the grant itself stands: nothing about it changed
 	}
@@ -152,7 +152,7 @@ func (p *performer) revokeFailed(g *state.Grant, message string, after time.Dura
 		}
 	}
 	p.r.standing = &Standing{State: Failing, Why: "revoking the old token failed: " + message, Next: "tried again at " + r.NextAt.UTC().Format(time.RFC3339),
-		Mend: p.ob.in.mend("revoke --forget")}
+		Mend: p.ob.in.mendRevocation(r)}
 	if p.j.cfg == nil {
 		p.r.standing.State = Removing
 	}

@@ -78,3 +78,18 @@ func TestScrubTakesOutEveryEncoding(t *testing.T) {
 		t.Errorf("Scrub destroyed a message for a one-letter secret: %q", got)
 	}
 }
+
+func TestScrubTakesOutShortWords(t *testing.T) {
+	for _, c := range []struct{ text, word, want string }{
+		{"no such user or password for abc", "abc", "no such user or password for [secret]"},
+		{"abc: abcd xabc abc", "abc", "[secret]: abcd xabc [secret]"},
+		{"(ab)ab,äab", "ab", "([secret])[secret],äab"},
+		{"password=xy&user=xyz", "xy", "password=[secret]&user=xyz"},
+		{"no x here", "x", "no x here"},
+		{"nothing", "", "nothing"},
+	} {
+		if got := secret.Scrub(c.text, secret.New(c.word)); got != c.want {
+			t.Errorf("%q without %q is %q, want %q", c.text, c.word, got, c.want)
+		}
+	}
+}
