@@ -28,7 +28,7 @@ func (p *sinkPerformer) remove() {
 	}
 	p.w.log.Info("removed", "address", p.j.addr, "type", p.ob.kindOf, "reason", p.step.Reason)
 	p.r.began = begun{Sinks: 1}
-	hooks := rec.Notify
+	hooks := slices.Clone(rec.Notify)
 	if cfg := p.j.last; cfg != nil {
 		if s, err := cfg.Sink(spec.Address(p.j.addr)); err == nil {
 			for _, h := range s.Notify {
@@ -36,6 +36,8 @@ func (p *sinkPerformer) remove() {
 			}
 		}
 	}
+	slices.Sort(hooks)
+	hooks = slices.Compact(hooks)
 	p.r.hooks = hooks
 	if len(hooks) > 0 {
 		p.owe(hooks)
@@ -48,8 +50,7 @@ func (p *sinkPerformer) remove() {
 // not run: a start takes them up, and the record goes when they have.
 func (p *sinkPerformer) owe(hooks []string) {
 	rec := &p.ob.in.Record
-	slices.Sort(hooks)
-	rec.Written, rec.Leaving, rec.Delivered, rec.Failure, rec.Notify = nil, nil, nil, nil, slices.Compact(hooks)
+	rec.Written, rec.Leaving, rec.Delivered, rec.Failure, rec.Notify = nil, nil, nil, nil, hooks
 	if p.commit(rec) != nil {
 		p.r.began, p.r.hooks = begun{}, nil // it is found out again that nothing is there
 		return
