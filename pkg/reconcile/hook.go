@@ -243,35 +243,59 @@ func (w *worker) runHook(ctx context.Context, j job) error {
 }
 
 // answered takes the hook off the list of what each sink's record says has not
-// run yet. A sink that changed again meanwhile keeps it. Of a removed sink that
-// is all that is left: it is waited for, or it would never go.
+// run yet. One sink's failure keeps nothing from the others.
 func (w *worker) answered(ctx context.Context, j job) error {
+	var failed []error
 	for _, s := range j.pending {
-		for {
-			rec, err := w.store.Sink(ctx, s)
-			if err != nil || rec.WrittenAt.After(j.now) {
-				break // written again since the run began: another run answers that
-			}
-			last := untold(&rec)
-			rec.Notify = without1(rec.Notify, j.addr)
-			rec.Head.Flags &^= state.FlagHookPending
-			if len(rec.Notify) > 0 {
-				rec.Head.Flags |= state.FlagHookPending
-			}
-			if !last {
-				w.store.Later(nil, state.Change{Sink: &rec})
-				break
-			}
-			err = w.store.Commit(ctx, state.Change{Sink: &rec})
-			if err == nil {
-				break
-			}
-			if !errors.Is(err, state.ErrConflict) { // else another hook has run for it meanwhile
-				return fmt.Errorf("recording that it has run: %w", err)
-			}
+		if err := w.answeredFor(ctx, j, s); err != nil {
+			failed = append(failed, err)
 		}
 	}
+	if len(failed) > 0 {
+		return fmt.Errorf("recording that it has run: %w", errors.Join(failed...))
+	}
 	return nil
+}
+
+// answerRounds is how often a sink's record that others keep changing is read
+// again before the hook counts as failed. Each round, somebody else got through.
+const answerRounds = 10
+
+// answeredFor takes the hook off one sink's list. A sink that changed again
+// meanwhile keeps it. Of a removed sink that is all that is left: it is waited
+// for, or it would never go.
+func (w *worker) answeredFor(ctx context.Context, j job, sink string) error {
+	var lost error
+	for range answerRounds {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		rec, err := w.store.Sink(ctx, sink)
+		if errors.Is(err, state.ErrNotFound) {
+			return nil // gone, and what it had to tell with it
+		}
+		if err != nil {
+			return err
+		}
+		if rec.WrittenAt.After(j.now) {
+			return nil // written again since the run began: another run answers that
+		}
+		last := untold(&rec)
+		rec.Notify = without1(rec.Notify, j.addr)
+		rec.Head.Flags &^= state.FlagHookPending
+		if len(rec.Notify) > 0 {
+			rec.Head.Flags |= state.FlagHookPending
+		}
+		if !last {
+			w.store.Later(nil, state.Change{Sink: &rec})
+			return nil
+		}
+		if lost = w.store.Commit(ctx, state.Change{Sink: &rec}); !errors.Is(lost, state.ErrConflict) {
+			return lost
+		}
+		// Another hook has run for it meanwhile: what that left is read again.
+	}
+	return lost
 }
 
 func without1(list []string, s string) []string {
