@@ -28,10 +28,14 @@ type Reply struct {
 	Header   http.Header // Date among it
 	Body     secret.Text
 	TooLarge bool      // there was more than MaxReply; Body has the beginning
-	At       time.Time // when the head of the reply was there
+	At       time.Time // when the head of the reply was there; of the request where the machine slept meanwhile
 	URL      string    // scheme, host and path that the request went to
 	sent     []string  // sensitive texts of the request, derived ones too; not kept with a recorded reply
 }
+
+// sleptMargin is by how much more than the timeout a reply has to be late to have
+// come from before a suspend.
+const sleptMargin = 5 * time.Second
 
 // flight follows one request on its way, to know whether a byte of it may have
 // been written, and to let a reply come in that was already asked for.
@@ -76,11 +80,15 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) (*Reply, error) {
 		return nil, e.sendError(r, nil, err)
 	}
 	f := &flight{}
+	sent := e.options.Now()
 	resp, err := e.roundTrip(ctx, r, f)
 	if err != nil {
 		return nil, e.sendError(r, f, err)
 	}
 	at := e.options.Now()
+	if at.Round(0).Sub(sent.Round(0)) > e.timeout+sleptMargin {
+		at = sent // the machine slept meanwhile: what was issued may be as old as the request
+	}
 	body, tooLarge, err := readBody(resp)
 	reply := &Reply{Status: resp.StatusCode, Header: resp.Header, Body: secret.New(string(body)), TooLarge: tooLarge, At: at, URL: r.address(), sent: r.hidden}
 	if err != nil && reply.Status != http.StatusTooManyRequests && reply.Status != http.StatusServiceUnavailable {

@@ -151,7 +151,11 @@ func (e *simEndpoint) Send(_ context.Context, r *providers.Request) (*providers.
 	if f == fateGarbled {
 		body = "not json: " + body
 	}
-	return &providers.Reply{Status: 200, Body: secret.New(body), At: s.wall()}, nil
+	reply := &providers.Reply{Status: 200, Body: secret.New(body), At: s.wall()}
+	if slept := s.real().Sub(sent); slept > time.Minute {
+		reply.At = reply.At.Add(-slept) // as the real one: what was issued may be as old as the request
+	}
+	return reply, nil
 }
 
 func (e *simEndpoint) carryOut(c providers.Call, f fate, sent time.Time) (string, *providers.Error) {
