@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/url"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -28,6 +27,11 @@ import (
 // server that turns out to speak HTTP/2 gets there with the connection on which
 // that was found out.
 //
+// A connection is used again only where nothing speaks against it: the last
+// reply ended where it said it would, nothing came since, not even in part, and
+// no clock says that it was idle for long. A new connection costs milliseconds,
+// and a request on one that is no good may cost a refresh token.
+//
 // It is safe for concurrent use.
 type keptConns struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
@@ -35,7 +39,7 @@ type keptConns struct {
 
 	mu    sync.Mutex
 	idle  map[string][]*keptConn // by place; the one that was used last is last
-	http2 map[string]*tls.Conn   // places that speak it; a connection that the standard way has not taken over yet, or nil
+	http2 map[string]bool        // places that speak it
 	reap  *time.Timer            // nil: nothing is idle
 }
 
@@ -52,7 +56,7 @@ const (
 func newKeptConns(dial func(ctx context.Context, network, address string) (net.Conn, error), c *tls.Config) *keptConns {
 	c = c.Clone()
 	c.NextProtos = []string{"h2", "http/1.1"}
-	return &keptConns{dial: dial, tls: c, idle: map[string][]*keptConn{}, http2: map[string]*tls.Conn{}}
+	return &keptConns{dial: dial, tls: c, idle: map[string][]*keptConn{}, http2: map[string]bool{}}
 }
 
 // takes says whether a request is sent here. Headers that govern a connection or
@@ -68,8 +72,7 @@ func (k *keptConns) takes(r *Request) bool {
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	_, other := k.http2[placeOf(r.url)]
-	return !other
+	return !k.http2[placeOf(r.url)]
 }
 
 // plainHost says that a host's name goes into DNS and certificates as it is.
@@ -100,14 +103,14 @@ func placeOf(u *url.URL) string {
 const tlsMark = "tls "
 
 // errHTTP2: the server speaks HTTP/2, so the request, which was not sent, goes
-// the standard way.
+// the standard way, and the connection with it (see [flight.http2]).
 var errHTTP2 = errors.New("the server speaks HTTP/2")
 
 // roundTrip sends a request once and reads the head of its reply. ctx ends it
 // only before there is a connection, the deadline at any time. The body is to be
 // closed, which gives the connection back if it was read to its end.
 func (k *keptConns) roundTrip(ctx context.Context, r *Request, f *flight, deadline time.Time) (*http.Response, error) {
-	c, err := k.take(ctx, r.url, deadline)
+	c, err := k.take(ctx, r.url, f, deadline)
 	if err != nil {
 		if cause := ctx.Err(); cause != nil {
 			err = cause
@@ -122,16 +125,21 @@ func (k *keptConns) roundTrip(ctx context.Context, r *Request, f *flight, deadli
 		c.close()
 		return nil, err
 	}
-	resp.Body = &keptBody{Reader: resp.Body, k: k, c: c, reusable: !resp.Close}
+	resp.Body = &keptBody{Reader: resp.Body, k: k, c: c, reusable: staysOpen(resp)}
 	return resp, nil
 }
 
+// staysOpen says that a reply leaves its connection for the next request. One
+// that was switched to another protocol (101) is not HTTP any more.
+func staysOpen(resp *http.Response) bool {
+	return !resp.Close && resp.StatusCode >= http.StatusOK && resp.ProtoMajor == 1
+}
+
 // take is a connection that is known to have been open a moment ago, or a new one.
-func (k *keptConns) take(ctx context.Context, u *url.URL, deadline time.Time) (*keptConn, error) {
+func (k *keptConns) take(ctx context.Context, u *url.URL, f *flight, deadline time.Time) (*keptConn, error) {
 	place := placeOf(u)
 	for c := k.pop(place); c != nil; c = k.pop(place) {
-		// By the wall clock too: a machine that slept has lost its connections.
-		if time.Since(c.since) < idleTimeout && time.Now().Round(0).Sub(c.since.Round(0)) < idleTimeout && c.SetDeadline(deadline) == nil && c.quiet() {
+		if c.recent(time.Now()) && c.SetDeadline(deadline) == nil && c.drained(deadline) && c.quiet() {
 			return c, nil
 		}
 		c.close()
@@ -143,7 +151,10 @@ func (k *keptConns) take(ctx context.Context, u *url.URL, deadline time.Time) (*
 		return nil, err
 	}
 	if t, ok := conn.(*tls.Conn); ok && t.ConnectionState().NegotiatedProtocol == "h2" {
-		k.passOn(place, t)
+		k.mu.Lock()
+		k.http2[place] = true
+		k.mu.Unlock()
+		f.http2.Store(t)
 		return nil, errHTTP2
 	}
 	c := &keptConn{Conn: conn, place: place, counted: countedUnder(conn)}
@@ -181,7 +192,7 @@ func (k *keptConns) connect(ctx context.Context, place string) (net.Conn, error)
 	}
 	shaking, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
-	conn := tls.Client(raw, config)
+	conn := tls.Client(&recordConn{Conn: raw}, config)
 	if err := conn.HandshakeContext(shaking); err != nil {
 		_ = raw.Close()
 		if shaking.Err() != nil && ctx.Err() == nil {
@@ -199,33 +210,16 @@ func cutMark(place string) (address string, secure bool) {
 	return place, false
 }
 
-// passOn keeps a connection that speaks HTTP/2 for [keptConns.dialTLS], which
-// net/http calls next.
-func (k *keptConns) passOn(place string, c *tls.Conn) {
-	k.mu.Lock()
-	spare := c
-	if k.http2[place] == nil {
-		k.http2[place], spare = c, nil
-	}
-	k.mu.Unlock()
-	if spare != nil {
-		_ = spare.Close()
-	}
-}
-
-// dialTLS is how net/http connects to a server that has TLS.
+// dialTLS is how net/http connects to a server that has TLS. The request that
+// found out that the server speaks HTTP/2 brings its connection along; no other
+// one gets that, since nobody would watch it until then.
 func (k *keptConns) dialTLS(ctx context.Context, _, address string) (net.Conn, error) {
-	place := tlsMark + address
-	k.mu.Lock()
-	c := k.http2[place]
-	if c != nil {
-		k.http2[place] = nil
+	if f, ok := ctx.Value(flightKey{}).(*flight); ok {
+		if c := f.http2.Swap(nil); c != nil {
+			return c, nil
+		}
 	}
-	k.mu.Unlock()
-	if c != nil {
-		return c, nil
-	}
-	return k.connect(ctx, place)
+	return k.connect(ctx, tlsMark+address)
 }
 
 // put keeps a connection for the next request to the same place.
@@ -287,17 +281,8 @@ func (k *keptConns) drop(until time.Time) {
 
 // closeIdle closes all connections that nobody uses.
 func (k *keptConns) closeIdle() {
-	if k == nil {
-		return
-	}
-	k.drop(time.Now())
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	for place, c := range k.http2 {
-		if c != nil {
-			_ = c.Close()
-			k.http2[place] = nil
-		}
+	if k != nil {
+		k.drop(time.Now())
 	}
 }
 
@@ -346,28 +331,6 @@ func (c *keptConn) exchange(q *http.Request) (*http.Response, error) {
 		}
 	}
 	return nil, errors.New("there were too many interim replies")
-}
-
-// quiet says that nothing came while the connection was idle: neither its end
-// nor something that nobody has asked for.
-func (c *keptConn) quiet() bool {
-	if c.in.Buffered() > 0 {
-		return false
-	}
-	under, ok := c.counted.Conn.(syscall.Conn)
-	if !ok {
-		return false
-	}
-	raw, err := under.SyscallConn()
-	if err != nil {
-		return false
-	}
-	quiet := false
-	err = raw.Read(func(fd uintptr) bool {
-		quiet = nothingThere(fd, c.peek[:])
-		return true
-	})
-	return err == nil && quiet
 }
 
 // keptBody is the body of a reply.

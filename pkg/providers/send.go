@@ -44,10 +44,23 @@ type flight struct {
 	conn   atomic.Pointer[countedConn]
 	opaque atomic.Bool // the connection cannot be watched
 	before int64
+	http2  atomic.Pointer[tls.Conn] // speaks HTTP/2, and is there for this request alone
+}
+
+// flightKey is what a request's context has its flight under.
+type flightKey struct{}
+
+// leave closes a connection that was brought along and not needed: net/http had
+// one that it shares.
+func (f *flight) leave() {
+	if c := f.http2.Swap(nil); c != nil {
+		_ = c.Close()
+	}
 }
 
 func (f *flight) gotConn(info httptrace.GotConnInfo) {
 	f.state.CompareAndSwap(0, 1)
+	f.leave() // before long, else a second try of net/http might get it when it is old
 	c := countedUnder(info.Conn)
 	if c == nil {
 		f.opaque.Store(true)
@@ -106,6 +119,7 @@ func (e *Endpoint) roundTrip(ctx context.Context, r *Request, f *flight) (*http.
 		if resp, err := e.kept.roundTrip(ctx, r, f, deadline); !errors.Is(err, errHTTP2) {
 			return resp, err
 		}
+		defer f.leave()
 	}
 	lasting := ctx
 	if ctx.Done() != nil {
@@ -120,7 +134,7 @@ func (e *Endpoint) roundTrip(ctx context.Context, r *Request, f *flight) (*http.
 			}
 		})
 	}
-	inner = httptrace.WithClientTrace(inner, &httptrace.ClientTrace{GotConn: f.gotConn})
+	inner = httptrace.WithClientTrace(context.WithValue(inner, flightKey{}, f), &httptrace.ClientTrace{GotConn: f.gotConn})
 	resp, err := t.RoundTrip(r.plain().WithContext(inner))
 	if err != nil {
 		stop()
