@@ -33,6 +33,7 @@ func TestAKeptReplyOfWhatWasRevokedIsGivenUp(t *testing.T) {
 		<-time.After(time.Minute)
 		w.set(config("token"))
 		_ = order(reconcile.OrderRefresh)
+		<-time.After(time.Second)
 		if l := w.line(traderCred); l.State != reconcile.Unread {
 			t.Fatalf("no reply is kept: %+v", l)
 		}
