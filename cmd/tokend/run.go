@@ -210,7 +210,7 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 		if err != nil {
 			return err
 		}
-		h := web.Handler(web.Options{Source: webSource{d}, Recorder: d.metrics, Version: version, Logger: d.log, State: d.stats, Spell: d.g.spell})
+		h := web.Handler(web.Options{Source: webSource{d}, Recorder: d.metrics, Version: version, Logger: d.log, State: d.stats, Spell: d.g.spell, Hosts: func() []string { return d.pageHosts(cfg) }})
 		go func() { serving <- web.ServeListener(ctx, pages, h, d.log) }()
 		servers++
 	}
@@ -409,9 +409,7 @@ func (d *service) stats() web.StateStats {
 type webSource struct{ d *service }
 
 func (s webSource) Status(ctx context.Context, addr string) (reconcile.View, error) {
-	v, err := s.d.loop.Status(ctx, addr)
-	s.d.g.spellView(&v)
-	return v, err
+	return s.d.loop.Status(ctx, addr)
 }
 
 func (s webSource) Progress() time.Time { return s.d.loop.Progress() }

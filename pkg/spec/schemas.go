@@ -40,7 +40,7 @@ func SettingsSchema() Schema {
 		Attrs: []Attr{
 			{Name: "required_version", Type: cty.String, Doc: "the versions of tokend that may read this directory, such as \">= 0.1, < 2\""},
 			{Name: "listen", Type: cty.String, Doc: "HOST:PORT of the status page, metrics, health and the OAuth callback; off when absent"},
-			{Name: "public_url", Type: cty.String, Doc: "the URL that redirect URIs are built from, as ${public_url}/callback"},
+			{Name: "public_url", Type: cty.String, Doc: "the URL that redirect URIs are built from, as ${public_url}/callback; its host is one by which the status page may be asked for"},
 		},
 		Blocks: []NestedBlock{
 			{Name: "state", Schema: Schema{

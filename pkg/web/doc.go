@@ -1,8 +1,7 @@
 // Package web is what a daemon with `listen` serves over HTTP: whether it is
 // alive, whether it is ready and if not why, metrics, and a page for people. Who
-// runs a daemon
-// calls [Handler] once and [Serve] for as long as it lives; the loop tells a
-// [Recorder] of every finished call.
+// runs a daemon calls [Handler] once and [Serve] for as long as it lives; the loop
+// tells a [Recorder] of every finished call.
 //
 //	GET /                 the status page: what `tokend status` says, for a browser
 //	GET /livez            200 while the reconcile loop makes progress
@@ -24,6 +23,13 @@
 // No value of the configuration, no token and no message ever becomes a metric
 // label: labels are addresses, types, operations and classes, and a [Recorder]
 // replaces what is none by "other".
+//
+// The status page and /readyz answer 421 to a request whose Host header names
+// none of these: an IP address, localhost, or one of Options.Hosts. Otherwise a
+// web page could lead a name of its own to this port and have a browser read
+// them for it (DNS rebinding). Probes that send no Host are served. /livez says
+// nothing of any address, and /metrics is open to any name, because scrapers
+// come by whatever name they were given.
 //
 // The status page is plain HTML. It runs no script, sends no form, loads nothing
 // and may not be framed: its Content-Security-Policy allows nothing but its own

@@ -56,6 +56,10 @@ type Options struct {
 	// StallAfter is how long the loop may make no progress before /livez
 	// fails; 0: DefaultStallAfter.
 	StallAfter time.Duration
+	// Hosts are the names by which the page and /readyz are asked for, besides
+	// IP addresses and localhost; nil: there is no other. It is asked at every
+	// request and must not wait.
+	Hosts func() []string
 	// Spell completes the commands in a text with the flags that lead to this
 	// daemon; nil: they are shown as they are.
 	Spell    func(string) string
@@ -94,10 +98,10 @@ func Handler(o Options) http.Handler {
 	snaps := &snapshots{source: o.Source}
 	h := &health{o: o, snaps: snaps, began: o.Now()}
 	mux := http.NewServeMux()
-	mux.Handle("GET /{$}", newPage(h))
+	mux.Handle("GET /{$}", h.known(newPage(h)))
 	mux.HandleFunc("GET /livez", h.live)
-	mux.HandleFunc("GET /readyz", h.ready)
-	mux.HandleFunc("GET /readyz/{address...}", h.readyOne)
+	mux.Handle("GET /readyz", h.known(http.HandlerFunc(h.ready)))
+	mux.Handle("GET /readyz/{address...}", h.known(http.HandlerFunc(h.readyOne)))
 	mux.Handle("GET /metrics", metricsHandler(o, snaps))
 	return guarded(mux)
 }

@@ -36,8 +36,9 @@ func TestHandlerGuardsEveryAnswer(t *testing.T) {
 		{"GET", "/../../etc/passwd", 307},
 	} {
 		t.Run(c.method+" "+c.path, func(t *testing.T) {
-			w := httptest.NewRecorder()
-			h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil))
+			w, r := httptest.NewRecorder(), httptest.NewRequestWithContext(t.Context(), c.method, c.path, nil)
+			r.Host = "127.0.0.1:8250"
+			h.ServeHTTP(w, r)
 			if w.Code != c.want {
 				t.Errorf("status %d, want %d: %s", w.Code, c.want, w.Body)
 			}

@@ -90,7 +90,7 @@ func (h *health) readyOne(w http.ResponseWriter, r *http.Request) {
 	if h.gone(w, r, err) {
 		return
 	}
-	rep := reportOne(v)
+	rep := h.reportOne(v)
 	if len(rep.Addresses) == 0 {
 		h.fail(w, r, http.StatusNotFound, "there is no "+addr)
 		return

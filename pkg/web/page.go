@@ -49,6 +49,7 @@ func newPage(h *health) *page {
 type pageView struct {
 	Style   template.CSS
 	Verdict string
+	Status  string   // the command that shows all of it
 	Facts   []string // about all of it, a sentence each
 	Held    *pageHeld
 	Parts   []pagePart
@@ -66,7 +67,8 @@ type pageHeld struct {
 type pagePart struct {
 	Heading string
 	Rows    []pageRow
-	More    int
+	// Those that are not shown: which are not ready, and which are.
+	MoreWrong, MoreCalm int
 }
 
 type pageRow struct {
@@ -103,8 +105,8 @@ func (p *page) view(r *http.Request) (int, pageView) {
 	if err != nil {
 		return silent(loopWords(err))
 	}
-	rep := p.h.report(v, false)
-	out := pageView{Verdict: rep.verdict(), Now: stamp(v.Now), Held: p.held(v.Held)}
+	rep := p.h.judge(v, false)
+	out := pageView{Verdict: rep.verdict(), Status: p.h.spell("tokend status"), Now: stamp(v.Now), Held: p.held(v.Held)}
 	if rep.Ready && v.Held != nil {
 		out.Verdict = "ready, with a change held back"
 	}
@@ -118,7 +120,7 @@ func (p *page) view(r *http.Request) (int, pageView) {
 		lines   []reconcile.Line
 	}{{"Credentials", v.Credentials}, {"Sinks", v.Sinks}, {"Hooks", v.Hooks}} {
 		if len(part.lines) > 0 {
-			out.Parts = append(out.Parts, partOf(part.heading, part.lines, v.Now))
+			out.Parts = append(out.Parts, p.h.partOf(part.heading, part.lines, v.Now))
 		}
 	}
 	return http.StatusOK, out
@@ -152,7 +154,7 @@ func (p *page) followed(now time.Time) []string {
 			fact += fmt.Sprintf("; the repository answered %s ago", now.Sub(g.CheckedAt).Round(time.Second))
 		}
 		if g.Failing {
-			fact += "; it is not up to date, and “tokend status” says why"
+			fact += "; it is not up to date, and “" + p.h.spell("tokend status") + "” says why"
 		}
 	}
 	return []string{fact}
@@ -194,18 +196,21 @@ func countFacts(lines []reconcile.Line) []string {
 }
 
 // partOf is a table: what is not ready first, since that is what a page is
-// opened for.
-func partOf(heading string, lines []reconcile.Line, now time.Time) pagePart {
+// opened for. It makes the rows that are shown and only counts the others, of
+// which there may be a hundred thousand.
+func (h *health) partOf(heading string, lines []reconcile.Line, now time.Time) pagePart {
 	part := pagePart{Heading: heading}
 	var calm []pageRow
-	for _, l := range lines {
-		switch row := rowOf(lineOf(l), now); {
+	for i := range lines {
+		switch l := &lines[i]; {
 		case l.State == reconcile.Ready && len(calm) < pageCalm:
-			calm = append(calm, row)
-		case l.State != reconcile.Ready && len(part.Rows) < pageWrong:
-			part.Rows = append(part.Rows, row)
+			calm = append(calm, rowOf(h.lineOf(l), now))
+		case l.State == reconcile.Ready:
+			part.MoreCalm++
+		case len(part.Rows) < pageWrong:
+			part.Rows = append(part.Rows, rowOf(h.lineOf(l), now))
 		default:
-			part.More++
+			part.MoreWrong++
 		}
 	}
 	part.Rows = append(part.Rows, calm...)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -60,17 +61,24 @@ func TestPageShowsWhatStatusDoes(t *testing.T) {
 func TestPageNamesTheDaemonInItsCommands(t *testing.T) {
 	src := healthy()
 	src.config.Valid, src.config.Errors = false, 2
+	src.config.Commit, src.config.Git = "8d2f0c1", &Git{Ref: "main", Failing: true}
+	l := &src.view.Sinks[0]
+	l.State, l.Why, l.Mend = reconcile.Failing, "permission denied", "tokend retry sink.file.trader"
 	src.view.Held = &reconcile.HeldChange{
 		Since: noon().Add(-time.Minute), Reason: "it is more than max_revocations", Revocations: []string{"credential.apirone.key"},
 		Steps: []reconcile.HeldStep{{Address: "credential.apirone.key", Action: reconcile.ActRevoke, Reason: "its block is gone"}},
 	}
 	h := Handler(Options{Source: src, Now: noon, Spell: func(s string) string {
-		return strings.NewReplacer("tokend approve", "tokend --control /s approve", "tokend validate", "tokend --config /c validate").Replace(s)
+		return strings.NewReplacer("tokend approve", "tokend --control /s approve", "tokend validate", "tokend --config /c validate",
+			"tokend retry", "tokend --control /s retry", "tokend status", "tokend --control /s status").Replace(s)
 	}})
 	has(t, get(t, h, "/").Body.String(),
 		"<h1>tokend: ready, with a change held back</h1>", "it is more than max_revocations, since 2026-10-12T11:59:00Z.",
-		"<code>credential.apirone.key</code>: its block is gone", "<code>tokend --control /s approve</code>", "run: tokend --config /c validate")
-	has(t, get(t, h, "/readyz").Body.String(), "run: tokend --control /s approve\n", "run: tokend --config /c validate\n")
+		"<code>credential.apirone.key</code>: its block is gone", "<code>tokend --control /s approve</code>", "run: tokend --config /c validate",
+		"To mend: <code>tokend --control /s retry sink.file.trader</code>", "“tokend --control /s status” says why")
+	const retry = "run: tokend --control /s retry sink.file.trader\n"
+	has(t, get(t, h, "/readyz").Body.String(), "run: tokend --control /s approve\n", "run: tokend --config /c validate\n", retry)
+	has(t, get(t, h, "/readyz/sink.file.trader%5B%22alice%22%5D").Body.String(), retry)
 	src.config.LoadedAt = time.Time{}
 	has(t, get(t, h, "/readyz").Body.String(), "run: tokend --config /c validate\n")
 }
@@ -119,9 +127,38 @@ func TestPageIsBounded(t *testing.T) {
 	if n := strings.Count(body, `class="wrong"`); n != pageWrong {
 		t.Errorf("%d rows that are not ready, want %d", n, pageWrong)
 	}
-	has(t, body, "and 1802 more; “tokend status” shows them all", "… and 7 more")
+	has(t, body, "… and 500 more that are not ready; “tokend status” shows them all", "… and 1302 more that are ready<", "… and 7 more<")
 	if wrong, calm := strings.Index(body, "failing"), strings.Index(body, "apirone.n1<"); wrong < 0 || wrong > calm {
 		t.Error("what is not ready does not come first")
+	}
+}
+
+// What is not shown is not made: a page of a hundred thousand addresses takes no
+// more memory than one of a few thousand, whether they are ready or not.
+func TestPageMakesOnlyWhatItShows(t *testing.T) {
+	for _, state := range []reconcile.State{reconcile.Ready, reconcile.Failing} {
+		t.Run(string(state), func(t *testing.T) {
+			page := func(n int) uint64 {
+				src := many(n)
+				for _, part := range [][]reconcile.Line{src.view.Credentials, src.view.Sinks} {
+					for i := range part {
+						part[i].State, part[i].Mend = state, "tokend retry something"
+					}
+				}
+				h := handlerOf(src)
+				newRecorderFor(t, h, "/")
+				var before, after runtime.MemStats
+				runtime.ReadMemStats(&before)
+				newRecorderFor(t, h, "/")
+				runtime.ReadMemStats(&after)
+				return after.TotalAlloc - before.TotalAlloc
+			}
+			few, lots := page(2_000), page(100_000)
+			t.Logf("2,000: %d bytes, 100,000: %d bytes", few, lots)
+			if lots > 2*few {
+				t.Errorf("a page of 100,000 takes %d bytes, one of 2,000 takes %d", lots, few)
+			}
+		})
 	}
 }
 

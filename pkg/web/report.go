@@ -40,37 +40,47 @@ type line struct {
 	ExpiresAt  time.Time       `json:"expires_at,omitzero"`
 }
 
-func lineOf(l reconcile.Line) line {
+func (h *health) lineOf(l *reconcile.Line) line {
 	return line{
 		Address: l.Address, Type: l.Type, State: l.State, Since: l.Since, Why: l.Why,
-		Next: l.Next, NextAt: l.NextAt, Mend: l.Mend, Generation: l.Generation, ExpiresAt: l.ExpiresAt,
+		Next: l.Next, NextAt: l.NextAt, Mend: h.spell(l.Mend), Generation: l.Generation, ExpiresAt: l.ExpiresAt,
 	}
 }
 
 // reportOne is the answer about one address, of which the view has no other.
-func reportOne(v reconcile.View) report {
+func (h *health) reportOne(v reconcile.View) report {
 	rep := report{Ready: true, now: v.Now, one: true, Addresses: []line{}}
 	for _, part := range [][]reconcile.Line{v.Credentials, v.Sinks, v.Hooks} {
-		for _, l := range part {
-			rep.Ready = rep.Ready && serves(l, v.Now)
-			rep.Addresses = append(rep.Addresses, lineOf(l))
+		for i := range part {
+			rep.Ready = rep.Ready && serves(&part[i], v.Now)
+			rep.Addresses = append(rep.Addresses, h.lineOf(&part[i]))
 		}
 	}
 	return rep
 }
 
-// report judges a view. The loop's own verdict is not enough: what it has not
-// looked at yet, it takes for ready.
+// report judges a view and lists its addresses: those that are not ready, or all.
 func (h *health) report(v reconcile.View, verbose bool) report {
+	rep := h.judge(v, verbose)
+	for _, part := range [][]reconcile.Line{v.Credentials, v.Sinks, v.Hooks} {
+		for i := range part {
+			if l := &part[i]; verbose || l.State != reconcile.Ready {
+				rep.Addresses = append(rep.Addresses, h.lineOf(l))
+			}
+		}
+	}
+	return rep
+}
+
+// judge is a report without addresses. The loop's own verdict is not enough: what
+// it has not looked at yet, it takes for ready.
+func (h *health) judge(v reconcile.View, verbose bool) report {
 	rep := report{FirstPass: &v.FirstPass, now: v.Now, Addresses: []line{}}
 	for _, part := range [][]reconcile.Line{v.Credentials, v.Sinks, v.Hooks} {
 		rep.Total += len(part)
-		for _, l := range part {
-			if !serves(l, v.Now) {
+		for i := range part {
+			if !serves(&part[i], v.Now) {
 				rep.unready++
-			}
-			if verbose || l.State != reconcile.Ready {
-				rep.Addresses = append(rep.Addresses, lineOf(l))
 			}
 		}
 	}
@@ -82,7 +92,7 @@ func (h *health) report(v reconcile.View, verbose bool) report {
 
 // serves reports whether who uses an address has what it promises: it is
 // ready, or a change to it is held back and it lives on as it was.
-func serves(l reconcile.Line, now time.Time) bool {
+func serves(l *reconcile.Line, now time.Time) bool {
 	return l.State == reconcile.Ready || l.State == reconcile.Held && (l.ExpiresAt.IsZero() || l.ExpiresAt.After(now))
 }
 
