@@ -123,14 +123,6 @@ func (m moved) Render(args spec.Values) (sinks.Desired, error) {
 	return m.Sink.Render(args.With("path", cty.StringVal(filepath.Join(m.root, path))).With("owner", null).With("group", null))
 }
 
-// Reads is the kind's own, where it has one.
-func (m moved) Reads(args spec.Values) []string {
-	if t, ok := m.Sink.(interface{ Reads(spec.Values) []string }); ok {
-		return t.Reads(args)
-	}
-	return nil
-}
-
 // named is a hook that only says what it would do.
 type named struct{ log *slog.Logger }
 

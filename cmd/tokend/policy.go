@@ -228,7 +228,7 @@ func (l *policyGate) allowRequest(client *spec.HTTPSettings) func(typ, origin st
 	}
 }
 
-// allowRead is asked before a function reads a file.
+// allowRead is asked before a file is read that a function or a sink names.
 func (l *policyGate) allowRead(path string) error {
 	if p := l.current(); p != nil {
 		return p.Read(path)
@@ -242,11 +242,7 @@ func (l *policyGate) allowRead(path string) error {
 
 func (l *policyGate) sinks(kinds map[string]sinks.Sink) map[string]sinks.Sink {
 	for name, kind := range kinds {
-		limited := limitedSink{kind, name, l}
-		kinds[name] = limited
-		if t, ok := kind.(templated); ok {
-			kinds[name] = limitedTemplate{limited, t}
-		}
+		kinds[name] = limitedSink{kind, name, l}
 	}
 	return kinds
 }
@@ -255,14 +251,6 @@ type limitedSink struct {
 	sinks.Sink
 	kind  string
 	limit *policyGate
-}
-
-// templated is a kind of sink that reads files of its own.
-type templated interface{ Reads(spec.Values) []string }
-
-type limitedTemplate struct {
-	limitedSink
-	templated
 }
 
 // Render is asked before every look and every write.

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 
@@ -173,26 +171,24 @@ func (g *globals) lastInForce(ctx context.Context, log *slog.Logger, diags spec.
 // service is an engine that follows its directory and answers.
 type service struct {
 	*engine
-	metrics   *web.Recorder
-	notify    *notifier
-	memory    *memory
-	begun     func() // ends what watches over the memory while it begins
-	watcher   *watch.Watcher
-	options   daemonOptions
-	swept     bool
-	hup       chan os.Signal
-	templates map[string][]string // file -> sinks that read it; under mu, replaced whole
-	settling  settling
-	exposed   exposed
+	metrics  *web.Recorder
+	notify   *notifier
+	memory   *memory
+	begun    func() // ends what watches over the memory while it begins
+	watcher  *watch.Watcher
+	options  daemonOptions
+	swept    bool
+	hup      chan os.Signal
+	settling settling
+	exposed  exposed
 }
 
 // Names of the groups of paths that are watched.
 const (
-	groupConfig    = "configuration"
-	groupSecrets   = "secrets"
-	groupSinks     = "sinks"
-	groupTemplates = "templates"
-	groupPolicy    = "policy"
+	groupConfig  = "configuration"
+	groupSecrets = "secrets"
+	groupSinks   = "sinks"
+	groupPolicy  = "policy"
 )
 
 func (d *service) run(ctx context.Context, cfg *spec.Config) error {
@@ -302,8 +298,6 @@ func (d *service) ticked(ctx context.Context, t watch.Tick) {
 	case groupSecrets:
 		d.pool.Changed()
 		d.touched(ctx, nil, true)
-	case groupTemplates:
-		d.retemplate(ctx, t.Paths)
 	case groupSinks:
 		paths := t.Paths
 		if paths == nil {
@@ -313,22 +307,6 @@ func (d *service) ticked(ctx context.Context, t watch.Tick) {
 			}
 		}
 		d.touched(ctx, paths, false)
-	}
-}
-
-// retemplate has the sinks looked at whose template changed.
-func (d *service) retemplate(ctx context.Context, paths []string) {
-	var addrs []string
-	d.mu.Lock()
-	templates := d.templates
-	d.mu.Unlock()
-	for p, readers := range templates {
-		if paths == nil || slices.Contains(paths, p) {
-			addrs = append(addrs, readers...)
-		}
-	}
-	if err := d.loop.Wake(ctx, addrs); err != nil && ctx.Err() == nil {
-		d.log.Error("looking at what changed", "error", err)
 	}
 }
 
@@ -386,14 +364,9 @@ func (d *service) sweep(ctx context.Context) {
 // watch watches what a configuration was read from and what its secrets are
 // read from.
 func (d *service) watch(cfg *spec.Config) {
-	templates := d.loop.Templates(cfg)
-	d.mu.Lock()
-	d.templates = templates
-	d.mu.Unlock()
 	secrets := d.loop.SecretPaths(cfg)
 	d.exposed.look(d.log, secrets)
 	d.watcher.Set(
-		watch.Group{Name: groupTemplates, Paths: slices.Collect(maps.Keys(templates)), IgnoreChmod: true, Quiet: 50 * time.Millisecond},
 		watch.Group{Name: groupConfig, Paths: append([]string{cfg.Dir()}, cfg.Reads()...), IgnoreChmod: true, Quiet: configQuiet, MaxDelay: configMaxDelay},
 		watch.Group{Name: groupSecrets, Paths: secrets, Quiet: 50 * time.Millisecond},
 	)

@@ -297,34 +297,6 @@ func (l *Loop) SecretPaths(cfg *spec.Config) []string {
 	return paths
 }
 
-// templated is a kind of sink that reads a file of its own, a template, when it
-// renders.
-type templated interface {
-	Reads(args spec.Values) []string
-}
-
-// Templates are the files that sinks of the configuration read when they
-// render, with the sinks that read each.
-func (l *Loop) Templates(cfg *spec.Config) map[string][]string {
-	out := map[string][]string{}
-	for name, kind := range l.o.Sinks {
-		k, ok := kind.(templated)
-		if !ok {
-			continue
-		}
-		for _, a := range cfg.SinksOf(name) {
-			s, err := cfg.Sink(a)
-			if err != nil {
-				continue
-			}
-			for _, p := range k.Reads(s.Static) {
-				out[p] = append(out[p], string(a))
-			}
-		}
-	}
-	return out
-}
-
 // Wake has addresses looked at now.
 func (l *Loop) Wake(ctx context.Context, addrs []string) error {
 	return l.do(ctx, func() {

@@ -241,7 +241,7 @@ func shown(a *argument, v cty.Value) *hcl.Diagnostic {
 
 // constrain applies the rules of one argument beyond its type.
 func (ev *evaluator) constrain(a *argument, at *Attr, v cty.Value, diags Diagnostics) (cty.Value, Diagnostics) {
-	if len(at.Oneof) == 0 && !at.Duration && !at.Path && !at.NotEmpty && !at.URL {
+	if len(at.Oneof) == 0 && !at.Duration && !at.Path && !at.NotEmpty && !at.URL && !at.Content {
 		return v, diags
 	}
 	u, marks := v.Unmark()
@@ -267,6 +267,8 @@ func (ev *evaluator) constrain(a *argument, at *Attr, v cty.Value, diags Diagnos
 		if d, err := time.ParseDuration(s); err != nil || d < 0 {
 			return v, append(diags, problem(a.rng(), "Invalid duration", `%s must be a duration such as "30s", "5m" or "1h30m".`, a.name))
 		}
+	case at.Content && s != "":
+		_, _ = ev.c.files.read(s) // with the directory, for all who evaluate it later; that it cannot be read is for them
 	case at.Path:
 		return cty.StringVal(ev.c.abs(s)).WithMarks(marks), diags
 	}

@@ -295,7 +295,7 @@ sink "file" "each" {
 
 // No function gives another value each time, or knows where it runs.
 func TestNoImpureFunctions(t *testing.T) {
-	fns := functions("/etc/tokend", nil)
+	fns := functions(newFiles("/etc/tokend", nil))
 	for _, n := range []string{"timestamp", "plantimestamp", "uuid", "bcrypt", "pathexpand", "env", "getenv"} {
 		if _, ok := fns[n]; ok {
 			t.Errorf("there is a function %s", n)

@@ -122,7 +122,7 @@ func (c *Config) instanceSum(in *instance, b *blockSum) sum {
 		d.varying(&b.varying[i])
 	}
 	for _, a := range b.files {
-		d.files(a.expr)
+		d.reads(b.form, a)
 	}
 	var s sum
 	d.h.Sum(s[:0])
@@ -222,17 +222,18 @@ func (d *digester) block(f *form, instances bool) {
 		if a.expr == nil {
 			continue
 		}
-		if d.relative(f, a) {
+		at := d.schemaOf(f, a)
+		if at != nil && at.Path && relative(a) {
 			d.text(d.c.dir)
 		}
 		d.refs(a.refs)
-		if !callsFile(a.expr) {
+		if !callsFile(a.expr) && (at == nil || !at.Content) {
 			continue
 		}
 		if a.varies() {
 			d.out.files = append(d.out.files, a)
 		} else {
-			d.files(a.expr)
+			d.reads(f, a)
 		}
 	}
 	for _, b := range f.blocks {
@@ -241,19 +242,21 @@ func (d *digester) block(f *form, instances bool) {
 	d.text("end")
 }
 
-// relative reports whether an argument says where something is, and may say it
-// relative to the directory: in another one it says something else.
-func (d *digester) relative(f *form, a *argument) bool {
+// schemaOf is what the block's kind says of one of its arguments, nil where it
+// says nothing.
+func (d *digester) schemaOf(f *form, a *argument) *Attr {
 	if len(f.labels) != 2 {
-		return false
+		return nil
 	}
-	sc := d.c.kinds[f.typ][f.labels[0]]
-	if sc == nil {
-		return false
+	if sc := d.c.kinds[f.typ][f.labels[0]]; sc != nil {
+		return sc.attr(a.name)
 	}
-	if at := sc.attr(a.name); at == nil || !at.Path {
-		return false
-	}
+	return nil
+}
+
+// relative reports whether an argument that says where something is may say it
+// relative to the directory: in another one it says something else.
+func relative(a *argument) bool {
 	e := unwrap(a.expr)
 	if t, ok := e.(*hclsyntax.TemplateExpr); ok && len(t.Parts) > 0 {
 		e = t.Parts[0]
@@ -443,6 +446,20 @@ func (d *digester) local(n string) {
 		return s
 	})
 	d.text(string(s[:]))
+}
+
+// reads adds the content of the files that functions in an argument read, and of
+// the one that the argument names.
+func (d *digester) reads(f *form, a *argument) {
+	d.files(a.expr)
+	at := d.schemaOf(f, a)
+	if at == nil || !at.Content {
+		return
+	}
+	v, diags := d.ev.arg(a, at, d.in, &selectArgs{})
+	if path, ok := namedFile(v); ok && !diags.HasErrors() {
+		d.text(d.c.reads.sum(d.c.abs(path)))
+	}
 }
 
 // files adds the content of the files that functions in an expression read; of

@@ -8,7 +8,7 @@ import (
 
 // The values are those that Terraform gives.
 func TestTextInOtherEncodings(t *testing.T) {
-	fns := functions("/etc/tokend", nil)
+	fns := functions(newFiles("/etc/tokend", nil))
 	call := func(name, text, encoding string) (string, error) {
 		v, err := fns[name].Call([]cty.Value{cty.StringVal(text), cty.StringVal(encoding)})
 		if err != nil {

@@ -25,7 +25,8 @@ import (
 // disk image is a mistake, not a wish.
 const maxFunctionFile = 4 << 20
 
-// files reads files for the functions of one configuration, each once.
+// files reads files for the functions of one configuration, and those that its
+// arguments name, each once.
 type files struct {
 	dir       string
 	reads     *readLog
@@ -39,6 +40,7 @@ type fileContent struct {
 	err   error
 }
 
+// newFiles reads relative to dir, which must be absolute, and logs what it reads.
 func newFiles(dir string, reads *readLog) *files {
 	return &files{dir: dir, reads: reads, contents: map[string]fileContent{}, templates: map[string]hclsyntax.Expression{}}
 }

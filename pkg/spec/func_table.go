@@ -42,12 +42,11 @@ func TypeFunctions() map[string]function.Function {
 	return out
 }
 
-// functions returns the functions of a configuration in dir, which must be
-// absolute. The files that they read are added to reads and read once for the
-// life of the returned functions, so that one configuration sees one content.
-func functions(dir string, reads *readLog) map[string]function.Function {
+// functions returns the functions of a configuration. What they read is read
+// through f, once, so that one configuration sees one content.
+func functions(f *files) map[string]function.Function {
 	out := map[string]function.Function{}
-	for _, e := range functionTable(newFiles(dir, reads)) {
+	for _, e := range functionTable(f) {
 		out[e.name] = e.fn
 	}
 	return out

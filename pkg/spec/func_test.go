@@ -20,7 +20,7 @@ func evalText(t *testing.T, src, dir string, reads *readLog, vars map[string]cty
 	if diags.HasErrors() {
 		t.Fatal(diags)
 	}
-	return e.Value(&hcl.EvalContext{Variables: vars, Functions: functions(dir, reads)})
+	return e.Value(&hcl.EvalContext{Variables: vars, Functions: functions(newFiles(dir, reads))})
 }
 
 func TestFunctionResults(t *testing.T) {
@@ -76,7 +76,7 @@ func TestFunctionResults(t *testing.T) {
 
 func TestEveryFunctionIsDocumented(t *testing.T) {
 	docs := Functions()
-	have := functions("/", nil)
+	have := functions(newFiles("/", nil))
 	if len(docs) != len(have) {
 		t.Errorf("%d documented, %d there", len(docs), len(have))
 	}
@@ -217,7 +217,7 @@ func TestOneContentForOneConfiguration(t *testing.T) {
 		}
 	}
 	put("one")
-	fns := functions(dir, nil)
+	fns := functions(newFiles(dir, nil))
 	e, _ := hclsyntax.ParseExpression([]byte(`file("a.txt")`), "x.hcl", hcl.InitialPos)
 	read := func() string {
 		v, diags := e.Value(&hcl.EvalContext{Functions: fns})

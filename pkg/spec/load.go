@@ -23,6 +23,7 @@ type Config struct {
 	sources   []*source
 	catalog   []*source
 	reads     *readLog
+	files     *files // that functions and arguments name
 	fns       map[string]function.Function
 	settings  Settings
 	roots     map[string]cty.Value // var, path, host
@@ -275,7 +276,8 @@ func newLoader(dir string, given map[string][]byte, o Options) *loader {
 		}
 		return c.reads.content(abs)
 	}
-	c.fns = functions(dir, c.reads)
+	c.files = newFiles(dir, c.reads)
+	c.fns = functions(c.files)
 	c.vaultSchema = vaultSchema(o.Vault)
 	for kind, schemas := range map[string]map[string]Schema{kindSink: o.Sinks, kindSecret: o.Secrets, kindHook: o.Hooks} {
 		more := metaAttrs()

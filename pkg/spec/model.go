@@ -207,6 +207,12 @@ type Attr struct {
 	// Path says that the string names a file: a relative one is relative to the
 	// configuration's directory, and the value comes out absolute.
 	Path bool
+	// Content says that the string names a file whose content belongs to the
+	// configuration, such as a template: it is read with the directory, watched
+	// and kept like what a function reads, and comes with the arguments
+	// ([Values.Content]). One that cannot be read is no mistake of the directory;
+	// the kind says what it is missing. Arguments of sinks alone may have it.
+	Content bool
 	// NotEmpty says that an empty string, or a list without elements or with an
 	// empty first one, names nothing and is a mistake.
 	NotEmpty bool

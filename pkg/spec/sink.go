@@ -94,7 +94,7 @@ func (c *Config) Sink(a Address) (*Sink, error) {
 	}
 	s := &Sink{Addr: in.address(), Kind: in.typ, Notify: notifyOf(m), Uses: plan.uses}
 	delete(m, "notify")
-	s.Static = published(m)
+	s.Static = c.withContents(plan.schema, published(m))
 	if len(plan.useRefs) > 0 {
 		uses := append([]Address(nil), plan.uses...)
 		for i := range plan.useRefs {
@@ -158,7 +158,7 @@ func (c *Config) SinkArgs(a Address, s Scope) (Values, error) {
 		return Values{}, err
 	}
 	delete(v, "notify")
-	return published(v), nil
+	return c.withContents(plan.schema, published(v)), nil
 }
 
 // blockArgs evaluates all arguments of a block.

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"fmt"
+	"maps"
 	"sort"
 	"time"
 
@@ -28,7 +29,10 @@ func IsSensitive(v cty.Value) bool {
 // what it holds ([Values.Secret]), and refuse where it does not
 // ([Values.String] of a marked value is an error). The zero Values has none.
 // Immutable and safe for concurrent use.
-type Values struct{ m map[string]cty.Value }
+type Values struct {
+	m        map[string]cty.Value
+	contents map[string]fileContent // of the files that arguments name
+}
 
 // NewValues wraps m, which the caller must not change afterwards.
 func NewValues(m map[string]cty.Value) Values { return Values{m: m} }
@@ -69,14 +73,20 @@ func (v Values) Object() cty.Value {
 	return cty.ObjectVal(v.m)
 }
 
-// With returns a copy with one value more, or replaced.
+// With returns a copy with one value more, or replaced. The content of a file
+// that the replaced one named is gone.
 func (v Values) With(name string, x cty.Value) Values {
 	m := make(map[string]cty.Value, len(v.m)+1)
 	for n, y := range v.m {
 		m[n] = y
 	}
 	m[name] = x
-	return Values{m: m}
+	contents := v.contents
+	if _, ok := contents[name]; ok {
+		contents = maps.Clone(contents)
+		delete(contents, name)
+	}
+	return Values{m: m, contents: contents}
 }
 
 // String returns a value that is not sensitive as a string; "" when absent.

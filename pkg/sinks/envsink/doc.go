@@ -34,6 +34,8 @@
 // its quotes. What the reader would give a meaning that is lost on the way (a
 // shell's $HOME, a comment behind a value, a line that goes on after a
 // backslash) is an error and not a surprise. Comments are not substituted.
+// The template's text comes with the arguments, as it was when the directory was
+// read: no file is opened but the one that is written.
 //
 // How the file is written is said in tokend/pkg/atomicfile.
 package envsink

@@ -38,26 +38,13 @@ func Schema() spec.Schema {
 		Attrs: append(hostfile.Attrs(),
 			spec.Attr{Name: "format", Type: cty.String, Oneof: formats(), Default: formatSystemd, Doc: "Who reads the file; values are quoted by this reader's rules."},
 			spec.Attr{Name: "vars", Type: cty.Map(cty.String), Deferred: true, Doc: "The variables and their values, null ones left out; with a template, what it may name as ${name}."},
-			spec.Attr{Name: "template", Type: cty.String, Doc: "A file of KEY=value lines in the same format, with ${name} for a value of vars and $${ for a literal ${; comments and order are kept."},
+			spec.Attr{Name: "template", Type: cty.String, Content: true, Doc: "A file of KEY=value lines in the same format, with ${name} for a value of vars and $${ for a literal ${; comments and order are kept."},
 		),
 	}
 }
 
-// Reads lists the files that rendering the arguments reads beside them, so that
-// they can be watched.
-func (s *Sink) Reads(args spec.Values) []string {
-	if !args.Has("template") {
-		return nil
-	}
-	path, err := hostfile.Path(args, "template", s.dir)
-	if err != nil {
-		return nil // Render says it
-	}
-	return []string{path}
-}
-
-// Render implements [sinks.Sink]. It reads the template, which is thereby
-// checked although the values are not known yet.
+// Render implements [sinks.Sink]. The template, whose text comes with the
+// arguments, is checked also while the values are not known yet.
 func (s *Sink) Render(args spec.Values) (sinks.Desired, error) {
 	target, d, vars, err := parse(args, s.dir)
 	if err != nil {
@@ -103,7 +90,8 @@ func parse(args spec.Values, dir string) (hostfile.Target, dialect, variables, e
 }
 
 // Check says all that is wrong with arguments of which some may be unknown yet. A
-// template is not read: it is no part of the configuration, and may come later.
+// template is not looked into: it may come later, or be mended, and keeps no
+// other sink waiting.
 func Check(args spec.Values) error {
 	_, targetErr := hostfile.ParseTarget(args, "/")
 	d, formatErr := dialectOf(args)
@@ -126,11 +114,11 @@ func (s *Sink) templateLines(args spec.Values, target hostfile.Target, d dialect
 	if err != nil {
 		return nil, err
 	}
-	text, err := readTemplate(path)
+	text, err := args.Content("template")
 	if err != nil {
-		return nil, fmt.Errorf("rendering %s: %w", target.Path, err)
+		return nil, fmt.Errorf("rendering %s: the template: %w", target.Path, err)
 	}
-	lines, err := parseTemplate(text, d)
+	lines, err := parseTemplate(string(text), d)
 	if err == nil && vars.named {
 		err = vars.cover(lines)
 	}

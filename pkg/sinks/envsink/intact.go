@@ -2,6 +2,6 @@ package envsink
 
 import "context"
 
-// Intact implements [sinks.Sink]: what a template says now is not known without
-// the block's arguments.
+// Intact implements [sinks.Sink]: a file that is as it was left may still be one
+// that this version would quote otherwise.
 func (s *Sink) Intact(context.Context, []byte) bool { return false }

@@ -54,7 +54,7 @@ func TestRealShells(t *testing.T) {
 // TestRealShellsReadTemplates has the export of a template taken over.
 func TestRealShellsReadTemplates(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.env")
-	args := withTemplate(t, envArgs(path, "shell", map[string]string{"a": `$(id) 'x' "y" \`}), "# c\nexport A='<${a}>'\nB=\"${a}\"\nC=${a}\n")
+	args := withTemplate(envArgs(path, "shell", map[string]string{"a": `$(id) 'x' "y" \`}), "# c\nexport A='<${a}>'\nB=\"${a}\"\nC=${a}\n")
 	if _, err := deliver(t, newSink(t), args); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestRealDotenv(t *testing.T) {
 func TestRealDotenvReadsTemplates(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.env")
 	vars := map[string]string{"a": "it's # \"x\"", "b": "two\nlines"}
-	args := withTemplate(t, envArgs(path, "dotenv", vars), "# it's a comment\nA=${a}\nexport B = \"<${b}>\"\nC='${a}' \nD=`${b}`\nE=\n")
+	args := withTemplate(envArgs(path, "dotenv", vars), "# it's a comment\nA=${a}\nexport B = \"<${b}>\"\nC='${a}' \nD=`${b}`\nE=\n")
 	if _, err := deliver(t, newSink(t), args); err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,7 @@ func TestRealSystemd(t *testing.T) {
 	}
 	vars := map[string]string{"a": "it's # \"x\" \\", "b": "two\nlines $HOME"}
 	template := "# comment\n; another with a \\ in it\nA=${a}\n B = \"<${b}>\"\nC='${a}'\n\nD=a # b\nE=\n"
-	content, err := deliver(t, s, withTemplate(t, envArgs(path, "systemd", vars), template))
+	content, err := deliver(t, s, withTemplate(envArgs(path, "systemd", vars), template))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,8 +3,6 @@ package envsink
 import (
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"strings"
 )
 
@@ -30,31 +28,13 @@ type segment struct {
 	variable string
 }
 
-func readTemplate(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", fmt.Errorf("opening the template: %w", err)
-	}
-	defer f.Close()
-	if st, err := f.Stat(); err != nil {
-		return "", fmt.Errorf("opening the template: %w", err)
-	} else if !st.Mode().IsRegular() {
-		return "", fmt.Errorf("opening the template %s: it is not a regular file", path)
-	}
-	b, err := io.ReadAll(io.LimitReader(f, maxTemplate+1))
-	if err != nil {
-		return "", fmt.Errorf("reading the template: %w", err)
-	}
-	if len(b) > maxTemplate {
-		return "", fmt.Errorf("reading the template %s: it is larger than 1 MiB", path)
-	}
-	return string(b), nil
-}
-
 // parseTemplate reads an env template, and collects all of its mistakes. None
 // shows more of a line than its variable's name: people keep passwords in such
 // files.
 func parseTemplate(text string, d dialect) ([]line, error) {
+	if len(text) > maxTemplate {
+		return nil, errors.New("it is larger than 1 MiB")
+	}
 	text = strings.TrimPrefix(text, "\uFEFF")
 	text = strings.ReplaceAll(text, "\r\n", "\n")
 	text = strings.TrimSuffix(text, "\n")

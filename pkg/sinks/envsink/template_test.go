@@ -21,9 +21,8 @@ type fataler interface {
 	Context() context.Context
 }
 
-func withTemplate(t testing.TB, args spec.Values, text string) spec.Values {
-	t.Helper()
-	return args.With("template", cty.StringVal(writeTemp(t, t.TempDir(), text)))
+func withTemplate(args spec.Values, text string) spec.Values {
+	return args.With("template", cty.StringVal("/templates/t")).WithContent("template", []byte(text), nil)
 }
 
 func TestTemplate(t *testing.T) {
@@ -47,7 +46,7 @@ func TestTemplate(t *testing.T) {
 		{"gives docker what stands there", "docker", "A= \"${user}\" \n# c\nB='x'", "A= \"bob\" \n# c\nB='x'\n"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			args := withTemplate(t, envArgs(filepath.Join(t.TempDir(), "x.env"), c.format, vars), c.template)
+			args := withTemplate(envArgs(filepath.Join(t.TempDir(), "x.env"), c.format, vars), c.template)
 			got, err := deliver(t, newSink(t), args)
 			if err != nil {
 				t.Fatal(err)
@@ -97,7 +96,7 @@ func TestBrokenTemplates(t *testing.T) {
 				"token": spec.Sensitive(cty.UnknownVal(cty.String)),
 				"void":  cty.NullVal(cty.String),
 			}))
-			_, err := newSink(t).Render(withTemplate(t, args, c.template))
+			_, err := newSink(t).Render(withTemplate(args, c.template))
 			if !errors.Is(err, sinks.ErrPermanent) || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), "reading template /") {
 				t.Fatalf("Render: %v, want %q as ErrPermanent", err, c.want)
 			}
@@ -109,7 +108,7 @@ func TestBrokenTemplates(t *testing.T) {
 }
 
 func TestAllMistakesOfATemplate(t *testing.T) {
-	args := withTemplate(t, envArgs("/nowhere/x.env", "systemd", map[string]string{"a": "b"}), "one\ntwo\nA=1\nA=\"\n")
+	args := withTemplate(envArgs("/nowhere/x.env", "systemd", map[string]string{"a": "b"}), "one\ntwo\nA=1\nA=\"\n")
 	_, err := newSink(t).Render(args)
 	for _, want := range []string{"line 1:", "line 2:", "line 4:"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
@@ -119,25 +118,19 @@ func TestAllMistakesOfATemplate(t *testing.T) {
 }
 
 func TestTemplateFile(t *testing.T) {
-	dir := t.TempDir()
 	args := envArgs("/nowhere/x.env", "systemd", map[string]string{"a": "b"})
-	missing := args.With("template", cty.StringVal(filepath.Join(dir, "missing.tmpl")))
-	if _, err := newSink(t).Render(missing); err == nil || errors.Is(err, sinks.ErrPermanent) || !strings.Contains(err.Error(), "missing.tmpl") {
+	missing := args.With("template", cty.StringVal("/templates/missing")).WithContent("template", nil, errors.New("reading /templates/missing: no such file"))
+	if _, err := newSink(t).Render(missing); err == nil || errors.Is(err, sinks.ErrPermanent) || !strings.Contains(err.Error(), "/templates/missing: no such file") {
 		t.Errorf("Render: %v, want an error that names the file and is not permanent: it may be coming", err)
 	}
-	if _, err := newSink(t).Render(args.With("template", cty.StringVal(dir))); err == nil || !strings.Contains(err.Error(), "not a regular file") {
-		t.Errorf("Render with a directory as template: %v", err)
+	// The sink opens no file of its own: what is in force is what was read.
+	file := writeTemp(t, t.TempDir(), "A=1\n")
+	if _, err := newSink(t).Render(args.With("template", cty.StringVal(file))); err == nil {
+		t.Error("Render read a template that did not come with the arguments")
 	}
-	huge := withTemplate(t, args, "# "+strings.Repeat("x", 1<<20)+"\nA=1\n")
+	huge := withTemplate(args, "# "+strings.Repeat("x", 1<<20)+"\nA=1\n")
 	if _, err := newSink(t).Render(huge); err == nil || !strings.Contains(err.Error(), "larger than 1 MiB") {
 		t.Errorf("Render with a huge template: %v", err)
-	}
-	want := []string{filepath.Join(dir, "missing.tmpl")}
-	if diff := cmp.Diff(want, newSink(t).Reads(missing)); diff != "" {
-		t.Errorf("Reads (-want +got):\n%s", diff)
-	}
-	if got := newSink(t).Reads(args); got != nil {
-		t.Errorf("Reads without a template: %q", got)
 	}
 }
 
@@ -152,10 +145,10 @@ func TestTemplateValuesStayInside(t *testing.T) {
 	for format, text := range templates {
 		t.Run(format, func(t *testing.T) {
 			s, read := newSink(t), readers(t)[format]
-			path, template := filepath.Join(memoryDir(t), "x.env"), writeTemp(t, t.TempDir(), text)
+			path := filepath.Join(memoryDir(t), "x.env")
 			rapid.Check(t, func(t *rapid.T) {
 				a, b := normalized(nasty().Draw(t, "a")), normalized(nasty().Draw(t, "b"))
-				args := envArgs(path, format, map[string]string{"a": a, "b": b}).With("template", cty.StringVal(template))
+				args := withTemplate(envArgs(path, format, map[string]string{"a": a, "b": b}), text)
 				content, err := deliver(t, s, args)
 				if errors.Is(err, sinks.ErrPermanent) {
 					t.Skip("a value that this format cannot hold")
@@ -182,7 +175,7 @@ func FuzzTemplate(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, format, text string) {
 		path := filepath.Join(t.TempDir(), "x.env")
-		args := withTemplate(t, envArgs(path, format, map[string]string{"x": "VALUE"}), text)
+		args := withTemplate(envArgs(path, format, map[string]string{"x": "VALUE"}), text)
 		content, err := deliver(t, newSink(t), args)
 		if err != nil {
 			return
