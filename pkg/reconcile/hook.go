@@ -151,6 +151,11 @@ func (l *Loop) takeHook(it *item, r result) {
 			l.wake(sink) // its record was kept for this
 		}
 	}
+	for _, s := range r.tried {
+		if sink := l.items[s]; sink != nil && sink.gone {
+			l.wake(sink) // its record was kept for this try; those that follow need none
+		}
+	}
 	it.x.anew = nil
 	if len(it.x.pending) == 0 {
 		it.again = false
@@ -204,7 +209,7 @@ func (w *worker) workHook(ctx context.Context, j job) result {
 	r.order = j.order
 	j.order.finish(err)
 	if err != nil {
-		r.failed = true
+		r.failed, r.tried = true, w.tried(ctx, j)
 		wait := backoff(spec.RetryPolicy{Initial: hookRetryInitial, Max: hookRetryMax}, n, fraction(j.addr, w.o.Host, fmt.Sprint(n)))
 		r.failures = n
 		r.next = w.now().Add(wait)
@@ -255,6 +260,21 @@ func (w *worker) answered(ctx context.Context, j job) error {
 		return fmt.Errorf("recording that it has run: %w", errors.Join(failed...))
 	}
 	return nil
+}
+
+// tried takes a hook that failed off the list of what removed sinks still have to
+// tell, and returns those sinks: it has run, and what it would tell of is gone.
+// As long as tokend runs it is tried again all the same, but no record is kept
+// for that.
+func (w *worker) tried(ctx context.Context, j job) []string {
+	var out []string
+	for _, s := range j.pending {
+		rec, err := w.store.Sink(ctx, s)
+		if err == nil && untold(&rec) && w.answeredFor(ctx, j, s) == nil {
+			out = append(out, s)
+		}
+	}
+	return out
 }
 
 // answerRounds is how often a sink's record that others keep changing is read
