@@ -23,9 +23,9 @@ func (in *Input) due() time.Time {
 // such a one, may have ended the access token held, as its API does with each:
 // however long it would have lived.
 func (in *Input) mayHaveEnded() bool {
-	f := in.Record.Failure
-	lost := f != nil && f.Op == opRefresh && f.Class == classUnknown
-	return in.Held.InvalidatesAccessToken && (lost || in.Record.Grant.RefreshState == state.RefreshRefused)
+	g, f := in.Record.Grant, in.Record.Failure
+	lost := g.LostRefresh || f != nil && f.Op == opRefresh && f.Class == classUnknown // the latter in records of old
+	return in.Held.InvalidatesAccessToken && (lost || g.RefreshState == state.RefreshRefused)
 }
 
 // dueInTurn is when the token is due, but earlier where its provider's rate limit
@@ -132,7 +132,11 @@ func refresh(in *Input) (Step, bool) {
 }
 
 func loginSoon(in *Input, g *state.Grant) Step {
-	s := needsLogin(in, "its token ends soon and only a login gives a new one")
+	why := "its token ends soon and only a login gives a new one"
+	if in.mayHaveEnded() {
+		why = "its token may have ended with a refresh that failed, and only a login gives a new one"
+	}
+	s := needsLogin(in, why)
 	s.Next = g.ExpiresAt
 	return s
 }

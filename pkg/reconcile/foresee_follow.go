@@ -88,7 +88,7 @@ func (in *Input) refreshed() {
 	rec.Head.Generation++
 	g := old
 	g.Generation, g.AccessToken, g.ObtainedAt, g.ExpiresAt = rec.Head.Generation, in.foreseenToken("token"), in.Now, time.Time{}
-	g.RefreshState = state.RefreshUsable
+	g.RefreshState, g.LostRefresh = state.RefreshUsable, false
 	if singleUse(in.Held, &old) {
 		g.RefreshToken, g.RefreshUntil = in.foreseenToken("refresh token"), time.Time{}
 	}
@@ -104,10 +104,15 @@ func (in *Input) settle(s Step) {
 	o := outcome{op: op, class: classUnknown, message: s.Reason, reached: true, lockout: in.Traits.Lockout && op == opGrant}
 	switch op {
 	case opRefresh:
-		if g := rec.Grant; g != nil && singleUse(in.Held, g) {
+		if g := rec.Grant; g != nil {
 			lost := *g
-			if lost.RefreshState = state.RefreshIndeterminate; in.Intent.LastTry {
+			lost.LostRefresh = true
+			switch {
+			case !singleUse(in.Held, g):
+			case in.Intent.LastTry:
 				lost.RefreshState = state.RefreshRefused
+			default:
+				lost.RefreshState = state.RefreshIndeterminate
 			}
 			rec.Grant = &lost
 		}

@@ -17,6 +17,10 @@ func TestALostRefreshMayHaveEndedTheToken(t *testing.T) {
 		in.Record.Failure = &state.Failure{Op: opRefresh, Class: classUnknown, Count: 1, LastAt: t0.Add(9 * time.Minute), NextAt: t0.Add(9*time.Minute + time.Second)}
 		in.Held.Rotates = spec.RotatesNever
 	}
+	thenDown := func(in *Input) { // the try that followed did not get through
+		lost(in)
+		in.Record.Grant.LostRefresh, in.Record.Failure.Class = true, "transient"
+	}
 	refused := func(in *Input) { in.Record.Grant.RefreshState = state.RefreshRefused }
 	byHand := func(in *Input) { in.Traits.Interactive, in.Held.Interactive = true, true }
 	inDoubt := func(in *Input) {
@@ -35,6 +39,9 @@ func TestALostRefreshMayHaveEndedTheToken(t *testing.T) {
 		"refused, by hand":       {func(in *Input) { refused(in); byHand(in) }, ActWait, ActNone, NeedsLogin, Ready},
 		"in doubt, by hand":      {inDoubt, ActRefresh, ActWait, Indeterminate, Indeterminate},
 		"in doubt, to be waited": {func(in *Input) { inDoubt(in); in.Record.Failure.NextAt = t0.Add(time.Hour / 2) }, ActWait, ActWait, Failing, Indeterminate},
+		"lost, then down":        {thenDown, ActRefresh, ActNone, Pending, Ready},
+		"in doubt, then down":    {func(in *Input) { inDoubt(in); thenDown(in); in.Held.Rotates = spec.RotatesAlways }, ActRefresh, ActWait, Indeterminate, Indeterminate},
+		"lost, a refusal kept":   {func(in *Input) { thenDown(in); in.Record.Failure.Op, in.Record.Failure.Stopped = opGrant, true }, ActRefresh, ActNone, Pending, Ready},
 		"throttled":              {func(in *Input) { lost(in); in.Record.Failure.Class = classThrottled }, ActNone, ActNone, Ready, Ready},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -51,6 +58,23 @@ func TestALostRefreshMayHaveEndedTheToken(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Why only a person can go on is said as it is: the token does not end soon, it
+// may have ended.
+func TestALoginAfterALostRefreshSaysWhy(t *testing.T) {
+	for ends, want := range map[bool]string{true: "may have ended with a refresh that failed", false: "ends soon"} {
+		s := Decide(anInput(func(in *Input) {
+			in.Traits.Interactive, in.Held.Interactive, in.Held.InvalidatesAccessToken = true, true, ends
+			in.Record.Grant.RefreshState = state.RefreshRefused
+			if !ends {
+				in.Now = in.Record.Grant.ExpiresAt.Add(-30 * time.Second)
+			}
+		}))
+		if s.State != NeedsLogin || !strings.Contains(s.Reason, want) || !strings.Contains(s.Why, want) {
+			t.Errorf("%q: %s; want it to say that it %s", s.State, s.Reason, want)
+		}
 	}
 }
 

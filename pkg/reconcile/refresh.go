@@ -142,7 +142,7 @@ func nextGrant(old state.Grant, t providers.Token, now time.Time) state.Grant {
 	g := old
 	g.AccessToken, g.TokenType, g.HeaderName, g.Header = t.AccessToken, t.TokenType, t.HeaderName, t.Header
 	g.ObtainedAt, g.ExpiresAt = now, t.ExpiresAt
-	g.RefreshState = state.RefreshUsable
+	g.RefreshState, g.LostRefresh = state.RefreshUsable, false
 	if t.RefreshToken.Empty() || t.RefreshToken.Equal(old.RefreshToken) {
 		g.Rotation = state.RotationKept
 	} else {
@@ -173,6 +173,7 @@ func (p *performer) settle() {
 	case opRefresh:
 		if rec.Grant != nil {
 			rec.Orphans++
+			rec.Grant.LostRefresh = true
 			p.mayBeSpent(rec.Grant)
 		}
 	case opRevive:

@@ -4,7 +4,7 @@ import "encoding/binary"
 
 // The newest formats that this program writes.
 const (
-	credentialFormat = 4 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads
+	credentialFormat = 5 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant
 	sinkFormat       = 2 // 2: without what nothing reads
 	intentFormat     = 1
 )
@@ -126,6 +126,7 @@ func appendGrant(b []byte, g *Grant) []byte {
 	b = appendMap(b, g.InputHashes)
 	b = appendBytes(b, g.Inputs)
 	b = appendString(b, g.Revision)
+	b = appendBool(b, g.LostRefresh)
 	b = appendBool(b, g.Retired != nil)
 	if t := g.Retired; t != nil {
 		b = appendTime(b, t.Since)
@@ -163,6 +164,9 @@ func (r *reader) grant(g *Grant, format byte) {
 	g.Inputs = r.bytes()
 	if format >= 2 {
 		g.Revision = r.str()
+	}
+	if format >= 5 {
+		g.LostRefresh = r.bool()
 	}
 	if r.bool() {
 		g.Retired = &Retired{

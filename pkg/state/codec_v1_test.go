@@ -69,3 +69,27 @@ func TestRecordsOfTheFirstFormatAreRead(t *testing.T) {
 		t.Errorf("a sink (-want +got):\n%s", d)
 	}
 }
+
+// A record of the format before a lost refresh was kept with its grant.
+const credentialV4 = "0401030000000006616363657373000000000000000180ee89ab0d050000000100000000036162630001030000000006616363657373000000000000000180ee" +
+	"89ab0d05000000010000000003616263010180ee89ab0d05077265706c6163650000000001077265667265736807756e6b6e6f776e0000000000000000000000000000000000" +
+	"000180ee89ab0d05020180ee89ab0d05000000"
+
+func TestRecordsOfTheFourthFormatAreRead(t *testing.T) {
+	at := time.Unix(1790000000, 5).UTC()
+	g := Grant{Generation: 3, AccessToken: secret.New("access"), ObtainedAt: at, RefreshState: RefreshIndeterminate, Revision: "abc"}
+	old := g
+	old.Retired = &Retired{Since: at, Cause: "replace"}
+	want := Credential{Grant: &g, Retiring: []Grant{old}, Failure: &Failure{Op: "refresh", Class: "unknown"}, Restored: at, Verified: Verified{Refused: 2, At: at}}
+	b, err := hex.DecodeString(credentialV4)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := decodeCredential(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("a credential (-want +got):\n%s", d)
+	}
+}

@@ -119,6 +119,7 @@ type Grant struct {
 	InputHashes  map[string]string // keyed hashes of what the configuration gave, by input; also "scopes", "grant", "redirect_uri"
 	Inputs       []byte            // the inputs that refresh and revoke name, as spec.Values.Seal writes them
 	Revision     string            // of the configuration (a commit) when the grant was obtained; "" where it has none
+	LostRefresh  bool              // a reply to a refresh of it was lost: where that ends the access token, this one may have ended
 
 	Retired *Retired // set on a grant in Retiring
 }
