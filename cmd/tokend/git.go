@@ -60,7 +60,7 @@ func (g *globals) followGit(ctx context.Context, log *slog.Logger, f gitFlags) (
 	if err != nil {
 		return stop, err
 	}
-	g.git, g.config = source, source.Dir()
+	g.git, g.config, g.signers = source, source.Dir(), f.signers
 	st := source.Status()
 	log.Info("following a repository", "url", st.URL, "ref", st.Ref, "path", firstOf(st.Path, "."), "interval", f.interval.String(), "signed", f.signers != "")
 	if err := source.Start(ctx); err != nil {

@@ -32,6 +32,7 @@ type globals struct {
 	commit     string            // that a daemon followed last, where none runs
 	limit      *policyGate       // the host's policy
 	policyFile string
+	signers    string // file of keys that may sign what is followed
 }
 
 // A help text teaches: what the command is for, then how it is used.

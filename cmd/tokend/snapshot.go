@@ -118,7 +118,7 @@ func (g *globals) unpackSnapshot(b []byte) (*spec.Config, error) {
 	}
 	o := g.specOptions()
 	o.Vars, o.VarFiles, o.Environ, o.Revision = s.Vars, s.VarFiles, s.Environ, s.Revision
-	o.CheckSink = nil // it was in force: a sink that cannot be written must not keep the others from going on
+	o.CheckSink, o.WasInForce = nil, true // a sink that cannot be written must not keep the others from going on
 	cfg, diags := spec.LoadFiles(s.Dir, s.Files, o)
 	if diags.HasErrors() {
 		return nil, fmt.Errorf("the configuration that was last in force is not valid any more: %s", strings.Join(g.diagnosticLines(diags), "; "))

@@ -16,6 +16,8 @@ type checker struct {
 	diags  Diagnostics
 	claims []claim
 
+	readings []reading // files that blocks name in order to read them
+
 	requests *requestCheck // nil until the first credential
 }
 
@@ -69,11 +71,13 @@ func (l *loader) checkBlocks() {
 	close(jobs)
 	wg.Wait()
 	var claims []claim
+	readings := l.readings
 	for _, k := range all {
 		l.report(k.diags...)
-		claims = append(claims, k.claims...)
+		claims, readings = append(claims, k.claims...), append(readings, k.readings...)
 	}
 	l.checkClaims(claims)
+	l.checkOwn(claims, readings)
 	l.c.claims = claimRows(l.c.seed, claims)
 }
 
@@ -108,6 +112,7 @@ func (k *checker) block(kind string, res *resource) {
 		ev := k.l.c.evaluator(Scope{})
 		m, diags := ev.args(p.form, p.schema, in, &selectArgs{check: true, varying: !first, failed: failed})
 		k.report(diags...)
+		k.readings = k.l.c.noteReadings(p.schema, in.address(), m, k.readings)
 		switch kind {
 		case kindSink:
 			sink.instance(in, m, first, diags.HasErrors())

@@ -35,8 +35,13 @@ type Options struct {
 	// others are unknown, which is no mistake. It must not keep the Values. Nil:
 	// only the schema is checked.
 	CheckSink func(kind string, args Values) error
+	// Own lists what tokend itself keeps and reads beside what the directory
+	// declares, where the state is by these settings: no sink may be written
+	// there. Nil: nothing is known of it.
+	Own func(StateSettings) []OwnPath
 	// WasInForce says that this very configuration was accepted before: it is not
-	// checked for what only a request would meet, so that a newer program, whose
+	// checked for what only a request would meet, nor for sinks in the place of
+	// what tokend itself reads, so that a newer program, whose
 	// checks see more, goes on with what the older one had in force.
 	WasInForce bool
 	// Vault is the schema of `vault` blocks, but for their auth block.

@@ -54,6 +54,7 @@ type Config struct {
 	warnings Diagnostics
 	stamps   map[string]stamp
 	claims   []claimRow // sorted; where sinks write
+	readRows []uint64   // sorted; hashes of the files that tokend itself reads
 	seed     maphash.Seed
 	chained  bool            // something but credentials and sinks names a credential
 	broken   bool            // a local has no value; only while loading
@@ -74,6 +75,8 @@ type loader struct {
 	reads *readLog
 	fixed func(path string) ([]byte, bool) // files that are given from memory
 	diags Diagnostics
+
+	readings []reading // files that provider blocks name in order to read them
 
 	tokend, variables, localBlocks, providers, changes []place
 

@@ -238,6 +238,7 @@ func (l *loader) checkProviders() {
 		f, m, diags := l.c.providerArgs(l.ev, d, &selectArgs{check: true})
 		l.report(diags...)
 		readProvider(a, d.typ, section{l: l, f: f, v: NewValues(m)})
+		l.readings = l.c.noteReadings(l.c.typeSchemas[d.typ.Name], a, m, l.readings)
 		if !l.o.WasInForce {
 			l.report(requests.provider(a, d)...)
 		}

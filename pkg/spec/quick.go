@@ -116,7 +116,7 @@ func (s *source) plain() bool {
 // loadedWith reports whether a configuration was loaded with the same options.
 func (c *Config) loadedWith(o *Options) bool {
 	p := &c.options
-	return p.HostName == o.HostName && p.Version == o.Version && (p.CheckSink == nil) == (o.CheckSink == nil) && p.WasInForce == o.WasInForce &&
+	return p.HostName == o.HostName && p.Version == o.Version && (p.CheckSink == nil) == (o.CheckSink == nil) && (p.Own == nil) == (o.Own == nil) && p.WasInForce == o.WasInForce &&
 		maps.Equal(p.Vars, o.Vars) && slices.Equal(p.VarFiles, o.VarFiles) && slices.Equal(variablesOf(p.Environ), variablesOf(o.Environ)) &&
 		reflect.DeepEqual([]any{p.Sinks, p.Secrets, p.Hooks, p.Auths, p.Vault}, []any{o.Sinks, o.Secrets, o.Hooks, o.Auths, o.Vault}) &&
 		c.sameCatalog(o.Catalog)
@@ -239,10 +239,12 @@ func (r *resource) argText(n string) string {
 }
 
 // check evaluates the blocks of fresh sources. It is false where a cycle is
-// possible, or two sinks may have one path: the general way tells.
+// possible, or a sink's path may be another's or tokend's own: the general way
+// tells.
 func (q *quick) check() bool {
 	c := q.l.c
 	k := &checker{l: q.l}
+	readsBefore := len(c.reads.list())
 	for _, kind := range []string{kindCredential, kindSink} {
 		for _, res := range q.added[kind] {
 			if kind == kindCredential && (c.chained || q.namesCredential(res)) {
@@ -250,6 +252,9 @@ func (q *quick) check() bool {
 			}
 			k.block(kind, res)
 		}
+	}
+	if q.ownsAny(k, readsBefore) {
+		return false
 	}
 	q.l.report(k.diags...)
 	rows := claimRows(c.seed, k.claims)

@@ -37,6 +37,11 @@ func changes() []change {
 		{"a chained credential", add("credential \"apirone\" \"ID\" {\n  grant    = \"login\"\n  login    = credential.apirone.c0001-000.token_type\n  password = secret.file.pw.value\n}")},
 		{"a self reference", add("credential \"apirone\" \"ID\" {\n  grant    = \"login\"\n  login    = credential.apirone.ID.token_type\n  password = secret.file.pw.value\n}")},
 		{"a taken path", add("sink \"file\" \"ID\" {\n  path    = \"/run/tokend/c0000-000.token\"\n  content = \"x\"\n}")},
+		{"a secret's path", add("sink \"file\" \"ID\" {\n  path    = \"pw\"\n  content = \"x\"\n}")},
+		{"a path of the configuration", add("sink \"file\" \"ID\" {\n  path    = \"ID.hcl\"\n  content = \"x\"\n}")},
+		{"a path of the state", add("sink \"file\" \"ID\" {\n  path    = \"/var/state/ID\"\n  content = \"x\"\n}")},
+		{"a template at a sink", add("sink \"env\" \"ID\" {\n  path     = \"/new/env/ID\"\n  template = \"/run/tokend/c0001-000.token\"\n}")},
+		{"a read of a sink", add("sink \"file\" \"ID\" {\n  path    = \"/new/read/ID\"\n  content = fileexists(\"/run/tokend/c0001-001.token\") ? \"a\" : \"b\"\n}")},
 		{"an undeclared reference", replace("var.partner", "var.nobody")},
 		{"a literal secret", replace("secret.file.pw.value", "\"CANARY\"")},
 		{"an argument too many", replace("login      =", "logon      = 1\n  login      =")},
@@ -60,6 +65,9 @@ func TestQuickLoadIsAFullLoad(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	dir := manyBlocks(t, 4, 3)
 	o := testOptions()
+	o.Own = func(StateSettings) []OwnPath {
+		return []OwnPath{{Path: "/var/state", Below: true, What: "belongs to tokend's state"}}
+	}
 	last := loadDir(t, dir, o)
 	all := changes()
 	quick := 0

@@ -91,7 +91,7 @@ provider "apirone" {
   alias = "default" # ERROR: Invalid alias
 }
 sink "env" "x" {
-  path   = "x"
+  path   = "y"
   format = "bash" # ERROR: Invalid value # HINT: "systemd", "dotenv", "docker", "shell"
   in_place = true # ERROR: Reserved argument
   vars = ["a"] # ERROR: Wrong type # HINT: a map of strings
