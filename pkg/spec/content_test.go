@@ -157,7 +157,8 @@ sink "env" "many" {
 	o := templateOptions()
 	o.CheckRead = func(string) error { asked.Add(1); return nil }
 	c := loadDir(t, dir, o)
-	// A block that comes later, by the quick way, has its own read, too.
+	// With a block that comes later and reads another file, all is loaded again: a
+	// sink elsewhere may be written over it.
 	write(t, dir, "more.hcl", "sink \"env\" \"more\" {\n  path     = \"more\"\n  template = \"more.tmpl\"\n}\n")
 	write(t, dir, "more.tmpl", "more")
 	o.Previous = c
@@ -172,8 +173,8 @@ sink "env" "many" {
 	if got, err := contentOf(t, next, "sink.env.more"); got != "more" || !slices.Contains(next.Reads(), filepath.Join(dir, "more.tmpl")) {
 		t.Errorf("a sink that came later has %q (%v)", got, err)
 	}
-	if n := asked.Load(); n != 2 {
-		t.Errorf("two files were read %d times", n)
+	if n := asked.Load(); n > 2*2 {
+		t.Errorf("two files were read %d times by two loads", n)
 	}
 	forbidden := errors.New("the policy forbids it")
 	o.Previous, o.CheckRead = nil, func(string) error { return forbidden }

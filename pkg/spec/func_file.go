@@ -77,8 +77,11 @@ func (f *files) read(path string) ([]byte, error) {
 		}
 	}
 	f.contents[abs] = fileContent{b, err}
-	if err == nil {
+	switch {
+	case err == nil:
 		f.reads.keep(abs, b)
+	case errors.Is(err, fs.ErrNotExist):
+		f.reads.missed(abs)
 	}
 	return b, err
 }
@@ -195,6 +198,7 @@ func (f *files) exists(path string) (cty.Value, error) {
 	info, err := os.Stat(abs)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		f.reads.missed(abs)
 		return cty.False, nil
 	case err != nil:
 		return cty.NilVal, fmt.Errorf("looking for %s: %w", abs, reason(err))

@@ -89,7 +89,7 @@ func testOptions() Options {
 		},
 		Sinks: map[string]Schema{
 			"file":     {Attrs: []Attr{path, deferred(str("content", true)), str("mode", false), str("owner", false)}},
-			"env":      {Attrs: []Attr{path, {Name: "template", Type: cty.String, Reads: true}, {Name: "vars", Type: cty.Map(cty.String), Deferred: true}, {Name: "format", Type: cty.String, Oneof: []string{"systemd", "dotenv", "docker", "shell"}}}, Unique: []string{"path"}},
+			"env":      {Attrs: []Attr{path, {Name: "template", Type: cty.String, Content: true}, {Name: "vars", Type: cty.Map(cty.String), Deferred: true}, {Name: "format", Type: cty.String, Oneof: []string{"systemd", "dotenv", "docker", "shell"}}}, Unique: []string{"path"}},
 			"vault_kv": {Attrs: []Attr{vault, str("mount", true), str("path", true), {Name: "data", Type: cty.Map(cty.String), Deferred: true}}, Unique: []string{"vault", "mount", "path"}},
 		},
 		Hooks: map[string]Schema{

@@ -19,6 +19,15 @@ func quickLoad(dir string, files []input, o Options) (*Config, Diagnostics, bool
 	if prev == nil || prev.dir != dir || !prev.loadedWith(&o) || !prev.reads.unchanged() {
 		return nil, nil, false
 	}
+	read := prev.reads.list()
+	c, diags, ok := quickFrom(prev, dir, files, o)
+	if c == nil {
+		prev.reads.only(read) // what was tried is not what the previous one reads
+	}
+	return c, diags, ok
+}
+
+func quickFrom(prev *Config, dir string, files []input, o Options) (*Config, Diagnostics, bool) {
 	l := newLoader(dir, nil, o)
 	sources, changed, ok := quickSources(l, files)
 	if !ok {

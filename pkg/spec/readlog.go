@@ -2,7 +2,11 @@ package spec
 
 import (
 	"crypto/sha256"
+	"errors"
+	"io/fs"
 	"maps"
+	"os"
+	"slices"
 	"sort"
 	"sync"
 )
@@ -17,6 +21,7 @@ type readLog struct {
 	paths map[string]bool
 	sums  map[string]string
 	kept  map[string][]byte
+	gone  map[string]bool // paths at which nothing was found
 }
 
 // add records that the file at the absolute path was read.
@@ -27,6 +32,45 @@ func (r *readLog) add(path string) {
 		r.paths = map[string]bool{}
 	}
 	r.paths[path] = true
+}
+
+// missed records that nothing was found at a path.
+func (r *readLog) missed(path string) {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.gone == nil {
+		r.gone = map[string]bool{}
+	}
+	r.gone[path] = true
+}
+
+// stillMissing reports that nothing was found at a path, and nothing is there.
+func (r *readLog) stillMissing(path string) bool {
+	r.mu.Lock()
+	was := r.gone[path]
+	r.mu.Unlock()
+	if !was {
+		return false
+	}
+	_, err := os.Stat(path)
+	return errors.Is(err, fs.ErrNotExist)
+}
+
+// only forgets all paths but these.
+func (r *readLog) only(paths []string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for p := range r.paths {
+		if _, listed := slices.BinarySearch(paths, p); !listed {
+			delete(r.paths, p)
+			delete(r.sums, p)
+			delete(r.kept, p)
+			delete(r.gone, p)
+		}
+	}
 }
 
 // keep records what was read.
@@ -83,6 +127,9 @@ func (r *readLog) unchanged() bool {
 	for _, path := range r.list() {
 		was := r.sum(path)
 		if was == "" {
+			if r.stillMissing(path) {
+				continue
+			}
 			return false
 		}
 		b, err := readRegular(path)
