@@ -1,6 +1,8 @@
 package reconcile_test
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -408,7 +410,8 @@ func (b *simBooks) checkTry(e *simEndpoint, account, password string) {
 }
 
 // checkSpend: a refresh token that works once is used once, but for one replay
-// within the window and one last try where only a person could go on.
+// within the window and one last try where only a person could go on: by a login,
+// or by letting a change of what it is obtained with go ahead.
 func (b *simBooks) checkSpend(r *simRefresh, real time.Time) {
 	g := r.grant
 	if rec := b.s.record(g.addr); rec.open != "refresh" && rec.open != "revive" {
@@ -421,7 +424,7 @@ func (b *simBooks) checkSpend(r *simRefresh, real time.Time) {
 	case b.sent.Sub(r.spent) <= g.typ.traits.ReplayWindow && r.used == 1:
 	case r.asked:
 		r.asked = false
-	case g.typ.traits.Interactive && !r.tried && (b.s.skewed || b.endsSoon(g, real)):
+	case (g.typ.traits.Interactive || b.wantsAnother(g)) && !r.tried && (b.s.skewed || b.endsSoon(g, real)):
 		r.tried = true
 	default:
 		b.s.fail("%s is spent for the %dth time, %s after the first", r.token, r.used+1, real.Sub(r.spent))
@@ -433,6 +436,15 @@ func (b *simBooks) checkSpend(r *simRefresh, real time.Time) {
 func (b *simBooks) endsSoon(g *simGrant, real time.Time) bool {
 	a := b.access[b.s.record(g.addr).access]
 	return a == nil || a.dead || a.expires.Sub(real) < time.Minute
+}
+
+// wantsAnother says that the configuration declares what a grant is for with
+// another account or address than it has: with these it may not be obtained anew.
+func (b *simBooks) wantsAnother(g *simGrant) bool {
+	c := b.s.config
+	_, _, base, _ := c.shape()
+	i := slices.Index(simCredentials[:], g.addr)
+	return i >= 0 && c.declares(i) && (g.origin != base || g.account != fmt.Sprintf("%c%d", 'a'+i, c.declared[i]))
 }
 
 // checkRevocation: no token is revoked while it is in force, while a place
