@@ -4,10 +4,12 @@ import (
 	"bufio"
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -160,7 +162,7 @@ func TestKeptConnectionOfAnotherProtocolIsClosed(t *testing.T) {
 // the first has gone, a request would be sent on it.
 func TestSpareHTTP2ConnectionIsClosed(t *testing.T) {
 	both, first := make(chan bool), make(chan bool)
-	second, closed := make(chan string, 1), make(chan string, 10)
+	second, ends := make(chan string, 1), make(chan ended, 10)
 	var hellos atomic.Int64
 	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		if q.ProtoMajor != 2 {
@@ -179,11 +181,7 @@ func TestSpareHTTP2ConnectionIsClosed(t *testing.T) {
 		}
 		return nil, nil
 	}}
-	srv.Config.ConnState = func(c net.Conn, s http.ConnState) {
-		if s == http.StateClosed {
-			closed <- c.RemoteAddr().String()
-		}
-	}
+	srv.Listener = endListener{srv.Listener, ends}
 	srv.StartTLS()
 	defer srv.Close()
 	e := waysEndpoint(t, srv.URL, func(p *spec.Provider) { p.HTTP.CAFile = caFile(t, srv) })
@@ -199,6 +197,46 @@ func TestSpareHTTP2ConnectionIsClosed(t *testing.T) {
 	}
 	wg.Wait()
 	spare := await(t, second, "a second connection")
-	for await(t, closed, "the end of the connection that was not needed") != spare {
+	end := await(t, ends, "the end of a connection")
+	for end.addr != spare {
+		end = await(t, ends, "the end of the connection that was not needed")
 	}
+	if errors.Is(end.err, os.ErrDeadlineExceeded) {
+		t.Error("the server had to give up the connection that was not needed: it was left open")
+	}
+}
+
+// ended is how the client left a connection that the server closes.
+type ended struct {
+	addr string
+	err  error // os.ErrDeadlineExceeded: it did not
+}
+
+// endListener tells how its connections ended.
+type endListener struct {
+	net.Listener
+	ends chan<- ended
+}
+
+func (l endListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &endConn{Conn: c, ends: l.ends}, nil
+}
+
+type endConn struct {
+	net.Conn
+	ends chan<- ended
+	once sync.Once
+}
+
+func (c *endConn) Close() error {
+	c.once.Do(func() {
+		_ = c.SetReadDeadline(time.Now().Add(3 * time.Second)) // by then what the client did long ago is here
+		_, err := io.Copy(io.Discard, c.Conn)
+		c.ends <- ended{c.RemoteAddr().String(), err}
+	})
+	return c.Conn.Close()
 }
