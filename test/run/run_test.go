@@ -337,3 +337,18 @@ func TestCheckThatSaysSomething(t *testing.T) {
 		t.Errorf("%s\n%s", got, out.String())
 	}
 }
+
+// Fuzzing that ended while it was still trying what earlier runs collected is
+// repeated; what found something is not.
+func TestFuzzingThatNeverBegan(t *testing.T) {
+	const baseline = "fuzz: elapsed: 3s, gathering baseline coverage: 328/803 completed\n--- FAIL: FuzzX (3.09s)\n    context deadline exceeded\n"
+	for out, want := range map[string]bool{
+		baseline: true,
+		"ok":     false,
+		baseline + "    Failing input written to testdata/fuzz/FuzzX/1234\n": false,
+	} {
+		if got := timeWasShort(out); got != want {
+			t.Errorf("%q: %v", out, got)
+		}
+	}
+}
