@@ -192,8 +192,8 @@ func (p *performer) tooLate(c *call) bool {
 }
 
 // takeBack takes the intent of a call back that was not made after all, because
-// tokend stops or its time has gone by. Where the disk does not take that, the next start finds a call
-// whose outcome is unknown, and is on the safe side.
+// tokend stops or its time has gone by. Where the disk does not take that, the
+// next start finds a call whose outcome is unknown, and is on the safe side.
 func (p *performer) takeBack(c *call) {
 	change := state.Change{IntentFor: p.j.addr, ClearIntent: c.before == nil}
 	if c.before != nil {

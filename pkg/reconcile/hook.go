@@ -199,7 +199,8 @@ func (w *worker) workHook(ctx context.Context, j job) result {
 		w.o.Observe(Event{Address: j.addr, Type: typeOf(j.addr), Op: "hook", Class: class, Took: w.now().Sub(began)})
 	}
 	n := j.failures + 1
-	if err != nil && j.cfg == nil && n >= hookGoneTries {
+	gaveUp := err != nil && j.cfg == nil && n >= hookGoneTries
+	if gaveUp {
 		w.log.Error("a hook that is no longer declared fails again and again and is given up", "address", j.addr, "error", err)
 		err = nil
 	}
@@ -217,7 +218,9 @@ func (w *worker) workHook(ctx context.Context, j job) result {
 		w.log.Warn("a hook failed", "address", j.addr, "error", err, "again_at", r.next)
 		return r
 	}
-	w.log.Info("hook", "address", j.addr, "sinks", list(j.pending))
+	if !gaveUp {
+		w.log.Info("hook", "address", j.addr, "sinks", list(j.pending))
+	}
 	r.ran = j.pending
 	return r
 }

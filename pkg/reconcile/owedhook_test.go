@@ -89,6 +89,36 @@ func TestTheHooksOfARemovedSinkOutliveACrash(t *testing.T) {
 	}
 }
 
+// A hook still runs for a write when its sink is removed: that run does not answer
+// for the removal, which is told after a crash, too.
+func TestARunThatBeganBeforeARemovalDoesNotTellOfIt(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.halt()
+		w.places.stuck = "sink.mem.trader"
+		w.start()
+		first := make(chan struct{})
+		w.places.blockBy(first)
+		w.set(twoHooks())
+		time.Sleep(5 * time.Second)
+		after := cutOut(twoHooks(), `sink "mem" "trader"`)
+		w.set(after)
+		time.Sleep(5 * time.Second)
+		if got := w.places.events(); got != "write:trader remove:trader" {
+			t.Fatalf("events %s", got)
+		}
+		w.places.blockBy(make(chan struct{}))
+		close(first)
+		time.Sleep(5 * time.Second)
+		w.crash()
+		w.places.blockBy(nil)
+		w.set(after)
+		time.Sleep(time.Minute)
+		if got := w.places.events(); got != "write:trader remove:trader hook:1 hook:1 hook:1 hook:1" {
+			t.Errorf("events %s", got)
+		}
+	})
+}
+
 // The sink comes back before its hooks have run for its removal.
 func TestASinkComesBackThatOwesHooks(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
