@@ -39,8 +39,8 @@ func (l *Loop) declareHooks(cfg, before *spec.Config) {
 	}
 }
 
-// notify has a hook run soon because a sink changed. More changes within its
-// debounce are one run.
+// notify has a hook run soon because a sink changed, also where it failed before
+// and is to be tried again later. More changes within its debounce are one run.
 func (l *Loop) notify(hook, sink string) {
 	it := l.item(hook, kindHook)
 	l.hooks[hook] = it
@@ -73,8 +73,11 @@ func (l *Loop) notify(hook, sink string) {
 		x.anew[sink] = true
 		return
 	}
-	if it.phase == idle {
-		l.q.at(it, l.o.Now().Add(l.debounce(it)))
+	// One that failed may do with what is new now: it does not wait for its turn
+	// to be tried again.
+	at := l.o.Now().Add(l.debounce(it))
+	if it.phase == idle || it.phase == timed && x.failures > 0 && at.Before(fromNanos(it.due)) {
+		l.q.at(it, at)
 	}
 }
 

@@ -202,3 +202,22 @@ func TestTheHookOfARepairOutlivesACrash(t *testing.T) {
 		}
 	})
 }
+
+// A hook has failed for twelve minutes and waits minutes for its next try: a new
+// change, such as its sink's removal, is told at once all the same.
+func TestAFailingHookIsTriedAtOnceForWhatIsNew(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.places.failHooks(errors.New("no such unit"))
+		w.set(twoHooks())
+		time.Sleep(12 * time.Minute)
+		if got := w.places.events(); got != "write:trader" {
+			t.Fatalf("events %s", got)
+		}
+		w.places.failHooks(nil)
+		w.set(cutOut(twoHooks(), `sink "mem" "trader"`))
+		time.Sleep(10 * time.Second)
+		if got := w.places.events(); !strings.HasSuffix(got, "remove:trader hook:1 hook:1") {
+			t.Errorf("events %s", got)
+		}
+	})
+}
