@@ -48,7 +48,7 @@ func (p *performer) reread() {
 	if doubtful(raw) && in.Record.Orphans > 0 {
 		in.Record.Orphans-- // what it brought was counted, and is known now
 	}
-	if in.Want == nil || raw.Op == opRefresh && in.Record.Grant == nil {
+	if in.Want == nil || raw.Revoked || raw.Op == opRefresh && in.Record.Grant == nil {
 		p.retireReread(c, t)
 		return
 	}
@@ -90,8 +90,9 @@ func (p *performer) unreadStill(err error) {
 }
 
 // retireReread gives up what a kept reply brought of a credential that is no
-// longer declared, or of a grant that was given up since: the API may have ended
-// all of that, and what goes on begins with a new one.
+// longer declared, or that was given up since, itself or with the grant that it
+// refreshed: the API may have ended all of that, and what goes on begins with a
+// new one.
 func (p *performer) retireReread(c *call, t providers.Token) {
 	rec := &p.ob.in.Record
 	g := newGrant(t, p.w.now())

@@ -59,6 +59,11 @@ func (p *performer) note() {
 func (p *performer) revoke() {
 	rec := &p.ob.in.Record
 	g := &rec.Retiring[p.step.Retiring]
+	if p.takesKeptAlong() {
+		rec.Raw.Revoked = true
+		p.r.again = p.save("that a revocation may take along what a kept reply brought")
+		return
+	}
 	ep, err := p.w.endpointOfRetired(p.ctx, p.ob, g)
 	if err != nil {
 		p.revokeFailed(g, err.Error(), 0)
@@ -84,6 +89,14 @@ func (p *performer) revoke() {
 	default:
 		p.revokeFailed(g, err.Error(), 0)
 	}
+}
+
+// takesKeptAlong says that the revocation about to be sent ends the session that
+// a kept reply is of, too, and that its record does not say so yet: once it is
+// sent, what that reply brought is never put in force.
+func (p *performer) takesKeptAlong() bool {
+	raw := p.ob.in.Record.Raw
+	return raw != nil && !raw.Revoked && p.ob.in.RetiredTraits[p.step.Retiring].Session == spec.SessionSharedGrant
 }
 
 // sendAndRead makes a call and judges its reply.

@@ -4,7 +4,7 @@ import "encoding/binary"
 
 // The newest formats that this program writes.
 const (
-	credentialFormat = 5 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant
+	credentialFormat = 6 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along
 	sinkFormat       = 2 // 2: without what nothing reads
 	intentFormat     = 1
 )
@@ -50,7 +50,7 @@ func decodeCredential(b []byte) (Credential, error) {
 		}
 	}
 	c.Failure = r.failure()
-	c.Raw = r.rawReply()
+	c.Raw = r.rawReply(format)
 	c.Orphans = r.int()
 	c.Lifecycle.OnRemove = r.str()
 	c.Lifecycle.PreventDestroy = r.bool()
@@ -238,10 +238,10 @@ func appendRaw(b []byte, w *Raw) []byte {
 	b = appendBytes(b, w.Inputs)
 	b = appendString(b, w.Redirect)
 	b = binary.AppendUvarint(b, w.Generation)
-	return appendString(b, w.Message)
+	return appendBool(appendString(b, w.Message), w.Revoked)
 }
 
-func (r *reader) rawReply() *Raw {
+func (r *reader) rawReply(format byte) *Raw {
 	if !r.bool() {
 		return nil
 	}
@@ -259,6 +259,9 @@ func (r *reader) rawReply() *Raw {
 	w.Redirect = r.str()
 	w.Generation = r.uvarint()
 	w.Message = r.str()
+	if format >= 6 {
+		w.Revoked = r.bool()
+	}
 	return w
 }
 

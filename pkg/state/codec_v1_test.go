@@ -93,3 +93,23 @@ func TestRecordsOfTheFourthFormatAreRead(t *testing.T) {
 		t.Errorf("a credential (-want +got):\n%s", d)
 	}
 }
+
+// A record of the format before it was kept that a revocation was sent while a
+// reply waited to be read.
+const credentialV5 = "0500000001056772616e7400000180ee89ab0d0590030004626f64790000000d6974206973206e6f204a534f4e00000000000000000180ee89ab0d050000000000"
+
+func TestRecordsOfTheFifthFormatAreRead(t *testing.T) {
+	at := time.Unix(1790000000, 5).UTC()
+	want := Credential{Raw: &Raw{Op: "grant", At: at, Status: 200, Body: secret.New("body"), Message: "it is no JSON"}, Restored: at}
+	b, err := hex.DecodeString(credentialV5)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := decodeCredential(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("a credential (-want +got):\n%s", d)
+	}
+}

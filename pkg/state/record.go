@@ -182,6 +182,7 @@ type Raw struct {
 	Redirect   string
 	Generation uint64 // of the grant that was spent; 0 for a new grant
 	Message    string // why it could not be read
+	Revoked    bool   // a revocation was sent since that may have taken along what it brought
 }
 
 // Intent is journalled before a call that can spend or create something, and
