@@ -507,12 +507,19 @@ func (s *simRun) checkDeath(x *simAccess) {
 // overlaps are how long an old token may hold on and how long it must. A record
 // keeps what the configuration said when it was written, for when it no longer
 // says it; of what is declared the configuration in force goes first, also where
-// it is another one since and nothing has been recorded yet.
+// it is another one since and nothing has been recorded yet, and what a step goes
+// by that began a moment before the last change.
 func (s *simRun) overlaps(addr string, rec *simRecord) (longest, overlap time.Duration) {
 	longest, overlap = rec.lifecycle.MaxOverlap, rec.lifecycle.Overlap
-	if !s.ready(addr) {
-		return longest, overlap
+	said := []simConfig{s.config}
+	if s.real().Sub(s.changedAt) < time.Minute {
+		said = append(said, s.before)
 	}
-	saidLongest, said := s.config.overlaps()
-	return min(longest, saidLongest), min(overlap, said)
+	for _, c := range said {
+		if c.declares(slices.Index(simCredentials[:], addr)) {
+			l, o := c.overlaps()
+			longest, overlap = min(longest, l), min(overlap, o)
+		}
+	}
+	return longest, overlap
 }

@@ -49,6 +49,8 @@ type simRun struct {
 	changes     int // of places, so far
 	lastWritten int // which of them was tokend's last write
 	told        int // how many of them hooks have told
+	before      simConfig
+	changedAt   time.Time // since when it is no longer declared
 	given       map[string]bool
 	revoking    map[string]int // orders to revoke that are not answered yet
 	approved    map[string]bool
@@ -233,6 +235,7 @@ func (s *simRun) declare(c simConfig, down bool) {
 	if c.style == 5 && s.config.style != 5 {
 		s.strictSince = s.real()
 	}
+	s.before, s.changedAt = s.config, s.real()
 	s.config, s.inForce = c, time.Time{}
 	s.begunAnew(c)
 	s.mu.Unlock()
