@@ -147,6 +147,10 @@ func TestDecide(t *testing.T) {
 			in.Intent = &state.Intent{Op: opRefresh}
 			in.Held.ReplayWindow, in.SinceIntent, in.SinceIntentOK = time.Minute, time.Second, true
 		}, ActReplay, Pending, "repeated", 0},
+		"refresh lost, as good as over": {func(in *Input) { // it would leave in time, and get there too late
+			in.Intent = &state.Intent{Op: opRefresh}
+			in.Held.ReplayWindow, in.SinceIntent, in.SinceIntentOK = time.Minute, time.Minute-spec.ReplayMargin, true
+		}, ActSettle, Indeterminate, "", 0},
 		"window over": {func(in *Input) {
 			in.Intent = &state.Intent{Op: opRefresh}
 			in.Held.ReplayWindow, in.SinceIntent, in.SinceIntentOK = time.Minute, time.Minute, true

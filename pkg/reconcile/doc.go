@@ -20,6 +20,12 @@
 // open, in a crash and in a living process alike, and the next look decides
 // what that means by the rules at the top of the table.
 //
+// Where an API answers a repeated refresh alike for a while, a lost one is sent
+// once more, if it is there before that while is over (replay.go): the request has
+// to have its connection [spec.ReplayMargin] before the end, by the clock that
+// nobody can put and that runs while the machine sleeps, or it is not sent. A
+// shorter window is none.
+//
 // A simulation (sim_test.go) holds all of this against seeds: configurations and
 // their changes, lost replies, full disks, slow places, crashes at every step and
 // clocks that jump, over simulated providers whose own books are compared after

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -108,10 +107,12 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	p.ob.in.Intent, p.called = &c.intent, true
 	began := p.w.now()
 	reply, err := p.inFlight(func() (*providers.Reply, error) {
-		if p.tooLate(c) {
+		ctx, done, ok := p.inTime(c)
+		if !ok {
 			return nil, errTooLate
 		}
-		return c.ep.ep.Send(context.WithoutCancel(p.ctx), req)
+		defer done()
+		return c.ep.ep.Send(ctx, req)
 	})
 	if errors.Is(err, errNotBegun) {
 		p.takeBack(c)
@@ -178,17 +179,6 @@ func (p *performer) inFlight(call func() (*providers.Reply, error)) (*providers.
 		defer end()
 	}
 	return call()
-}
-
-// tooLate says that a refresh must not be repeated any more: its intent took its
-// time to reach the disk, it waited for its turn, or the machine slept, and
-// meanwhile the window has closed in which its API answers it alike.
-func (p *performer) tooLate(c *call) bool {
-	if p.step.Action != ActReplay || c.before == nil {
-		return false
-	}
-	since, ok := p.w.elapsed(c.before)
-	return !ok || since >= p.ob.in.Held.ReplayWindow
 }
 
 // takeBack takes the intent of a call back that was not made after all, because

@@ -2,7 +2,9 @@ package reconcile_test
 
 import (
 	"context"
+	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +41,7 @@ func replaying(t *testing.T, window string) string {
 // A refresh is repeated while its window is open, and not because it was when
 // that was decided: the disk, a rate limit or a suspend may take longer.
 func TestAReplayIsNotMadeTooLate(t *testing.T) {
-	for name, by := range map[string]time.Duration{"in time": 0, "too late": time.Minute} {
+	for name, by := range map[string]time.Duration{"in time": 0, "too late to get there": 16 * time.Second, "too late": time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			o := strict()
 			o.Rules.ReplayWindow = 20 * time.Second
@@ -55,6 +57,49 @@ func TestAReplayIsNotMadeTooLate(t *testing.T) {
 				c := w.server.Counts(standin.Coinify)
 				if grants := map[bool]int{true: 1, false: 2}[by == 0]; c.Reuses != 0 || c.Grants != grants || c.Faulted != 1 {
 					t.Errorf("%d reuses, %d grants, want %d; %d replies were lost", c.Reuses, c.Grants, grants, c.Faulted)
+				}
+				if !w.works(standin.Coinify, "trader") {
+					t.Error("the place holds a token that does not work")
+				}
+			})
+		})
+	}
+}
+
+// A repeated refresh that has no connection when its time has gone by is not sent
+// any more, and what it repeats is as unknown as before; one that has it in time is.
+func TestAReplayThatConnectsTooLateIsNotSent(t *testing.T) {
+	for name, by := range map[string]time.Duration{"in time": 10 * time.Second, "too late": 17 * time.Second} {
+		t.Run(name, func(t *testing.T) {
+			o := strict()
+			o.Rules.ReplayWindow = 20 * time.Second
+			inWorld(t, o, func(t *testing.T, w *world) {
+				w.halt()
+				w.stepped = true
+				var far atomic.Int64 // how long the next connection takes
+				dial := w.dial
+				w.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					select {
+					case <-time.After(time.Duration(far.Swap(0))):
+						return dial(ctx, network, address)
+					case <-ctx.Done():
+						return nil, ctx.Err()
+					}
+				}
+				w.start()
+				w.set(trader("a@example.com", replaying(t, "20s")))
+				<-time.After(time.Minute)
+				lost := w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultLost, Grant: "refresh_token"})
+				<-lost.Hit()
+				far.Store(int64(by))
+				<-time.After(24 * time.Hour)
+				c := w.server.Counts(standin.Coinify)
+				replays, grants := 1, 1
+				if name == "too late" {
+					replays, grants = 0, 2
+				}
+				if c.Replays != replays || c.Grants != grants || c.Reuses != 0 {
+					t.Errorf("%d repeated, want %d; %d grants, want %d; %d reuses", c.Replays, replays, c.Grants, grants, c.Reuses)
 				}
 				if !w.works(standin.Coinify, "trader") {
 					t.Error("the place holds a token that does not work")

@@ -85,7 +85,7 @@ type simBooks struct {
 	codes    map[string]int // how often each was used
 	password map[string]string
 	refused  map[string]*simRefusals
-	sent     time.Time // when the call left that is being carried out: the machine may have slept since
+	slept    time.Duration // how long the machine slept while the call was on its way that is being carried out
 }
 
 // simRefusals is how an account was asked since its last success.

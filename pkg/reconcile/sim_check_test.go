@@ -421,7 +421,7 @@ func (b *simBooks) checkSpend(r *simRefresh, real time.Time) {
 		return
 	}
 	switch {
-	case b.sent.Sub(r.spent) <= g.typ.traits.ReplayWindow && r.used == 1:
+	case real.Sub(r.spent)-b.slept <= g.typ.traits.ReplayWindow && r.used == 1:
 	case r.asked:
 		r.asked = false
 	case (g.typ.traits.Interactive || b.wantsAnother(g)) && !r.tried && (b.s.skewed || b.endsSoon(g, real)):

@@ -110,7 +110,7 @@ func (e *simEndpoint) fate(c providers.Call) fate {
 	return f
 }
 
-func (e *simEndpoint) Send(_ context.Context, r *providers.Request) (*providers.Reply, error) {
+func (e *simEndpoint) Send(ctx context.Context, r *providers.Request) (*providers.Reply, error) {
 	e.mu.Lock()
 	c := e.prepared[r]
 	delete(e.prepared, r)
@@ -119,8 +119,11 @@ func (e *simEndpoint) Send(_ context.Context, r *providers.Request) (*providers.
 	unknown := &providers.Error{Op: c.Op, Class: providers.ClassUnknown, Message: "no reply came", Reached: true}
 	f := e.fate(c)
 	s.note("send", of, e.base, int(f))
-	sent := s.real()
+	sent, asleep := s.real(), time.Duration(s.asleep.Load())
 	e.p.paced(e)
+	if err := e.connect(ctx, c, f); err != nil {
+		return nil, err
+	}
 	if !e.p.passes("call") || !e.p.sleeps(s.draws.between("there", of, time.Millisecond, 300*time.Millisecond)) {
 		return nil, unknown
 	}
@@ -135,7 +138,7 @@ func (e *simEndpoint) Send(_ context.Context, r *providers.Request) (*providers.
 	var body string
 	var refused *providers.Error
 	if f != fateLostBefore {
-		body, refused = e.carryOut(c, f, sent)
+		body, refused = e.carryOut(c, f, time.Duration(s.asleep.Load())-asleep)
 	}
 	if f == fateLostBefore || f == fateLostAfter {
 		e.p.sleeps(s.draws.between("stall", of, time.Millisecond, 31*time.Second))
@@ -158,7 +161,25 @@ func (e *simEndpoint) Send(_ context.Context, r *providers.Request) (*providers.
 	return reply, nil
 }
 
-func (e *simEndpoint) carryOut(c providers.Call, f fate, sent time.Time) (string, *providers.Error) {
+// connect takes its time for the connection of a request that may come too late,
+// now and then. It can be stopped until it has one.
+func (e *simEndpoint) connect(ctx context.Context, c providers.Call, f fate) error {
+	s, of := e.p.s, string(c.Op)+e.typ.name
+	if ctx.Done() == nil || f == fateNotSent || !s.draws.chance("slow to connect", of, 0.3) {
+		return nil
+	}
+	select {
+	case <-time.After(s.draws.longOrShort("connecting", of, 100*time.Millisecond, 30*time.Second)):
+		return nil
+	case <-ctx.Done():
+		s.note("stopped", of, e.base, 0)
+		return &providers.Error{Op: c.Op, Class: providers.ClassTransient, Message: "it was stopped before anything was sent"}
+	case <-e.p.dead:
+		return &providers.Error{Op: c.Op, Class: providers.ClassUnknown, Message: "no reply came", Reached: true}
+	}
+}
+
+func (e *simEndpoint) carryOut(c providers.Call, f fate, slept time.Duration) (string, *providers.Error) {
 	s := e.p.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -167,7 +188,7 @@ func (e *simEndpoint) carryOut(c providers.Call, f fate, sent time.Time) (string
 			r.dead = true
 		}
 	}
-	s.books.sent = sent
+	s.books.slept = slept
 	return s.books.act(e, c)
 }
 

@@ -102,6 +102,12 @@ const (
 	RotatesObserve = "observe"
 )
 
+// ReplayMargin is how long before the end of its replay_window a repeated refresh
+// has to have a connection: a request that is sent then has reached its API before
+// the window closes, also where the network loses a packet of it and sends that
+// again after 0.2, 0.4, 0.8 and 1.6 seconds.
+const ReplayMargin = 5 * time.Second
+
 // Refresh is the refresh request and what is known of its tokens.
 type Refresh struct {
 	Request                *Request

@@ -115,7 +115,7 @@ func typeRefreshSchema() Schema {
 		Doc: "how a token is renewed by its refresh token, and what is known of those",
 		Attrs: []Attr{
 			{Name: "rotates", Type: cty.DynamicPseudoType, Default: RotatesObserve, Doc: "true: a refresh token is for single use; false: it never changes; \"observe\": taken for single use until a refresh was seen to leave it as it was"},
-			{Name: "replay_window", Type: cty.String, Duration: true, Doc: "how long the API answers a repeated refresh with the same pair; such a refresh is repeated after a crash"},
+			{Name: "replay_window", Type: cty.String, Duration: true, Doc: "how long the API answers a repeated refresh with the same pair; such a refresh is repeated when its reply was lost, while 5s of the window are left for it to get there; of 5s or less none is"},
 			{Name: "token_lifetime", Type: cty.String, Duration: true, Doc: "how long a refresh token lives; an older one is not tried"},
 			{Name: "invalidates_access_token", Type: cty.Bool, Default: "false", Doc: "the old access token dies at once: there is no overlap, and the refresh comes as late as min_remaining allows"},
 		},

@@ -137,6 +137,12 @@ func (d *typeDecoder) refresh(b *hcl.Block) *Refresh {
 		}
 	}
 	d.duration(c, "replay_window", &r.ReplayWindow)
+	if r.ReplayWindow > 0 && r.ReplayWindow <= ReplayMargin {
+		w := problem(c.Attributes["replay_window"].Expr.Range(), "Too short to repeat a refresh",
+			"A refresh is repeated %s before the end of its replay_window at the latest, so that none comes too late: within %s there is no time for that.", ReplayMargin, r.ReplayWindow)
+		w.Severity = hcl.DiagWarning
+		d.add(hinted(w, "leave it out, or give it the time that the API documents"))
+	}
 	d.duration(c, "token_lifetime", &r.TokenLifetime)
 	d.flag(c, "invalidates_access_token", &r.InvalidatesAccessToken)
 	r.Request = d.request(c, b)

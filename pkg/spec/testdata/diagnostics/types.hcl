@@ -62,6 +62,7 @@ provider_type "words" {
   refresh { # ERROR: Missing request
     rotates        = "sometimes" # ERROR: Unknown value # HINT: true, false or "observe"
     token_lifetime = "a day" # ERROR: Wrong duration
+    replay_window  = "5s"    # WARNING: Too short to repeat a refresh # HINT: leave it out
   }
   revoke {
     on    = ["removal"] # ERROR: Unknown value # HINT: is none of them
