@@ -279,5 +279,5 @@ func (e *engine) approveLogin(ctx context.Context, addr string) error {
 	if to == "" {
 		return fmt.Errorf("the authorization page answered %s and no redirect", res.Status)
 	}
-	return e.LoginFinish(ctx, loginFinish{Address: addr, ID: r.ID, Redirect: to})
+	return e.finishLogin(ctx, loginFinish{Address: addr, ID: r.ID, Redirect: to})
 }

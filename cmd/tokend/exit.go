@@ -74,11 +74,14 @@ func hintOf(err error) string {
 	var missing *reconcile.NotFoundError
 	var refused *providers.Error
 	var inWay *reconcile.OrderError
+	var undelivered *reconcile.UndeliveredError
 	switch {
 	case errors.As(err, &h):
 		return h.hint
 	case errors.As(err, &inWay) && inWay.Mend != "":
 		return inWay.Mend
+	case errors.As(err, &undelivered):
+		return undelivered.Mend()
 	case errors.As(err, &refused) && refused.Hint != "":
 		return refused.Hint
 	case errors.As(err, &ce) && ce.Hint != "":

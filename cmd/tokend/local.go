@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,7 +152,27 @@ func (e *engine) Order(ctx context.Context, in orderRequest) error {
 	if err := e.loop.Do(ctx, in.Address, in.Order); err != nil {
 		return err
 	}
+	return e.deliver(ctx, in.Address, in.Order.Kind)
+}
+
+// deliver waits until the sinks hold what an order brought: whoever gave it goes
+// on to use them. A taint is for the next pass, and an action brings no token.
+func (e *engine) deliver(ctx context.Context, addr string, kind reconcile.OrderKind) error {
+	done := map[reconcile.OrderKind]string{reconcile.OrderRefresh: "refreshed", reconcile.OrderRevoke: "revoked", reconcile.OrderRetry: "tried again", reconcile.OrderLogin: "logged in"}[kind]
+	if done != "" {
+		err := e.loop.Delivered(ctx, addr, kind == reconcile.OrderRevoke, applyRetries)
+		if err != nil && !(kind == reconcile.OrderLogin && forOthers(err)) {
+			return fmt.Errorf("%s is %s, but %w", spec.Address(addr).Short(), done, err)
+		}
+	}
 	return e.follow(ctx)
+}
+
+// forOthers says that what was not delivered waits for the tokens of other
+// credentials: after the first of two logins that is as it should be.
+func forOthers(err error) bool {
+	var left *reconcile.UndeliveredError
+	return errors.As(err, &left) && !slices.ContainsFunc(left.Sinks, func(l reconcile.Line) bool { return l.State != reconcile.Waiting })
 }
 
 // follow waits, in a command without a daemon, until the sinks hold what an
@@ -225,6 +246,13 @@ func (e *engine) LoginStart(ctx context.Context, in loginRequest) (loginReply, e
 }
 
 func (e *engine) LoginFinish(ctx context.Context, in loginFinish) error {
+	if err := e.finishLogin(ctx, in); err != nil {
+		return err
+	}
+	return e.deliver(ctx, in.Address, reconcile.OrderLogin)
+}
+
+func (e *engine) finishLogin(ctx context.Context, in loginFinish) error {
 	e.mu.Lock()
 	l, ok := e.logins[in.ID]
 	ok = ok && l.address == in.Address && time.Since(l.since) <= loginLasts
@@ -242,10 +270,7 @@ func (e *engine) LoginFinish(ctx context.Context, in loginFinish) error {
 		e.mu.Unlock()
 		return err
 	}
-	if err := e.loop.Login(ctx, in.Address, reconcile.LoginCode{Flow: flow}); err != nil {
-		return err
-	}
-	return e.follow(ctx)
+	return e.loop.Login(ctx, in.Address, reconcile.LoginCode{Flow: flow})
 }
 
 func (e *engine) Held(ctx context.Context) (*reconcile.HeldChange, error) {

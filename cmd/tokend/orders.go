@@ -29,7 +29,7 @@ func (g *globals) order(c *cobra.Command, addr string, o reconcile.Order, done s
 
 func refreshCommand(g *globals) *cobra.Command {
 	return &cobra.Command{Use: "refresh ADDRESS", Short: "refresh a token now", Args: cobra.ExactArgs(1),
-		Long: "Refreshes a token now, whether it is due or not, and waits for the outcome.\n\nExit status: 0 refreshed, 1 not.",
+		Long: "Refreshes a token now, whether it is due or not, and waits until every sink that\nnames it holds the new one, for up to 30 s.\n\nExit status: 0 refreshed and delivered, 1 not.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return g.order(c, args[0], reconcile.Order{Kind: reconcile.OrderRefresh}, "refreshed")
 		}}

@@ -1,0 +1,127 @@
+package reconcile
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"tokend/pkg/spec"
+)
+
+// UndeliveredError says that a token is there, and that sinks which name it do
+// not hold it.
+type UndeliveredError struct {
+	Sinks []Line // how each of them does
+}
+
+func (e *UndeliveredError) Error() string {
+	const most = 3
+	var parts []string
+	for i, s := range e.Sinks {
+		if i == most {
+			parts = append(parts, fmt.Sprintf("and %d more", len(e.Sinks)-most))
+			break
+		}
+		why := s.Why
+		if why == "" {
+			why = "it is not written yet"
+		}
+		parts = append(parts, fmt.Sprintf("%s: %s", spec.Address(s.Address).Short(), why))
+	}
+	return fmt.Sprintf("%s not hold the new token: %s", count(len(e.Sinks), "sink")+does(len(e.Sinks)), strings.Join(parts, "; "))
+}
+
+func does(n int) string {
+	if n == 1 {
+		return " does"
+	}
+	return " do"
+}
+
+// Mend is what to do about the first of them.
+func (e *UndeliveredError) Mend() string {
+	for _, s := range e.Sinks {
+		if s.Mend != "" {
+			return s.Mend
+		}
+	}
+	return ""
+}
+
+// deliveryLook is how often a delivery is looked at that somebody waits for.
+const deliveryLook = 10 * time.Millisecond
+
+// Delivered waits, once an order about a credential was carried out, until every
+// sink that names it holds the token in force, and no longer than a while. A sink
+// that fails gets its retries meanwhile. What has not been written by then, or has
+// to wait for something else, is an *UndeliveredError. With anew, a token that is
+// about to be obtained is waited for too.
+func (l *Loop) Delivered(ctx context.Context, addr string, anew bool, within time.Duration) error {
+	until := l.o.Now().Add(within)
+	tick := time.NewTicker(deliveryLook)
+	defer tick.Stop()
+	for end := time.After(within); ; {
+		var left []Line
+		busy := false
+		if err := l.do(ctx, func() { left, busy = l.undelivered(addr, anew, until) }); err != nil {
+			return err
+		}
+		if !busy {
+			return undelivered(left)
+		}
+		select {
+		case <-tick.C:
+		case <-end:
+			return undelivered(left)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func undelivered(left []Line) error {
+	if len(left) == 0 {
+		return nil
+	}
+	return &UndeliveredError{Sinks: left}
+}
+
+// undelivered lists the sinks that name a credential and do not hold its token in
+// force, and says whether that may change before a time without anybody's doing.
+func (l *Loop) undelivered(addr string, anew bool, until time.Time) (left []Line, busy bool) {
+	c, ok := l.items[addr]
+	if !ok || c.kind != kindCredential {
+		return nil, false
+	}
+	// The order has been answered before its result was taken over.
+	busy = c.x != nil && len(c.x.orders) > 0 || anew && c.busyUntil(time.Time{})
+	for _, u := range c.users {
+		if u.kind != kindSink || u.gone || u.holdsOf(c) >= c.gen || !l.names(u, c) {
+			continue
+		}
+		var v View
+		l.add(&v, u)
+		left = append(left, v.Sinks...)
+		busy = busy || u.busyUntil(until)
+	}
+	slices.SortFunc(left, func(a, b Line) int { return strings.Compare(a.Address, b.Address) })
+	return left, busy
+}
+
+// busyUntil says that an item is worked on, or will be before a time.
+func (it *item) busyUntil(t time.Time) bool {
+	return it.phase == ready || it.phase == running || it.phase == timed && !fromNanos(it.due).After(t)
+}
+
+// names says whether the configuration of a sink names a credential; one that
+// holds its token still may name it no longer.
+func (l *Loop) names(u, c *item) bool {
+	cfg := l.configOf(u)
+	if cfg == nil {
+		return false
+	}
+	uses, err := cfg.Uses(spec.Address(u.addr))
+	return err != nil || slices.Contains(uses, spec.Address(c.addr)) // errors are the sink's own to say
+}

@@ -1,0 +1,109 @@
+package reconcile_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"tokend/pkg/reconcile"
+	"tokend/pkg/standin"
+)
+
+const secondPlace = `
+sink "mem" "second" {
+  place   = "second"
+  content = credential.coinify.trader.access_token
+}`
+
+// ordered gives an order and waits for its delivery, as a command does.
+func (w *world) ordered(ctx context.Context, kind reconcile.OrderKind) error {
+	const addr = "credential.coinify.trader"
+	if err := w.loop.Do(ctx, addr, reconcile.Order{Kind: kind}); err != nil {
+		return err
+	}
+	return w.loop.Delivered(ctx, addr, kind == reconcile.OrderRevoke, 30*time.Second)
+}
+
+// Whoever waits for an order goes on once every sink holds the new token, however
+// long one of them takes.
+func TestAnOrderIsOverWhenEverySinkIsWritten(t *testing.T) {
+	for _, kind := range []reconcile.OrderKind{reconcile.OrderRefresh, reconcile.OrderRevoke} {
+		t.Run(string(kind), func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				w.set(trader("a@example.com", secondPlace))
+				time.Sleep(time.Minute)
+				old := w.places.get("second")
+				slow := make(chan struct{})
+				w.places.stuck = "second"
+				w.places.blockBy(slow)
+				time.AfterFunc(7*time.Second, func() { close(slow) })
+				began := time.Now()
+				if err := w.ordered(t.Context(), kind); err != nil {
+					t.Fatal(err)
+				}
+				if w.places.get("second") == old || !w.works(standin.Coinify, "second") || !w.works(standin.Coinify, "trader") {
+					t.Errorf("after %s the places hold %q and %q; before it was %q", time.Since(began), w.places.get("trader"), w.places.get("second"), old)
+				}
+			})
+		})
+	}
+}
+
+// A sink that fails gets its retries, for so long and no longer; then it is named,
+// with its reason.
+func TestAnOrderWaitsForAFailingSinkNoLongerThanAWhile(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", secondPlace))
+		time.Sleep(time.Minute)
+		w.places.failWith(errors.New("the disk is in pieces"))
+		began := time.Now()
+		err := w.ordered(t.Context(), reconcile.OrderRefresh)
+		var left *reconcile.UndeliveredError
+		if !errors.As(err, &left) || len(left.Sinks) != 2 || !strings.Contains(err.Error(), "2 sinks do not hold the new token: sink.mem.second: the disk is in pieces; sink.mem.trader: the disk is in pieces") {
+			t.Errorf("error %v", err)
+		}
+		if took := time.Since(began); took > 31*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if left != nil && left.Mend() != "tokend retry sink.mem.second" {
+			t.Errorf("mend %q", left.Mend())
+		}
+		time.AfterFunc(5*time.Second, func() { w.places.failWith(nil) })
+		if err := w.ordered(t.Context(), reconcile.OrderRefresh); err != nil {
+			t.Errorf("once the disk was whole again: %v", err)
+		}
+	})
+}
+
+// A sink that waits for somebody else's token is said at once: nothing that is
+// under way will write it.
+func TestAnOrderDoesNotWaitForOtherTokens(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.server.Fail(standin.Fault{API: standin.Apirone, Kind: standin.FaultStatus, Times: 1000})
+		w.set(trader("a@example.com", `
+provider "apirone" {
+  base_url            = "http://apirone.localhost"
+  allow_insecure_http = true
+}
+credential "apirone" "other" {
+  grant    = "login"
+  login    = "apr"
+  password = secret.mem.pw.value
+}
+sink "mem" "both" {
+  place   = "both"
+  content = "${credential.coinify.trader.access_token} ${credential.apirone.other.access_token}"
+}`))
+		time.Sleep(time.Minute)
+		began := time.Now()
+		err := w.ordered(t.Context(), reconcile.OrderRefresh)
+		if err == nil || !strings.Contains(err.Error(), "1 sink does not hold the new token: sink.mem.both: waits for the token of apirone.other") {
+			t.Errorf("error %v", err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
