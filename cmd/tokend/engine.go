@@ -15,6 +15,7 @@ import (
 	"tokend/pkg/providers"
 	"tokend/pkg/reconcile"
 	"tokend/pkg/sinks"
+	"tokend/pkg/sinks/filesink"
 	"tokend/pkg/sources"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
@@ -89,7 +90,7 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 	dir := cfg.Dir()
 	e.loop, err = reconcile.New(ctx, reconcile.Options{
 		Store: store, Providers: endpointOpener{log, g.guard, g.limit}, Sources: g.sources(e.pool, dir, log), Sinks: g.sinks(e.files, e.pool, dir),
-		Hooks: g.hooks(dir, e.scrub, log), HookDebounce: hooks.Debounce, Snapshot: g.packSnapshot, SnapshotParts: g.snapshotParts, LoadSnapshot: g.unpackSnapshot,
+		Hooks: g.hooks(dir, e.scrub, log), HookDebounce: hooks.Debounce, Stands: filesink.Stands, Snapshot: g.packSnapshot, SnapshotParts: g.snapshotParts, LoadSnapshot: g.unpackSnapshot,
 		Host: hostName(), Logger: log, Observe: o.observe, Paused: o.paused, RevokeAtEnd: o.daemon, PathsChanged: e.paths.add,
 		Taken: func(*spec.Config) { e.pool.Changed() }, Revision: e.revision, Unsettled: e.unsettled, Written: written,
 	})

@@ -70,6 +70,8 @@ type planStep struct {
 	Reason  string          `json:"reason"`
 	From    string          `json:"from,omitempty"`
 	Inputs  []string        `json:"inputs,omitempty"`
+	// Replaces is what stands at a sink's place that tokend did not write.
+	Replaces string `json:"replaces,omitempty"`
 	At      *time.Time      `json:"at,omitempty"`
 	State   reconcile.State `json:"status,omitempty"`
 	Why     string          `json:"why,omitempty"`
@@ -194,7 +196,7 @@ func planSteps(steps []reconcile.Step) []planStep {
 	for _, s := range steps {
 		p := planStep{
 			Address: s.Address, Kind: spec.Address(s.Address).Kind(), Action: planAction(s), Reason: firstOf(s.Reason, s.Why),
-			From: s.From, Inputs: s.Inputs, State: s.State, Why: s.Why, Mend: s.Mend,
+			From: s.From, Inputs: s.Inputs, Replaces: s.Replaces, State: s.State, Why: s.Why, Mend: s.Mend,
 		}
 		if !s.At.IsZero() {
 			at := s.At.UTC().Truncate(time.Second)

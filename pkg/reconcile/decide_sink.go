@@ -23,6 +23,7 @@ type SinkInput struct {
 	Claimed  bool     // another declared sink has the place now
 	Taken    bool     // and has written it
 	Checked  bool     // Drift was measured in this look
+	Foreign  string   // in a plan: what stands, in words, where it is about to be written for the first time
 	Deferred bool     // what it shall hold is not known without reading secrets
 
 	Record state.Sink

@@ -21,27 +21,29 @@ type forecast struct {
 
 // foreseen is one address in a forecast.
 type foreseen struct {
-	addr   string
-	kind   itemKind
-	now    time.Time
-	cause  string // the guard's reason
-	first  Step   // the decision of this moment
-	stands Standing
-	place  string // of a sink: where it is
-	cred   *Input // nil: at rest, or gone
-	sink   *SinkInput
-	gen    uint64 // of a credential: its token's
-	has    bool   // of a credential: it has a token
-	names  []string
-	seen   []uint64          // of a sink: the generations of names that it was compared with, or will be written with
-	holds  map[string]uint64 // of a sink: what its place will hold
-	notify []string          // of a sink: its hooks
-	untold []string          // of a sink: hooks that have not run since it was written
-	again  bool              // of a sink: a crash may have kept its hooks from running, so it is written once more
-	unsure bool              // a secret that was not read may have changed
-	broken error             // why its grant will fail
-	blind  bool              // it could not be looked at
-	gone   bool
+	addr    string
+	kind    itemKind
+	now     time.Time
+	cause   string // the guard's reason
+	first   Step   // the decision of this moment
+	stands  Standing
+	place   string   // of a sink: where it is
+	wanted  string   // of a sink: where it shall be
+	written []string // of a sink: the places that it has written
+	cred    *Input   // nil: at rest, or gone
+	sink    *SinkInput
+	gen     uint64 // of a credential: its token's
+	has     bool   // of a credential: it has a token
+	names   []string
+	seen    []uint64          // of a sink: the generations of names that it was compared with, or will be written with
+	holds   map[string]uint64 // of a sink: what its place will hold
+	notify  []string          // of a sink: its hooks
+	untold  []string          // of a sink: hooks that have not run since it was written
+	again   bool              // of a sink: a crash may have kept its hooks from running, so it is written once more
+	unsure  bool              // a secret that was not read may have changed
+	broken  error             // why its grant will fail
+	blind   bool              // it could not be looked at
+	gone    bool
 
 	steps []Step // what will be done
 	rest  Step   // the decision after them
@@ -254,6 +256,7 @@ func (f *forecast) sinkGoesOn(n *foreseen) bool {
 				s.Reason += ": what else it holds is known at apply"
 			}
 		}
+		f.replaces(n, &s)
 		n.steps, did = append(n.steps, s), true
 		f.sinkFollows(n, s)
 		if n.sink == nil {
@@ -326,7 +329,7 @@ func (f *forecast) sinkFollows(n *foreseen, s Step) {
 		if s.Action != ActRecord {
 			f.changes(n)
 		}
-		in.Stored, in.Changed, in.Moved, in.Named, in.Drift, in.Newer, in.Deferred = true, false, false, false, "", nil, false
+		in.Stored, in.Changed, in.Moved, in.Named, in.Drift, in.Newer, in.Deferred, in.Foreign = true, false, false, false, "", nil, false, ""
 		in.Record.Written, in.Record.Failure, n.again, n.by = []byte("\n"), nil, false, ""
 		n.holds = make(map[string]uint64, len(n.names))
 		for i, c := range n.names {

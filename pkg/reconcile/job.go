@@ -45,6 +45,7 @@ type job struct {
 	setBack   time.Duration  // how far the clock was set back since its record was written
 	turn      time.Time      // when its refresh has to begin, so that all that share its rate limit are in time; zero: whenever it is due
 	measured  measured       // of the token in force, by asking the API
+	leaving   []string       // of a sink that was never written: those that are about to leave their places
 	noSecrets bool           // a plan that reads no secret
 	unseen    bool           // of a credential: places that hold its token were not looked at since the start, which was just now
 	dry       bool           // only a decision: nothing is performed
@@ -88,7 +89,7 @@ func (l *Loop) job(it *item) job {
 			j.telling = l.telling(it)
 		}
 	case kindSink:
-		j.holds = map[string]uint64{}
+		j.holds, j.leaving = map[string]uint64{}, l.leavingSinks(it)
 		for _, e := range it.uses {
 			j.uses = append(j.uses, e.to.addr)
 			j.gens = append(j.gens, e.to.gen)

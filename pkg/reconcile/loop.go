@@ -58,6 +58,10 @@ type Options struct {
 	// trusted to be whole at this moment, "" when they are: no removal begins
 	// then. It must not block.
 	Unsettled func() string
+	// Stands, when set, says in words what stands at a place of this host ("a
+	// file"), "" for nothing, or where only somebody else could tell. It is asked
+	// of places that are about to be written for the first time.
+	Stands func(place string) string
 	// RevokeAtEnd: Run's end revokes what revoke_on_shutdown asks for. A command
 	// that ends is no shutdown.
 	RevokeAtEnd bool

@@ -262,6 +262,16 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	if !ob.in.Declared {
 		n.notify = append(n.notify, declaredHooks(ob.in.Record.Notify, j.force, notifies)...)
 	}
+	if in := &ob.in; in.Declared && !w.o.Away {
+		n.wanted = n.place
+		if in.Moved {
+			n.wanted = placeWanted(j, &ob)
+		}
+		if in.Record.Written == nil || in.Moved {
+			in.Foreign = w.stands(n.wanted)
+		}
+	}
+	n.written = written(&ob.in.Record)
 	in := ob.in
 	n.sink = &in
 }

@@ -170,6 +170,7 @@ func (p *sinkPerformer) perform() {
 func (p *sinkPerformer) write() {
 	rec := &p.ob.in.Record
 	last := accountOf(rec.Written)
+	first := p.ob.in.Moved || rec.Written == nil // and not only named, which may have been written before a crash
 	if p.ob.in.Moved || rec.Written == nil || named(rec) {
 		if !p.intend() {
 			return
@@ -178,6 +179,9 @@ func (p *sinkPerformer) write() {
 	}
 	if p.step.Action == ActRepair && !p.promise() {
 		return
+	}
+	if first {
+		p.tellWhatStands()
 	}
 	began := p.w.now()
 	written, err := p.put(last)

@@ -78,6 +78,9 @@ type Step struct {
 	From string `json:"from,omitempty"`
 	// Inputs are the inputs whose change forces a replacement.
 	Inputs []string `json:"inputs,omitempty"`
+	// Replaces is what stands at a sink's place, in words, though tokend never
+	// wrote there; "" for nothing.
+	Replaces string `json:"replaces,omitempty"`
 	// Heals says that a token is renewed because its API no longer honours it,
 	// which is done so often an hour and no more.
 	Heals bool `json:"-"`

@@ -68,6 +68,10 @@ type Desired struct {
 	// nothing. Found, when set, is told by Check of the mark that the place bears.
 	Mark  Mark
 	Found func(Mark)
+	// Replaces, when set, is told by a Write without an account of an earlier one,
+	// before it replaces something, what that is ("version 3"), where a kind can
+	// tell no sooner.
+	Replaces func(what string)
 }
 
 // Mark says beside a place which state of tokend delivered there, and which

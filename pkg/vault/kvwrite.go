@@ -21,6 +21,8 @@ type KVWrite struct {
 	Unchanged bool
 	// Custom is merged into the path's custom metadata, where policy allows.
 	Custom map[string]string
+	// Replaces, when set, is told of what is about to be replaced.
+	Replaces func(KVMeta)
 }
 
 // WriteKV makes data the current version of a secret and returns that version's
@@ -37,7 +39,7 @@ func (c *Client) WriteKV(ctx context.Context, mountPath, path string, data map[s
 		return KVMeta{}, err
 	}
 	if !at.v2 {
-		return c.writeV1(ctx, at, data)
+		return c.writeV1(ctx, at, data, w)
 	}
 	now, err := c.stat(ctx, at)
 	known := true
@@ -52,6 +54,9 @@ func (c *Client) WriteKV(ctx context.Context, mountPath, path string, data map[s
 	}
 	if known && c.holds(ctx, at, &now, data, w) {
 		return c.own(ctx, at, now, w.Custom), nil
+	}
+	if known {
+		w.tell(now)
 	}
 	if known && now.Version > 0 {
 		// Before the data: a crash in between must not leave a version of which
@@ -93,9 +98,19 @@ func (c *Client) holds(ctx context.Context, at location, now *KVMeta, data map[s
 	return true
 }
 
-func (c *Client) writeV1(ctx context.Context, at location, data map[string]any) (KVMeta, error) {
+// tell says what is about to be replaced. A deleted version is no loss.
+func (w KVWrite) tell(now KVMeta) {
+	there := now.Engine == 1 || now.Version > 0 && !now.Gone()
+	if w.Replaces != nil && there {
+		w.Replaces(now)
+	}
+}
+
+func (c *Client) writeV1(ctx context.Context, at location, data map[string]any, w KVWrite) (KVMeta, error) {
 	if there, meta, err := c.readV1(ctx, at); err == nil && same(there, data) {
 		return meta, nil
+	} else if err == nil {
+		w.tell(meta)
 	} else if err != nil && !errors.Is(err, ErrNotFound) && (!errors.Is(err, ErrDenied) || errors.Is(err, ErrLogin)) {
 		return KVMeta{}, err
 	}

@@ -52,6 +52,10 @@ func Schema() spec.Schema {
 	}
 }
 
+// Stands says in words what stands at a place of this kind, or of another that
+// writes files; "" for nothing.
+func Stands(place string) string { return hostfile.Stands(place) }
+
 // Render implements [sinks.Sink].
 func (s *Sink) Render(args spec.Values) (sinks.Desired, error) {
 	target, content, err := parse(args, s.dir)

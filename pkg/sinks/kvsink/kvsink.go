@@ -164,6 +164,8 @@ func (s *Sink) Write(ctx context.Context, d sinks.Desired, last []byte) ([]byte,
 	w := vault.KVWrite{Custom: custom(d.Mark)}
 	if recorded {
 		w.Last, w.Unchanged = acc.meta(), acc.is(want.content)
+	} else if d.Replaces != nil {
+		w.Replaces = func(m vault.KVMeta) { d.Replaces(named(m)) }
 	}
 	data, err := want.content.data()
 	if err != nil {
@@ -174,6 +176,14 @@ func (s *Sink) Write(ctx context.Context, d sinks.Desired, last []byte) ([]byte,
 		return nil, classify(err)
 	}
 	return newAccount(want, meta)
+}
+
+// named is what stands in Vault, in words.
+func named(m vault.KVMeta) string {
+	if m.Engine == 1 {
+		return "a secret"
+	}
+	return fmt.Sprintf("version %d of a secret", m.Version)
 }
 
 // Intend implements [sinks.Sink].

@@ -397,3 +397,33 @@ func TestAPlaceBearsAMark(t *testing.T) {
 		t.Errorf("a version 1 engine says %v", got)
 	}
 }
+
+// A first write says what it replaces, and only that.
+func TestAFirstWriteSaysWhatItReplaces(t *testing.T) {
+	v := rig.Vault(t)
+	v.EnableKV("kv", 2)
+	v.EnableKV("old", 1)
+	s := kvsink.New(poolFor(t, v.Addr, v.Token))
+	v.PutKV("kv", "theirs", map[string]any{"a": "b"})
+	v.PutKV("kv", "theirs", map[string]any{"a": "c"})
+	v.Write("old/theirs", map[string]any{"a": "b"})
+	v.PutKV("kv", "gone", map[string]any{"a": "b"})
+	v.Delete("kv/data/gone")
+	for _, c := range []struct{ mount, path, want string }{
+		{"kv", "theirs", "version 2 of a secret"}, {"old", "theirs", "a secret"}, {"kv", "none", ""}, {"old", "none", ""}, {"kv", "gone", ""},
+	} {
+		said := ""
+		first := render(t, s, argsFor(c.mount, c.path, tokens("1")))
+		first.Replaces = func(what string) { said += what }
+		last := write(t, s, first, nil)
+		if said != c.want {
+			t.Errorf("%s/%s: it said %q, want %q", c.mount, c.path, said, c.want)
+		}
+		said = ""
+		next := render(t, s, argsFor(c.mount, c.path, tokens("2")))
+		next.Replaces = first.Replaces
+		if write(t, s, next, last); said != "" {
+			t.Errorf("%s/%s: its own was called %q", c.mount, c.path, said)
+		}
+	}
+}

@@ -120,7 +120,10 @@ func (t Target) Unknown() (sinks.Desired, error) {
 
 // place is the same for all kinds of file, so that two of them with one path
 // are seen to be at odds.
-func (t Target) place() string { return "file:" + t.Path }
+func (t Target) place() string { return placePrefix + t.Path }
+
+// placePrefix begins the name of every place that is a file.
+const placePrefix = "file:"
 
 // desired is the content of a [sinks.Desired] of a file.
 type desired struct {

@@ -1,0 +1,87 @@
+package reconcile
+
+import (
+	"slices"
+
+	"tokend/pkg/state"
+)
+
+// What stands at a place that is about to be written for the first time, and was
+// not written by tokend, is replaced: the configuration says what shall be there.
+// That is said beforehand by a plan, where this host tells, and by the log in any
+// case.
+
+// stands says what stands at a place, as far as this host tells.
+func (w *worker) stands(place string) string {
+	if w.o.Stands == nil || place == "" {
+		return ""
+	}
+	return w.o.Stands(place)
+}
+
+// written lists the places that a sink has written, or was about to.
+func written(rec *state.Sink) []string {
+	var places []string
+	for _, a := range append(slices.Clone(rec.Leaving), rec.Written) {
+		if p := placeOf(a); p != "" {
+			places = append(places, p)
+		}
+	}
+	return places
+}
+
+// mostLeaving bounds how many other sinks are asked whether a place was theirs.
+const mostLeaving = 1000
+
+// leavingSinks are those that may leave a place to a sink that was never written,
+// as happens when a block gets another name.
+func (l *Loop) leavingSinks(it *item) []string {
+	if it.stored && (it.x == nil || !it.x.allowed) || len(l.odd) > mostLeaving {
+		return nil
+	}
+	var out []string
+	for o := range l.odd {
+		if o.kind == kindSink && o != it {
+			out = append(out, o.addr)
+		}
+	}
+	return out
+}
+
+// tellWhatStands logs what a first write replaces.
+func (p *sinkPerformer) tellWhatStands() {
+	tell := func(what string) {
+		if what == "" || p.inherits() {
+			return
+		}
+		p.w.log.Warn("a sink replaces what somebody else put at its place", "address", p.j.addr, "type", p.ob.kindOf, "place", p.ob.desired.Place, "replaces", what)
+	}
+	tell(p.w.stands(p.ob.desired.Place))
+	p.ob.desired.Replaces = tell
+}
+
+// inherits says that another sink has written the place, or a claim of it.
+func (p *sinkPerformer) inherits() bool {
+	for _, a := range p.j.leaving {
+		if rec, err := p.w.store.Sink(p.ctx, a); err == nil && slices.Contains(written(&rec), p.ob.desired.Place) {
+			return true
+		}
+	}
+	return false
+}
+
+// replaces says in a step of a plan what stands at the place of a sink that was
+// never written, unless another sink has put it there.
+func (f *forecast) replaces(n *foreseen, s *Step) {
+	what := n.sink.Foreign
+	if s.Action != ActWrite || what == "" {
+		return
+	}
+	for _, o := range f.nodes {
+		if o != n && slices.Contains(o.written, n.wanted) {
+			return
+		}
+	}
+	s.Replaces = what
+	s.Reason += "; it replaces " + what + " there that tokend did not write"
+}
