@@ -73,6 +73,6 @@ func (g *globals) specOptions() spec.Options {
 	}
 	return spec.Options{
 		Catalog: g.catalog, Vars: vars, VarFiles: g.varFiles, Environ: g.environ, HostName: hostName(), Version: version,
-		CheckRead: g.limit.allowRead, Sinks: sinkSchemas(), CheckSink: checkSink, Own: g.ownPaths, Secrets: sources.Schemas(), Hooks: hooks.Schemas(), Auths: vault.AuthSchemas(), Vault: vault.Schema(),
+		CheckRead: g.limit.allowRead, Sinks: sinkSchemas(), CheckSink: checkSink, CheckContents: g.contents, Own: g.ownPaths, Secrets: sources.Schemas(), Hooks: hooks.Schemas(), Auths: vault.AuthSchemas(), Vault: vault.Schema(),
 	}
 }

@@ -64,18 +64,18 @@ type planConfiguration struct {
 
 // planStep is one step of a plan.
 type planStep struct {
-	Address string          `json:"address"`
-	Kind    string          `json:"kind"`
-	Action  string          `json:"action"`
-	Reason  string          `json:"reason"`
-	From    string          `json:"from,omitempty"`
-	Inputs  []string        `json:"inputs,omitempty"`
+	Address string   `json:"address"`
+	Kind    string   `json:"kind"`
+	Action  string   `json:"action"`
+	Reason  string   `json:"reason"`
+	From    string   `json:"from,omitempty"`
+	Inputs  []string `json:"inputs,omitempty"`
 	// Replaces is what stands at a sink's place that tokend did not write.
-	Replaces string `json:"replaces,omitempty"`
-	At      *time.Time      `json:"at,omitempty"`
-	State   reconcile.State `json:"status,omitempty"`
-	Why     string          `json:"why,omitempty"`
-	Mend    string          `json:"mend,omitempty"`
+	Replaces string          `json:"replaces,omitempty"`
+	At       *time.Time      `json:"at,omitempty"`
+	State    reconcile.State `json:"status,omitempty"`
+	Why      string          `json:"why,omitempty"`
+	Mend     string          `json:"mend,omitempty"`
 }
 
 // The actions of a plan's steps.

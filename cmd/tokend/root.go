@@ -24,6 +24,7 @@ type globals struct {
 	configSet, controlSet bool
 	asked, served         bool  // a daemon or a state was asked; a daemon answered
 	begins                bool  // the command begins with the directory: an empty one is a mistake
+	contents              bool  // files such as templates are looked into while the directory is read
 	catalog               fs.FS // built-in provider types
 	// What dev does differently: whom it may ask.
 	guard      *devGuard         // nil but in dev

@@ -6,10 +6,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-const validateHelp = `Checks the configuration: every mistake in the directory in one go, each with
-its place and what to do. It needs neither state nor network nor secrets. Where
-a daemon follows a Git repository, its checkout is checked, unless --config
-names another directory.
+const validateHelp = `Checks the configuration: every mistake in the directory and its templates in
+one go, each with its place and what to do. It needs neither state nor network
+nor secrets. Where a daemon follows a Git repository, its checkout is checked,
+unless --config names another directory.
 
 Exit status: 0 valid, 1 not.`
 
@@ -17,6 +17,7 @@ func validateCommand(g *globals) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{Use: "validate", Short: "check the configuration", Long: validateHelp, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 		g.useCheckout(c.Context())
+		g.contents = true
 		if asJSON {
 			_, diags := g.read(nil)
 			s, err := indentJSON(g.validation(diags))

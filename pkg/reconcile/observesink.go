@@ -113,6 +113,9 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 	if err != nil {
 		if missing := missingToken(err); missing != "" {
 			in.Missing = []string{missing}
+			if j.dry {
+				return mistaken(j, ob) // which would be said once the token is there
+			}
 			return nil
 		}
 		return err
@@ -153,6 +156,19 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 		in.Drift = "it could not be compared: " + err.Error()
 	}
 	return nil
+}
+
+// mistaken says what is wrong with a sink that waits for a token, as far as that
+// is known without it: a plan that keeps it to itself would not be true.
+func mistaken(j job, ob *observedSink) error {
+	s, err := j.cfg.Sink(spec.Address(j.addr))
+	if err != nil {
+		return err
+	}
+	if _, err = ob.kind.Render(s.Static); errors.Is(err, sinks.ErrUnknown) {
+		return nil
+	}
+	return err
 }
 
 // tokenOf is the token in force of a credential that a sink names.

@@ -35,6 +35,10 @@ type Options struct {
 	// others are unknown, which is no mistake. It must not keep the Values. Nil:
 	// only the schema is checked.
 	CheckSink func(kind string, args Values) error
+	// CheckContents has CheckSink look into the files too whose content belongs to
+	// the configuration ([Attr].Content), such as templates. A daemon does not ask
+	// for that: one file that is wrong keeps one sink waiting, and nothing else.
+	CheckContents bool
 	// Own lists what tokend itself keeps and reads beside what the directory
 	// declares, where the state is by these settings: no sink may be written
 	// there. Nil: nothing is known of it.

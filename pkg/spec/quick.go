@@ -125,7 +125,7 @@ func (s *source) plain() bool {
 // loadedWith reports whether a configuration was loaded with the same options.
 func (c *Config) loadedWith(o *Options) bool {
 	p := &c.options
-	return p.HostName == o.HostName && p.Version == o.Version && (p.CheckSink == nil) == (o.CheckSink == nil) && (p.Own == nil) == (o.Own == nil) && p.WasInForce == o.WasInForce &&
+	return p.HostName == o.HostName && p.Version == o.Version && (p.CheckSink == nil) == (o.CheckSink == nil) && (p.Own == nil) == (o.Own == nil) && p.CheckContents == o.CheckContents && p.WasInForce == o.WasInForce &&
 		maps.Equal(p.Vars, o.Vars) && slices.Equal(p.VarFiles, o.VarFiles) && slices.Equal(variablesOf(p.Environ), variablesOf(o.Environ)) &&
 		reflect.DeepEqual([]any{p.Sinks, p.Secrets, p.Hooks, p.Auths, p.Vault}, []any{o.Sinks, o.Secrets, o.Hooks, o.Auths, o.Vault}) &&
 		c.sameCatalog(o.Catalog)

@@ -36,7 +36,11 @@ func (s *sinkCheck) instance(in *instance, m map[string]cty.Value, first, failed
 			}
 		}
 	}
-	err := check(in.typ, NewValues(s.args))
+	args := NewValues(s.args)
+	if s.k.l.o.CheckContents {
+		args = s.k.l.c.withContents(s.plan.schema, args)
+	}
+	err := check(in.typ, args)
 	if err != nil {
 		s.report(in, err, failed)
 	}

@@ -90,8 +90,8 @@ func parse(args spec.Values, dir string) (hostfile.Target, dialect, variables, e
 }
 
 // Check says all that is wrong with arguments of which some may be unknown yet. A
-// template is not looked into: it may come later, or be mended, and keeps no
-// other sink waiting.
+// template is looked into where its text came with them; where it did not, it may
+// come later, or be mended, and keeps no other sink waiting.
 func Check(args spec.Values) error {
 	_, targetErr := hostfile.ParseTarget(args, "/")
 	d, formatErr := dialectOf(args)
@@ -99,7 +99,9 @@ func Check(args spec.Values) error {
 	var err error
 	switch {
 	case args.Has("template"):
-		_, err = hostfile.Path(args, "template", "/")
+		if _, err = hostfile.Path(args, "template", "/"); err == nil && formatErr == nil && varsErr == nil {
+			err = checkTemplate(args, d, vars)
+		}
 	case formatErr == nil && varsErr == nil:
 		var lines []line
 		if lines, err = vars.lines(d); err == nil && vars.known {
@@ -107,6 +109,23 @@ func Check(args spec.Values) error {
 		}
 	}
 	return errors.Join(targetErr, formatErr, varsErr, err)
+}
+
+// checkTemplate says all that is wrong with a template whose text is there. One
+// that is not there yet is no mistake.
+func checkTemplate(args spec.Values, d dialect, vars variables) error {
+	text, err := args.Content("template")
+	if err != nil {
+		return nil
+	}
+	lines, err := parseTemplate(string(text), d)
+	if vars.named {
+		err = errors.Join(err, vars.cover(lines))
+	}
+	if err != nil {
+		return &spec.ArgumentError{Name: "template", Err: err}
+	}
+	return nil
 }
 
 func (s *Sink) templateLines(args spec.Values, target hostfile.Target, d dialect, vars variables) ([]line, error) {
