@@ -51,6 +51,8 @@ type configurationView struct {
 	Commit string            `json:"commit,omitempty"`
 	Git    *gitsource.Status `json:"git,omitempty"`
 	Policy *policyView       `json:"policy,omitempty"` // absent where nothing is limited
+	// NextStart is what it says that counts from the next start on.
+	NextStart []string `json:"next_start,omitempty"`
 }
 
 // statusReply is how everything does. Ready is false, too, while a change is held

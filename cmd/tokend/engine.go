@@ -38,13 +38,15 @@ type engine struct {
 	ended  sync.WaitGroup
 	runErr error
 
-	mu      sync.Mutex
-	logins  map[string]pendingLogin
-	conf    configurationView
-	readAt  time.Time // when the last reading of the directory began
-	daemon  bool
-	blank   string // the directory that has no state, where a plan begins with nothing
-	loading sync.Mutex
+	mu       sync.Mutex
+	logins   map[string]pendingLogin
+	conf     configurationView
+	readAt   time.Time // when the last reading of the directory began
+	daemon   bool
+	blank    string // the directory that has no state, where a plan begins with nothing
+	began    started
+	saidNext []string // what was said of the next start
+	loading  sync.Mutex
 	// followed is told of every configuration that was taken over.
 	followed func(*spec.Config)
 }
@@ -130,6 +132,10 @@ func lastWritten(dir string) time.Time {
 func (e *engine) openStore(ctx context.Context, cfg *spec.Config, o engineOptions) (state.Store, error) {
 	s := cfg.Settings().State
 	dir := e.g.stateDir(s)
+	if err := e.g.leftBehind(s); err != nil {
+		return nil, err
+	}
+	e.began.state = s
 	if o.memory {
 		if _, err := os.Stat(filepath.Join(dir, state.FileName)); errors.Is(err, os.ErrNotExist) {
 			e.blank = dir

@@ -251,6 +251,9 @@ func (e *engine) StateRotateKey(ctx context.Context, in keyRequest) (keyReply, e
 	if err := s.RotateKey(ctx, key); err != nil {
 		return keyReply{}, err
 	}
+	e.mu.Lock()
+	e.began.state = to
+	e.mu.Unlock()
 	e.log.Info("the state is sealed with another key", "key", key.String())
 	return keyReply{Key: key.String(), Configured: sameKey(configured, to)}, nil
 }

@@ -45,6 +45,7 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 		e.followed(cfg)
 	}
 	credentials, sinks := cfg.Counts()
+	e.sayNextStart()
 	e.log.Info("configuration taken over", append([]any{"directory", cfg.Dir(), "credentials", credentials, "sinks", sinks}, commitAttr(cfg.Revision())...)...)
 	return nil
 }

@@ -60,7 +60,7 @@ func runCommand(g *globals) *cobra.Command {
 		if err := g.loadPolicy(); err != nil {
 			return err
 		}
-		return g.daemon(c.Context(), log, daemonOptions{})
+		return g.daemonOrNewer(c.Context(), log)
 	}}
 	git.register(c)
 	g.policyFlag(c)
@@ -201,6 +201,7 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 	defer ln.Close()
 	serving := make(chan error, 2)
 	servers := 0
+	d.begins(cfg.Settings().Listen)
 	if addr := d.g.listens(cfg.Settings().Listen); addr != "" {
 		pages, err := web.Listen(ctx, addr) // a port that is taken is noticed before anything is asked or written
 		if err != nil {

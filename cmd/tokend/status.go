@@ -114,6 +114,7 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 		if p := s.Configuration.Policy; p != nil && p.Error != "" {
 			fmt.Fprintf(w, "The policy cannot be used as it is now; the last one stays in force: %s\n\n", p.Error)
 		}
+		printNextStart(w, s.Configuration.NextStart)
 	}
 	g.printLines(w, s.Now, columns{"CREDENTIAL", []string{"EXPIRES", "NEXT"}, credentialCells}, s.Credentials, addr != "")
 	g.printLines(w, s.Now, columns{"SINK", []string{"PLACE"}, sinkCells}, s.Sinks, addr != "")

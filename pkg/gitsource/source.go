@@ -73,6 +73,7 @@ type Source struct {
 	status     atomic.Pointer[Status]
 	failed     int  // looks in a row
 	looked     bool // since Open
+	asked      chan struct{}
 }
 
 // ErrLocked: another process follows a repository in the same directory.
@@ -110,7 +111,7 @@ func Open(o Options) (*Source, error) {
 	s := &Source{
 		o: o, log: o.Logger, git: git, identity: hex.EncodeToString(sum[:4]), below: below,
 		repository: filepath.Join(o.Dir, "repository"), checkouts: filepath.Join(o.Dir, "checkouts"), link: filepath.Join(o.Dir, linkName),
-		poked: make(chan struct{}, 1),
+		poked: make(chan struct{}, 1), asked: make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
@@ -165,6 +166,9 @@ func (s *Source) Commit() string {
 
 // Status says how it does.
 func (s *Source) Status() Status { return *s.status.Load() }
+
+// Asked is closed once the remote was asked, whatever came of it.
+func (s *Source) Asked() <-chan struct{} { return s.asked }
 
 // Poke has the remote asked at once.
 func (s *Source) Poke() {
@@ -242,8 +246,12 @@ func (s *Source) Run(ctx context.Context) {
 
 // look asks the remote once and takes what is new.
 func (s *Source) look(ctx context.Context) error {
+	first := !s.looked
 	s.looked = true
 	err := s.take(ctx)
+	if first {
+		close(s.asked)
+	}
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}

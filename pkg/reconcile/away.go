@@ -32,6 +32,16 @@ type awayStore struct {
 	x *Export
 }
 
+// hooksOf are the hooks that the host would run once a sink is removed there.
+func (s awayStore) hooksOf(addr string) []string {
+	for i := range s.x.Sinks {
+		if s.x.Sinks[i].Address == addr {
+			return s.x.Sinks[i].Hooks
+		}
+	}
+	return nil
+}
+
 func (s awayStore) Hash(label string, b []byte) string { return s.x.hash(label, b) }
 
 // Store makes a state of an export, in memory, for a Loop with Options.Away.

@@ -49,6 +49,7 @@ func DecideSink(in SinkInput) Step {
 var sinkRules = [...]func(*SinkInput) (Step, bool){
 	removeSink, // nothing below concerns an undeclared one
 	waitForTokens,
+	holdPlace,
 	sinkBackedOff,
 	deferSink,
 	writeSink,
@@ -63,9 +64,24 @@ func decideSink(in *SinkInput) Step {
 		}
 	}
 	if in.Guarded != "" {
-		return Step{Action: ActNone, State: Held, Reason: "it stays at its place: " + in.Guarded, Why: in.Guarded, Mend: "tokend approve"}
+		return staysAtItsPlace(in.Guarded)
 	}
 	return Step{Action: ActNone, State: Ready, Reason: "it holds what it shall hold"}
+}
+
+func staysAtItsPlace(guarded string) Step {
+	return Step{Action: ActNone, State: Held, Reason: "it stays at its place: " + guarded, Why: guarded, Mend: "tokend approve"}
+}
+
+// holdPlace keeps a sink where it is while the guard holds its move back. Where
+// it was declared at that place is known to the loop that has its configuration,
+// which is then the one that is decided by; what sees the new place here has
+// nothing to write by.
+func holdPlace(in *SinkInput) (Step, bool) {
+	if in.Guarded == "" || !in.Moved {
+		return Step{}, false
+	}
+	return staysAtItsPlace(in.Guarded), true
 }
 
 func removeSink(in *SinkInput) (Step, bool) {

@@ -344,6 +344,8 @@ func TestDecideSink(t *testing.T) {
 		"newer token":       {SinkInput{Declared: true, Stored: true, Record: written, Checked: true, Newer: []string{"c"}, Drift: "content"}, ActWrite, Pending, "newer"},
 		"changed":           {SinkInput{Declared: true, Stored: true, Record: written, Checked: true, Changed: true, Drift: "content"}, ActWrite, Pending, "changed"},
 		"moved":             {SinkInput{Declared: true, Stored: true, Record: written, Checked: true, Changed: true, Moved: true, Drift: "missing"}, ActWrite, Pending, "place"},
+		"move held":         {SinkInput{Declared: true, Stored: true, Record: written, Checked: true, Changed: true, Moved: true, Drift: "missing", Guarded: "too many"}, ActNone, Held, "it stays at its place: too many"},
+		"move held, unread": {SinkInput{Declared: true, Stored: true, Record: written, Deferred: true, Changed: true, Moved: true, Guarded: "too many"}, ActNone, Held, "it stays at its place: too many"},
 		"drift":             {SinkInput{Declared: true, Stored: true, Record: written, Checked: true, Drift: "mode is 0644, not 0600"}, ActRepair, Pending, "0644"},
 		"in sync":           {SinkInput{Declared: true, Stored: true, Record: written, Checked: true}, ActNone, Ready, ""},
 		"in sync, newer":    {SinkInput{Declared: true, Stored: true, Record: written, Checked: true, Newer: []string{"c"}}, ActRecord, Ready, ""},

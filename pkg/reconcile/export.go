@@ -94,7 +94,8 @@ type ExportedSink struct {
 	Digest    string            `json:"digest,omitempty"` // likewise; and its place, where that is as declared
 	Place     string            `json:"place,omitempty"`
 	Delivered map[string]uint64 `json:"delivered,omitempty"`
-	Notify    []string          `json:"notify,omitempty"`
+	Notify    []string          `json:"notify,omitempty"` // hooks that have not run since it changed
+	Hooks     []string          `json:"hooks,omitempty"`  // hooks that run when it changes; left out like its digest
 	Failure   *ExportedFailure  `json:"failure,omitempty"`
 }
 
@@ -179,8 +180,31 @@ func (w *worker) exportSink(ctx context.Context, x *Export, j job, open bool) er
 	if open && asDeclared(j, rec.Head.Digest) {
 		s.Digest, s.Place = hex.EncodeToString(rec.Head.Digest[:]), placeOf(rec.Written)
 	}
+	if open {
+		s.Hooks = hooksOf(j)
+	}
 	x.Sinks = append(x.Sinks, s)
 	return nil
+}
+
+// hooksOf are the hooks that run when a sink changes, or is removed.
+func hooksOf(j job) []string {
+	cfg := j.cfg
+	if cfg == nil {
+		cfg = j.last
+	}
+	if cfg == nil {
+		return nil
+	}
+	s, err := cfg.Sink(spec.Address(j.addr))
+	if err != nil {
+		return nil // it was declared a moment ago
+	}
+	var hooks []string
+	for _, h := range s.Notify {
+		hooks = append(hooks, string(h))
+	}
+	return hooks
 }
 
 func (w *worker) exportCredential(ctx context.Context, x *Export, j job, open bool) error {

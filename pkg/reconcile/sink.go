@@ -84,7 +84,8 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 			return r
 		}
 		// What declared it at its place is not known any more: it is left as it is.
-		step = Step{Address: j.addr, Action: ActNone, State: Held, Reason: "it stays at its place: " + j.guarded, Why: j.guarded, Mend: "tokend approve"}
+		step = staysAtItsPlace(j.guarded)
+		step.Address = j.addr
 		r.standing = standingOf(step)
 	}
 	if ob.want != nil && r.next.IsZero() {
