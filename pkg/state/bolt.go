@@ -76,8 +76,9 @@ type Bolt struct {
 	// mu lets readers at db; a reopening of the file excludes them.
 	mu       sync.RWMutex
 	db       *bbolt.DB
-	file     *os.File // the same file, for allocating blocks
-	mismatch bool     // index and records do not fit together
+	file     *os.File    // the same file, for allocating blocks
+	mismatch bool        // index and records do not fit together
+	hidden   atomic.Bool // the file shows a commit that failed: nothing is read
 	damage   atomic.Pointer[damages]
 
 	// What the writer's goroutine alone changes.

@@ -27,7 +27,13 @@ func (s *Bolt) compactAtStart(ctx context.Context) error {
 		return nil
 	}
 	before := s.Info().Bytes
-	if err := s.compact(ctx); err != nil {
+	placed, err := s.compact(ctx)
+	if err != nil && placed {
+		// The open file has no name any more, or none that a power cut leaves it:
+		// what is written to it is lost.
+		return fmt.Errorf("making the file smaller: %w", err)
+	}
+	if err != nil {
 		s.opts.Logger.Warn("the state could not be made smaller; it goes on as it is", "path", s.path, "bytes", before, "free", free, "err", err)
 		return nil
 	}
@@ -42,16 +48,16 @@ func (s *Bolt) compactAtStart(ctx context.Context) error {
 }
 
 // compact puts a copy without free pages in the file's place, once it was read
-// back and found to hold the same. A crash leaves the one or the other. The
-// open file is not in use any more then.
-func (s *Bolt) compact(ctx context.Context) error {
+// back and found to hold the same. A crash leaves the one or the other. Once it
+// is placed the open file is not to be used any more.
+func (s *Bolt) compact(ctx context.Context) (placed bool, err error) {
 	tmp := s.path + ".compact"
 	defer os.Remove(tmp)
 	if err := s.packInto(tmp); err != nil {
-		return err
+		return false, err
 	}
 	c := &Bolt{opts: s.opts, path: tmp, sealer: s.sealer, hasher: s.hasher}
-	err := c.openFile()
+	err = c.openFile()
 	if err == nil {
 		err = c.readHousehold(ctx)
 	}
@@ -62,12 +68,12 @@ func (s *Bolt) compact(ctx context.Context) error {
 		err = cerr
 	}
 	if err != nil {
-		return err
+		return false, err
 	}
 	if err := os.Rename(tmp, s.path); err != nil {
-		return err
+		return false, err
 	}
-	return syncDir(filepath.Dir(s.path))
+	return true, syncDir(filepath.Dir(s.path))
 }
 
 func (s *Bolt) packInto(path string) error {

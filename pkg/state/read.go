@@ -31,7 +31,7 @@ func guard(f func() error) (err error) {
 func (s *Bolt) view(f func(*bbolt.Tx) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.db == nil {
+	if s.db == nil || s.hidden.Load() {
 		return s.absent()
 	}
 	return viewDB(s.db, f)
@@ -46,7 +46,7 @@ func viewDB(db *bbolt.DB, f func(*bbolt.Tx) error) error {
 	return guard(func() error { return f(tx) })
 }
 
-// absent says why there is no file to read.
+// absent says why there is no file to read, or none that may be.
 func (s *Bolt) absent() error {
 	s.health.Lock()
 	defer s.health.Unlock()

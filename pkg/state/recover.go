@@ -19,8 +19,25 @@ func (s *Bolt) fail(cause error) error {
 	s.triedAt = time.Now()
 	err := s.distrust()
 	s.setUnwell(err)
+	s.hideFailed()
 	s.opts.Logger.Error("writing the state failed; it is not written again until the file was read back and found good", "path", s.path, "err", cause)
 	return err
+}
+
+// hideFailed keeps readers from a commit that failed after its header was
+// written: the header is in the memory map, whatever the disk has of it. Read as
+// if it had been made, an intent whose call was never begun would be taken for a
+// lost reply. Where the header cannot be taken back, nothing is read before the
+// file is opened anew.
+func (s *Bolt) hideFailed() {
+	if s.file == nil {
+		return
+	}
+	s.hidden.Store(true)
+	_ = revert(s.file, s.ackedTx) // what it came to is seen in the file
+	if metas, _, err := readMetas(s.file); err == nil && metas[0].txid == s.ackedTx {
+		s.hidden.Store(false)
+	}
 }
 
 func (s *Bolt) distrust() error {
@@ -47,6 +64,7 @@ func (s *Bolt) trust() error {
 		return err
 	}
 	s.failure, s.short = nil, nil
+	s.hidden.Store(false)
 	s.setUnwell(nil)
 	s.opts.Logger.Info("the state was read back and is good; writing goes on", "path", s.path)
 	return nil
