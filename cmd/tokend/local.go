@@ -24,6 +24,7 @@ type pendingLogin struct {
 	pending  login.Pending
 	endpoint *providers.Endpoint
 	call     providers.Call
+	origins  []string // that its grant asks
 	since    time.Time
 }
 
@@ -235,6 +236,10 @@ func (e *engine) LoginStart(ctx context.Context, in loginRequest) (loginReply, e
 	if err != nil {
 		return loginReply{}, err
 	}
+	origins, err := endpoint.Origins(call.Grant, call.Inputs)
+	if err != nil {
+		return loginReply{}, err
+	}
 	id := rand.Text()
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -243,7 +248,7 @@ func (e *engine) LoginStart(ctx context.Context, in loginRequest) (loginReply, e
 			delete(e.logins, k)
 		}
 	}
-	e.logins[id] = pendingLogin{address: in.Address, pending: pending, endpoint: endpoint, call: call, since: time.Now()}
+	e.logins[id] = pendingLogin{address: in.Address, pending: pending, endpoint: endpoint, call: call, origins: origins, since: time.Now()}
 	return loginReply{ID: id, URL: pending.URL}, nil
 }
 
@@ -272,7 +277,7 @@ func (e *engine) finishLogin(ctx context.Context, in loginFinish) error {
 		e.mu.Unlock()
 		return err
 	}
-	return e.loop.Login(ctx, in.Address, reconcile.LoginCode{Flow: flow})
+	return e.loop.Login(ctx, in.Address, reconcile.LoginCode{Flow: flow, Began: l.call, Origins: l.origins})
 }
 
 func (e *engine) Held(ctx context.Context) (*reconcile.HeldChange, error) {

@@ -32,11 +32,15 @@ func (in *Input) destroys() (destruction, bool) {
 		return destruction{}, false
 	case in.Origins != "":
 		return destruction{cause: causeReplace, reason: in.Origins, origin: in.Origins, person: in.Traits.Interactive}, true
-	case len(in.WantsNew) > 0 && !in.Traits.Static && !in.Traits.Interactive:
+	case len(in.WantsNew) > 0 && !in.followsKey() && !in.Traits.Interactive:
 		return destruction{cause: causeReplace, reason: strings.Join(in.WantsNew, ", ") + " changed"}, true
 	}
 	return destruction{}, false
 }
+
+// followsKey says that a static key takes the place of another one: nothing is
+// given up then that lives at a provider.
+func (in *Input) followsKey() bool { return in.Traits.Static && in.Held.Static }
 
 // forgets says that a removed credential's token is left alone.
 func (in *Input) forgets() bool {

@@ -209,7 +209,7 @@ func replace(in *Input) (Step, bool) {
 			return heldReplace(in, s), true
 		}
 	}
-	if in.Traits.Static {
+	if in.followsKey() {
 		s.Action, s.Reason = ActStatic, s.Reason+": its key is taken over anew"
 		return s, true
 	}

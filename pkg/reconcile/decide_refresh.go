@@ -102,8 +102,8 @@ func refresh(in *Input) (Step, bool) {
 	if !ordered && (at.IsZero() || in.Now.Before(at)) {
 		return Step{}, false
 	}
-	if in.Traits.Static {
-		return Step{}, false
+	if in.Traits.Static && !canRefresh(in, g) {
+		return Step{}, false // a key has no end, and only a change of the configuration puts it in a token's place
 	}
 	reason := "it is due"
 	if ordered {

@@ -80,7 +80,7 @@ func retiredAt(in *Input, i int) Step {
 		return Step{Action: ActWait, Retiring: i, Next: g.Retired.NextAt, State: Failing, Reason: "its revocation failed and is retried",
 			Why: "revoking the old token failed: " + g.Retired.Message, Mend: in.mendRevocation(g.Retired)}
 	}
-	if in.Record.Grant != nil && t.Session == spec.SessionSharedGrant {
+	if in.Record.Grant != nil && !in.Held.Static && t.Session == spec.SessionSharedGrant {
 		if !in.Declared && in.Record.Removing != nil && in.forgets() {
 			s.Action, s.Reason = ActRelease, "revoking the old token would take the one with it that is left alone: "+in.whyForget()
 			return s
@@ -133,6 +133,9 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 	wanted := slices.Contains(t.RevokeOn, g.Retired.Cause) || g.Retired.Cause == causeRevoke ||
 		(g.Retired.Cause == causeTaint || g.Retired.Cause == causeExpired) && slices.Contains(t.RevokeOn, causeReplace)
 	cur := in.Record.Grant
+	if in.Held.Static {
+		cur = nil // a key is of no session
+	}
 	switch {
 	case !t.HasRevoke:
 		return "its API has no revocation; the old token is forgotten", true

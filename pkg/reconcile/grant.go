@@ -27,19 +27,20 @@ type call struct {
 	reread bool // its reply came long ago: the configuration may say something else by now
 }
 
-// LoginCode is what a completed login brings: the flow's values, for the code
-// exchange.
-type LoginCode struct {
-	Flow providers.Flow
-}
-
 // obtain runs the grant, or exchanges a login's code.
 func (p *performer) obtain() {
 	in := &p.ob.in
+	if in.Traits.Static && p.step.Action != ActExchange {
+		p.static() // in the place of a token that was obtained
+		return
+	}
 	want := in.Want
 	values, err := p.j.cfg.Inputs(spec.Address(p.j.addr), nil, p.ob.scope)
 	if err != nil {
 		p.unreadable(err)
+		return
+	}
+	if p.step.Action == ActExchange && !p.asBegun(values) {
 		return
 	}
 	c := call{op: opGrant, ep: p.ob.ep, c: providers.Call{
@@ -51,7 +52,7 @@ func (p *performer) obtain() {
 	}
 	if p.step.Action == ActExchange {
 		c.op, c.c.Op, c.c.Flow = opExchange, providers.OpExchange, p.j.order.login.Flow
-		c.spends = c.c.Flow.Code
+		c.spends, c.c.Origins = c.c.Flow.Code, p.j.order.login.Origins
 	}
 	c.intent.Generation = in.Record.Head.Generation + 1
 	reply, err := p.send(&c)
@@ -272,7 +273,7 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 	if p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true}) {
 		p.r.standing = &Standing{State: Unread, Why: unreadWhy(cause.Error()), Next: "the reply is kept", Mend: "tokend retry " + ShellAddress(p.j.addr)}
 		p.r.next = time.Time{}
-		p.r.again = c.op == opRefresh // when a new one is obtained is for the decision to say
+		p.r.again = rec.Grant != nil // when a new one is obtained, or the one held refreshed, is for the decision to say
 	}
 	p.fail(cause)
 }
@@ -360,10 +361,13 @@ func (p *performer) delivered(c *call, what string) {
 	p.r.standing = nil
 	p.r.next = rec.Head.Due
 	// A kept reply, a taint, an old token: more than the clock decides what is next.
-	p.r.again = len(rec.Retiring) > 0 || rec.Failure != nil || p.j.cfg == nil || rec.Head.Due.IsZero() && !rec.Grant.ExpiresAt.IsZero() ||
+	p.r.again = len(rec.Retiring) > 0 || rec.Failure != nil || p.held() || p.j.cfg == nil || rec.Head.Due.IsZero() && !rec.Grant.ExpiresAt.IsZero() ||
 		p.ob.in.Want != nil && p.ob.in.Want.Verify != nil
 	p.answer()
 }
+
+// held says that what the configuration wants instead of the token in force waits.
+func (p *performer) held() bool { return len(p.ob.in.WantsNew) > 0 || p.ob.in.Origins != "" }
 
 func newGrant(t providers.Token, now time.Time) state.Grant {
 	g := state.Grant{
@@ -429,7 +433,9 @@ func (p *performer) static() {
 		p.refused(&c, err)
 		return
 	}
-	in.Record.Grant = nil // what was held is the key itself; there is nothing to revoke
+	if in.followsKey() {
+		in.Record.Grant = nil // what was held is the key itself; there is nothing to revoke
+	}
 	p.granted(&c, t)
 }
 
@@ -445,7 +451,9 @@ func (p *performer) unreadable(err error) {
 	p.r.next = f.NextAt
 	p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "tried again", Mend: "tokend retry " + ShellAddress(p.j.addr)}
 	p.log().Warn("an input could not be read", "error", err)
-	p.save("an input that could not be read")
+	if p.save("an input that could not be read") && o.op == opGrant {
+		p.meanwhile()
+	}
 	p.fail(err)
 }
 

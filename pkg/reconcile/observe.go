@@ -125,7 +125,9 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 		}
 		return nil
 	}
-	static := in.Traits.Static && !j.noSecrets
+	// That another grant is wanted is known without its secrets, and where they
+	// cannot be read the token in force is looked after all the same.
+	static := in.Traits.Static && !j.noSecrets && g.GrantType == want.Grant.Name
 	if ob.hashes, err = w.hashInputs(j, ob, static); err != nil {
 		return err
 	}
@@ -167,6 +169,9 @@ func (w *worker) observeOrigins(ctx context.Context, j job, ob *observed, g *sta
 	}
 	if err != nil {
 		return fmt.Errorf("reading the addresses that %s asks: %w", j.addr, err)
+	}
+	if ob.in.Traits.Static && len(origins) == 0 {
+		return nil // it asks nobody
 	}
 	sort.Strings(origins)
 	elsewhere := func(o string) bool { return !slices.Contains(g.Origins, o) }

@@ -264,6 +264,8 @@ func (p *performer) refused(c *call, err error) {
 		p.r.next = f.NextAt
 		if f.Stopped {
 			p.r.next = in.stoppedNext()
+		} else if c.op == opGrant {
+			p.meanwhile()
 		}
 		p.r.standing = p.standFailed(f)
 	}
@@ -282,6 +284,20 @@ func (p *performer) unanswered(c *call, o outcome) {
 	p.save("a replay that was not answered", state.Change{Intent: open, IntentFor: p.j.addr})
 	p.r.next, p.r.standing = f.NextAt, p.standFailed(f)
 	p.fail(errors.New(o.message))
+}
+
+// meanwhile looks again before a grant that failed is tried again, where the
+// token in force has to be refreshed by then: the grant that would replace it may
+// fail for longer than it lives.
+func (p *performer) meanwhile() {
+	in := p.ob.in
+	if in.Record.Grant == nil {
+		return
+	}
+	in.Now, in.Order, in.Intent, in.Fresh = p.w.now(), Order{}, nil, false
+	s := decide(&in)
+	p.r.again = p.r.again || s.acts()
+	p.r.next = earlier(p.r.next, s.Next)
 }
 
 // stoppedNext: what is held still has to be looked after when its grant has

@@ -1,0 +1,68 @@
+package reconcile
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/spec"
+)
+
+// LoginCode is what a completed login brings: the flow's values, for the code
+// exchange, and what the login began with.
+type LoginCode struct {
+	Flow providers.Flow
+	// Began is the call that the login began with, as [Loop.LoginCall] gave it, and
+	// Origins the addresses that its grant asked then. The person may have taken a
+	// quarter of an hour: where the configuration says something else by now, the
+	// code is not sent, since it is another server's, or a token for something else
+	// than what is wanted. A call without a grant, and no origins, are not compared.
+	Began   providers.Call
+	Origins []string
+}
+
+// asBegun says whether a login's code is for what the configuration says now; if
+// it is not, the code is given up, and who brought it is told.
+func (p *performer) asBegun(values spec.Values) bool {
+	what := p.begunOtherwise(values)
+	if what == "" {
+		return true
+	}
+	p.log().Warn("a login is given up: the configuration changed while the person was at it", "changed", what)
+	p.r.again = true // without the order
+	p.fail(&OrderError{Kind: OrderLogin, Address: p.j.addr, Reason: fmt.Sprintf("its configuration changed since this login began (%s); the code was not sent", what), Mend: p.ob.in.mend("login")})
+	return false
+}
+
+// begunOtherwise names what a login began with and is another now; "" for nothing.
+func (p *performer) begunOtherwise(values spec.Values) string {
+	in, code := &p.ob.in, p.j.order.login
+	began := code.Began
+	switch {
+	case !in.Traits.Interactive, began.Grant != "" && began.Grant != in.Want.Grant.Name:
+		return "grant"
+	case began.Grant == "":
+		return ""
+	case !slices.Equal(began.Scopes, in.Want.Scopes):
+		return "scopes"
+	}
+	for _, i := range in.Want.Inputs {
+		if i.OnChange == spec.OnChangeReplace && !sameInput(began.Inputs, values, i.Name) {
+			return i.Name
+		}
+	}
+	if code.Origins == nil || p.ob.ep.ep.Traits(began.Grant).Discovers {
+		return "" // what an issuer names now is asked at the call, which goes nowhere else
+	}
+	if now, err := p.ob.ep.ep.Origins(began.Grant, values); err == nil && !slices.Equal(now, code.Origins) {
+		return "the address of its API"
+	}
+	return ""
+}
+
+func sameInput(a, b spec.Values, name string) bool {
+	x, errX := a.Canonical(name)
+	y, errY := b.Canonical(name)
+	return errX == nil && errY == nil && bytes.Equal(x, y)
+}
