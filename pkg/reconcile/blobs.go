@@ -97,8 +97,8 @@ func (b *blobs) used(ctx context.Context) (map[string]bool, error) {
 	}
 	used := map[string]bool{}
 	for _, h := range heads {
-		if err := b.usedBy(ctx, h, used); err != nil && !errors.Is(err, state.ErrNotFound) {
-			return nil, err
+		if err := b.usedBy(ctx, h, used); err != nil {
+			return nil, err // one that is not there any more may be at another address now
 		}
 	}
 	names, err := snapshotNames(ctx, b.store)

@@ -294,7 +294,7 @@ func (p *performer) orderError() error {
 	s := p.step
 	switch p.j.order.order.Kind {
 	case OrderRefresh, OrderLogin:
-		if s.Action == ActNone || s.Action == ActWait {
+		if s.Action == ActNone || s.Action == ActWait || s.Action == ActDrop {
 			return &OrderError{Kind: p.j.order.order.Kind, Address: p.j.addr, Reason: s.Reason, Why: s.Why, Mend: s.Mend}
 		}
 	case OrderTaint:
@@ -303,6 +303,9 @@ func (p *performer) orderError() error {
 		}
 		return fmt.Errorf("%s has no token to replace", spec.Address(p.j.addr).Short())
 	case OrderRevoke:
+		if s.Action == ActDrop {
+			return nil // its removal has revoked it
+		}
 		return fmt.Errorf("there is nothing to revoke of %s", spec.Address(p.j.addr).Short())
 	}
 	return nil

@@ -132,6 +132,16 @@ func (w *waiter) finish(err error) {
 	}
 }
 
+// gone is the answer to an order about something of which nothing is left: what
+// was to be given up is, and the rest cannot be done.
+func (w *waiter) gone(addr string) error {
+	switch w.order.Kind {
+	case OrderRefresh, OrderLogin, OrderAction, OrderTaint:
+		return &OrderError{Kind: w.order.Kind, Address: addr, Reason: "it is no longer declared, and nothing of it is left"}
+	}
+	return nil
+}
+
 // lacks is a credential without a token that a sink names which was never
 // written; nil when there is none.
 func (it *item) lacks() *item {

@@ -459,7 +459,7 @@ func (l *Loop) forget(it *item) {
 	}
 	if it.x != nil {
 		for _, w := range it.x.orders {
-			w.finish(nil)
+			w.finish(w.gone(it.addr))
 		}
 	}
 	l.passed(it)

@@ -85,8 +85,8 @@ func (p *performer) found(err error) {
 	isError := errors.As(err, &pe)
 	switch {
 	case isError && pe.Status == http.StatusUnauthorized:
-		if m.refused++; m.refused != 2 {
-			break
+		if m.refused++; m.refused < 2 || rec.Verified.Refused == rec.Grant.Generation {
+			break // a disk may have taken nothing when it was found out first
 		}
 		rec.Verified.Refused, rec.Verified.At, rec.Verified.Why = rec.Grant.Generation, now, pe.Error()
 		p.log().Warn("the API no longer honours the token: it refused it twice", "error", pe)
