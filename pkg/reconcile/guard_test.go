@@ -96,18 +96,19 @@ func TestWeigh(t *testing.T) {
 		logged int    // steps in the log afterwards
 		stale  bool
 	}{
-		"fits":                      {all: creds(2), logged: 2},
-		"too many are held as one":  {all: append(creds(2), sink), held: "credential.x.c0 credential.x.c1 sink.file.s"},
-		"allowed by a person":       {all: append(creds(2), sink), with: func(w *weights) { w.allow = 3 }, logged: 3},
-		"allowed, but fewer":        {all: append(creds(2), sink), with: func(w *weights) { w.allow = 2 }, held: "credential.x.c0 credential.x.c1 sink.file.s"},
-		"a changed origin waits":    {all: append(creds(1), moved), held: "credential.x.moved", logged: 1},
-		"and counts when allowed":   {all: []candidate{moved}, with: func(w *weights) { w.allow = 1 }, logged: 1},
-		"forgetting is not counted": {all: append(creds(2), forgotten), logged: 2},
-		"but nothing else is left":  {all: []candidate{forgotten}, with: func(w *weights) { w.credentials = 0 }, held: "credential.x.forgotten"},
-		"approved":                  {all: creds(3), with: func(w *weights) { w.approved = map[string]string{"credential.x.c0": "removed"} }, held: "credential.x.c1 credential.x.c2", logged: 1},
-		"approved for another":      {all: creds(3), with: func(w *weights) { w.approved = map[string]string{"credential.x.c0": "other"} }, held: "credential.x.c0 credential.x.c1 credential.x.c2", stale: true},
-		"let go before":             {all: creds(2), log: guardLog{}.with(creds(2), t0.Add(-3*time.Hour)), logged: 2},
-		"and one more":              {all: creds(3), log: guardLog{}.with(creds(2), t0.Add(-3*time.Hour)), held: "credential.x.c2", logged: 2},
+		"fits":                       {all: creds(2), logged: 2},
+		"too many are held as one":   {all: append(creds(2), sink), held: "credential.x.c0 credential.x.c1 sink.file.s"},
+		"allowed by a person":        {all: append(creds(2), sink), with: func(w *weights) { w.allow = 3 }, logged: 3},
+		"allowed, but fewer":         {all: append(creds(2), sink), with: func(w *weights) { w.allow = 2 }, held: "credential.x.c0 credential.x.c1 sink.file.s"},
+		"a changed origin waits":     {all: append(creds(1), moved), held: "credential.x.moved", logged: 1},
+		"and is let go when allowed": {all: []candidate{moved}, with: func(w *weights) { w.allow = 1 }, logged: 1},
+		"forgetting is not counted":  {all: append(creds(2), forgotten), logged: 2},
+		"but nothing else is left":   {all: []candidate{forgotten}, with: func(w *weights) { w.credentials = 0 }, held: "credential.x.forgotten"},
+		"approved":                   {all: creds(3), with: func(w *weights) { w.approved = map[string]string{"credential.x.c0": "removed"} }, logged: 3},
+		"approved, and too many":     {all: creds(4), with: func(w *weights) { w.approved = map[string]string{"credential.x.c0": "removed"} }, held: "credential.x.c1 credential.x.c2 credential.x.c3", logged: 1},
+		"approved for another":       {all: creds(3), with: func(w *weights) { w.approved = map[string]string{"credential.x.c0": "other"} }, held: "credential.x.c0 credential.x.c1 credential.x.c2", stale: true},
+		"let go before":              {all: creds(2), log: guardLog{}.with(creds(2), t0.Add(-3*time.Hour)), logged: 2},
+		"and one more":               {all: creds(3), log: guardLog{}.with(creds(2), t0.Add(-3*time.Hour)), held: "credential.x.c2", logged: 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := base

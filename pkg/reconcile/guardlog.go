@@ -27,6 +27,9 @@ type letGo struct {
 	Begun    bool      `json:"begun,omitempty"` // it acts or has acted; before, it counts however long it waits
 	Sink     bool      `json:"sink,omitempty"`
 	Replaced bool      `json:"replaced,omitempty"` // its credential lives on with another token, or the sink at another place
+	// Approved: a person has let this very step go, so that it counts for nothing:
+	// the guard limits what goes without one.
+	Approved bool `json:"approved,omitempty"`
 }
 
 func readGuardLog(b []byte) (guardLog, error) {
@@ -99,7 +102,23 @@ func (g guardLog) with(all []candidate, at time.Time) guardLog {
 	return out
 }
 
-// tally counts the steps of a log.
+// withApproved adds steps that a person has let go.
+func (g guardLog) withApproved(all []candidate, at time.Time) guardLog {
+	out := g.with(all, at)
+	agreed := map[string]string{}
+	for _, c := range all {
+		agreed[c.addr] = c.digest
+	}
+	for i := range out.Steps {
+		s := &out.Steps[i]
+		if digest, ok := agreed[s.Address]; ok && !s.Begun && s.Digest == digest {
+			s.Approved = true
+		}
+	}
+	return out
+}
+
+// tally counts the steps of a log that nobody has approved.
 type tally struct {
 	revocations int // credentials removed or replaced
 	gone        int // of those, removed, and not counted among what the state has any more
@@ -111,6 +130,7 @@ func (g guardLog) tally() tally {
 	var t tally
 	for _, s := range g.Steps {
 		switch {
+		case s.Approved:
 		case s.Sink:
 			t.sinks++
 			if s.Begun && !s.Replaced {

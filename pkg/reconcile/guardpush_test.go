@@ -214,8 +214,8 @@ settle = "1s"`
 				t.Errorf("after the approval %s holds %q", n, w.places.get(n))
 			}
 		}
-		// They count for the hour, though as many sinks are there as before.
-		if h := w.set(strings.Replace(there, `"new-${`, `"newer-${`, 1)); h == nil || !strings.Contains(h.Reason, "with 3 in the hour before") {
+		// As many again wait for a person again; those that were approved are not counted.
+		if h := w.set(strings.Replace(there, `"new-${`, `"newer-${`, 1)); h == nil || len(h.Sinks) != 3 || strings.Contains(h.Reason, "in the hour before") {
 			t.Errorf("right after, held %+v", h)
 		}
 	})

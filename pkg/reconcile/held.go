@@ -180,7 +180,7 @@ func (l *Loop) Approve(ctx context.Context, shown *HeldChange) error {
 	if err != nil {
 		return err
 	}
-	log = log.with(held.all, l.o.Now())
+	log = log.withApproved(held.all, l.o.Now())
 	logged, err := json.Marshal(log)
 	if err != nil {
 		return err
@@ -198,9 +198,21 @@ func (l *Loop) Approve(ctx context.Context, shown *HeldChange) error {
 				x.allowed, x.agreed, x.guarded, x.quiet = true, digest, "", time.Time{}
 				l.unhold(it)
 				l.wake(it)
+				l.unsettle(it)
 			}
 		}
 	})
+}
+
+// unsettle lets the removed sinks of a credential go at once that was approved to
+// go: it waits for them, whichever change removed them.
+func (l *Loop) unsettle(c *item) {
+	for _, u := range c.users {
+		if u.kind == kindSink && u.gone && u.x != nil && u.x.guarded == "" && !u.x.quiet.IsZero() {
+			u.x.quiet = time.Time{}
+			l.wake(u)
+		}
+	}
 }
 
 // ErrChanged: the change to be approved is not the one that was shown.

@@ -260,7 +260,7 @@ type weights struct {
 // weigh asks the guard about all that a change would destroy together.
 func (v *verdict) weigh(all []candidate, w weights) {
 	pending := v.log.pending()
-	var goes, new []candidate
+	var goes, approved, new []candidate
 	for _, x := range all {
 		v.agreed[x.addr] = x.digest
 		if x.sink && x.replaced {
@@ -268,6 +268,7 @@ func (v *verdict) weigh(all []candidate, w weights) {
 		}
 		if w.approved[x.addr] == x.digest {
 			v.approved[x.addr] = x.digest
+			approved = append(approved, x)
 		}
 		if pending[x.addr] == x.digest && x.lost == "" || w.approved[x.addr] == x.digest || x.forget && w.credentials > 0 {
 			goes = append(goes, x)
@@ -288,7 +289,7 @@ func (v *verdict) weigh(all []candidate, w weights) {
 	if since, ok := w.before.continues(addressesOf(new)); ok {
 		held.Since = since
 	}
-	v.log = v.log.since(held.Since.Add(-guardWindow)).with(goes, w.now)
+	v.log = v.log.since(held.Since.Add(-guardWindow)).withApproved(approved, w.now).with(goes, w.now)
 	c.emptied = w.credentials == 0 && c.credentials > 0 && c.revocations+c.removed > 0
 	held.Rule, held.Reason = w.judge(v.log, held.Since, c)
 	stays := new
@@ -311,6 +312,9 @@ func (v *verdict) weigh(all []candidate, w weights) {
 	}
 	v.stale = !maps.Equal(v.approved, w.approved)
 	new = slices.DeleteFunc(new, func(x candidate) bool { return v.blocked[x.addr] })
+	if agreed := v.held == nil && len(stays) > 0; agreed {
+		v.log = v.log.withApproved(stays, w.now)
+	}
 	v.log = v.log.with(new, w.now)
 	for _, x := range append(goes, new...) {
 		v.allowed[x.addr] = true
