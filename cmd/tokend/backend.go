@@ -50,6 +50,9 @@ type configurationView struct {
 	// Commit is the one that is in force, Git how following its repository does.
 	Commit string            `json:"commit,omitempty"`
 	Git    *gitsource.Status `json:"git,omitempty"`
+	// Unvouched says why nobody who may has signed what is in force, though only
+	// signed commits are taken: it was in force before that was asked for.
+	Unvouched string `json:"unvouched,omitempty"`
 	Policy *policyView       `json:"policy,omitempty"` // absent where nothing is limited
 	// NextStart is what it says that counts from the next start on.
 	NextStart []string `json:"next_start,omitempty"`

@@ -120,7 +120,24 @@ func (e *engine) revision(c *spec.Config) string {
 func (e *engine) inForce(commit string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.conf.Commit = commit
+	e.conf.Commit, e.conf.Unvouched = commit, "" // it was read from a checkout
+}
+
+// vouch finds out, where a daemon begins with what was last in force, whether that
+// is signed as its commits have to be now.
+func (e *engine) vouch(ctx context.Context) {
+	if e.g.git == nil {
+		return
+	}
+	commit := e.configuration().Commit
+	err := e.g.git.Vouches(ctx, commit)
+	if err == nil {
+		return
+	}
+	e.log.Warn("what is in force was taken before signatures were asked for; it stays in force until a signed commit comes", "commit", commit, "error", err)
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.conf.Unvouched = err.Error()
 }
 
 // unsettled says whether a git is at work in the configuration's directory.
@@ -178,6 +195,9 @@ func printGit(w io.Writer, c configurationView, now time.Time) {
 		fmt.Fprintf(w, "; asked %s ago", ago(now, s.CheckedAt))
 	}
 	fmt.Fprintln(w, ".")
+	if c.Unvouched != "" {
+		fmt.Fprintf(w, "  What is in force was taken before signatures were asked for, and stays until a signed commit comes: %s\n", c.Unvouched)
+	}
 	if s.Error != "" {
 		fmt.Fprintf(w, "  Not up to date for %s: %s\n", ago(now, s.Since), s.Error)
 	}

@@ -39,7 +39,7 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 		return err
 	}
 	e.mu.Lock()
-	e.conf.Valid, e.conf.Errors, e.conf.Since, e.conf.LoadedAt, e.conf.Commit = true, nil, time.Time{}, now, cfg.Revision()
+	e.conf.Valid, e.conf.Errors, e.conf.Since, e.conf.LoadedAt, e.conf.Commit, e.conf.Unvouched = true, nil, time.Time{}, now, cfg.Revision(), ""
 	e.mu.Unlock()
 	if e.followed != nil {
 		e.followed(cfg)

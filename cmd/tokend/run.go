@@ -129,6 +129,7 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 	}
 	e.wasRead(began)
 	log.Error("the configuration is broken; the one that was last in force goes on", "directory", last.Dir(), "error", e.conf.Errors[0])
+	e.vouch(ctx)
 	return e, last, nil
 }
 

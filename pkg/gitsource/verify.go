@@ -58,6 +58,20 @@ func (p *program) inspect(ctx context.Context, repository, commit, signers strin
 	return info, nil
 }
 
+// Vouches says why the signature of a commit does not count, which may not be the
+// one that is checked out: nil where it counts, or where signatures are not asked
+// for. It looks at what was fetched, and asks nobody.
+func (s *Source) Vouches(ctx context.Context, commit string) error {
+	if s.o.AllowedSigners == "" {
+		return nil
+	}
+	if commit == "" {
+		return errors.New("it is of no commit")
+	}
+	_, err := s.git.inspect(ctx, s.repository, commit, s.o.AllowedSigners)
+	return err
+}
+
 // refusedError says that the remote answers with a commit that is not to be
 // taken.
 type refusedError struct{ why string }
