@@ -52,8 +52,8 @@ type configurationView struct {
 	Git    *gitsource.Status `json:"git,omitempty"`
 	// Unvouched says why nobody who may has signed what is in force, though only
 	// signed commits are taken: it was in force before that was asked for.
-	Unvouched string `json:"unvouched,omitempty"`
-	Policy *policyView       `json:"policy,omitempty"` // absent where nothing is limited
+	Unvouched string      `json:"unvouched,omitempty"`
+	Policy    *policyView `json:"policy,omitempty"` // absent where nothing is limited
 	// NextStart is what it says that counts from the next start on.
 	NextStart []string `json:"next_start,omitempty"`
 }
