@@ -68,7 +68,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 func unready(err error) error {
 	var un *spec.UnreadableError
 	if errors.As(err, &un) && errors.Is(err, errNoToken) {
-		return fmt.Errorf("waits for the token of %s", un.Addr.Short())
+		return &lackingError{un.Addr}
 	}
 	return err
 }

@@ -116,7 +116,7 @@ func removeSink(in *SinkInput) (Step, bool) {
 	}
 	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && in.Order.Kind != OrderRetry {
 		return Step{Action: ActWait, State: Removing, Next: f.NextAt, Reason: "cannot clean: " + f.Message, Why: "cannot clean: " + f.Message,
-			Mend: "tokend retry " + ShellAddress(in.Address)}, true
+			Mend: mendSink(in, f)}, true
 	}
 	return Step{Action: ActRemove, State: Removing, Reason: "it is no longer declared", Why: "it is no longer declared"}, true
 }
@@ -152,7 +152,7 @@ func sinkBackedOff(in *SinkInput) (Step, bool) {
 	if f == nil || in.Changed || in.Order.Kind == OrderRetry || !in.Now.Before(f.NextAt) {
 		return Step{}, false
 	}
-	return Step{Action: ActWait, State: Failing, Next: f.NextAt, Reason: "its last write failed", Why: f.Message, Mend: "tokend retry " + ShellAddress(in.Address)}, true
+	return Step{Action: ActWait, State: Failing, Next: f.NextAt, Reason: "its last write failed", Why: f.Message, Mend: mendSink(in, f)}, true
 }
 
 func deferSink(in *SinkInput) (Step, bool) {
@@ -201,7 +201,7 @@ func cleanSink(in *SinkInput) (Step, bool) {
 		return Step{}, false
 	}
 	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && in.Order.Kind != OrderRetry {
-		return Step{Action: ActNone, State: Failing, Next: f.NextAt, Why: "cannot clean its earlier place: " + f.Message, Mend: "tokend retry " + ShellAddress(in.Address)}, true
+		return Step{Action: ActNone, State: Failing, Next: f.NextAt, Why: "cannot clean its earlier place: " + f.Message, Mend: mendSink(in, f)}, true
 	}
 	return Step{Action: ActClean, State: Pending, Reason: "its place changed: the earlier one is cleaned"}, true
 }

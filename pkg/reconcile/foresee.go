@@ -61,9 +61,10 @@ type foreseenHook struct {
 // fails is an address that cannot even be looked at.
 func (n *foreseen) fails(err error) {
 	n.blind = true
-	n.first = Step{Address: n.addr, State: Failing, Why: unready(err).Error()}
+	err = unready(err)
+	n.first = Step{Address: n.addr, State: Failing, Why: err.Error()}
 	n.rest = n.first
-	n.stands = Standing{State: Failing, Why: n.first.Why, Mend: "tokend retry " + ShellAddress(n.addr)}
+	n.stands = Standing{State: Failing, Why: n.first.Why, Mend: mendOf(err, n.addr)}
 }
 
 // tell notes what a hook has not told of yet.
@@ -164,7 +165,7 @@ func (f *forecast) credentialGoesOn(n *foreseen) bool {
 		}
 		did = true
 		if grants(s) && n.broken != nil {
-			s.State, s.Why, s.Mend = Failing, n.broken.Error(), "make the input readable"
+			s.State, s.Why, s.Mend = Failing, n.broken.Error(), mendOf(unready(n.broken), n.addr)
 			s.Reason += ", but it would fail: " + n.broken.Error()
 			n.steps, n.rest, n.cred = append(n.steps, s), Step{}, nil
 			return did

@@ -443,13 +443,13 @@ func (p *performer) static() {
 // be readable a moment later, and its source's events wake the credential.
 func (p *performer) unreadable(err error) {
 	err = unready(err)
-	o := outcome{op: opGrant, class: "input", message: err.Error()}
+	o := outcome{op: opGrant, class: "input", message: err.Error(), hint: cure(err)}
 	if p.step.Action == ActRefresh || p.step.Action == ActReplay {
 		o.op = opRefresh
 	}
 	f := p.failed(o)
 	p.r.next = f.NextAt
-	p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "tried again", Mend: "tokend retry " + ShellAddress(p.j.addr)}
+	p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "tried again", Mend: mendOf(err, p.j.addr)}
 	p.log().Warn("an input could not be read", "error", err)
 	if p.save("an input that could not be read") && o.op == opGrant {
 		p.meanwhile()

@@ -232,7 +232,7 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	if n.place = placeOf(ob.in.Record.Written); n.place == "" && ob.in.Declared {
 		n.place = placeWanted(j, &ob)
 	}
-	n.stand(ob.in.since(n.first.State), ob.in.failing(), func(*state.Failure) string { return "tokend retry " + ShellAddress(j.addr) })
+	n.stand(ob.in.since(n.first.State), ob.in.failing(), func(f *state.Failure) string { return mendSink(&ob.in, f) })
 	n.holds = ob.in.Record.Delivered
 	n.again = j.first && len(ob.in.Newer) > 0
 	notifies := j.cfg

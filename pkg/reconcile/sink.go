@@ -351,7 +351,7 @@ func (p *sinkPerformer) failed(verb string, err error) {
 	if p.ob.in.Declared {
 		p.mayHold(p.ob.desired)
 	}
-	o := outcome{op: opWrite, class: "transient", message: err.Error()}
+	o := outcome{op: opWrite, class: "transient", message: err.Error(), hint: cure(err)}
 	if p.step.Action == ActRemove || p.step.Action == ActClean {
 		o.op = opClean
 	}
@@ -373,7 +373,7 @@ func (p *sinkPerformer) failed(verb string, err error) {
 	if p.step.Action == ActRemove {
 		st = Removing
 	}
-	p.r.standing = &Standing{State: st, Why: why, Next: "tried again at " + rec.Failure.NextAt.UTC().Format(time.RFC3339), Mend: "tokend retry " + ShellAddress(p.j.addr)}
+	p.r.standing = &Standing{State: st, Why: why, Next: "tried again at " + rec.Failure.NextAt.UTC().Format(time.RFC3339), Mend: mendSink(&p.ob.in, rec.Failure)}
 	p.answer(fmt.Errorf("%s %s: %w", verb, p.j.addr, err))
 }
 

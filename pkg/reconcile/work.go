@@ -169,7 +169,7 @@ func attributesOf(g *state.Grant) (spec.Attributes, error) {
 func (j job) failing(now time.Time, err error) result {
 	j.order.finish(err)
 	return result{item: j.item, lane: j.lane, order: j.order, blind: true, next: now.Add(lookAgain),
-		standing: &Standing{State: Failing, Why: err.Error(), Mend: "tokend retry " + ShellAddress(j.addr)}}
+		standing: &Standing{State: Failing, Why: err.Error(), Mend: mendOf(err, j.addr)}}
 }
 
 // lookAgain is when an address is looked at again that could not be looked at.
