@@ -151,12 +151,28 @@ func nextGrant(old state.Grant, t providers.Token, now time.Time) state.Grant {
 	if t.Scopes != nil {
 		g.Scopes = t.Scopes
 	}
-	if names := t.Outputs.Names(); len(names) > 0 {
-		if sealed, err := t.Outputs.Seal(nil); err == nil {
-			g.Outputs = sealed
-		}
-	}
+	g.Outputs = outputsAfter(old.Outputs, t.Outputs)
 	return g
+}
+
+// outputsAfter are the outputs after a refresh whose response names some of them,
+// or others: those that it does not name stay.
+func outputsAfter(old []byte, said spec.Values) []byte {
+	names := said.Names()
+	if len(names) == 0 {
+		return old
+	}
+	all, err := spec.OpenValues(old)
+	if err != nil {
+		all = spec.Values{}
+	}
+	for _, n := range names {
+		all = all.With(n, said.Cty(n))
+	}
+	if sealed, err := all.Seal(nil); err == nil {
+		return sealed
+	}
+	return old
 }
 
 // settle writes down what an open intent turned out to mean.

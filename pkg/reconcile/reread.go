@@ -48,7 +48,8 @@ func (p *performer) reread() {
 	if doubtful(raw) && in.Record.Orphans > 0 {
 		in.Record.Orphans-- // what it brought was counted, and is known now
 	}
-	if in.Want == nil || raw.Revoked || raw.Op == opRefresh && in.Record.Grant == nil {
+	another := in.Want != nil && raw.Op != opRefresh && raw.GrantType != in.Want.Grant.Name
+	if in.Want == nil || another || raw.Revoked || raw.Op == opRefresh && in.Record.Grant == nil {
 		p.retireReread(c, t)
 		return
 	}
