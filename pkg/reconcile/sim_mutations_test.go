@@ -168,7 +168,7 @@ func (x mutants) simulate(t *testing.T, name string, limit time.Duration, args .
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, x.binary, append([]string{"-test.run=^TestSimulation$", "-test.timeout=0"}, args...)...)
+	cmd := exec.CommandContext(ctx, x.binary, append([]string{"-test.run=^TestSimulation$", "-test.timeout=0", "-sim.only"}, args...)...)
 	cmd.Env = append(os.Environ(), "TOKEND_MUTATION="+name)
 	out, err := cmd.CombinedOutput()
 	if err == nil {
