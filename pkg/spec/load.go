@@ -244,11 +244,18 @@ func (l *loader) hideLiterals() {
 			continue
 		}
 		s := l.c.source(d.Subject.Filename, false)
-		if s != nil && secretLiteral.MatchString(linesAt(s.text, *d.Subject)) {
+		if s == nil {
+			continue
+		}
+		if lines := linesAt(s.text, *d.Subject); len(lines) > maxShown || secretLiteral.MatchString(lines) {
 			hideSource(d)
 		}
 	}
 }
+
+// maxShown is how much text a diagnostic may show. Nobody reads more, and what it
+// says of secrets would have to be searched for.
+const maxShown = 64 << 10
 
 // secretLiteral is a call of sensitive() with a literal, or the assignment of
 // one to an argument that secrets are given to.
