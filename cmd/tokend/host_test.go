@@ -93,7 +93,7 @@ func (r *host) write(name, text string) {
 
 func (r *host) environ() []string {
 	return append([]string{
-		"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir, "TMPDIR=" + os.TempDir(),
+		"PATH=" + os.Getenv("PATH"), "HOME=" + r.dir, "TMPDIR=" + os.TempDir(), "GORACE=" + os.Getenv("GORACE"),
 		"CONFIGURATION_DIRECTORY=" + r.path("config"), "STATE_DIRECTORY=" + r.path("state"), "RUNTIME_DIRECTORY=" + r.run,
 		"TOKEND_VAR_out=" + r.path("out"), "TOKEND_VAR_coinify_url=" + r.urls.Coinify, "TOKEND_VAR_coinify_user_url=" + r.urls.CoinifyUser,
 		"TOKEND_VAR_apirone_url=" + r.urls.Apirone, "TOKEND_VAR_coinsph_url=" + r.urls.CoinsPh,

@@ -41,6 +41,12 @@ import (
 //	until [!] PATTERN CMD…    repeats a command until its output matches
 //	browser ADDRESS           logs in as a person with a browser would
 func TestMain(m *testing.M) {
+	// Else each command of a script waits for a second at its end under -race.
+	if os.Getenv("GORACE") == "" {
+		if err := os.Setenv("GORACE", "atexit_sleep_ms=10"); err != nil {
+			panic(err)
+		}
+	}
 	testscript.Main(m, map[string]func(){"tokend": func() {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 		defer stop()

@@ -94,6 +94,11 @@ func (r *run) command(ctx context.Context, dir, name string, args ...string) *ex
 	if flags := os.Getenv("GOFLAGS"); !strings.Contains(flags, "-buildvcs") {
 		cmd.Env = append(cmd.Env, "GOFLAGS="+strings.TrimSpace(flags+" -buildvcs=false"))
 	}
+	// By itself a program built with -race waits for a second before it ends, and
+	// tests run such programs a thousand times.
+	if os.Getenv("GORACE") == "" {
+		cmd.Env = append(cmd.Env, "GORACE=atexit_sleep_ms=10")
+	}
 	// An interrupt reaches the child by itself; what it started has a moment to
 	// clean up.
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
@@ -194,6 +199,14 @@ func (r *run) test(ctx context.Context) {
 		}
 		if r.settings.Fresh {
 			args = append(args, "-count=1")
+		}
+		if dir == "." {
+			if r.settings.Lint {
+				args = append(args, "-vet=off") // go vet has seen all of it
+			}
+			// Those that take longest start first, so that at the end nothing waits
+			// for one of them alone.
+			args = append(args, "./cmd/tokend", "./pkg/reconcile")
 		}
 		r.goTest(ctx, dir, append(args, "./...")...)
 	}
