@@ -29,6 +29,7 @@ func (p *performer) saveOver(what string, more []state.Change) error {
 	switch {
 	case tokenIn(stored.Grant).Equal(p.ob.had):
 		rec.Head.Version = stored.Head.Version
+		keepDoubt(rec, &stored)
 	case rec.Grant == nil || rec.Grant.AccessToken.Equal(p.ob.had):
 		return errOtherToken
 	default:
@@ -39,6 +40,29 @@ func (p *performer) saveOver(what string, more []state.Change) error {
 		p.head(rec)
 	}
 	return p.w.commit(p.ctx, p.j.addr, what, append([]state.Change{{Credential: rec}}, more...)...)
+}
+
+// keepDoubt takes over what another writer found out: that the state is an older
+// copy, so that a refresh token may have been spent. What a call has renewed
+// meanwhile is in no doubt.
+func keepDoubt(rec, stored *state.Credential) {
+	if stored.Restored.After(rec.Restored) {
+		rec.Restored = stored.Restored
+		rec.Orphans = max(rec.Orphans, stored.Orphans)
+	}
+	doubt := func(g, as *state.Grant) {
+		if as.RefreshState == state.RefreshIndeterminate && g.RefreshState == state.RefreshUsable && g.RefreshToken.Equal(as.RefreshToken) {
+			g.RefreshState = as.RefreshState
+		}
+	}
+	if rec.Grant != nil && stored.Grant != nil {
+		doubt(rec.Grant, stored.Grant)
+	}
+	for i := range rec.Retiring {
+		for j := range stored.Retiring {
+			doubt(&rec.Retiring[i], &stored.Retiring[j])
+		}
+	}
 }
 
 // tokenIn is the access token of a grant, which may be none.
