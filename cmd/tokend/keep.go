@@ -99,6 +99,8 @@ func (g *globals) restore(ctx context.Context, file string, force bool) error {
 		return withHint(fmt.Errorf("restoring the state: %w", err), "give --force to replace it; it is kept beside the new one")
 	case errors.Is(err, state.ErrDamaged):
 		return withHint(fmt.Errorf("restoring the state from %s: %w", file, err), "take another copy; the state is as it was")
+	case errors.Is(err, state.ErrKey):
+		return withHint(fmt.Errorf("restoring the state from %s: %w", file, err), "%s", formerKeyHint(dir))
 	case err != nil:
 		return fmt.Errorf("restoring the state from %s: %w", file, err)
 	}

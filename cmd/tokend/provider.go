@@ -19,16 +19,20 @@ func providerCommand(g *globals) *cobra.Command {
 }
 
 // types are the built-in provider types, and those of the configuration where
-// there is one that can be read.
+// there is one. Of one that cannot be used, those whose blocks can be.
 func (g *globals) types() ([]*spec.ProviderType, error) {
-	if cfg, diags := g.read(nil); !diags.HasErrors() {
+	cfg, diags := g.read(nil)
+	if !diags.HasErrors() {
 		return cfg.ProviderTypes(), nil
 	}
-	cfg, diags := spec.LoadFiles("/", map[string][]byte{}, g.specOptions())
-	if diags.HasErrors() {
-		return nil, diags
+	rescued, lost, more := spec.RescueTypes(g.config, g.specOptions())
+	if more.HasErrors() {
+		return nil, more
 	}
-	return cfg.ProviderTypes(), nil
+	if lost > 0 {
+		fmt.Fprintf(g.err, "%s cannot be used as it is, and %s of it is left out here; `tokend validate` says why\n", g.config, countOf(lost, "provider type"))
+	}
+	return rescued.ProviderTypes(), nil
 }
 
 func providerListCommand(g *globals) *cobra.Command {

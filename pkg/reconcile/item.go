@@ -175,6 +175,14 @@ func (it *item) named() []*item {
 	return list
 }
 
+// orphans are the tokens of it that may have been issued and were never seen.
+func (it *item) orphans() int {
+	if it.x == nil {
+		return 0
+	}
+	return it.x.orphans
+}
+
 // measured is what asking the API about its token has found; nil when it is not
 // asked.
 func (it *item) measured() *measured {

@@ -322,6 +322,8 @@ func (l *Loop) Forget(ctx context.Context, addr string) error {
 		default:
 			missing = l.o.Store.Commit(ctx, state.Change{Delete: addr})
 			if missing == nil {
+				l.log.Info("a record was forgotten because a person said so; what it knew of lives on until it ends by itself", "address", addr, "generation", it.gen,
+					"expires_at", fromNanos(it.expires), "earlier_tokens", it.retiring, "orphans", it.orphans())
 				it.stored, it.gen, it.expires, it.retiring = false, 0, 0, 0
 				l.wake(it)
 			}

@@ -97,6 +97,12 @@ func TestReadyz(t *testing.T) {
 			"not ready", "the first pass over all addresses is not over yet (2 left)")},
 		{"state", "/readyz", func(f *fakeSource) { f.view.Ready, f.view.Store.Error = false, "no space left on device" }, 503, lines(
 			"not ready", "the state takes no writes: no space left on device")},
+		{"a repository that is gone", "/readyz", func(f *fakeSource) {
+			f.config.Commit, f.config.Git = "c0ffee", &Git{URL: "https://git.example/tokens", Ref: "main", CheckedAt: noon().Add(-50 * time.Hour), Failing: true}
+		}, 200, lines(
+			"ready",
+			"note: main of https://git.example/tokens is not followed: it answered last at 2026-10-10T10:00:00Z; commit c0ffee stays in force; run: tokend status",
+		)},
 		{"no configuration yet", "/readyz", func(f *fakeSource) { f.config = Configuration{} }, 503, lines(
 			"not ready", "no configuration is in force: it has not been read yet")},
 		{"a broken one and none before", "/readyz/apirone.key", func(f *fakeSource) {

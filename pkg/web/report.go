@@ -129,6 +129,9 @@ func (h *health) notes(v reconcile.View, verbose bool) []string {
 	case verbose:
 		notes = append(notes, fmt.Sprintf("the configuration was read from %s at %s", c.Source, stamp(c.LoadedAt)))
 	}
+	if g := c.Git; g != nil && g.Failing {
+		notes = append(notes, followingFails(g, c.Commit, h.spell("tokend status")))
+	}
 	if held := v.Held; held != nil {
 		notes = append(notes, fmt.Sprintf("a change is held back since %s (%s, %s): %s; run: %s", stamp(held.Since),
 			count(len(held.Revocations), "revocation"), count(len(held.Sinks), "removed sink"), held.Reason, h.spell("tokend approve")))
@@ -137,6 +140,20 @@ func (h *health) notes(v reconcile.View, verbose bool) []string {
 		notes = append(notes, fmt.Sprintf("the state has serial %d, %s, %s", v.Store.Serial, count(v.Store.Records, "record"), count(v.Store.Intents, "open intent")))
 	}
 	return notes
+}
+
+// followingFails says that what is in force may not be the newest. Tokens are kept
+// fresh all the same, so it makes nothing unready.
+func followingFails(g *Git, commit, status string) string {
+	answered := "has not answered since the start"
+	if !g.CheckedAt.IsZero() {
+		answered = "answered last at " + stamp(g.CheckedAt)
+	}
+	inForce := "no commit is in force"
+	if commit != "" {
+		inForce = "commit " + commit + " stays in force"
+	}
+	return fmt.Sprintf("%s of %s is not followed: it %s; %s; run: %s", g.Ref, g.URL, answered, inForce, status)
 }
 
 func count(n int, what string) string {
