@@ -42,7 +42,7 @@ func (g *globals) printDiagnostics(diags spec.Diagnostics) {
 
 func (g *globals) printPlace(d *hcl.Diagnostic) {
 	r := d.Subject
-	fmt.Fprintf(g.err, "  on %s line %d, column %d\n", g.relative(r.Filename), r.Start.Line, r.Start.Column)
+	fmt.Fprintf(g.err, "  on %s line %d, column %d\n", clean(g.relative(r.Filename)), r.Start.Line, r.Start.Column)
 	line, ok := g.sourceLine(d)
 	if !ok {
 		return
@@ -104,7 +104,7 @@ func (g *globals) diagnosticLines(diags spec.Diagnostics) []string {
 		}
 		place := ""
 		if d.Subject != nil {
-			place = fmt.Sprintf("%s:%d: ", g.relative(d.Subject.Filename), d.Subject.Start.Line)
+			place = fmt.Sprintf("%s:%d: ", clean(g.relative(d.Subject.Filename)), d.Subject.Start.Line)
 		}
 		if isForbidden(d) {
 			place += clean(d.Detail) + " "

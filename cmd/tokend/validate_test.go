@@ -249,3 +249,23 @@ sink "file" "x" {
 		t.Errorf("of a valid directory: %q", valid.out)
 	}
 }
+
+// The name of a file comes out of a repository like all else in it: what it has
+// for a terminal does not reach one.
+func TestFileNamesReachNoTerminalAsTheyAre(t *testing.T) {
+	dir := configOf(t, "")
+	if err := os.WriteFile(filepath.Join(dir, "a\x1b[2J.hcl"), []byte("nothing {\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := tokend(t, dir, "validate")
+	if s.status != 1 || !strings.Contains(s.err, "on a·[2J.hcl line 1") || strings.Contains(s.out+s.err, "\x1b[2J") {
+		t.Errorf("status %d, said %q %q", s.status, s.out, s.err)
+	}
+	g := &globals{config: dir}
+	_, diags := spec.Load(dir, spec.Options{})
+	for _, line := range g.diagnosticLines(diags) {
+		if !strings.HasPrefix(line, "a·[2J.hcl:1: ") {
+			t.Errorf("status would say %q", line)
+		}
+	}
+}

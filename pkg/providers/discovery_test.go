@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -106,6 +107,30 @@ func TestDiscovery(t *testing.T) {
 			}
 			if _, err := r.e.Prepare(call); err != nil {
 				t.Error(err)
+			}
+		})
+	}
+}
+
+// Before the metadata were read, the origin of the issuer is known, and those of
+// addresses that are given by hand; that is not taken for all.
+func TestKnownOriginsBeforeDiscovery(t *testing.T) {
+	srv, _ := idp(t, nil)
+	r, _ := newRig(t, builtin(t, "oauth2"), http.NotFoundHandler(), nil)
+	for name, c := range map[string]struct {
+		more map[string]any
+		want []string
+	}{
+		"the issuer alone":      {nil, []string{srv.URL}},
+		"with a revocation url": {map[string]any{"revoke_url": "https://evil.example/x"}, []string{srv.URL, "https://evil.example:443"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			call := issuerCall(r, srv.URL, c.more)
+			if got := r.e.KnownOrigins(call.Grant, call.Inputs); !slices.Equal(got, c.want) {
+				t.Errorf("known are %q, want %q", got, c.want)
+			}
+			if got, err := r.e.Origins(call.Grant, call.Inputs); err == nil {
+				t.Errorf("all are said to be %q", got)
 			}
 		})
 	}

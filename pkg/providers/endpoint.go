@@ -304,14 +304,31 @@ func (e *Endpoint) Action(name string) *spec.Action { return e.typ.Action(name) 
 // actions, and the discovery of the issuer's metadata. An address that a type
 // makes of a token's parts is known only when there is one, and is not listed.
 func (e *Endpoint) Origins(grant string, in spec.Values) ([]string, error) {
+	all, err := e.origins(grant, in)
+	if err != nil {
+		return nil, err
+	}
+	return all, nil
+}
+
+// KnownOrigins are those of [Endpoint.Origins] that can be told at this moment:
+// not of a request whose address is in metadata that were not read yet, but of
+// the issuer that has them.
+func (e *Endpoint) KnownOrigins(grant string, in spec.Values) []string {
+	known, _ := e.origins(grant, in)
+	return known
+}
+
+// origins are the origins that can be told, with an error when there are others.
+func (e *Endpoint) origins(grant string, in spec.Values) ([]string, error) {
 	c := Call{Op: OpGrant, Grant: grant, Inputs: in}
 	g, err := e.grant(&c)
 	if err != nil {
 		return nil, err
 	}
-	f, err := e.frame(&c, g)
-	if err != nil {
-		return nil, err
+	f, failed := e.frame(&c, g)
+	if failed != nil {
+		f = &frame{call: &c, config: e.provider.Config, functions: e.functions} // as if the metadata said nothing
 	}
 	out := []string{}
 	add := func(origin string) {
@@ -339,7 +356,10 @@ func (e *Endpoint) Origins(grant string, in spec.Values) ([]string, error) {
 			continue
 		}
 		if err != nil {
-			return nil, e.configError(&c, "the url", err)
+			if failed == nil {
+				failed = e.configError(&c, "the url", err)
+			}
+			continue
 		}
 		if p.fixed != nil {
 			add(p.fixedOrigin)
@@ -348,7 +368,7 @@ func (e *Endpoint) Origins(grant string, in spec.Values) ([]string, error) {
 		}
 	}
 	sort.Strings(out)
-	return out, nil
+	return out, failed
 }
 
 // grant finds the program of a call's grant.
