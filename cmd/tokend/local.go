@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
@@ -164,18 +163,11 @@ func (e *engine) deliver(ctx context.Context, addr string, kind reconcile.OrderK
 	done := map[reconcile.OrderKind]string{reconcile.OrderRefresh: "refreshed", reconcile.OrderRevoke: "revoked", reconcile.OrderRetry: "tried again", reconcile.OrderLogin: "logged in"}[kind]
 	if done != "" {
 		err := e.loop.Delivered(ctx, addr, kind == reconcile.OrderRevoke, applyRetries)
-		if err != nil && !(kind == reconcile.OrderLogin && forOthers(err)) {
+		if err != nil {
 			return fmt.Errorf("%s is %s, but %w", spec.Address(addr).Short(), done, err)
 		}
 	}
 	return e.follow(ctx)
-}
-
-// forOthers says that what was not delivered waits for the tokens of other
-// credentials: after the first of two logins that is as it should be.
-func forOthers(err error) bool {
-	var left *reconcile.UndeliveredError
-	return errors.As(err, &left) && !slices.ContainsFunc(left.Sinks, func(l reconcile.Line) bool { return l.State != reconcile.Waiting })
 }
 
 // follow waits, in a command without a daemon, until the sinks hold what an

@@ -56,8 +56,10 @@ const deliveryLook = 10 * time.Millisecond
 // Delivered waits, once an order about a credential was carried out, until every
 // sink that names it holds the token in force, and no longer than a while. A sink
 // that fails gets its retries meanwhile. What has not been written by then, or has
-// to wait for something else, is an *UndeliveredError. With anew, a token that is
-// about to be obtained is waited for too.
+// to wait for something else, is an *UndeliveredError; but not a sink that waits
+// for the tokens of other credentials and holds no older one of this: nobody can
+// have read that there. With anew, a token that is about to be obtained is waited
+// for too.
 func (l *Loop) Delivered(ctx context.Context, addr string, anew bool, within time.Duration) error {
 	until := l.o.Now().Add(within)
 	tick := time.NewTicker(deliveryLook)
@@ -101,10 +103,13 @@ func (l *Loop) undelivered(addr string, anew bool, until time.Time) (left []Line
 		if u.kind != kindSink || u.gone || u.holdsOf(c) >= c.gen || !l.names(u, c) {
 			continue
 		}
+		busy = busy || u.busyUntil(until)
 		var v View
 		l.add(&v, u)
+		if u.holdsOf(c) == 0 && len(v.Sinks) == 1 && v.Sinks[0].State == Waiting {
+			continue // it waits for other credentials' tokens, and holds no older one of this
+		}
 		left = append(left, v.Sinks...)
-		busy = busy || u.busyUntil(until)
 	}
 	slices.SortFunc(left, func(a, b Line) int { return strings.Compare(a.Address, b.Address) })
 	return left, busy
