@@ -152,6 +152,10 @@ var simCredentials = [...]string{"credential.first.a", "credential.second.b", "c
 // simStyles is the number of shapes that a configuration comes in.
 const simStyles = 10
 
+// simRenamed is the style with the sinks of the one that has a moved block, and
+// without that.
+const simRenamed = 2
+
 // simConfig is a configuration in few numbers: few, since reading one costs as
 // much as an hour of the life of a loop.
 type simConfig struct {
@@ -169,7 +173,7 @@ func (c simConfig) shape() (lifecycle, guard, base string, layout int) {
 	switch c.style {
 	case 1:
 		layout = 1
-	case 2:
+	case simRenamed:
 		layout = 2
 	case 4:
 		lifecycle += "\n    on_remove = \"forget\""

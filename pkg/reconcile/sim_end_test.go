@@ -71,6 +71,13 @@ func (s *simRun) mendAll() {
 	if v.Held != nil {
 		s.approve()
 	}
+	for _, l := range v.Sinks {
+		if l.State == reconcile.Held && strings.HasPrefix(l.Mend, "take the moved block out") {
+			s.note("status", l.Address, string(l.State)+": "+l.Why, 0)
+			s.unmove()
+			break
+		}
+	}
 	for _, l := range v.Credentials {
 		s.note("status", l.Address, string(l.State)+": "+l.Why, 0)
 		switch l.State {
@@ -87,6 +94,14 @@ func (s *simRun) mendAll() {
 			})
 		}
 	}
+}
+
+// unmove takes the moved block out of a configuration: what it led elsewhere has
+// two records, and status says that this has one of them removed.
+func (s *simRun) unmove() {
+	c := s.config
+	c.style = simRenamed
+	s.declare(c, false)
 }
 
 // checkFresh: half a minute after everything is there again, no place holds a
