@@ -12,7 +12,7 @@ func (l *Loop) finish(r result) {
 	l.running--
 	l.takeHealth(r)
 	l.q.finished(it, r.lane)
-	if !r.relane && (it.kind != kindSink || r.record) {
+	if !r.relane && !r.overtaken && (it.kind != kindSink || r.record) {
 		it.looked = true // what the place of a sink holds is known only after a look that came to an end
 	}
 	if !r.relane {

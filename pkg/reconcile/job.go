@@ -153,24 +153,27 @@ type result struct {
 	remote   bool              // of a sink: its place is no file, so no event tells of what others do to it
 	holds    map[string]uint64 // of a sink: what its place holds now; nil: unchanged
 	place    string
-	path     string        // the file to watch
-	stamp    stamp         // of that file, as it was left
-	hooks    []string      // to be run, since the sink changed
-	tried    []string      // of a hook that failed: the removed sinks whose records need not be kept for it any more
-	ran      []string      // of a hook: the sinks whose change it has answered
-	failed   bool          // of a hook
-	failures int           // of a hook, in a row
-	again    bool          // look at once: one step of several is done
-	lost     bool          // another write of the record won: look at once
-	order    *waiter       // that was carried out (or refused)
-	bare     bool          // its token was given up, and there is no other: its places wait
-	unjudged bool          // a destructive step that the guard has not seen
-	setBack  time.Duration // by which the record was brought in line with the clock
-	saved    bool          // the record was written in this look
-	early    bool          // it is looked at again as soon as its token may be refreshed at all
-	began    begun         // destructive steps that were begun
-	limits   *spec.RateLimit
-	recorded bool // they are those of a record
-	measured *measured
-	health   *health // what a call said of the provider; nil: none was made
+	path     string   // the file to watch
+	stamp    stamp    // of that file, as it was left
+	hooks    []string // to be run, since the sink changed
+	tried    []string // of a hook that failed: the removed sinks whose records need not be kept for it any more
+	ran      []string // of a hook: the sinks whose change it has answered
+	failed   bool     // of a hook
+	failures int      // of a hook, in a row
+	again    bool     // look at once: one step of several is done
+	lost     bool     // another write of the record won: look at once
+	// overtaken: a sink was left as it was, since what it was looked at with holds no
+	// more. The next look is as the first one since the start where this was.
+	overtaken bool
+	order     *waiter       // that was carried out (or refused)
+	bare      bool          // its token was given up, and there is no other: its places wait
+	unjudged  bool          // a destructive step that the guard has not seen
+	setBack   time.Duration // by which the record was brought in line with the clock
+	saved     bool          // the record was written in this look
+	early     bool          // it is looked at again as soon as its token may be refreshed at all
+	began     begun         // destructive steps that were begun
+	limits    *spec.RateLimit
+	recorded  bool // they are those of a record
+	measured  *measured
+	health    *health // what a call said of the provider; nil: none was made
 }

@@ -118,3 +118,39 @@ func TestWhatCannotBeSeenIsJudgedByTheGuardBefore(t *testing.T) {
 		})
 	}
 }
+
+// A crash comes between a write and its record, and the first look at the place
+// after the start is overtaken by a change that is held: what lives on by the
+// configuration before tells its hooks all the same.
+func TestALookThatIsOvertakenIsTheFirstOneStill(t *testing.T) {
+	const guard = `max_revocations = 1
+    max_revoked_percent = 100
+    settle = "1s"`
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		declared := trader("a@example.com", "tokend {\n  guard {\n    "+guard+"\n  }\n}")
+		w.set(declared)
+		time.Sleep(time.Minute)
+		if err := w.loop.Do(t.Context(), "credential.coinify.trader", reconcile.Order{Kind: reconcile.OrderRefresh}); err != nil {
+			t.Fatal(err)
+		}
+		w.store = w.store.Crash()
+		w.halt()
+		told := strings.Count(w.places.events(), "hook")
+		if got := w.places.events(); !strings.HasSuffix(got, "write:trader") {
+			t.Fatalf("events %s: the hook has run before the crash", got)
+		}
+		looks, goOn := make(chan struct{}, 100), make(chan struct{})
+		w.places.checking = func() { looks <- struct{}{}; <-goOn }
+		w.start()
+		w.set(declared)
+		<-looks
+		if held := w.set(cutOut(declared, `sink "mem" "trader"`, `credential "coinify" "trader"`)); held == nil {
+			t.Fatal("the removal of a credential and its sink is not held")
+		}
+		close(goOn)
+		time.Sleep(time.Minute)
+		if n := strings.Count(w.places.events(), "hook"); n == told {
+			t.Errorf("nobody was told of what the crash left unrecorded: %s", w.places.events())
+		}
+	})
+}

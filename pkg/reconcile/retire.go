@@ -80,7 +80,9 @@ func (p *performer) revoke() {
 	case errors.Is(err, providers.ErrNoEndpoint):
 		p.step.Reason = "its API gives no address for revocations; the old token is forgotten"
 		p.release()
-	case err == nil, errors.As(err, &pe) && pe.Class == providers.ClassGone:
+	case errors.As(err, &pe) && pe.Class == providers.ClassGone && p.mayLiveOn(g):
+		p.ended(g)
+	case err == nil, pe != nil && pe.Class == providers.ClassGone:
 		p.revoked(g)
 	case errors.Is(err, errNotBegun):
 		p.notBegun(err)
@@ -89,6 +91,30 @@ func (p *performer) revoke() {
 	default:
 		p.revokeFailed(g, err.Error(), 0)
 	}
+}
+
+// aboutToEnd is how long before its end a token may have ended for its API, at most:
+// as much as a request takes, and as clocks differ.
+const aboutToEnd = time.Minute
+
+// mayLiveOn says that an API which does not know a token any more may mean that its
+// access token has ended by itself, while the request was on its way or the machine
+// slept: then nothing was revoked, and the refresh token may live.
+func (p *performer) mayLiveOn(g *state.Grant) bool {
+	t := p.ob.in.RetiredTraits[p.step.Retiring]
+	if t.RevokeNeeds != needsAccess || !t.HasRefresh || g.RefreshToken.Empty() || g.RefreshState != state.RefreshUsable || g.ExpiresAt.IsZero() {
+		return false
+	}
+	margin := min(aboutToEnd, g.ExpiresAt.Sub(g.ObtainedAt)/4) // one that was just revived has not ended
+	return p.w.now().After(g.ExpiresAt.Add(-margin))
+}
+
+// ended goes on with a revocation that came too late for the access token: the next
+// look knows that this has ended, and has it refreshed first.
+func (p *performer) ended(g *state.Grant) {
+	p.log().Warn("an old token ended before its revocation was there; it is refreshed to be revoked", "retired", g.Generation)
+	g.ExpiresAt = p.w.now()
+	p.r.again = p.save("a revocation that came too late", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 }
 
 // takesKeptAlong says that the revocation about to be sent ends the session that
@@ -141,6 +167,9 @@ func (p *performer) revoked(g *state.Grant) {
 func (p *performer) forgetRetired(more ...state.Change) {
 	rec := &p.ob.in.Record
 	i := p.step.Retiring
+	if open := p.ob.in.Intent; len(more) == 0 && open != nil && open.Op == opRevoke && open.Generation == rec.Retiring[i].Generation {
+		more = append(more, state.Change{IntentFor: p.j.addr, ClearIntent: true}) // its revocation was begun before a crash, and is not repeated
+	}
 	rec.Retiring = slices.Delete(rec.Retiring, i, i+1)
 	p.r.again = p.save("a revocation", more...)
 	if p.j.order != nil && p.j.order.order.revokes() && len(rec.Retiring) == 0 {

@@ -395,7 +395,8 @@ func (b *simBooks) checkTry(e *simEndpoint, account, password string) {
 	if rec.grant != nil && rec.grant.origin != e.base && !b.s.approved[addressOf(account)] {
 		b.s.fail("a password is sent to %s, and nobody approved that", e.base)
 	}
-	if r.password == password && !r.pardoned {
+	// An order to try again that came while a try was under way is worth another.
+	if r.password == password && !r.pardoned && b.s.retrying[addressOf(account)] == 0 {
 		b.s.fail("a password that was refused is sent again for %s", account)
 	}
 	stepped := !b.s.skewedAt.IsZero() && b.s.skewedAt.After(r.last.Add(-time.Second))
@@ -441,10 +442,20 @@ func (b *simBooks) endsSoon(g *simGrant, real time.Time) bool {
 // wantsAnother says that the configuration declares what a grant is for with
 // another account or address than it has: with these it may not be obtained anew.
 func (b *simBooks) wantsAnother(g *simGrant) bool {
-	c := b.s.config
-	_, _, base, _ := c.shape()
 	i := slices.Index(simCredentials[:], g.addr)
-	return i >= 0 && c.declares(i) && (g.origin != base || g.account != fmt.Sprintf("%c%d", 'a'+i, c.declared[i]))
+	return slices.ContainsFunc(b.s.saidOfLate(), func(c simConfig) bool {
+		_, _, base, _ := c.shape()
+		return c.declares(i) && (g.origin != base || g.account != fmt.Sprintf("%c%d", 'a'+i, c.declared[i]))
+	})
+}
+
+// saidOfLate are the configuration in force and the one before, by which a step may
+// go that began a moment before it was changed.
+func (s *simRun) saidOfLate() []simConfig {
+	if s.real().Sub(s.changedAt) < time.Minute {
+		return []simConfig{s.config, s.before}
+	}
+	return []simConfig{s.config}
 }
 
 // checkRevocation: no token is revoked while it is in force, while a place
@@ -511,11 +522,7 @@ func (s *simRun) checkDeath(x *simAccess) {
 // by that began a moment before the last change.
 func (s *simRun) overlaps(addr string, rec *simRecord) (longest, overlap time.Duration) {
 	longest, overlap = rec.lifecycle.MaxOverlap, rec.lifecycle.Overlap
-	said := []simConfig{s.config}
-	if s.real().Sub(s.changedAt) < time.Minute {
-		said = append(said, s.before)
-	}
-	for _, c := range said {
+	for _, c := range s.saidOfLate() {
 		if c.declares(slices.Index(simCredentials[:], addr)) {
 			l, o := c.overlaps()
 			longest, overlap = min(longest, l), min(overlap, o)

@@ -52,7 +52,9 @@ type simRun struct {
 	before      simConfig
 	changedAt   time.Time // since when it is no longer declared
 	given       map[string]bool
-	revoking    map[string]int // orders to revoke that are not answered yet
+	revoking    map[string]int            // orders to revoke that are not answered yet
+	retrying    map[string]int            // orders to try again that are not answered yet
+	limited     [len(simCredentials)]bool // the configuration that declared it last has a rate limit
 	approved    map[string]bool
 	skewed      bool // the clock was put at least once
 	skewedAt    time.Time
@@ -80,7 +82,7 @@ func newRun(configs *simConfigs, seed uint64) *simRun {
 		draws: newDraws(seed), configs: configs, types: map[string]*simType{}, log: discard(), began: time.Now(), died: make(chan struct{}, 4),
 		mem: state.NewMemory(state.MemoryOptions{}), places: map[string]*simPlace{}, passwords: map[string]string{},
 		records: map[string]*simRecord{}, lostOrphans: map[string]int{}, known: map[string]bool{}, delivered: map[string]int{}, named: map[string]map[string]bool{},
-		left: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, approved: map[string]bool{},
+		left: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{},
 	}
 	if traced() {
 		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -249,6 +251,7 @@ func (s *simRun) declare(c simConfig, down bool) {
 func (s *simRun) begunAnew(c simConfig) {
 	for i, addr := range simCredentials {
 		if c.declares(i) {
+			s.limited[i] = c.limited()
 			s.books.refusals(fmt.Sprintf("%c%d", 'a'+i, c.declared[i])).pardon()
 			delete(s.given, addr)
 		}
@@ -268,6 +271,7 @@ func (s *simRun) order() {
 	switch kind {
 	case reconcile.OrderRetry:
 		s.pardon(addr)
+		s.retrying[addr]++
 	case reconcile.OrderRevoke:
 		s.revoking[addr]++
 	}
@@ -275,9 +279,12 @@ func (s *simRun) order() {
 	s.note("order", addr, string(kind), 0)
 	s.ask(string(kind), addr, func(ctx context.Context, l *reconcile.Loop) error {
 		err := l.Do(ctx, addr, o)
-		if kind == reconcile.OrderRevoke {
-			s.mu.Lock()
-			defer s.mu.Unlock()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		switch kind {
+		case reconcile.OrderRetry:
+			s.retrying[addr]--
+		case reconcile.OrderRevoke:
 			s.revoking[addr]--
 		}
 		return err

@@ -53,13 +53,14 @@ func (p *simProcess) paced(e *simEndpoint) {
 }
 
 // limits says that the limit of an API binds: that of the configuration, and
-// where this does not declare it, that of the one by which what is asked for
-// was declared.
+// where this does not declare it, that of the last one that did, and by which
+// what is asked for was issued.
 func (s *simRun) limits(e *simEndpoint) bool {
-	if s.config.declares(slices.Index(simTypeNames[:], e.typ.name)) {
+	i := slices.Index(simTypeNames[:], e.typ.name)
+	if s.config.declares(i) {
 		return s.config.limited()
 	}
-	return e.limit.Requests > 0
+	return e.limit.Requests > 0 && s.limited[i]
 }
 
 func (p *simProcess) isDead() bool {

@@ -333,14 +333,14 @@ func (p *sinkPerformer) failed(verb string, err error) {
 		return
 	}
 	if errors.Is(err, errOutdated) {
-		p.r.again = true
+		p.r.again, p.r.overtaken = true, true
 		return
 	}
 	if errors.Is(err, errSuperseded) {
 		if p.step.Action == ActRecord {
 			p.remember(p.ob.desired) // the place holds it already, by a write that was not recorded
 		}
-		p.r.again = true
+		p.r.again, p.r.overtaken = true, true
 		p.answer(err)
 		return
 	}

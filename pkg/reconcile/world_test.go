@@ -328,6 +328,8 @@ type places struct {
 	keeps string        // a place that cannot be cleaned
 	slow  time.Duration // how long a hook takes
 	deaf  error         // what hooks fail with
+	// checking is called before a place is compared; nil: nothing is.
+	checking func()
 	// broken keeps places from being rendered.
 	broken error
 }
@@ -426,7 +428,11 @@ func (p *places) Render(args spec.Values) (sinks.Desired, error) {
 func (p *places) Check(_ context.Context, d sinks.Desired, _ []byte) (string, error) {
 	p.mu.Lock()
 	mark, marked := p.marks[d.Place]
+	checking := p.checking
 	p.mu.Unlock()
+	if checking != nil {
+		checking()
+	}
 	if marked && d.Found != nil {
 		d.Found(mark)
 	}
