@@ -65,7 +65,7 @@ func (p *sinkPerformer) promise() bool {
 	p.head(rec)
 	err := p.w.store.Commit(p.ctx, state.Change{Sink: rec})
 	if errors.Is(err, state.ErrConflict) {
-		p.r.again, p.r.overtaken = true, true
+		p.r.again = true
 		return false
 	}
 	if err != nil {
@@ -82,7 +82,7 @@ func (p *sinkPerformer) commit(rec *state.Sink) error {
 	case err == nil:
 		p.w.unsaved.outcome(p.j.addr, nil, nil)
 	case errors.Is(err, state.ErrConflict):
-		p.r.again, p.r.overtaken = true, true // a hook has run meanwhile, and its answer was recorded: what is there now is read again at once
+		p.r.again = true // a hook has run meanwhile, and its answer was recorded: what is there now is read again at once
 	case err != nil:
 		p.w.log.Warn("recording where a sink is failed; nothing is written there or cleaned before", "address", p.j.addr, "error", err)
 		p.r.next = p.w.now().Add(lookAgain)
