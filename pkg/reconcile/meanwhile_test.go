@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tokend/pkg/reconcile"
@@ -133,12 +134,13 @@ func TestALookThatIsOvertakenIsTheFirstOneStill(t *testing.T) {
 		if err := w.loop.Do(t.Context(), "credential.coinify.trader", reconcile.Order{Kind: reconcile.OrderRefresh}); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait()
+		if got := w.places.events(); !strings.HasSuffix(got, "write:trader") {
+			t.Fatalf("events %s: the hook has run already", got)
+		}
+		told := strings.Count(w.places.events(), "hook")
 		w.store = w.store.Crash()
 		w.halt()
-		told := strings.Count(w.places.events(), "hook")
-		if got := w.places.events(); !strings.HasSuffix(got, "write:trader") {
-			t.Fatalf("events %s: the hook has run before the crash", got)
-		}
 		looks, goOn := make(chan struct{}, 100), make(chan struct{})
 		w.places.checking = func() { looks <- struct{}{}; <-goOn }
 		w.start()
