@@ -52,6 +52,9 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 	}
 	p.say()
 	p.perform()
+	if r.order != nil && r.next.IsZero() {
+		r.again = true // an order that failed says nothing of what else there is to do, and when
+	}
 	if r.standing != nil {
 		r.standing.Since = ob.in.since(r.standing.State) // also when it began before the start
 	}
