@@ -24,9 +24,16 @@ func (l *Loop) leave() bool {
 		return false
 	}
 	v := farewell{until: l.o.Now().Add(leaveTime)}
+	may := map[*spec.Config]bool{nil: false}
 	for _, it := range l.items {
 		cfg := l.configOf(it)
-		if it.kind != kindCredential || it.gone || !it.stored || it.gen == 0 || cfg == nil {
+		if it.kind != kindCredential || it.gone || !it.stored || it.gen == 0 {
+			continue
+		}
+		if _, asked := may[cfg]; !asked {
+			may[cfg] = cfg.MayRevokeOnShutdown()
+		}
+		if !may[cfg] {
 			continue
 		}
 		if c, err := cfg.Credential(spec.Address(it.addr)); err != nil || !c.Lifecycle.RevokeOnShutdown {
