@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"tokend/pkg/providers"
@@ -32,14 +34,13 @@ type awayStore struct {
 	x *Export
 }
 
-// hooksOf are the hooks that the host would run once a sink is removed there.
-func (s awayStore) hooksOf(addr string) []string {
-	for i := range s.x.Sinks {
-		if s.x.Sinks[i].Address == addr {
-			return s.x.Sinks[i].Hooks
-		}
+// sink is what was exported of a sink, which may be nothing.
+func (s awayStore) sink(addr string) ExportedSink {
+	i, ok := slices.BinarySearchFunc(s.x.Sinks, addr, func(x ExportedSink, a string) int { return strings.Compare(x.Address, a) })
+	if !ok {
+		return ExportedSink{}
 	}
-	return nil
+	return s.x.Sinks[i]
 }
 
 func (s awayStore) Hash(label string, b []byte) string { return s.x.hash(label, b) }
@@ -223,6 +224,11 @@ func (w *worker) observeAway(ctx context.Context, j job, ob *observedSink) error
 	ob.desired.Place = placeWanted(j, ob)
 	if in.Record.Head.Digest == ([16]byte{}) {
 		in.Changed = false // that was not exported
+	}
+	if away, ok := w.store.(awayStore); ok && in.Changed {
+		// Other hooks are no reason to write it.
+		was := away.sink(j.addr).Content
+		in.Changed = was == "" || was != contentDigest(j.cfg, j.addr)
 	}
 	place := placeOf(in.Record.Written)
 	in.Moved = place != "" && ob.desired.Place != "" && place != ob.desired.Place

@@ -91,7 +91,8 @@ type ExportedFailure struct {
 type ExportedSink struct {
 	Address   string            `json:"address"`
 	Kind      string            `json:"kind"`
-	Digest    string            `json:"digest,omitempty"` // likewise; and its place, where that is as declared
+	Digest    string            `json:"digest,omitempty"`  // likewise; and its place, where that is as declared
+	Content   string            `json:"content,omitempty"` // its digest but for its hooks
 	Place     string            `json:"place,omitempty"`
 	Delivered map[string]uint64 `json:"delivered,omitempty"`
 	Notify    []string          `json:"notify,omitempty"` // hooks that have not run since it changed
@@ -179,12 +180,22 @@ func (w *worker) exportSink(ctx context.Context, x *Export, j job, open bool) er
 	s := ExportedSink{Address: j.addr, Kind: rec.SinkKind, Delivered: rec.Delivered, Notify: rec.Notify, Failure: exportFailure(rec.Failure)}
 	if open && asDeclared(j, rec.Head.Digest) {
 		s.Digest, s.Place = hex.EncodeToString(rec.Head.Digest[:]), placeOf(rec.Written)
+		s.Content = contentDigest(j.force, j.addr)
 	}
 	if open {
 		s.Hooks = hooksOf(j)
 	}
 	x.Sinks = append(x.Sinks, s)
 	return nil
+}
+
+// contentDigest is the digest of what a sink holds and where, without its hooks.
+func contentDigest(cfg *spec.Config, sink string) string {
+	d, ok := cfg.ContentDigest(spec.Address(sink))
+	if !ok {
+		return ""
+	}
+	return hex.EncodeToString(d[:])
 }
 
 // hooksOf are the hooks that run when a sink changes, or is removed.

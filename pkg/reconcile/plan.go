@@ -262,7 +262,7 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	if !ob.in.Declared {
 		n.notify = append(n.notify, declaredHooks(ob.in.Record.Notify, j.force, notifies)...)
 		if away, ok := w.store.(awayStore); ok {
-			n.notify = append(n.notify, away.hooksOf(j.addr)...) // whatever the checkout says of them
+			n.notify = append(n.notify, away.sink(j.addr).Hooks...) // whatever the checkout says of them
 		}
 	}
 	if in := &ob.in; in.Declared && !w.o.Away {
