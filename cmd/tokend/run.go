@@ -147,17 +147,22 @@ func (g *globals) beginHint() string {
 // lastInForce opens the engine with the configuration that the state keeps as
 // the one that was last in force, since the directory's is broken.
 func (g *globals) lastInForce(ctx context.Context, log *slog.Logger, diags spec.Diagnostics, o engineOptions) (*engine, *spec.Config, error) {
-	g.printDiagnostics(diags)
 	broken := withHint(fmt.Errorf("%s cannot be used, and there is no configuration to go on with: %s", g.config, countOf(errorCount(diags), "error")),
 		"%s", g.beginHint())
 	empty, more := spec.RescueState(g.config, g.specOptions(), g.allowsState)
 	if more.HasErrors() {
+		g.printDiagnostics(diags)
 		return nil, nil, broken
 	}
 	if _, err := os.Stat(filepath.Join(g.stateDir(empty.Settings().State), state.FileName)); err != nil {
+		g.printDiagnostics(diags)
 		return nil, nil, broken
 	}
 	e, err := g.openEngine(ctx, empty, log, o)
+	if o.paused && errors.Is(err, state.ErrLocked) {
+		return nil, nil, err // a daemon that holds it answers by its own configuration, in a moment
+	}
+	g.printDiagnostics(diags)
 	if err != nil {
 		return nil, nil, errors.Join(broken, err)
 	}

@@ -10,10 +10,12 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"tokend/pkg/spec"
+	"tokend/pkg/state"
 )
 
 // said is what a command line printed, and its status.
@@ -267,5 +269,31 @@ func TestFileNamesReachNoTerminalAsTheyAre(t *testing.T) {
 		if !strings.HasPrefix(line, "a·[2J.hcl:1: ") {
 			t.Errorf("status would say %q", line)
 		}
+	}
+}
+
+// While a daemon that holds the state does not answer yet, what is wrong with the
+// directory that a command would go by itself is nobody's business: the daemon
+// has one of its own, such as a checkout.
+func TestAStateThatIsHeldIsNotAskedOfTheDirectory(t *testing.T) {
+	dir := t.TempDir()
+	held, err := state.Open(t.Context(), state.Options{Dir: dir, Key: state.GeneratedKeyFile(filepath.Join(dir, state.GeneratedName))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	var out, errs bytes.Buffer
+	status := run(ctx, process{args: []string{"--config", filepath.Join(dir, "nowhere"), "--state", dir, "--control", filepath.Join(dir, "none.sock"), "status"},
+		in: strings.NewReader(""), out: &out, err: &errs})
+	if status == 0 || strings.Contains(errs.String(), "Unreadable configuration") {
+		t.Errorf("status %d, said %q %q", status, out.String(), errs.String())
+	}
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := tokend(t, filepath.Join(dir, "nowhere"), "--state", dir, "status")
+	if !strings.Contains(s.err, "Unreadable configuration") {
+		t.Errorf("without a daemon it is said: %q", s.err)
 	}
 }

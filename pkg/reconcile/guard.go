@@ -52,8 +52,7 @@ func judge(g spec.Guard, log guardLog, came time.Time, c change) (HeldRule, stri
 		if n := earlier.revocations + earlier.sinks; n > 0 {
 			before = fmt.Sprintf(" (with %d in the hour before)", n)
 		}
-		return HeldRevocations, fmt.Sprintf("the change would give up %s and remove %s%s; guard.max_revocations is %d",
-			count(c.revocations, "token"), count(c.removed, "sink"), before, g.MaxRevocations)
+		return HeldRevocations, fmt.Sprintf("the change would %s%s; guard.max_revocations is %d", c.words(), before, g.MaxRevocations)
 	}
 	tokens := share{c.revocations, c.credentials, earlier.revocations, earlier.gone}
 	if tokens.over(g.MaxRevokedPercent) {
@@ -64,6 +63,18 @@ func judge(g spec.Guard, log guardLog, came time.Time, c change) (HeldRule, stri
 		return HeldPercent, fmt.Sprintf("the change would remove %s; guard.max_revoked_percent is %d", places.words("sink"), g.MaxRevokedPercent)
 	}
 	return "", ""
+}
+
+// words are what a change would do, without what it would not.
+func (c change) words() string {
+	var does []string
+	if c.revocations > 0 {
+		does = append(does, "give up "+count(c.revocations, "token"))
+	}
+	if c.removed > 0 {
+		does = append(does, "remove "+count(c.removed, "sink"))
+	}
+	return strings.Join(does, " and ")
 }
 
 // share is what part of something a change would give up.

@@ -30,9 +30,9 @@ func TestJudge(t *testing.T) {
 	}{
 		"nothing":                          {g, change{credentials: 100}, guardLog{}, ""},
 		"a few of many":                    {g, change{revocations: 10, credentials: 100}, guardLog{}, ""},
-		"too many":                         {g, change{revocations: 11, credentials: 100}, guardLog{}, "max_revocations"},
-		"sinks are counted too":            {g, change{revocations: 5, removed: 6, credentials: 100, sinks: 100}, guardLog{}, "max_revocations"},
-		"sinks alone":                      {g, change{removed: 11, sinks: 100}, guardLog{}, "max_revocations"},
+		"too many":                         {g, change{revocations: 11, credentials: 100}, guardLog{}, "would give up 11 tokens; guard.max_revocations is 10"},
+		"sinks are counted too":            {g, change{revocations: 5, removed: 6, credentials: 100, sinks: 100}, guardLog{}, "would give up 5 tokens and remove 6 sinks; guard.max_revocations"},
+		"sinks alone":                      {g, change{removed: 11, sinks: 100}, guardLog{}, "would remove 11 sinks; guard.max_revocations"},
 		"none at all":                      {spec.Guard{MaxRevokedPercent: 100}, change{revocations: 1, credentials: 100}, guardLog{}, "max_revocations is 0"},
 		"a quarter":                        {g, change{revocations: 5, credentials: 20}, guardLog{}, ""},
 		"more than a quarter":              {g, change{revocations: 6, credentials: 20}, guardLog{}, "percent"},
