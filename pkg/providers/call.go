@@ -81,7 +81,8 @@ type Token struct {
 	ExpiresAt    time.Time // zero: unknown
 	RefreshUntil time.Time // when the refresh token ends; zero: unknown
 	Outputs      spec.Values
-	RefreshGiven bool // the reply itself had a refresh token
+	Late         time.Duration // how much later these may be: the machine slept while the reply was on its way
+	RefreshGiven bool          // the reply itself had a refresh token
 }
 
 // Flow is what an interactive grant goes through: what tokend made up before

@@ -219,7 +219,7 @@ func (e *Endpoint) tokenIn(f *frame, g *grantProgram, p *responseProgram, r *Rep
 	}
 	at := f.call.Now
 	if r != nil {
-		at = r.At
+		at, t.Late = r.At, r.Slept
 	}
 	var err error
 	if t.AccessToken, err = e.tokenText(f, r, p.accessToken); err != nil {

@@ -27,10 +27,11 @@ type Reply struct {
 	Status   int
 	Header   http.Header // Date among it
 	Body     secret.Text
-	TooLarge bool      // there was more than MaxReply; Body has the beginning
-	At       time.Time // when the head of the reply was there; of the request where the machine slept meanwhile
-	URL      string    // scheme, host and path that the request went to
-	sent     []string  // sensitive texts of the request, derived ones too; not kept with a recorded reply
+	TooLarge bool          // there was more than MaxReply; Body has the beginning
+	At       time.Time     // when the head of the reply was there; of the request where the machine slept meanwhile
+	Slept    time.Duration // how much earlier than the reply At is for that
+	URL      string        // scheme, host and path that the request went to
+	sent     []string      // sensitive texts of the request, derived ones too; not kept with a recorded reply
 }
 
 // sleptMargin is by how much more than the timeout a reply has to be late to have
@@ -98,12 +99,13 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) (*Reply, error) {
 	if err != nil {
 		return nil, e.sendError(r, f, err)
 	}
-	at := e.options.Now()
+	at, slept := e.options.Now(), time.Duration(0)
 	if at.Round(0).Sub(sent.Round(0)) > e.timeout+sleptMargin {
+		slept = at.Round(0).Sub(sent.Round(0))
 		at = sent // the machine slept meanwhile: what was issued may be as old as the request
 	}
 	body, tooLarge, err := readBody(resp)
-	reply := &Reply{Status: resp.StatusCode, Header: resp.Header, Body: secret.New(string(body)), TooLarge: tooLarge, At: at, URL: r.address(), sent: r.hidden}
+	reply := &Reply{Status: resp.StatusCode, Header: resp.Header, Body: secret.New(string(body)), TooLarge: tooLarge, At: at, Slept: slept, URL: r.address(), sent: r.hidden}
 	if err != nil && reply.Status != http.StatusTooManyRequests && reply.Status != http.StatusServiceUnavailable {
 		return nil, e.sendError(r, f, err)
 	}

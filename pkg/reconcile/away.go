@@ -128,7 +128,7 @@ func (g *ExportedGrant) restore(ctx context.Context, m state.Store, addr, which 
 	out := state.Grant{
 		Generation: g.Generation, Endpoint: blob, Provider: g.Provider, Type: g.Type, GrantType: g.Grant, AccessToken: stand("token", g.SameAccess),
 		GrantedAt: g.GrantedAt, ObtainedAt: g.ObtainedAt, ExpiresAt: g.ExpiresAt, RefreshUntil: g.RefreshUntil,
-		Rotation: g.Rotation, RefreshState: g.RefreshState, LostRefresh: g.LostRefresh, Origins: g.Origins,
+		Rotation: g.Rotation, RefreshState: g.RefreshState, LostRefresh: g.LostRefresh, Late: g.Late, Origins: g.Origins,
 	}
 	if g.Refreshable {
 		out.RefreshToken = stand("refresh token", g.SameRefresh)

@@ -128,8 +128,8 @@ func atShutdown(in *Input) Step {
 
 // nothingToRevoke says why an old grant can be let go without a call.
 func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
-	accessDead := g.AccessToken.Empty() || !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt)
-	refreshDead := g.RefreshToken.Empty() || (!g.RefreshUntil.IsZero() && !in.Now.Before(g.RefreshUntil))
+	accessDead := g.AccessToken.Empty() || !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt.Add(g.Late))
+	refreshDead := g.RefreshToken.Empty() || (!g.RefreshUntil.IsZero() && !in.Now.Before(g.RefreshUntil.Add(g.Late)))
 	wanted := slices.Contains(t.RevokeOn, g.Retired.Cause) || g.Retired.Cause == causeRevoke ||
 		(g.Retired.Cause == causeTaint || g.Retired.Cause == causeExpired) && slices.Contains(t.RevokeOn, causeReplace)
 	cur := in.Record.Grant
@@ -173,7 +173,7 @@ func revokeStep(in *Input, i int) Step {
 	g := &in.Record.Retiring[i]
 	t := in.RetiredTraits[i]
 	s := Step{Action: ActRevoke, Retiring: i, Cause: g.Retired.Cause, State: Pending, Reason: revokeReason(g.Retired.Cause)}
-	dead := g.AccessToken.Empty() || !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt)
+	dead := g.AccessToken.Empty() || !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt.Add(g.Late))
 	if t.RevokeNeeds == needsAccess && dead || g.AccessToken.Empty() && t.RevokeNamesAccess && t.HasRefresh {
 		s.Action, s.Reason = ActRevive, "revoking the old token needs a living access token, so it is refreshed first"
 	}

@@ -66,6 +66,7 @@ type ExportedGrant struct {
 	Rotation     state.Rotation     `json:"rotation"`
 	RefreshState state.RefreshState `json:"refresh_state"`
 	LostRefresh  bool               `json:"lost_refresh,omitempty"` // a reply to a refresh of it was lost
+	Late         time.Duration      `json:"late,omitempty"`         // how much later than that it may end
 	Origins      []string           `json:"origins,omitempty"`
 	Cause        string             `json:"cause,omitempty"` // of one that is given up
 	Since        time.Time          `json:"since,omitzero"`
@@ -259,7 +260,7 @@ func exportGrant(g, cur *state.Grant, t Traits) ExportedGrant {
 	x := ExportedGrant{
 		Generation: g.Generation, Provider: g.Provider, Type: g.Type, Grant: g.GrantType, Traits: t, Refreshable: !g.RefreshToken.Empty(),
 		GrantedAt: g.GrantedAt, ObtainedAt: g.ObtainedAt, ExpiresAt: g.ExpiresAt, RefreshUntil: g.RefreshUntil,
-		Rotation: g.Rotation, RefreshState: g.RefreshState, LostRefresh: g.LostRefresh, Origins: g.Origins,
+		Rotation: g.Rotation, RefreshState: g.RefreshState, LostRefresh: g.LostRefresh, Late: g.Late, Origins: g.Origins,
 	}
 	if r := g.Retired; r != nil {
 		x.Cause, x.Since, x.DeliveredAt, x.NextAt = r.Cause, r.Since, r.DeliveredAt, r.NextAt

@@ -372,7 +372,7 @@ func (p *performer) held() bool { return len(p.ob.in.WantsNew) > 0 || p.ob.in.Or
 func newGrant(t providers.Token, now time.Time) state.Grant {
 	g := state.Grant{
 		AccessToken: t.AccessToken, TokenType: t.TokenType, RefreshToken: t.RefreshToken, HeaderName: t.HeaderName, Header: t.Header,
-		Scopes: t.Scopes, GrantedAt: now, ObtainedAt: now, ExpiresAt: t.ExpiresAt, RefreshUntil: t.RefreshUntil,
+		Scopes: t.Scopes, GrantedAt: now, ObtainedAt: now, ExpiresAt: t.ExpiresAt, RefreshUntil: t.RefreshUntil, Late: t.Late,
 	}
 	g.Outputs, _ = t.Outputs.Seal(nil)
 	return g

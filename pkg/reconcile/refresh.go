@@ -141,7 +141,7 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 func nextGrant(old state.Grant, t providers.Token, now time.Time) state.Grant {
 	g := old
 	g.AccessToken, g.TokenType, g.HeaderName, g.Header = t.AccessToken, t.TokenType, t.HeaderName, t.Header
-	g.ObtainedAt, g.ExpiresAt = now, t.ExpiresAt
+	g.ObtainedAt, g.ExpiresAt, g.Late = now, t.ExpiresAt, t.Late
 	g.RefreshState, g.LostRefresh = state.RefreshUsable, false
 	if t.RefreshToken.Empty() || t.RefreshToken.Equal(old.RefreshToken) {
 		g.Rotation = state.RotationKept

@@ -113,7 +113,7 @@ func (p *performer) mayLiveOn(g *state.Grant) bool {
 // look knows that this has ended, and has it refreshed first.
 func (p *performer) ended(g *state.Grant) {
 	p.log().Warn("an old token ended before its revocation was there; it is refreshed to be revoked", "retired", g.Generation)
-	g.ExpiresAt = p.w.now()
+	g.ExpiresAt, g.Late = p.w.now(), 0
 	p.r.again = p.save("a revocation that came too late", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 }
 

@@ -156,7 +156,7 @@ func (e *simEndpoint) Send(ctx context.Context, r *providers.Request) (*provider
 	}
 	reply := &providers.Reply{Status: 200, Body: secret.New(body), At: s.wall()}
 	if slept := s.real().Sub(sent); slept > time.Minute {
-		reply.At = reply.At.Add(-slept) // as the real one: what was issued may be as old as the request
+		reply.At, reply.Slept = reply.At.Add(-slept), slept // as the real one: what was issued may be as old as the request
 	}
 	return reply, nil
 }
@@ -219,7 +219,7 @@ func (e *simEndpoint) Read(c providers.Call, r *providers.Reply) (providers.Toke
 	if err := json.Unmarshal([]byte(body), &reply); err != nil {
 		return providers.Token{}, &providers.Error{Op: c.Op, Class: providers.ClassUnreadable, Status: r.Status, Message: "it is no JSON", Reached: true}
 	}
-	t := providers.Token{AccessToken: secret.New(reply.Access), TokenType: "Bearer", ExpiresAt: r.At.Add(reply.Life)}
+	t := providers.Token{AccessToken: secret.New(reply.Access), TokenType: "Bearer", ExpiresAt: r.At.Add(reply.Life), Late: r.Slept}
 	t.RefreshToken, t.RefreshGiven = c.Token.RefreshToken, reply.Refresh != ""
 	if t.RefreshGiven {
 		t.RefreshToken = secret.New(reply.Refresh)

@@ -4,7 +4,7 @@ import "encoding/binary"
 
 // The newest formats that this program writes.
 const (
-	credentialFormat = 6 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along
+	credentialFormat = 7 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along; 7: how much later a token may end
 	sinkFormat       = 2 // 2: without what nothing reads
 	intentFormat     = 1
 )
@@ -127,6 +127,7 @@ func appendGrant(b []byte, g *Grant) []byte {
 	b = appendBytes(b, g.Inputs)
 	b = appendString(b, g.Revision)
 	b = appendBool(b, g.LostRefresh)
+	b = binary.AppendVarint(b, int64(g.Late))
 	b = appendBool(b, g.Retired != nil)
 	if t := g.Retired; t != nil {
 		b = appendTime(b, t.Since)
@@ -167,6 +168,9 @@ func (r *reader) grant(g *Grant, format byte) {
 	}
 	if format >= 5 {
 		g.LostRefresh = r.bool()
+	}
+	if format >= 7 {
+		g.Late = r.duration()
 	}
 	if r.bool() {
 		g.Retired = &Retired{

@@ -113,3 +113,28 @@ func TestRecordsOfTheFifthFormatAreRead(t *testing.T) {
 		t.Errorf("a credential (-want +got):\n%s", d)
 	}
 }
+
+// A record of the format before it was kept how much later than it says a token
+// may end.
+const credentialV6 = "0601030000000006616363657373000000000000000180ee89ab0d0501a0a68aab0d05000000000000000001000103000000000661636365737300000000000000" +
+	"0180ee89ab0d0501a0a68aab0d05000000000000000001010180ee89ab0d05077265706c616365000000000001056772616e7400000180ee89ab0d050000000000" +
+	"0000010000000000000000000000000000"
+
+func TestRecordsOfTheSixthFormatAreRead(t *testing.T) {
+	at := time.Unix(1790000000, 5).UTC()
+	g := Grant{Generation: 3, AccessToken: secret.New("access"), ObtainedAt: at, ExpiresAt: at.Add(time.Hour), LostRefresh: true}
+	old := g
+	old.Retired = &Retired{Since: at, Cause: "replace"}
+	want := Credential{Grant: &g, Retiring: []Grant{old}, Raw: &Raw{Op: "grant", At: at, Revoked: true}}
+	b, err := hex.DecodeString(credentialV6)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := decodeCredential(b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("a credential (-want +got):\n%s", d)
+	}
+}

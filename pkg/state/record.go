@@ -120,6 +120,10 @@ type Grant struct {
 	Inputs       []byte            // the inputs that refresh and revoke name, as spec.Values.Seal writes them
 	Revision     string            // of the configuration (a commit) when the grant was obtained; "" where it has none
 	LostRefresh  bool              // a reply to a refresh of it was lost: where that ends the access token, this one may have ended
+	// Late is how much later than at ExpiresAt and RefreshUntil its tokens may end:
+	// the machine slept while their reply was on its way, so that they are younger
+	// than it is safe to say of what is in use.
+	Late time.Duration
 
 	Retired *Retired // set on a grant in Retiring
 }
