@@ -231,7 +231,9 @@ func shown(addr string) string { return spec.Address(addr).Short() }
 
 func (g *globals) printHeld(h *reconcile.HeldChange) {
 	paint := g.painter()
-	fmt.Fprintf(g.out, "%s %s\n", paint(bold, "Held back:"), h.Reason)
+	const title = "Held back:"
+	reason := strings.TrimPrefix(wrapped(title+" "+h.Reason, "  "), title)
+	fmt.Fprintf(g.out, "%s%s\n", paint(bold, title), reason)
 	for _, s := range h.Steps {
 		fmt.Fprintf(g.out, "  %s %s would be %s: %s\n", paint(red, "-"), shown(s.Address), heldWord(s.Action), s.Reason)
 	}

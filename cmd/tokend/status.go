@@ -116,9 +116,9 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 		}
 		printNextStart(w, s.Configuration.NextStart)
 	}
-	g.printLines(w, s.Now, columns{"CREDENTIAL", []string{"EXPIRES", "NEXT"}, credentialCells}, s.Credentials, addr != "")
-	g.printLines(w, s.Now, columns{"SINK", []string{"PLACE"}, sinkCells}, s.Sinks, addr != "")
-	g.printLines(w, s.Now, columns{"HOOK", []string{"NEXT"}, hookCells}, s.Hooks, addr != "")
+	g.printLines(w, s.Now, columns{"CREDENTIAL", []string{"EXPIRES", "NEXT"}, credentialCells}, s.Credentials, s.Held, addr != "")
+	g.printLines(w, s.Now, columns{"SINK", []string{"PLACE"}, sinkCells}, s.Sinks, s.Held, addr != "")
+	g.printLines(w, s.Now, columns{"HOOK", []string{"NEXT"}, hookCells}, s.Hooks, s.Held, addr != "")
 	printLanes(w, s.Now, s.Lanes)
 	printRetiring(w, s.Credentials)
 	printOrphans(w, s.Credentials)
@@ -190,13 +190,13 @@ func sinkCells(_ time.Time, l reconcile.Line) []string {
 
 func hookCells(now time.Time, l reconcile.Line) []string { return []string{nextWord(now, l)} }
 
-func (g *globals) printLines(w io.Writer, now time.Time, c columns, lines []reconcile.Line, all bool) {
+func (g *globals) printLines(w io.Writer, now time.Time, c columns, lines []reconcile.Line, change *reconcile.HeldChange, all bool) {
 	if len(lines) == 0 {
 		return
 	}
 	t := table.New().Border(lipgloss.HiddenBorder()).BorderTop(false).BorderBottom(false).BorderLeft(false).BorderRight(false).BorderHeader(false).
 		StyleFunc(func(int, int) lipgloss.Style { return lipgloss.NewStyle().PaddingRight(1) }).Headers(append([]string{c.heading, "STATUS"}, c.more...)...)
-	left, unseen := 0, 0
+	left, unseen, held := 0, 0, 0
 	var notes []string
 	for i, l := range lines {
 		if !all && i >= statusShown {
@@ -210,7 +210,10 @@ func (g *globals) printLines(w io.Writer, now time.Time, c columns, lines []reco
 			}
 		}
 		t.Row(append([]string{shown(l.Address), stateWord(l)}, c.cells(now, l)...)...)
-		if l.State != reconcile.Ready && l.Why != "" {
+		switch {
+		case change != nil && l.State == reconcile.Held && l.Why == change.Reason && !all:
+			held++ // what the change would do to each is said with the change
+		case l.State != reconcile.Ready && l.Why != "":
 			notes = append(notes, note(now, l))
 		}
 	}
@@ -224,7 +227,41 @@ func (g *globals) printLines(w io.Writer, now time.Time, c columns, lines []reco
 	for _, n := range notes {
 		fmt.Fprintln(w, n)
 	}
+	if held > 0 {
+		fmt.Fprintf(w, "  %s as before: see what is held back, below\n", livesOn(held))
+	}
 	fmt.Fprintln(w)
+}
+
+func livesOn(n int) string {
+	if n == 1 {
+		return "1 of them lives on"
+	}
+	return fmt.Sprintf("%d of them live on", n)
+}
+
+// wide is how many columns a terminal has at the least that is written for.
+const wide = 100
+
+// wrapped breaks a text into lines that fit, each but the first after an indent.
+// A word that is longer stands for itself.
+func wrapped(text, indent string) string {
+	var b strings.Builder
+	column := 0
+	for i, word := range strings.Fields(text) {
+		switch {
+		case i == 0:
+		case column+1+len(word) > wide:
+			b.WriteString("\n" + indent)
+			column = len(indent)
+		default:
+			b.WriteString(" ")
+			column++
+		}
+		b.WriteString(word)
+		column += len(word)
+	}
+	return b.String()
 }
 
 func trimRight(s string) string {
