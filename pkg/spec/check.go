@@ -177,8 +177,12 @@ func (k *checker) credential(res *resource) {
 	c := k.l.c
 	p := c.credentialPlan(res)
 	k.report(p.diags...)
-	if p.schema == nil {
+	switch {
+	case p.typ == nil:
 		k.namesAlone(kindCredential, res, p.form)
+		return
+	case p.schema == nil:
+		k.grantUnknown(p, res)
 		return
 	}
 	section1 := func(in *instance, m map[string]cty.Value) section {
