@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -63,15 +64,38 @@ func newHost(t *testing.T, binary string, o standin.Options) *host {
 	return r
 }
 
-// build makes the binary as a user would have it.
+// buildDir is where build puts the binary: TestMain's.
+var buildDir string
+
+var built = sync.OnceValues(func() (string, error) {
+	binary := filepath.Join(buildDir, "tokend")
+	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building tokend: %w\n%s", err, out)
+	}
+	return binary, nil
+})
+
+// build makes the binary as a user would have it, once for all tests.
 func build(t *testing.T) string {
 	t.Helper()
-	binary := filepath.Join(t.TempDir(), "tokend")
-	out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput()
+	binary, err := built()
 	if err != nil {
-		t.Fatalf("building tokend: %v\n%s", err, out)
+		t.Fatal(err)
 	}
 	return binary
+}
+
+// allTests are the tests of this package, with what they share.
+type allTests struct{ *testing.M }
+
+func (m allTests) Run() int {
+	var err error
+	if buildDir, err = os.MkdirTemp("", "tokend-built"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer func() { _ = os.RemoveAll(buildDir) }()
+	return m.M.Run()
 }
 
 // path is a path below the host's directory.
