@@ -44,11 +44,10 @@ func (e *engine) Status(ctx context.Context, addr string) (statusReply, error) {
 }
 
 func (e *engine) configuration() configurationView {
-	next := e.nextStart()
 	e.mu.Lock()
-	defer e.mu.Unlock()
 	c := e.conf
-	c.NextStart = next
+	e.mu.Unlock()
+	c.NextStart = e.nextStart() // afterwards: of that configuration, or of a newer one
 	c.Policy = e.g.limit.view()
 	if e.g.git != nil {
 		st := e.g.git.Status()
