@@ -82,6 +82,7 @@ type simBooks struct {
 	grants   []*simGrant
 	access   map[string]*simAccess
 	refresh  map[string]*simRefresh
+	keys     []*simAccess   // that were taken over, the newest last
 	codes    map[string]int // how often each was used
 	password map[string]string
 	refused  map[string]*simRefusals
@@ -123,6 +124,19 @@ func (b *simBooks) issue(t *simType, account, origin string) string {
 	g := &simGrant{id: len(b.grants) + 1, typ: t, addr: addressOf(account), account: account, origin: origin}
 	b.grants = append(b.grants, g)
 	return b.extend(g, nil)
+}
+
+// taken is a key that tokend took over: it ends with nothing, and nobody has to
+// remember it.
+func (b *simBooks) taken(t *simType, key string) {
+	const account = "f"
+	if n := len(b.keys); n > 0 && b.keys[n-1].token == key {
+		return
+	}
+	g := &simGrant{id: len(b.grants) + 1, typ: t, addr: addressOf(account), account: account, forgiven: "a key is nobody's to end"}
+	a := &simAccess{token: key, grant: g, expires: b.s.real().Add(t.life)}
+	g.access = []*simAccess{a}
+	b.grants, b.keys, b.access[key] = append(b.grants, g), append(b.keys, a), a
 }
 
 // extend issues a grant's next tokens, after an old refresh token was used.

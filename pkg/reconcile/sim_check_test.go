@@ -1,7 +1,6 @@
 package reconcile_test
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -80,6 +79,8 @@ func (s *simRun) recorded(c *state.Credential) {
 		now.access, now.refresh = g.AccessToken.Reveal(), g.RefreshToken.Reveal()
 		if a := s.books.access[now.access]; a != nil {
 			now.grant = a.grant
+		} else if now.access == "" {
+			now.grant = s.imported(addr, old, g)
 		}
 		s.known[now.access] = true
 	}
@@ -445,7 +446,7 @@ func (b *simBooks) wantsAnother(g *simGrant) bool {
 	i := slices.Index(simCredentials[:], g.addr)
 	return slices.ContainsFunc(b.s.saidOfLate(), func(c simConfig) bool {
 		_, _, base, _ := c.shape()
-		return c.declares(i) && (g.origin != base || g.account != fmt.Sprintf("%c%d", 'a'+i, c.declared[i]))
+		return c.declares(i) && (g.origin != base || g.account != c.account(i))
 	})
 }
 

@@ -25,12 +25,16 @@ type simType struct {
 }
 
 // simTypeNames are the types of the catalogue: two with a password, one that
-// needs a person.
-var simTypeNames = [...]string{"first", "second", "person"}
+// needs a person, and one whose key is the credential.
+var simTypeNames = [...]string{"first", "second", "person", "fixed"}
 
 func drawType(d *draws, name string) *simType {
 	t := &simType{name: name}
 	tr := &t.traits
+	if name == "fixed" {
+		t.life, tr.Static, tr.Session = 100*365*24*time.Hour, true, "independent"
+		return t
+	}
 	tr.Interactive = name == "person"
 	tr.Lockout = !tr.Interactive && d.chance("lockout", name, 0.5)
 	tr.Session = one(d, "session", name, "independent", "independent", "one_per_account", "shared_grant")
@@ -103,6 +107,10 @@ func simCatalog() fstest.MapFS {
     }
   }`
 		}
+		if name == "fixed" {
+			files[name+".hcl"] = &fstest.MapFile{Data: []byte(simFixed)}
+			continue
+		}
 		files[name+".hcl"] = &fstest.MapFile{Data: []byte(`provider_type "` + name + `" {
   summary = "a simulated API"
   session = "independent"
@@ -133,6 +141,20 @@ func simCatalog() fstest.MapFS {
 	return files
 }
 
+// simFixed is the type of which nothing is obtained.
+const simFixed = `provider_type "fixed" {
+  summary = "a simulated key"
+  config "base_url" { type = string }
+  grant "key" {
+    static = true
+    input "key" {
+      type      = string
+      sensitive = true
+    }
+    outputs = { key = input.key }
+  }
+}`
+
 func simOptions() spec.Options {
 	text := func(name string, deferred bool) spec.Attr {
 		return spec.Attr{Name: name, Type: cty.String, Required: true, Deferred: deferred}
@@ -146,8 +168,17 @@ func simOptions() spec.Options {
 }
 
 // simCredentials are the names of the credentials that may be declared: one of
-// each type.
-var simCredentials = [...]string{"credential.first.a", "credential.second.b", "credential.person.c"}
+// each type that is asked, and in some runs two more of the first, with which its
+// API can be away for several, and a key.
+var simCredentials = [...]string{"credential.first.a", "credential.second.b", "credential.person.c", "credential.first.d", "credential.first.e", "credential.fixed.f"}
+
+// simFew of them are in every run.
+const simFew = 3
+
+// typeOfSim is the type of one of them.
+func typeOfSim(i int) string { return strings.Split(simCredentials[i], ".")[1] }
+
+func letterOfSim(i int) string { return string(rune('a' + i)) }
 
 // simStyles is the number of shapes that a configuration comes in.
 const simStyles = 10
@@ -161,10 +192,20 @@ const simRenamed = 2
 type simConfig struct {
 	style    int
 	declared [len(simCredentials)]int // 0: not declared; else which account it is of
+	imports  int                      // which of them has an import block; 0: none
 }
 
-// names is what it declares.
 func (c simConfig) declares(i int) bool { return c.declared[i] != 0 }
+
+// asks says that it declares a credential of a type.
+func (c simConfig) asks(typ string) bool {
+	for i := range c.declared {
+		if c.declares(i) && typeOfSim(i) == typ {
+			return true
+		}
+	}
+	return false
+}
 
 // shape is what a style says.
 func (c simConfig) shape() (lifecycle, guard, base string, layout int) {
@@ -231,7 +272,7 @@ func (c simConfig) places() map[string][]int {
 		if !c.declares(i) {
 			continue
 		}
-		place := string(rune('a' + i))
+		place := letterOfSim(i)
 		if layout == 1 && i == 0 {
 			place += "-elsewhere"
 		}
@@ -248,18 +289,29 @@ func (c simConfig) text() string {
 	verify, limit := c.extras()
 	var b strings.Builder
 	fmt.Fprintf(&b, "tokend {\n  guard {\n    settle = \"5s\"\n    max_revoked_percent = 100\n    %s\n  }\n}\nhook \"mem\" \"tell\" {}\n", guard)
-	for i, name := range simTypeNames {
+	for _, name := range simTypeNames {
+		if c.asks(name) {
+			fmt.Fprintf(&b, "provider %q {\n  base_url = %q%s\n}\n", name, base, limit)
+		}
+	}
+	for i := range simCredentials {
 		if !c.declares(i) {
 			continue
 		}
-		letter := string(rune('a' + i))
-		secret := ""
-		fmt.Fprintf(&b, "provider %q {\n  base_url = %q%s\n}\n", name, base, limit)
+		name, letter := typeOfSim(i), letterOfSim(i)
+		inputs := fmt.Sprintf("account = \"%s%d\"", letter, c.declared[i])
 		if name != "person" {
 			fmt.Fprintf(&b, "secret \"mem\" %q { of = \"%s%d\" }\n", letter, letter, c.declared[i])
-			secret = "\n  password = secret.mem." + letter + ".value"
+			inputs += "\n  password = secret.mem." + letter + ".value"
 		}
-		fmt.Fprintf(&b, "credential %q %q {\n  account = \"%s%d\"%s%s\n  lifecycle {\n    %s\n  }\n}\n", name, letter, letter, c.declared[i], secret, verify, lifecycle)
+		inputs += verify
+		if name == "fixed" {
+			inputs = "key = secret.mem." + letter + ".value"
+		}
+		if i > 0 && c.imports == i {
+			fmt.Fprintf(&b, "secret \"mem\" \"brought\" { of = %q }\nimport {\n  to            = %s\n  refresh_token = secret.mem.brought.value\n}\n", broughtTo(c.account(i)), simCredentials[i])
+		}
+		fmt.Fprintf(&b, "credential %q %q {\n  %s\n  lifecycle {\n    %s\n  }\n}\n", name, letter, inputs, lifecycle)
 	}
 	c.sinks(&b, layout)
 	return b.String()
@@ -272,10 +324,10 @@ func (c simConfig) sinks(b *strings.Builder, layout int) {
 		fmt.Fprintf(b, "sink \"mem\" %q {\n  place   = %q\n  content = %q\n  notify  = [hook.mem.tell]\n}\n", name, place, content)
 	}
 	token := func(i int) string {
-		return fmt.Sprintf("${credential.%s.%c.access_token}", simTypeNames[i], rune('a'+i))
+		return fmt.Sprintf("${%s.access_token}", simCredentials[i])
 	}
-	for i := range simTypeNames {
-		letter := string(rune('a' + i))
+	for i := range simCredentials {
+		letter := letterOfSim(i)
 		switch {
 		case !c.declares(i):
 		case layout == 1 && i == 0:

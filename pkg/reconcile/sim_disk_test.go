@@ -104,6 +104,9 @@ func (d *simDisk) Commit(ctx context.Context, changes ...state.Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
+	if d.p.drawsNot() {
+		return d.lost()
+	}
 	s, of := d.p.s, addressIn(changes[0])
 	for _, c := range changes {
 		of = min(of, addressIn(c))

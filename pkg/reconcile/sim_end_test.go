@@ -195,6 +195,8 @@ func (s *simRun) checkEnd(written int) {
 			s.fail("%s is not declared, and still has a token", addr)
 		case s.config.declares(i) && (a == nil || !a.lives(real) && !s.stepLost) && !s.refreshEnded(r):
 			s.fail("%s has no token that works", addr)
+		case s.config.declares(i) && a.grant.typ.traits.Static && a.token != s.passwords[s.config.account(i)]:
+			s.fail("%s has %s, and the key is %s", addr, a.token, s.passwords[s.config.account(i)])
 		}
 	}
 	s.checkPlaces(real)

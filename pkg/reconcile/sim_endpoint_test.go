@@ -60,12 +60,26 @@ func (e *simEndpoint) Traits(string) providers.Traits      { return e.typ.traits
 func (e *simEndpoint) Needs(providers.Op, string) []string { return []string{"account"} }
 func (e *simEndpoint) Close()                              {}
 
-func (e *simEndpoint) Origins(string, spec.Values) ([]string, error) { return []string{e.base}, nil }
+func (e *simEndpoint) Origins(string, spec.Values) ([]string, error) {
+	if e.typ.traits.Static {
+		return nil, nil
+	}
+	return []string{e.base}, nil
+}
 
 func (e *simEndpoint) Discover(context.Context, string, spec.Values, []string) error { return nil }
 
-func (e *simEndpoint) Static(providers.Call) (providers.Token, error) {
-	return providers.Token{}, errors.New("no simulated API is static")
+// Static: a key is there as soon as it is read.
+func (e *simEndpoint) Static(c providers.Call) (providers.Token, error) {
+	key, err := c.Inputs.Secret("key")
+	if err != nil {
+		return providers.Token{}, err
+	}
+	s := e.p.s
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.books.taken(e.typ, key.Reveal())
+	return providers.Token{AccessToken: key, TokenType: "Bearer"}, nil
 }
 
 func (e *simEndpoint) Prepare(c providers.Call) (*providers.Request, error) {
@@ -93,13 +107,23 @@ const (
 	fateEnded  // the API has ended the grant, and refuses
 )
 
+// about is what the draws about a call go by: in every run the same, whoever
+// else asks the same API.
+func (e *simEndpoint) about(c providers.Call) string {
+	of := string(c.Op) + e.typ.name
+	if account, err := c.Inputs.String("account"); err == nil && account >= letterOfSim(simFew) {
+		of += account[:1]
+	}
+	return of
+}
+
 func (e *simEndpoint) fate(c providers.Call) fate {
 	s := e.p.s
 	w := s.weatherNow()
 	if w.away[e.base] {
 		return fateNotSent
 	}
-	d, of := s.draws, string(c.Op)+e.typ.name
+	d, of := s.draws, e.about(c)
 	if !d.chance("fault", of, w.calls) {
 		return fateAnswered
 	}
@@ -115,8 +139,11 @@ func (e *simEndpoint) Send(ctx context.Context, r *providers.Request) (*provider
 	c := e.prepared[r]
 	delete(e.prepared, r)
 	e.mu.Unlock()
-	s, of := e.p.s, string(c.Op)+e.typ.name
+	s, of := e.p.s, e.about(c)
 	unknown := &providers.Error{Op: c.Op, Class: providers.ClassUnknown, Message: "no reply came", Reached: true}
+	if e.p.drawsNot() {
+		return nil, unknown
+	}
 	f := e.fate(c)
 	s.note("send", of, e.base, int(f))
 	sent, asleep := s.real(), time.Duration(s.asleep.Load())

@@ -5,13 +5,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"tokend/pkg/providers"
-	"tokend/pkg/reconcile"
-	"tokend/pkg/secret"
 	"tokend/pkg/state"
 )
 
@@ -42,6 +40,8 @@ type simRun struct {
 	booted      time.Time
 	records     map[string]*simRecord
 	lostOrphans map[string]int // of records that are gone
+	more        bool           // there are more credentials than the few
+	keys        int            // how many keys there were
 	known       map[string]bool
 	named       map[string]map[string]bool // sink -> places that its record names
 	delivered   map[string]int             // place and credential -> the newest token recorded there
@@ -52,9 +52,9 @@ type simRun struct {
 	before      simConfig
 	changedAt   time.Time // since when it is no longer declared
 	given       map[string]bool
-	revoking    map[string]int            // orders to revoke that are not answered yet
-	retrying    map[string]int            // orders to try again that are not answered yet
-	limited     [len(simCredentials)]bool // the configuration that declared it last has a rate limit
+	revoking    map[string]int          // orders to revoke that are not answered yet
+	retrying    map[string]int          // orders to try again that are not answered yet
+	limited     [len(simTypeNames)]bool // the configuration that declared its API last has a rate limit
 	approved    map[string]bool
 	skewed      bool // the clock was put at least once
 	skewedAt    time.Time
@@ -92,16 +92,18 @@ func newRun(configs *simConfigs, seed uint64) *simRun {
 	for _, name := range simTypeNames {
 		s.types[name] = drawType(s.draws, name)
 	}
-	for _, letter := range []string{"a", "b", "c"} {
+	for i := range simCredentials {
 		for _, n := range []string{"1", "2"} {
-			s.passwords[letter+n], s.books.password[letter+n] = "right", "right"
+			account := letterOfSim(i) + n
+			s.passwords[account], s.books.password[account] = "right", "right"
 		}
 	}
 	s.w.Store(&weather{})
 	s.config.style = s.draws.below("style", "", simStyles)
-	for i := range s.config.declared {
+	for i := range simFew {
 		s.config.declared[i] = s.draws.below("declared at first", simCredentials[i], 3)
 	}
+	s.drawMore()
 	return s
 }
 
@@ -163,6 +165,10 @@ func (s *simRun) wait(d time.Duration) {
 // happens draws what happens next.
 func (s *simRun) happens() {
 	d := s.draws
+	if s.more && d.chance("more", "", 0.3) {
+		s.happensMore()
+		return
+	}
 	what := d.below("what", "", 100)
 	switch {
 	case what < 22:
@@ -202,7 +208,7 @@ func (s *simRun) happens() {
 func (s *simRun) change() {
 	d := s.draws
 	c := s.config
-	i := d.below("which", "", len(c.declared))
+	i := d.below("which", "", simFew)
 	c.declared[i] = d.below("to what", simCredentials[i], 3)
 	if d.chance("another style", "", 0.25) {
 		c.style = d.below("style", "", simStyles)
@@ -215,8 +221,8 @@ func (s *simRun) change() {
 func (s *simRun) dismantle() {
 	c := s.config
 	c.style = 5
-	for i, n := range c.declared {
-		c.declared[i] = max(n, 1)
+	for i := range simFew {
+		c.declared[i] = max(c.declared[i], 1)
 	}
 	s.declare(c, false)
 	s.wait(s.draws.longOrShort("before it goes", "", 2*time.Minute, 40*time.Minute))
@@ -251,56 +257,9 @@ func (s *simRun) declare(c simConfig, down bool) {
 func (s *simRun) begunAnew(c simConfig) {
 	for i, addr := range simCredentials {
 		if c.declares(i) {
-			s.limited[i] = c.limited()
-			s.books.refusals(fmt.Sprintf("%c%d", 'a'+i, c.declared[i])).pardon()
+			s.limited[slices.Index(simTypeNames[:], typeOfSim(i))] = c.limited()
+			s.books.refusals(c.account(i)).pardon()
 			delete(s.given, addr)
-		}
-	}
-}
-
-// order draws what a person asks for.
-func (s *simRun) order() {
-	d := s.draws
-	addr := one(d, "ordered", "", simCredentials[:]...)
-	kind := one(d, "order", "", reconcile.OrderRefresh, reconcile.OrderRefresh, reconcile.OrderTaint, reconcile.OrderRevoke, reconcile.OrderRetry, reconcile.OrderRetry)
-	o := reconcile.Order{Kind: kind, Forget: kind == reconcile.OrderRevoke && d.chance("forget", "", 0.2)}
-	s.mu.Lock()
-	if o.Forget {
-		s.given[addr] = true
-	}
-	switch kind {
-	case reconcile.OrderRetry:
-		s.pardon(addr)
-		s.retrying[addr]++
-	case reconcile.OrderRevoke:
-		s.revoking[addr]++
-	}
-	s.mu.Unlock()
-	s.note("order", addr, string(kind), 0)
-	s.ask(string(kind), addr, func(ctx context.Context, l *reconcile.Loop) error {
-		err := l.Do(ctx, addr, o)
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		switch kind {
-		case reconcile.OrderRetry:
-			s.retrying[addr]--
-		case reconcile.OrderRevoke:
-			s.revoking[addr]--
-		}
-		return err
-	})
-}
-
-// pardon allows one more try of what is held back.
-func (s *simRun) pardon(addr string) {
-	for account, r := range s.books.refused {
-		if addressOf(account) == addr {
-			r.pardon()
-		}
-	}
-	for _, r := range s.books.refresh {
-		if r.grant.addr == addr {
-			r.asked = true
 		}
 	}
 }
@@ -389,7 +348,7 @@ func (s *simRun) wake() {
 // disown has an API end a token and tell nobody: alone, or with all that would
 // bring another. Only where tokend asks can it come to know.
 func (s *simRun) disown() {
-	addr := one(s.draws, "disowned", "", simCredentials[:]...)
+	addr := one(s.draws, "disowned", "", simCredentials[:simFew]...)
 	s.mu.Lock()
 	a := s.books.access[s.record(addr).access]
 	if a == nil || !s.config.verified() {
@@ -407,8 +366,11 @@ func (s *simRun) disown() {
 // repassword changes an account's password at the API, and sooner or later in
 // the secret.
 func (s *simRun) repassword() {
+	s.repasswordOf(one(s.draws, "account", "", "a1", "a2", "b1", "b2"))
+}
+
+func (s *simRun) repasswordOf(account string) {
 	d := s.draws
-	account := one(d, "account", "", "a1", "a2", "b1", "b2")
 	password := fmt.Sprint("p", d.below("password", account, 3))
 	tell := d.chance("told", account, 0.5)
 	s.mu.Lock()
@@ -426,30 +388,4 @@ func (s *simRun) repassword() {
 func (s *simRun) secretIs(account, password string) {
 	s.passwords[account] = password
 	s.books.refusals(account).pardon()
-}
-
-// approve lets go ahead what the guard holds.
-func (s *simRun) approve() {
-	s.ask("approve", "", func(ctx context.Context, l *reconcile.Loop) error {
-		held, err := l.Held(ctx)
-		if err != nil || held == nil {
-			return errNoSuch
-		}
-		s.mu.Lock()
-		for _, a := range held.Revocations {
-			s.approved[a] = true
-		}
-		s.mu.Unlock()
-		return l.Approve(ctx, held)
-	})
-}
-
-// login is a person who logs in.
-func (s *simRun) login() {
-	const addr = "credential.person.c"
-	s.note("login", addr, "", 0)
-	n := s.draws.below("code", "", 1<<40)
-	s.ask("login", addr, func(ctx context.Context, l *reconcile.Loop) error {
-		return l.Login(ctx, addr, reconcile.LoginCode{Flow: providers.Flow{Code: secret.New(fmt.Sprint("code", n))}})
-	})
 }

@@ -38,6 +38,9 @@ func (k simSink) Render(args spec.Values) (sinks.Desired, error) {
 
 // ready waits as long as the place takes, and says whether it can be used.
 func (k simSink) ready(what, place string, longest time.Duration) error {
+	if k.p.drawsNot() {
+		return errDead
+	}
 	s := k.p.s
 	w := s.weatherNow()
 	if w.slowPlaces {

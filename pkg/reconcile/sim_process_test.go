@@ -56,11 +56,10 @@ func (p *simProcess) paced(e *simEndpoint) {
 // where this does not declare it, that of the last one that did, and by which
 // what is asked for was issued.
 func (s *simRun) limits(e *simEndpoint) bool {
-	i := slices.Index(simTypeNames[:], e.typ.name)
-	if s.config.declares(i) {
+	if s.config.asks(e.typ.name) {
 		return s.config.limited()
 	}
-	return e.limit.Requests > 0 && s.limited[i]
+	return e.limit.Requests > 0 && s.limited[slices.Index(simTypeNames[:], e.typ.name)]
 }
 
 func (p *simProcess) isDead() bool {
@@ -71,6 +70,11 @@ func (p *simProcess) isDead() bool {
 		return false
 	}
 }
+
+// drawsNot says that what is asked draws nothing: by how often a dead process
+// goes on trying, its successor's story would be another one each time. In runs
+// with the few credentials it is left as it was, and hardly matters.
+func (p *simProcess) drawsNot() bool { return p.s.more && p.isDead() }
 
 // die is a SIGKILL.
 func (p *simProcess) die() {

@@ -1,0 +1,93 @@
+package reconcile_test
+
+import (
+	"context"
+	"fmt"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/reconcile"
+	"tokend/pkg/secret"
+)
+
+// order draws what a person asks for.
+func (s *simRun) order() {
+	s.orderFor(one(s.draws, "ordered", "", simCredentials[:simFew]...))
+}
+
+// orderFor draws what a person asks for of one credential.
+func (s *simRun) orderFor(addr string) {
+	d := s.draws
+	kind := one(d, "order", "", reconcile.OrderRefresh, reconcile.OrderRefresh, reconcile.OrderTaint, reconcile.OrderRevoke, reconcile.OrderRetry, reconcile.OrderRetry)
+	o := reconcile.Order{Kind: kind, Forget: kind == reconcile.OrderRevoke && d.chance("forget", "", 0.2)}
+	s.orderOf(addr, o)
+}
+
+// orderOf is an order.
+func (s *simRun) orderOf(addr string, o reconcile.Order) {
+	kind := o.Kind
+	s.mu.Lock()
+	if o.Forget {
+		s.given[addr] = true
+	}
+	switch kind {
+	case reconcile.OrderRetry:
+		s.pardon(addr)
+		s.retrying[addr]++
+	case reconcile.OrderRevoke:
+		s.revoking[addr]++
+	}
+	s.mu.Unlock()
+	s.note("order", addr, string(kind), 0)
+	s.ask(string(kind), addr, func(ctx context.Context, l *reconcile.Loop) error {
+		err := l.Do(ctx, addr, o)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		switch kind {
+		case reconcile.OrderRetry:
+			s.retrying[addr]--
+		case reconcile.OrderRevoke:
+			s.revoking[addr]--
+		}
+		return err
+	})
+}
+
+// pardon allows one more try of what is held back.
+func (s *simRun) pardon(addr string) {
+	for account, r := range s.books.refused {
+		if addressOf(account) == addr {
+			r.pardon()
+		}
+	}
+	for _, r := range s.books.refresh {
+		if r.grant.addr == addr {
+			r.asked = true
+		}
+	}
+}
+
+// approve lets go ahead what the guard holds.
+func (s *simRun) approve() {
+	s.ask("approve", "", func(ctx context.Context, l *reconcile.Loop) error {
+		held, err := l.Held(ctx)
+		if err != nil || held == nil {
+			return errNoSuch
+		}
+		s.mu.Lock()
+		for _, a := range held.Revocations {
+			s.approved[a] = true
+		}
+		s.mu.Unlock()
+		return l.Approve(ctx, held)
+	})
+}
+
+// login is a person who logs in.
+func (s *simRun) login() {
+	const addr = "credential.person.c"
+	s.note("login", addr, "", 0)
+	n := s.draws.below("code", "", 1<<40)
+	s.ask("login", addr, func(ctx context.Context, l *reconcile.Loop) error {
+		return l.Login(ctx, addr, reconcile.LoginCode{Flow: providers.Flow{Code: secret.New(fmt.Sprint("code", n))}})
+	})
+}
