@@ -288,8 +288,9 @@ func (w *worker) tried(ctx context.Context, j job) []string {
 const answerRounds = 10
 
 // answeredFor takes the hook off one sink's list. A sink that changed again
-// meanwhile keeps it. Of a removed sink that is all that is left: it is waited
-// for, or it would never go.
+// meanwhile keeps it. Where other hooks stand there, too, they may be answered for
+// at the same moment, and of a removed sink the list is all that is left: both are
+// waited for, or an answer would be lost and the sink never go.
 func (w *worker) answeredFor(ctx context.Context, j job, sink string) error {
 	var lost error
 	for range answerRounds {
@@ -312,7 +313,7 @@ func (w *worker) answeredFor(ctx context.Context, j job, sink string) error {
 		if len(rec.Notify) > 0 {
 			rec.Head.Flags |= state.FlagHookPending
 		}
-		if !last {
+		if !last && len(rec.Notify) == 0 {
 			w.store.Later(nil, state.Change{Sink: &rec})
 			return nil
 		}
