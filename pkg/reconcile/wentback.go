@@ -22,7 +22,7 @@ const markLook = 200 * time.Millisecond
 // a credential's token were not looked at yet.
 func (l *Loop) unseenPlaces(it *item) bool {
 	return !l.begun.IsZero() && l.o.Now().Sub(l.begun) < markPatience &&
-		slices.ContainsFunc(it.users, func(u *item) bool { return u.kind == kindSink && u.stored && !u.looked && !u.gone })
+		slices.ContainsFunc(it.users, func(u *item) bool { return u.kind == kindSink && u.stored && !u.looked })
 }
 
 // waitsForPlaces says that a step would spend a refresh token before the places
