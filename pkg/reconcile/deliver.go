@@ -50,8 +50,13 @@ func (e *UndeliveredError) Mend() string {
 	return ""
 }
 
-// deliveryLook is how often a delivery is looked at that somebody waits for.
-const deliveryLook = 10 * time.Millisecond
+// A delivery that somebody waits for is looked at after firstDeliveryLook, and
+// then at intervals that double up to slowestDeliveryLook: most are over at once,
+// and one of many sinks takes its time anyway.
+const (
+	firstDeliveryLook   = 10 * time.Millisecond
+	slowestDeliveryLook = 500 * time.Millisecond
+)
 
 // Delivered waits, once an order about a credential was carried out, until every
 // sink that names it holds the token in force, and no longer than a while. A sink
@@ -62,21 +67,25 @@ const deliveryLook = 10 * time.Millisecond
 // for too.
 func (l *Loop) Delivered(ctx context.Context, addr string, anew bool, within time.Duration) error {
 	until := l.o.Now().Add(within)
-	tick := time.NewTicker(deliveryLook)
-	defer tick.Stop()
-	for end := time.After(within); ; {
+	end := time.After(within)
+	for every, over := firstDeliveryLook, false; ; every = min(2*every, slowestDeliveryLook) {
 		var left []Line
 		busy := false
-		if err := l.do(ctx, func() { left, busy = l.undelivered(addr, anew, until) }); err != nil {
+		err := l.do(ctx, func() {
+			if busy = !over && l.delivering(addr, anew, until); !busy {
+				left = l.undelivered(addr)
+			}
+		})
+		if err != nil {
 			return err
 		}
 		if !busy {
 			return undelivered(left)
 		}
 		select {
-		case <-tick.C:
+		case <-time.After(every):
 		case <-end:
-			return undelivered(left)
+			over = true
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -87,23 +96,36 @@ func undelivered(left []Line) error {
 	if len(left) == 0 {
 		return nil
 	}
+	slices.SortFunc(left, func(a, b Line) int { return strings.Compare(a.Address, b.Address) })
 	return &UndeliveredError{Sinks: left}
 }
 
-// undelivered lists the sinks that name a credential and do not hold its token in
-// force, and says whether that may change before a time without anybody's doing.
-func (l *Loop) undelivered(addr string, anew bool, until time.Time) (left []Line, busy bool) {
-	c, ok := l.items[addr]
-	if !ok || c.kind != kindCredential {
-		return nil, false
+// delivering says whether what a sink lacks of a credential's token in force may
+// change before a time without anybody's doing. The first such sink is enough: the
+// loop does nothing else meanwhile, and a credential may have thousands of them.
+func (l *Loop) delivering(addr string, anew bool, until time.Time) bool {
+	c := l.credentialAt(addr)
+	if c == nil {
+		return false
 	}
 	// The order has been answered before its result was taken over.
-	busy = c.x != nil && len(c.x.orders) > 0 || anew && c.busyUntil(time.Time{})
+	if c.x != nil && len(c.x.orders) > 0 || anew && c.busyUntil(time.Time{}) {
+		return true
+	}
+	return slices.ContainsFunc(c.users, func(u *item) bool { return u.busyUntil(until) && l.behind(u, c) })
+}
+
+// undelivered lists the sinks that name a credential and do not hold its token in
+// force.
+func (l *Loop) undelivered(addr string) (left []Line) {
+	c := l.credentialAt(addr)
+	if c == nil {
+		return nil
+	}
 	for _, u := range c.users {
-		if u.kind != kindSink || u.gone || u.holdsOf(c) >= c.gen || !l.names(u, c) {
+		if !l.behind(u, c) {
 			continue
 		}
-		busy = busy || u.busyUntil(until)
 		var v View
 		l.add(&v, u)
 		if u.holdsOf(c) == 0 && len(v.Sinks) == 1 && v.Sinks[0].State == Waiting {
@@ -111,8 +133,20 @@ func (l *Loop) undelivered(addr string, anew bool, until time.Time) (left []Line
 		}
 		left = append(left, v.Sinks...)
 	}
-	slices.SortFunc(left, func(a, b Line) int { return strings.Compare(a.Address, b.Address) })
-	return left, busy
+	return left
+}
+
+// credentialAt is the credential at an address, nil where there is none.
+func (l *Loop) credentialAt(addr string) *item {
+	if c, ok := l.items[addr]; ok && c.kind == kindCredential {
+		return c
+	}
+	return nil
+}
+
+// behind says that a sink names a credential and does not hold its token in force.
+func (l *Loop) behind(u, c *item) bool {
+	return u.kind == kindSink && !u.gone && u.holdsOf(c) < c.gen && l.names(u, c)
 }
 
 // busyUntil says that an item is worked on, or will be before a time.

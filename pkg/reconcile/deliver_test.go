@@ -3,6 +3,8 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -108,4 +110,49 @@ sink "mem" "both" {
 			t.Errorf("it took %s", took)
 		}
 	})
+}
+
+// Whoever waits for the sinks of a credential costs the loop next to nothing,
+// however many they are, and is told of all of them in the end: the loop is what
+// hands out the very writes that are waited for.
+func TestWaitingForManySinksCostsTheLoopLittle(t *testing.T) {
+	const sinks = 1000
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", fmt.Sprintf(`
+sink "mem" "many" {
+  count   = %d
+  place   = "p${count.index}"
+  content = credential.coinify.trader.access_token
+}`, sinks)))
+		time.Sleep(2 * time.Minute)
+		slow := make(chan struct{})
+		w.places.blockBy(slow)
+		defer close(slow)
+		if err := w.loop.Do(t.Context(), traderCred, reconcile.Order{Kind: reconcile.OrderRefresh}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		waiting := func(within time.Duration) (uint64, error) {
+			before := mallocs()
+			err := w.loop.Delivered(t.Context(), traderCred, false, within)
+			return mallocs() - before, err
+		}
+		short, _ := waiting(10 * time.Millisecond)
+		long, err := waiting(10 * time.Second)
+		var left *reconcile.UndeliveredError
+		if !errors.As(err, &left) || len(left.Sinks) != sinks+1 {
+			t.Errorf("error %v", err)
+		}
+		// Both end with one list of all of them; a look in between is at few.
+		if t.Logf("%d allocations, %d for a short wait", long, short); long > short+5*sinks {
+			t.Errorf("while somebody waited for %d sinks, %d things were allocated, and %d for the list of them in the end", sinks, long, short)
+		}
+	})
+}
+
+// mallocs counts the allocations so far.
+func mallocs() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.Mallocs
 }
