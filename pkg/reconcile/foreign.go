@@ -8,8 +8,10 @@ import (
 
 // What stands at a place that is about to be written for the first time, and was
 // not written by tokend, is replaced: the configuration says what shall be there.
-// That is said beforehand by a plan, where this host tells, and by the log in any
-// case.
+// That is said beforehand by a plan, where this host tells, and by the log; but
+// not by the log while very many sinks leave their places, as after a rename of
+// all: whose the places were is then known to the plan alone, which compares them
+// all at once.
 
 // stands says what stands at a place, as far as this host tells.
 func (w *worker) stands(place string) string {
@@ -31,21 +33,23 @@ func written(rec *state.Sink) []string {
 }
 
 // mostLeaving bounds how many other sinks are asked whether a place was theirs.
-const mostLeaving = 1000
+const mostLeaving = 100
 
 // leavingSinks are those that may leave a place to a sink that was never written,
-// as happens when a block gets another name.
-func (l *Loop) leavingSinks(it *item) []string {
-	if it.stored && (it.x == nil || !it.x.allowed) || len(l.odd) > mostLeaving {
-		return nil
+// as happens when a block gets another name; crowd says that there are too many.
+func (l *Loop) leavingSinks(it *item) (out []string, crowd bool) {
+	if it.stored && (it.x == nil || !it.x.allowed) {
+		return nil, false
 	}
-	var out []string
+	if len(l.odd) > mostLeaving {
+		return nil, true
+	}
 	for o := range l.odd {
 		if o.kind == kindSink && o != it {
 			out = append(out, o.addr)
 		}
 	}
-	return out
+	return out, false
 }
 
 // tellWhatStands logs what a first write replaces.
@@ -60,8 +64,12 @@ func (p *sinkPerformer) tellWhatStands() {
 	p.ob.desired.Replaces = tell
 }
 
-// inherits says that another sink has written the place, or a claim of it.
+// inherits says that another sink has written the place, or a claim of it, or
+// that there are too many to ask.
 func (p *sinkPerformer) inherits() bool {
+	if p.j.crowd {
+		return true
+	}
 	for _, a := range p.j.leaving {
 		if rec, err := p.w.store.Sink(p.ctx, a); err == nil && slices.Contains(written(&rec), p.ob.desired.Place) {
 			return true

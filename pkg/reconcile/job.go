@@ -46,6 +46,7 @@ type job struct {
 	turn      time.Time      // when its refresh has to begin, so that all that share its rate limit are in time; zero: whenever it is due
 	measured  measured       // of the token in force, by asking the API
 	leaving   []string       // of a sink that was never written: those that are about to leave their places
+	crowd     bool           // there are too many of those to be asked
 	noSecrets bool           // a plan that reads no secret
 	unseen    bool           // of a credential: places that hold its token were not looked at since the start, which was just now
 	dry       bool           // only a decision: nothing is performed
@@ -89,7 +90,8 @@ func (l *Loop) job(it *item) job {
 			j.telling = l.telling(it)
 		}
 	case kindSink:
-		j.holds, j.leaving = map[string]uint64{}, l.leavingSinks(it)
+		j.holds = map[string]uint64{}
+		j.leaving, j.crowd = l.leavingSinks(it)
 		for _, e := range it.uses {
 			j.uses = append(j.uses, e.to.addr)
 			j.gens = append(j.gens, e.to.gen)

@@ -57,7 +57,8 @@ type world struct {
 	cancel     context.CancelFunc
 	ended      chan error
 	log        *slog.Logger
-	mu         sync.Mutex // of stop: endpoints are opened by workers
+	stands     func(place string) string // what stands at a place, whoever put it there
+	mu         sync.Mutex                // of stop: endpoints are opened by workers
 	stop       []func()
 }
 
@@ -198,7 +199,7 @@ func (w *world) begin(paused bool) {
 			}
 			return c, nil
 		},
-		Host: "host", RevokeAtEnd: true, Logger: w.log, Paused: paused, SnapshotParts: w.parts, Now: w.clock(), Uptime: w.uptime(), Written: w.written,
+		Stands: w.stands, Host: "host", RevokeAtEnd: true, Logger: w.log, Paused: paused, SnapshotParts: w.parts, Now: w.clock(), Uptime: w.uptime(), Written: w.written,
 	})
 	if err != nil {
 		w.t.Fatal(err)
