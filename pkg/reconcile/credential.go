@@ -20,7 +20,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 	step := decide(&ob.in)
 	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step)}
 	r.fill(&ob.in.Record, j.stored)
-	r.early = ob.in.early()
+	r.early, r.refreshes = ob.in.early(), ob.in.RefreshFailure
 	if ob.in.Verify != nil {
 		r.measured = &ob.in.Measured
 	}
@@ -52,6 +52,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 	}
 	p.say()
 	p.perform()
+	r.refreshes = ob.in.RefreshFailure
 	if r.order != nil && r.next.IsZero() {
 		r.again = true // an order that failed says nothing of what else there is to do, and when
 	}

@@ -52,8 +52,11 @@ type Input struct {
 
 	// What is recorded.
 	Record state.Credential
-	Intent *state.Intent
-	Held   Traits // of the grant in force
+	// RefreshFailure is the last failure of refreshing the token held, where
+	// Record.Failure is that of the grant which would replace it.
+	RefreshFailure *state.Failure
+	Intent         *state.Intent
+	Held           Traits // of the grant in force
 	// RetiredTraits are those of Record.Retiring, index by index.
 	RetiredTraits []Traits
 	// SinceIntent is the time that has passed since the open intent by a clock

@@ -57,7 +57,7 @@ func openRefresh(in *Input) (Step, bool) {
 			Reason: "the reply to a refresh was lost; this API's refresh tokens do not change, so it is tried again"}, true
 	}
 	if w := in.Held.ReplayWindow; w > 0 && !in.Intent.Replay && !in.Intent.LastTry && in.SinceIntentOK && replayLeft(w, in.SinceIntent) > 0 {
-		if wait, blocked := refreshBackedOff(in); blocked && in.Record.Failure.Class != classUnknown {
+		if wait, blocked := refreshBackedOff(in); blocked && in.failureOf(opRefresh).Class != classUnknown {
 			if end := in.Now.Add(replayLeft(w, in.SinceIntent)); end.Before(wait.Next) {
 				wait.Next = end
 			}

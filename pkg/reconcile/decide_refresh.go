@@ -97,7 +97,7 @@ func refresh(in *Input) (Step, bool) {
 		return Step{}, false
 	}
 	at := in.dueInTurn()
-	retry := in.Order.Kind == OrderRetry && in.Record.Failure != nil && in.Record.Failure.Op == opRefresh
+	retry := in.Order.Kind == OrderRetry && in.failureOf(opRefresh) != nil
 	ordered := in.Order.Kind == OrderRefresh || retry
 	if !ordered && (at.IsZero() || in.Now.Before(at)) {
 		return Step{}, false
@@ -165,8 +165,8 @@ func whyNoRefresh(in *Input, g *state.Grant) string {
 }
 
 func refreshBackedOff(in *Input) (Step, bool) {
-	f := in.Record.Failure
-	if f == nil || f.Op != opRefresh || in.Order.Kind == OrderRetry || in.Order.Kind == OrderRefresh {
+	f := in.failureOf(opRefresh)
+	if f == nil || in.Order.Kind == OrderRetry || in.Order.Kind == OrderRefresh {
 		return Step{}, false
 	}
 	if at := in.nextTry(f); in.Now.Before(at) {

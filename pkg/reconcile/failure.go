@@ -23,33 +23,54 @@ type outcome struct {
 	inputs     map[string]string
 }
 
-// failed notes a failure in the record. The refusals of a grant outlive what
-// happens to refreshes of the token held meanwhile: a refused password is not
-// sent again because a refresh came between, nor an account locked.
+// failed notes a failure.
 func (p *performer) failed(o outcome) *state.Failure {
-	rec := &p.ob.in.Record
-	f := nextFailure(rec.Failure, o, p.w.now(), p.retry(), p.ob.in.Spread, p.expired())
-	if !p.keepsRefusal(o.op) {
+	return p.ob.in.failed(o, p.w.now(), p.retry())
+}
+
+// failed notes a failure: in the record, but that what becomes of a refresh and
+// what becomes of the grant that would replace its token are kept apart, each with
+// a back-off of its own. Where both fail, the record holds the grant's: a refused
+// password is not sent again because a refresh came between, nor an account locked.
+// The refresh's is kept in memory then, so that a start tries it once at once.
+func (in *Input) failed(o outcome, now time.Time, p spec.RetryPolicy) *state.Failure {
+	rec := &in.Record
+	g, held := rec.Grant, rec.Failure
+	expired := g != nil && !g.ExpiresAt.IsZero() && !now.Before(g.ExpiresAt)
+	f := nextFailure(in.failureOf(o.op), o, now, p, in.Spread, expired)
+	switch {
+	case o.op == opRefresh && held != nil && held.Op == opGrant:
+		in.RefreshFailure = f
+	case o.op == opAction && isRefusal(held):
+	case o.op == opGrant && held != nil && held.Op == opRefresh:
+		in.RefreshFailure, rec.Failure = held, f
+	default:
 		rec.Failure = f
-		return f
 	}
-	wait := backoff(p.retry(), refusedRefreshTry, p.ob.in.Spread)
-	if p.expired() {
-		wait = min(wait, expiredBackoff)
-	}
-	f.NextAt = p.w.now().Add(max(wait, o.retryAfter))
 	return f
 }
 
-// refusedRefreshTry is the place in the row of failures by which a refresh is
-// tried again whose own failures are not counted.
-const refusedRefreshTry = 5
+// failureOf is the last failure that a call of the kind op follows.
+func (in *Input) failureOf(op string) *state.Failure {
+	if f := in.Record.Failure; op != opRefresh || f != nil && f.Op == opRefresh {
+		return f
+	}
+	return in.RefreshFailure
+}
 
-// keepsRefusal says whether the record holds refusals of its grant, which what
-// became of another call must not wipe out.
-func (p *performer) keepsRefusal(op string) bool {
-	f := p.ob.in.Record.Failure
-	return (op == opRefresh || op == opAction) && f != nil && f.Op == opGrant && (f.Stopped || f.Reached > 0)
+// refreshOver drops what is noted of failed refreshes, and of what else failed
+// but for refusals of the grant, which outlive it.
+func (in *Input) refreshOver() {
+	in.RefreshFailure = nil
+	if !isRefusal(in.Record.Failure) {
+		in.Record.Failure = nil
+	}
+}
+
+// isRefusal says whether a failure is a grant's that may have reached the server,
+// or that is not tried again as it is.
+func isRefusal(f *state.Failure) bool {
+	return f != nil && f.Op == opGrant && (f.Stopped || f.Reached > 0)
 }
 
 // nextFailure is the record of a failure that follows prev (nil: the first in a

@@ -48,6 +48,9 @@ func (l *Loop) finish(r result) {
 			it.ext().orphans = r.orphans
 		}
 	}
+	if r.record && (r.refreshes != nil || it.x != nil) {
+		it.ext().refresh = r.refreshes
+	}
 	if r.measured != nil {
 		m := *r.measured // the worker's has all that it observed behind it
 		it.ext().measured = &m

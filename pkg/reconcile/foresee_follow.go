@@ -93,9 +93,7 @@ func (in *Input) refreshed() {
 		g.RefreshToken, g.RefreshUntil = in.foreseenToken("refresh token"), time.Time{}
 	}
 	rec.Grant, in.Intent = &g, nil
-	if f := rec.Failure; f == nil || f.Op != opGrant || !f.Stopped && f.Reached == 0 {
-		rec.Failure = nil // the refusal of a grant outlives a refresh
-	}
+	in.refreshOver()
 }
 
 // settle is what an open intent turns out to mean.
@@ -128,17 +126,12 @@ func (in *Input) settle(s Step) {
 	case opExchange:
 		o.class = classLogin
 	}
-	if f := rec.Failure; f == nil || f.Op != op || !f.LastAt.After(in.Intent.At) {
+	if f := in.failureOf(op); f == nil || f.Op != op || !f.LastAt.After(in.Intent.At) {
 		retry := spec.RetryPolicy{Initial: time.Second, Max: 5 * time.Minute}
 		if in.Want != nil {
 			retry = in.Want.Retry
 		}
-		expired := rec.Grant != nil && !rec.Grant.ExpiresAt.IsZero() && !in.Now.Before(rec.Grant.ExpiresAt)
-		next := nextFailure(f, o, in.Now, retry, in.Spread, expired)
-		if (op == opRefresh || op == opAction) && f != nil && f.Op == opGrant && (f.Stopped || f.Reached > 0) {
-			next = f // the refusal of a grant outlives it
-		}
-		rec.Failure = next
+		in.failed(o, in.Now, retry)
 	}
 	in.Intent = nil
 }

@@ -305,7 +305,7 @@ func (p *performer) granted(c *call, t providers.Token) {
 		p.log().Debug("a grant succeeded after tries", "attempt", in.Intent.Attempt)
 	}
 	p.giveUpRaw()
-	rec.Grant, rec.Failure, rec.Raw, rec.Removing = &g, nil, nil, nil
+	rec.Grant, rec.Failure, rec.Raw, rec.Removing, in.RefreshFailure = &g, nil, nil, nil, nil
 	rec.Head.Generation = g.Generation
 	if rec.Head.Digest = p.ob.digest; c.reread {
 		rec.Head.Digest = [16]byte{} // what it was obtained with is compared with what is wanted now
@@ -451,7 +451,7 @@ func (p *performer) unreadable(err error) {
 	p.r.next = f.NextAt
 	p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "tried again", Mend: mendOf(err, p.j.addr)}
 	p.log().Warn("an input could not be read", "error", err)
-	if p.save("an input that could not be read") && o.op == opGrant {
+	if p.save("an input that could not be read") && (o.op == opGrant || p.ob.in.RefreshFailure != nil) {
 		p.meanwhile()
 	}
 	p.fail(err)
@@ -462,11 +462,4 @@ func (p *performer) retry() spec.RetryPolicy {
 		return w.Retry
 	}
 	return spec.RetryPolicy{Initial: time.Second, Max: 5 * time.Minute}
-}
-
-// expired says whether the token held has expired, so that a sink holds one
-// that no longer works.
-func (p *performer) expired() bool {
-	g := p.ob.in.Record.Grant
-	return g != nil && !g.ExpiresAt.IsZero() && !p.w.now().Before(g.ExpiresAt)
 }

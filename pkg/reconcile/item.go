@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tokend/pkg/spec"
+	"tokend/pkg/state"
 )
 
 // itemKind tells the things that the queue holds apart.
@@ -88,6 +89,7 @@ type extra struct {
 	anew     map[string]bool    // of a hook: those of pending that changed while it ran
 	orphans  int                // tokens that may have been issued and were never seen
 	failures int                // of a hook: in a row
+	refresh  *state.Failure     // of a credential: Input.RefreshFailure, as the last look left it
 	guarded  string             // the guard's reason, "" when nothing is held
 	allowed  bool               // the guard has let its destructive step go ahead
 	measured *measured          // what asking the API about its token has found; nil: it is not asked

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tokend/pkg/spec"
+	"tokend/pkg/state"
 )
 
 // job is what a worker is told of one address: a copy, since the item belongs
@@ -44,6 +45,7 @@ type job struct {
 	limitSaid bool           // by the configuration
 	setBack   time.Duration  // how far the clock was set back since its record was written
 	turn      time.Time      // when its refresh has to begin, so that all that share its rate limit are in time; zero: whenever it is due
+	refreshes *state.Failure // Input.RefreshFailure, as it was left
 	measured  measured       // of the token in force, by asking the API
 	leaving   []string       // of a sink that was never written: those that are about to leave their places
 	crowd     bool           // there are too many of those to be asked
@@ -75,7 +77,7 @@ func (l *Loop) job(it *item) job {
 		for s := range it.x.pending {
 			j.pending = append(j.pending, s)
 		}
-		j.failures = it.x.failures
+		j.failures, j.refreshes = it.x.failures, it.x.refresh
 		if it.x.measured != nil {
 			j.measured = *it.x.measured
 		}
@@ -177,5 +179,6 @@ type result struct {
 	limits    *spec.RateLimit
 	recorded  bool // they are those of a record
 	measured  *measured
-	health    *health // what a call said of the provider; nil: none was made
+	refreshes *state.Failure // of a credential: Input.RefreshFailure, as it is left
+	health    *health        // what a call said of the provider; nil: none was made
 }

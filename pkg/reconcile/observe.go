@@ -63,6 +63,9 @@ func (w *worker) observe(ctx context.Context, j job) (observed, error) {
 	ob.setBack = setBack(&rec, j.setBack, j.now)
 	in.Record, in.Intent = rec, intent
 	if rec.Grant != nil {
+		if f := rec.Failure; f != nil && f.Op == opGrant {
+			in.RefreshFailure = overAfterSetBack(j.refreshes, j.now)
+		}
 		ob.had = rec.Grant.AccessToken
 	}
 	if j.cfg != nil {

@@ -118,9 +118,7 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 	if rec.Raw != nil && doubtful(rec.Raw) {
 		rec.Raw = nil // there is a better answer
 	}
-	if !p.keepsRefusal(opRefresh) {
-		rec.Failure = nil
-	}
+	p.ob.in.refreshOver()
 	if c.intent.Replay {
 		rec.Note = "a refresh whose reply was lost was repeated"
 	} else {
@@ -205,14 +203,11 @@ func (p *performer) settle() {
 	case opAction:
 		o.stops = false
 	}
-	if rec.Failure == nil || rec.Failure.Op != o.op || !rec.Failure.LastAt.After(in.Intent.At) {
+	if f := in.failureOf(o.op); f == nil || f.Op != o.op || !f.LastAt.After(in.Intent.At) {
 		p.r.next = p.failed(o).NextAt
 	}
 	p.log().Warn("the outcome of a call is unknown", "op", in.Intent.Op, "meaning", p.step.Reason)
 	p.r.again = p.save("what a lost reply means", state.Change{IntentFor: p.j.addr, ClearIntent: true})
-	if o.op == opRefresh && p.keepsRefusal(o.op) && rec.Grant != nil && rec.Grant.RefreshState == state.RefreshUsable {
-		p.r.again = false // nothing else would hold the next try back
-	}
 }
 
 // mayBeSpent writes down of a refresh token that works once that it may have
@@ -266,10 +261,8 @@ func (p *performer) refused(c *call, err error) {
 	}
 	f := p.failed(o)
 	if c.op == opRefresh && rec.Grant != nil && rec.Grant.RefreshState == state.RefreshRefused && !p.ob.in.Traits.Interactive {
-		if f = nil; !p.keepsRefusal(c.op) {
-			rec.Failure = nil // what follows at once is a grant, which has failures of its own
-		}
-		p.r.again = true
+		in.refreshOver() // what follows is a grant, which has failures of its own
+		f, p.r.again = nil, true
 	}
 	said := []any{"op", c.op, "class", o.class, "error", err}
 	if f != nil && !f.Stopped {
@@ -280,7 +273,7 @@ func (p *performer) refused(c *call, err error) {
 		p.r.next = f.NextAt
 		if f.Stopped {
 			p.r.next = in.stoppedNext()
-		} else if c.op == opGrant {
+		} else if c.op == opGrant || in.RefreshFailure != nil {
 			p.meanwhile()
 		}
 		p.r.standing = p.standFailed(f)
@@ -304,7 +297,8 @@ func (p *performer) unanswered(c *call, o outcome) {
 
 // meanwhile looks again before a grant that failed is tried again, where the
 // token in force has to be refreshed by then: the grant that would replace it may
-// fail for longer than it lives.
+// fail for longer than it lives. So it does where that refresh fails, and the
+// grant may be tried again sooner.
 func (p *performer) meanwhile() {
 	in := p.ob.in
 	if in.Record.Grant == nil {

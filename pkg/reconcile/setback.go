@@ -189,8 +189,8 @@ func writtenAt(rec *state.Credential) time.Time {
 	return at
 }
 
-// overAfterSetBack is a failure of a sink whose back-off is over because the
-// clock was set back to before it: a write can be tried at any time.
+// overAfterSetBack is a failure of a sink, or of a refresh, whose back-off is over
+// because the clock was set back to before it: that can be tried at any time.
 func overAfterSetBack(f *state.Failure, now time.Time) *state.Failure {
 	if f == nil || f.LastAt.Sub(now) < setBackNoticed {
 		return f
