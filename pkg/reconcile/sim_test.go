@@ -39,6 +39,10 @@ func newSeedsFor(t *testing.T) time.Duration {
 // that was worth two calls, and settings that nobody wrote down.
 var simFound = [...]uint64{2385, 2432, 2451, 2536, 20171, 20198, 20433, 20594, 20747, 20916, 31244, 40258, 40313, 600040, 700302, 700576, 800123, 800296, 2000374, 5001611, 5001781, 5002090, 5007327}
 
+// simMemory is how much memory the simulation uses, about, before garbage is
+// collected however little there is of it.
+const simMemory = 256 << 20
+
 // The whole reconciler, day after day, under everything that can go wrong: from
 // a seed come configurations and their changes, how the APIs are, what is lost
 // on the way, when the disk, the network and the places are away, when the
@@ -47,6 +51,7 @@ var simFound = [...]uint64{2385, 2432, 2451, 2536, 20171, 20198, 20433, 20594, 2
 // any more, everything has to be as it is declared.
 func TestSimulation(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(800))
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(inUse() + simMemory)) // 800 % also of what earlier tests left would be gigabytes
 	configs := newConfigs()
 	if *simSeed != 0 {
 		s := simulate(t, configs, *simSeed)
