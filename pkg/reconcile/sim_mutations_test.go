@@ -216,6 +216,10 @@ func TestMutationsFitTheProduct(t *testing.T) { mutate(t, readMutations(t), t.Te
 // manySeeds is how many seeds have to be enough for any mutation.
 const manySeeds = 1000
 
+// mutantFor is how long one call of a mutated program may take: seconds, but for a
+// machine that has much else to do.
+const mutantFor = 5 * time.Minute
+
 // Whoever breaks the durable order, or another of the things that must never
 // happen be broken, hears of it: each mutation makes the simulation fail. The
 // seeds that are known to show it are tried first; since any change of the
@@ -236,12 +240,12 @@ func TestMutations(t *testing.T) {
 				return
 			}
 			for _, seed := range m.seeds {
-				if found, why := x.caught(t, m.name, seed, seed+1, time.Minute); found != 0 {
+				if found, why := x.caught(t, m.name, seed, seed+1, mutantFor); found != 0 {
 					t.Logf("seed %d: %s", found, why)
 					return
 				}
 			}
-			found, why := x.caught(t, m.name, 1, manySeeds+1, 5*time.Minute)
+			found, why := x.caught(t, m.name, 1, manySeeds+1, mutantFor)
 			if found == 0 {
 				t.Fatalf("%s And no seed of %d notices", m.about, manySeeds)
 			}
