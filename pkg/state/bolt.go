@@ -78,7 +78,7 @@ type Bolt struct {
 	db       *bbolt.DB
 	file     *os.File    // the same file, for allocating blocks
 	mismatch bool        // index and records do not fit together
-	hidden   atomic.Bool // the file shows a commit that failed: nothing is read
+	hidden   atomic.Bool // nothing is read: the file shows a commit that failed, or could not be opened anew
 	damage   atomic.Pointer[damages]
 
 	// What the writer's goroutine alone changes.
@@ -89,7 +89,8 @@ type Bolt struct {
 	failure   error  // why the file is not trusted; nil when it is
 	failed    bool   // for good: no reopening can help
 	triedAt   time.Time
-	marked    uint64 // the serial that the mark says
+	pause     time.Duration // see recheck
+	marked    uint64        // the serial that the mark says
 	markedAt  time.Time
 
 	touched atomic.Int64 // records since the last Trim
@@ -123,7 +124,7 @@ func Open(ctx context.Context, o Options) (*Bolt, error) {
 	}
 	s := &Bolt{opts: o, path: filepath.Join(o.Dir, FileName), lock: lock}
 	s.writer = newWriter(window{min: o.CommitWindow, max: o.MaxCommitWindow, later: o.LaterWindow})
-	s.writer.write, s.writer.idle = s.write, s.rest
+	s.writer.write, s.writer.idle, s.writer.recheck = s.write, s.rest, s.recheck
 	if err := s.start(ctx); err != nil {
 		s.shut()
 		return nil, err

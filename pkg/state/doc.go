@@ -25,7 +25,9 @@
 // After a failed write or sync nothing more is written: every commit gets
 // [ErrReadOnly] until the file has been closed, taken back to the last commit
 // that was acknowledged, read again from the disk page by page and opened
-// anew. The next commit tries that, at most once a second.
+// anew. The next commit tries that, at most once a second. Who reads before it
+// writes never comes to a commit while nothing can be read; then the store
+// tries by itself, after a second at first and every half minute in the end.
 //
 // # What is on disk
 //

@@ -10,8 +10,13 @@ import (
 	"go.etcd.io/bbolt"
 )
 
-// retryOpen is how often at most a file that failed is opened again.
-const retryOpen = time.Second
+// retryOpen is how often at most a file that failed is opened again. Where
+// nothing is to be written, that becomes less often up to seldomOpen: each try
+// reads the whole file.
+const (
+	retryOpen  = time.Second
+	seldomOpen = 30 * time.Second
+)
 
 // fail notes that a write failed: what the file holds now is not known.
 func (s *Bolt) fail(cause error) error {
@@ -61,13 +66,35 @@ func (s *Bolt) trust() error {
 		s.failure = err
 		err = s.distrust()
 		s.setUnwell(err)
+		if s.db == nil {
+			s.hidden.Store(true)
+		}
 		return err
 	}
-	s.failure, s.short = nil, nil
+	s.failure, s.short, s.pause = nil, nil, 0
 	s.hidden.Store(false)
 	s.setUnwell(nil)
 	s.opts.Logger.Info("the state was read back and is good; writing goes on", "path", s.path)
 	return nil
+}
+
+// recheck opens a file that cannot be read again though nothing is to be
+// written: who would write reads first, and so never comes to it. It is called
+// by the writer's goroutine, and returns how long it is until it is to be called
+// next; 0 when the file is read.
+func (s *Bolt) recheck() time.Duration {
+	if !s.hidden.Load() || s.failed {
+		return 0
+	}
+	s.pause = max(s.pause, retryOpen)
+	if wait := time.Until(s.triedAt.Add(s.pause)); wait > 0 {
+		return wait
+	}
+	if s.trust() == nil {
+		return 0
+	}
+	s.pause = min(2*s.pause, seldomOpen)
+	return s.pause
 }
 
 // reopen closes the file, takes it back to the last acknowledged commit, and

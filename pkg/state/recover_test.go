@@ -218,7 +218,12 @@ func TestACommitThatFailedAfterItsHeaderIsTakenBack(t *testing.T) {
 
 // If the file was exchanged or damaged while it was not trusted, it stays so.
 func TestAnotherFileIsNotTrusted(t *testing.T) {
-	s, err := Open(t.Context(), Options{Dir: t.TempDir()})
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) { anotherFile(t, dir) })
+}
+
+func anotherFile(t *testing.T, dir string) {
+	s, err := Open(t.Context(), Options{Dir: dir})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -237,7 +242,10 @@ func TestAnotherFileIsNotTrusted(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	distrust := func() { s.failure, s.triedAt = errors.New("sync: input/output error"), time.Now().Add(-time.Minute) }
+	distrust := func() {
+		synctest.Wait() // the writer rests
+		s.failure, s.triedAt = errors.New("sync: input/output error"), time.Now().Add(-time.Minute)
+	}
 	good, err := os.ReadFile(s.path)
 	if err != nil {
 		t.Fatal(err)

@@ -70,6 +70,7 @@ type recorder struct {
 func (r *recorder) writer() *writer {
 	w := newWriter(window{min: 4 * time.Millisecond, max: 20 * time.Millisecond, later: 800 * time.Millisecond})
 	w.idle = func() { r.idle++ }
+	w.recheck = func() time.Duration { return 0 }
 	w.write = func(batch []*request) {
 		<-time.After(r.takes)
 		r.batches = append(r.batches, batch)

@@ -61,8 +61,9 @@ func (q *request) wait(ctx context.Context) error {
 // A writer owns the order of all writes: requests queue, and one goroutine
 // takes them in batches as the window says.
 type writer struct {
-	write func([]*request) // called by run alone
-	idle  func()           // called by run when nothing has come for a while
+	write   func([]*request)     // called by run alone
+	idle    func()               // called by run when nothing has come for a while
+	recheck func() time.Duration // called by run when nothing is to be written now; when to call it next, 0: after the next batch
 
 	wake chan struct{} // holds one token
 	quit chan struct{} // closed when run has returned
@@ -158,7 +159,11 @@ func (w *writer) run() {
 			continue
 		case wait < 0 && active:
 			wait = idleAfter
-		case wait < 0:
+		}
+		if again := w.recheck(); again > 0 && (wait < 0 || again < wait) {
+			wait = again
+		}
+		if wait < 0 {
 			<-w.wake
 			continue
 		}
@@ -166,7 +171,7 @@ func (w *writer) run() {
 		select {
 		case <-w.wake:
 		case <-timer.C:
-			if w.empty() {
+			if active && w.empty() {
 				w.idle()
 				active = false
 			}
