@@ -85,10 +85,8 @@ func (f *forecast) replaces(n *foreseen, s *Step) {
 	if s.Action != ActWrite || what == "" {
 		return
 	}
-	for _, o := range f.nodes {
-		if o != n && slices.Contains(o.written, n.wanted) {
-			return
-		}
+	if o, ok := f.wrote[n.wanted]; ok && o != n {
+		return
 	}
 	s.Replaces = what
 	s.Reason += "; it replaces " + what + " there that tokend did not write"

@@ -15,6 +15,7 @@ type forecast struct {
 	nodes  []*foreseen // by address
 	byAddr map[string]*foreseen
 	users  map[string][]*foreseen // of a credential: the sinks that name it or hold its token
+	wrote  map[string]*foreseen   // of a place: the sink that has written it; nil where several have
 	hooks  map[string]*foreseenHook
 	moves  []Step
 }
@@ -116,9 +117,16 @@ func (f *forecast) run() {
 }
 
 func (f *forecast) index() {
-	f.byAddr, f.users = make(map[string]*foreseen, len(f.nodes)), map[string][]*foreseen{}
+	f.byAddr, f.users, f.wrote = make(map[string]*foreseen, len(f.nodes)), map[string][]*foreseen{}, map[string]*foreseen{}
 	for _, n := range f.nodes {
 		f.byAddr[n.addr] = n
+		for _, place := range n.written {
+			if o, ok := f.wrote[place]; ok && o != n {
+				f.wrote[place] = nil
+			} else {
+				f.wrote[place] = n
+			}
+		}
 		for _, c := range n.names {
 			f.users[c] = append(f.users[c], n)
 		}
