@@ -198,14 +198,17 @@ func (l *Loop) Approve(ctx context.Context, shown *HeldChange) error {
 				x.allowed, x.agreed, x.guarded, x.quiet = true, digest, "", time.Time{}
 				l.unhold(it)
 				l.wake(it)
-				l.unsettle(it)
+				if it.gone {
+					l.unsettle(it)
+				}
 			}
 		}
 	})
 }
 
 // unsettle lets the removed sinks of a credential go at once that was approved to
-// go: it waits for them, whichever change removed them.
+// go: it waits for them, whichever change removed them. One that is to be replaced
+// waits for none: those who approved that were not shown its sinks.
 func (l *Loop) unsettle(c *item) {
 	for _, u := range c.users {
 		if u.kind == kindSink && u.gone && u.x != nil && u.x.guarded == "" && !u.x.quiet.IsZero() {
