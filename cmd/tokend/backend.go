@@ -22,7 +22,7 @@ type backend interface {
 	Plan(ctx context.Context, in planRequest) (planReply, error)
 	Apply(ctx context.Context, in applyRequest) (applyReply, error)
 	Get(ctx context.Context, in getRequest) (getReply, error)
-	Order(ctx context.Context, in orderRequest) error
+	Order(ctx context.Context, in orderRequest) (orderReply, error)
 	LoginStart(ctx context.Context, in loginRequest) (loginReply, error)
 	LoginFinish(ctx context.Context, in loginFinish) error
 	Held(ctx context.Context) (*reconcile.HeldChange, error)
@@ -98,6 +98,13 @@ type getReply struct {
 type orderRequest struct {
 	Address string          `json:"address"`
 	Order   reconcile.Order `json:"order"`
+}
+
+// orderReply is of an order that was carried out. Warning says what did not come
+// of it all the same, Hint what to do about that.
+type orderReply struct {
+	Warning string `json:"warning,omitempty"`
+	Hint    string `json:"hint,omitempty"`
 }
 
 type loginRequest struct {

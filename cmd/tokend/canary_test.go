@@ -219,7 +219,7 @@ func (w *canaryWatch) settled() {
 		}
 		for _, l := range s.Credentials {
 			if l.Generation == 0 {
-				_ = w.ask().Order(ctx, orderRequest{Address: l.Address, Order: reconcile.Order{Kind: reconcile.OrderRetry}})
+				_, _ = w.ask().Order(ctx, orderRequest{Address: l.Address, Order: reconcile.Order{Kind: reconcile.OrderRetry}})
 				return l.Address + " has no token: " + l.Why
 			}
 		}
@@ -254,7 +254,7 @@ func (w *canaryWatch) faults() {
 
 // order asks the daemon as the command line does, and keeps its answer.
 func (w *canaryWatch) order(addr string, kind reconcile.OrderKind) {
-	err := w.ask().Order(w.t.Context(), orderRequest{Address: "credential." + addr, Order: reconcile.Order{Kind: kind}})
+	_, err := w.ask().Order(w.t.Context(), orderRequest{Address: "credential." + addr, Order: reconcile.Order{Kind: kind}})
 	fmt.Fprintf(&w.said, "order %s of %s: %v (%s)\n", kind, addr, err, hintOf(err))
 }
 

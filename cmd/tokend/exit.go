@@ -61,8 +61,13 @@ func (g *globals) report(err error) int {
 }
 
 func (g *globals) printError(w io.Writer, err error) {
-	fmt.Fprintf(w, "error: %s\n", strings.TrimSpace(err.Error()))
-	if hint := hintOf(err); hint != "" {
+	g.printNotice(w, "error", err.Error(), hintOf(err))
+}
+
+// printNotice prints what there is to say, and the next move where there is one.
+func (g *globals) printNotice(w io.Writer, kind, text, hint string) {
+	fmt.Fprintf(w, "%s: %s\n", kind, strings.TrimSpace(text))
+	if hint != "" {
 		fmt.Fprintf(w, "hint: %s\n", g.spell(hint))
 	}
 }

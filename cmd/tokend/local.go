@@ -144,16 +144,25 @@ func (e *engine) Get(ctx context.Context, in getRequest) (getReply, error) {
 	return getReply{Value: v}, err
 }
 
-func (e *engine) Order(ctx context.Context, in orderRequest) error {
+func (e *engine) Order(ctx context.Context, in orderRequest) (orderReply, error) {
 	if in.Order.Kind == reconcile.OrderAction {
 		if err := e.knowsAction(in); err != nil {
-			return err
+			return orderReply{}, err
 		}
 	}
 	if err := e.loop.Do(ctx, in.Address, in.Order); err != nil {
-		return err
+		return orderReply{}, err
 	}
-	return e.deliver(ctx, in.Address, in.Order.Kind)
+	if in.Order.Forget {
+		return orderReply{}, e.follow(ctx) // the token in force is the one that it was
+	}
+	err := e.deliver(ctx, in.Address, in.Order.Kind)
+	if err != nil && in.Order.Kind == reconcile.OrderRevoke && ctx.Err() == nil {
+		// The token is revoked. Who is told of a failure gives the order again, and
+		// revokes the new one.
+		return orderReply{Warning: err.Error(), Hint: hintOf(err)}, nil
+	}
+	return orderReply{}, err
 }
 
 // deliver waits until the sinks hold what an order brought: whoever gave it goes

@@ -19,10 +19,14 @@ func (g *globals) order(c *cobra.Command, addr string, o reconcile.Order, done s
 		return err
 	}
 	return g.on(c.Context(), targetOptions{state: true, only: []string{a}}, func(t *target) error {
-		if err := t.Order(c.Context(), orderRequest{Address: a, Order: o}); err != nil {
+		r, err := t.Order(c.Context(), orderRequest{Address: a, Order: o})
+		if err != nil {
 			return err
 		}
 		fmt.Fprintf(g.out, "%s: %s\n", shown(a), done)
+		if r.Warning != "" {
+			g.printNotice(g.err, "warning", r.Warning, r.Hint)
+		}
 		return nil
 	})
 }
@@ -35,10 +39,20 @@ func refreshCommand(g *globals) *cobra.Command {
 		}}
 }
 
+const revokeHelp = `Revokes a token now. As long as its block declares it, a new one is obtained at
+once, and the command waits until every sink that names it holds the new one, for up
+to 30 s. What is not delivered by then is a warning: the token is revoked all the
+same, and another revoke would end the new one.
+
+With --forget, a revocation that is pending and cannot succeed is given up: its
+token lives on until it ends by itself.
+
+Exit status: 0 revoked (or given up), 1 not.`
+
 func revokeCommand(g *globals) *cobra.Command {
 	var forget bool
 	c := &cobra.Command{Use: "revoke ADDRESS", Short: "revoke a token now and obtain a new one", Args: cobra.ExactArgs(1),
-		Long: "Revokes a token now. As long as its block declares it, a new one is obtained at\nonce. With --forget, a revocation that is pending and cannot succeed is given\nup: its token lives on until it ends by itself.\n\nExit status: 0 revoked, 1 not.",
+		Long: revokeHelp,
 		RunE: func(c *cobra.Command, args []string) error {
 			done := "revoked"
 			if forget {

@@ -37,9 +37,8 @@ func (r *remote) Get(ctx context.Context, in getRequest) (getReply, error) {
 	return ask[getReply](ctx, r, "get", in)
 }
 
-func (r *remote) Order(ctx context.Context, in orderRequest) error {
-	_, err := ask[struct{}](ctx, r, "order", in)
-	return err
+func (r *remote) Order(ctx context.Context, in orderRequest) (orderReply, error) {
+	return ask[orderReply](ctx, r, "order", in)
 }
 
 func (r *remote) LoginStart(ctx context.Context, in loginRequest) (loginReply, error) {

@@ -19,7 +19,7 @@ func routes(b backend) http.Handler {
 	handle(mux, "plan", b.Plan)
 	handle(mux, "apply", b.Apply)
 	handle(mux, "get", b.Get)
-	handle(mux, "order", func(ctx context.Context, in orderRequest) (struct{}, error) { return struct{}{}, b.Order(ctx, in) })
+	handle(mux, "order", b.Order)
 	handle(mux, "login/start", b.LoginStart)
 	handle(mux, "login/finish", func(ctx context.Context, in loginFinish) (struct{}, error) { return struct{}{}, b.LoginFinish(ctx, in) })
 	handle(mux, "held", func(ctx context.Context, _ struct{}) (*reconcile.HeldChange, error) { return b.Held(ctx) })
