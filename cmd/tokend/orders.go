@@ -40,9 +40,9 @@ func refreshCommand(g *globals) *cobra.Command {
 }
 
 const revokeHelp = `Revokes a token now. As long as its block declares it, a new one is obtained at
-once, and the command waits until every sink that names it holds the new one, for up
-to 30 s. What is not delivered by then is a warning: the token is revoked all the
-same, and another revoke would end the new one.
+once, and the command waits until it is there and every sink that names it holds it,
+for up to 30 s. What is not delivered by then is a warning: the token is revoked all
+the same, and another revoke would end the new one.
 
 With --forget, a revocation that is pending and cannot succeed is given up: its
 token lives on until it ends by itself.

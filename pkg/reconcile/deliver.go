@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,12 +12,22 @@ import (
 )
 
 // UndeliveredError says that a token is there, and that sinks which name it do
-// not hold it.
+// not hold it; or that there is no token to be held.
 type UndeliveredError struct {
 	Sinks []Line // how each of them does
+	// Credential is how the credential does whose token has no successor, and nil
+	// where it has one.
+	Credential *Line
 }
 
 func (e *UndeliveredError) Error() string {
+	if c := e.Credential; c != nil {
+		why := c.Why
+		if why == "" {
+			why = "it is not obtained yet"
+		}
+		return "there is no new token: " + why
+	}
 	const most = 3
 	var parts []string
 	for i, s := range e.Sinks {
@@ -42,6 +53,9 @@ func does(n int) string {
 
 // Mend is what to do about the first of them.
 func (e *UndeliveredError) Mend() string {
+	if e.Credential != nil {
+		return e.Credential.Mend
+	}
 	for _, s := range e.Sinks {
 		if s.Mend != "" {
 			return s.Mend
@@ -63,23 +77,40 @@ const (
 // that fails gets its retries meanwhile. What has not been written by then, or has
 // to wait for something else, is an *UndeliveredError; but not a sink that waits
 // for the tokens of other credentials and holds no older one of this: nobody can
-// have read that there. With anew, a token that is about to be obtained is waited
-// for too.
+// have read that there. With anew, the token in force was given up: the one to be
+// delivered is waited for first, through its retries too, as long as something
+// declares it.
 func (l *Loop) Delivered(ctx context.Context, addr string, anew bool, within time.Duration) error {
 	until := l.o.Now().Add(within)
 	end := time.After(within)
+	obtained := !anew
 	for every, over := firstDeliveryLook, false; ; every = min(2*every, slowestDeliveryLook) {
 		var left []Line
-		busy := false
+		var without *Line
+		busy, tried := false, false
 		err := l.do(ctx, func() {
-			if busy = !over && l.delivering(addr, anew, until); !busy {
-				left = l.undelivered(addr)
+			if busy = !over && l.delivering(addr, anew, until); busy {
+				return
 			}
+			if !obtained {
+				without, tried = l.successor(addr, until)
+			}
+			left = l.undelivered(addr)
 		})
-		if err != nil {
-			return err
+		if err == nil && without != nil {
+			// The record is read after that look, and once it has a token there is
+			// another look: one that was obtained in between is delivered too.
+			if obtained, err = l.hasToken(ctx, addr); err == nil && obtained {
+				continue
+			}
+			busy = tried && !over
 		}
-		if !busy {
+		switch {
+		case err != nil:
+			return err
+		case !busy && without != nil:
+			return &UndeliveredError{Credential: without}
+		case !busy:
 			return undelivered(left)
 		}
 		select {
@@ -98,6 +129,27 @@ func undelivered(left []Line) error {
 	}
 	slices.SortFunc(left, func(a, b Line) int { return strings.Compare(a.Address, b.Address) })
 	return &UndeliveredError{Sinks: left}
+}
+
+// successor is how a credential does whose token was given up, and whether another
+// one is tried for before a time; nil where nothing declares it any more.
+func (l *Loop) successor(addr string, until time.Time) (line *Line, tried bool) {
+	c := l.credentialAt(addr)
+	if c == nil || c.gone {
+		return nil, false
+	}
+	var v View
+	l.add(&v, c)
+	return &v.Credentials[0], c.busyUntil(until)
+}
+
+// hasToken says whether a credential has a token in force.
+func (l *Loop) hasToken(ctx context.Context, addr string) (bool, error) {
+	_, err := l.w.attributes(ctx, spec.Address(addr))
+	if errors.Is(err, errNoToken) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // delivering says whether what a sink lacks of a credential's token in force may

@@ -156,3 +156,52 @@ func mallocs() uint64 {
 	runtime.ReadMemStats(&m)
 	return m.Mallocs
 }
+
+// A revocation is over when there is a new token, which may take more than one try;
+// until then the sinks hold one that is worth nothing.
+func TestARevocationWaitsForTheNewToken(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", secondPlace))
+		time.Sleep(time.Minute)
+		refused := standin.Fault{API: standin.Coinify, Kind: standin.FaultRefuse, Status: 503, Code: "unavailable", Grant: "password", Times: 2}
+		w.server.Fail(refused)
+		if err := w.ordered(t.Context(), reconcile.OrderRevoke); err != nil {
+			t.Fatal(err)
+		}
+		if !w.works(standin.Coinify, "second") || !w.works(standin.Coinify, "trader") {
+			t.Errorf("a place holds a dead token; %+v", w.line(traderCred))
+		}
+
+		refused.Times = 1000
+		w.server.Fail(refused)
+		began := time.Now()
+		err := w.ordered(t.Context(), reconcile.OrderRevoke)
+		var left *reconcile.UndeliveredError
+		if !errors.As(err, &left) || left.Credential == nil || !strings.HasPrefix(err.Error(), "there is no new token: ") || !strings.Contains(err.Error(), "503") {
+			t.Errorf("error %v", err)
+		}
+		if took := time.Since(began); took > 31*time.Second {
+			t.Errorf("it took %s", took)
+		}
+		if left != nil && left.Mend() != "tokend retry coinify.trader" {
+			t.Errorf("mend %q", left.Mend())
+		}
+	})
+}
+
+// What the provider refuses for good is not waited for: a person has to do something.
+func TestARevocationWaitsForNoTokenThatDoesNotCome(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", secondPlace))
+		time.Sleep(time.Minute)
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultRefuse, Status: 401, Code: "invalid_grant", Grant: "password", Times: 1000})
+		began := time.Now()
+		err := w.ordered(t.Context(), reconcile.OrderRevoke)
+		if err == nil || !strings.HasPrefix(err.Error(), "there is no new token: ") {
+			t.Errorf("error %v", err)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("it took %s", took)
+		}
+	})
+}
