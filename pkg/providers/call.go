@@ -63,6 +63,10 @@ type Call struct {
 	// Replay says that a refresh repeats one whose reply was lost: what it brings
 	// may be as old as that, so a token that has ended by now is read as such.
 	Replay bool
+	// Ready, when set, is asked once there is a connection and before a byte of the
+	// request is written; when it says no, nothing is sent. A context cannot tell as
+	// much: its deadline stands still while the machine sleeps.
+	Ready func() bool
 	// DefaultLifetime is the credential's; zero: the type's.
 	DefaultLifetime time.Duration
 	// Now is what `now` says in a request, and the time from which a lifetime

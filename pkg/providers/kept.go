@@ -117,6 +117,10 @@ func (k *keptConns) roundTrip(ctx context.Context, r *Request, f *flight, deadli
 		}
 		return nil, err
 	}
+	if !f.isReady() {
+		c.close()
+		return nil, errNotReady
+	}
 	f.state.Store(1)
 	f.before = c.counted.writes.Load()
 	f.conn.Store(c.counted)

@@ -38,10 +38,15 @@ type Reply struct {
 // come from before a suspend.
 const sleptMargin = 5 * time.Second
 
+// errNotReady: there is a connection, and the request is not to be sent any more.
+var errNotReady = errors.New("the connection came too late")
+
 // flight follows one request on its way, to know whether a byte of it may have
 // been written, and to let a reply come in that was already asked for.
 type flight struct {
-	state  atomic.Int32 // 0: waiting for a connection, 1: has one, 2: given up before
+	state  atomic.Int32 // 0: waiting for a connection, 1: has one, 2: given up before, 3: not ready when it had one
+	ready  func() bool  // the call's; nil: always
+	cancel func()       // ends what net/http does with the request
 	conn   atomic.Pointer[countedConn]
 	opaque atomic.Bool // the connection cannot be watched
 	before int64
@@ -59,7 +64,13 @@ func (f *flight) leave() {
 	}
 }
 
+func (f *flight) isReady() bool { return f.ready == nil || f.ready() }
+
 func (f *flight) gotConn(info httptrace.GotConnInfo) {
+	if !f.isReady() {
+		f.refuse(info.Conn)
+		return
+	}
 	f.state.CompareAndSwap(0, 1)
 	f.leave() // before long, else a second try of net/http might get it when it is old
 	c := countedUnder(info.Conn)
@@ -69,6 +80,18 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 	}
 	f.before = c.writes.Load()
 	f.conn.Store(c)
+}
+
+// refuse keeps net/http from writing the request to the connection that it has for
+// it. HTTP/2 looks at the context once more before it writes; HTTP/1.1 does not, but
+// there the connection is this request's alone.
+func (f *flight) refuse(c net.Conn) {
+	f.state.Store(3)
+	f.cancel()
+	f.leave()
+	if t, ok := c.(*tls.Conn); !ok || t.ConnectionState().NegotiatedProtocol != "h2" {
+		_ = c.Close()
+	}
 }
 
 // reached reports whether a byte may have been written. On a connection that
@@ -84,7 +107,8 @@ func (f *flight) reached() bool {
 // Send sends the request exactly once: no redirect is followed, and nothing is
 // sent again by the transport. A cancelled ctx stops it only before it has a
 // connection; after that the reply is read to its end, within the endpoint's
-// timeout, because the server may already have acted. The error is an *Error.
+// timeout, because the server may already have acted. Nor is it sent where the
+// call's Ready says no to that connection. The error is an *Error.
 //
 // One exception follows from HTTP/2 itself: a request without a body that the
 // server says it did not process (RFC 9113 section 8.7) may be sent on a new
@@ -93,7 +117,7 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) (*Reply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, e.sendError(r, nil, err)
 	}
-	f := &flight{}
+	f := &flight{ready: r.call.Ready}
 	sent := e.options.Now()
 	resp, err := e.roundTrip(ctx, r, f)
 	if err != nil {
@@ -128,6 +152,7 @@ func (e *Endpoint) roundTrip(ctx context.Context, r *Request, f *flight) (*http.
 		lasting = context.WithoutCancel(ctx)
 	}
 	inner, cancel := context.WithDeadline(lasting, deadline)
+	f.cancel = cancel
 	stop := func() bool { return true }
 	if ctx.Done() != nil {
 		stop = context.AfterFunc(ctx, func() {
@@ -143,6 +168,9 @@ func (e *Endpoint) roundTrip(ctx context.Context, r *Request, f *flight) (*http.
 		cancel()
 		if cause := ctx.Err(); cause != nil && f.state.Load() == 2 {
 			err = cause
+		}
+		if f.state.Load() == 3 {
+			err = errNotReady
 		}
 		return nil, err
 	}
@@ -250,6 +278,8 @@ func beforeWriting(err error, timeout time.Duration, r *Request) (message, hint 
 	var invalid x509.CertificateInvalidError
 	var record tls.RecordHeaderError
 	switch {
+	case errors.Is(err, errNotReady):
+		return "the connection came too late, and nothing was sent", "", errNotReady
 	case errors.Is(err, context.Canceled):
 		return "it was stopped before anything was sent", "", context.Canceled
 	case errors.As(err, &dns):

@@ -23,8 +23,8 @@
 // Where an API answers a repeated refresh alike for a while, a lost one is sent
 // once more, if it is there before that while is over (replay.go): the request has
 // to have its connection [spec.ReplayMargin] before the end, by the clock that
-// nobody can put and that runs while the machine sleeps, or it is not sent. A
-// shorter window is none.
+// nobody can put and that runs while the machine sleeps, or it is not sent: that
+// clock is asked again when the connection is there. A shorter window is none.
 //
 // A simulation (sim_test.go) holds all of this against seeds: configurations and
 // their changes, lost replies, full disks, slow places, crashes at every step and

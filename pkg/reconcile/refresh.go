@@ -21,7 +21,9 @@ func (p *performer) refresh() {
 		return
 	}
 	c.intent.Replay = p.step.Action == ActReplay
-	c.c.Replay = c.intent.Replay
+	if c.c.Replay = c.intent.Replay; c.c.Replay {
+		c.c.Ready = func() bool { return p.mayReplay(c) }
+	}
 	c.intent.LastTry = g.RefreshState == state.RefreshIndeterminate
 	reply, err := p.send(c)
 	if err != nil {

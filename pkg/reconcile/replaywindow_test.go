@@ -120,6 +120,49 @@ func hit(a *standin.Armed) bool {
 	}
 }
 
+// A repeated refresh whose connection was being made while the machine slept has it
+// too late, though no timer has gone off meanwhile.
+func TestAReplayThatConnectsOverASuspendIsNotSent(t *testing.T) {
+	for name, asleep := range map[string]time.Duration{"no suspend": 0, "a short one": 10 * time.Second, "a long one": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			var slept atomic.Int64
+			o := strict()
+			o.Rules.ReplayWindow = 20 * time.Second
+			o.Now = func() time.Time { return time.Now().Add(time.Duration(slept.Load())) } // the provider does not sleep
+			inWorld(t, o, func(t *testing.T, w *world) {
+				var sleeps atomic.Bool // while the next connection is made
+				dial := w.dial
+				w.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+					if sleeps.Swap(false) {
+						for _, by := range []*atomic.Int64{&slept, &w.slept, &w.wrong} {
+							by.Add(int64(asleep))
+						}
+					}
+					return dial(ctx, network, address)
+				}
+				w.restartBySteppedClock()
+				w.set(trader("a@example.com", replaying(t, "20s")))
+				<-time.After(time.Minute)
+				lost := w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultLost, Grant: "refresh_token"})
+				<-lost.Hit()
+				sleeps.Store(true)
+				<-time.After(time.Hour)
+				c := w.server.Counts(standin.Coinify)
+				replays, grants := 1, 1
+				if asleep > o.Rules.ReplayWindow {
+					replays, grants = 0, 2
+				}
+				if sleeps.Load() || c.Replays != replays || c.Grants != grants || c.Reuses != 0 {
+					t.Errorf("%d repeated, want %d; %d grants, want %d; %d reuses; connected %v", c.Replays, replays, c.Grants, grants, c.Reuses, !sleeps.Load())
+				}
+				if !w.works(standin.Coinify, "trader") {
+					t.Error("the place holds a token that does not work")
+				}
+			})
+		})
+	}
+}
+
 // Where a repeated refresh is refused, the first may have brought a token that
 // nobody has seen: it is counted.
 func TestARefusedReplayLeavesAnOrphan(t *testing.T) {

@@ -86,7 +86,7 @@ type simBooks struct {
 	codes    map[string]int // how often each was used
 	password map[string]string
 	refused  map[string]*simRefusals
-	slept    time.Duration // how long the machine slept while the call was on its way that is being carried out
+	slept    time.Duration // how long the machine slept after the call that is being carried out had its connection
 }
 
 // simRefusals is how an account was asked since its last success.

@@ -146,11 +146,16 @@ func (e *simEndpoint) Send(ctx context.Context, r *providers.Request) (*provider
 	}
 	f := e.fate(c)
 	s.note("send", of, e.base, int(f))
-	sent, asleep := s.real(), time.Duration(s.asleep.Load())
+	sent := s.real()
 	e.p.paced(e)
 	if err := e.connect(ctx, c, f); err != nil {
 		return nil, err
 	}
+	if c.Ready != nil && !c.Ready() {
+		s.note("not ready", of, e.base, 0)
+		return nil, &providers.Error{Op: c.Op, Class: providers.ClassTransient, Message: "the connection came too late"}
+	}
+	asleep := time.Duration(s.asleep.Load())
 	if !e.p.passes("call") || !e.p.sleeps(s.draws.between("there", of, time.Millisecond, 300*time.Millisecond)) {
 		return nil, unknown
 	}

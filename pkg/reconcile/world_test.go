@@ -216,13 +216,13 @@ func (w *world) clock() func() time.Time {
 	return func() time.Time { return time.Now().Round(0).Add(time.Duration(w.wrong.Load())) }
 }
 
-// uptime is by a clock that is right; nil: the kernel's.
+// uptime is by a clock that is right and does not sleep; nil: the kernel's.
 func (w *world) uptime() func() (string, time.Duration) {
 	if !w.stepped {
 		return nil
 	}
 	since := time.Now().Add(-time.Hour)
-	return func() (string, time.Duration) { return "a boot", time.Since(since) }
+	return func() (string, time.Duration) { return "a boot", time.Since(since) + time.Duration(w.slept.Load()) }
 }
 
 // halt ends the loop as a stop does.
