@@ -44,25 +44,37 @@ func (p *performer) saveOver(what string, more []state.Change) error {
 
 // keepDoubt takes over what another writer found out: that the state is an older
 // copy, so that a refresh token may have been spent. What a call has renewed
-// meanwhile is in no doubt.
+// meanwhile is in no doubt, though its refresh token may have stayed the same: it
+// has just worked.
 func keepDoubt(rec, stored *state.Credential) {
 	if stored.Restored.After(rec.Restored) {
 		rec.Restored = stored.Restored
 		rec.Orphans = max(rec.Orphans, stored.Orphans)
 	}
-	doubt := func(g, as *state.Grant) {
-		if as.RefreshState == state.RefreshIndeterminate && g.RefreshState == state.RefreshUsable && g.RefreshToken.Equal(as.RefreshToken) {
-			g.RefreshState = as.RefreshState
+	for _, as := range grantsOf(stored) {
+		if as.RefreshState != state.RefreshIndeterminate {
+			continue
+		}
+		for _, g := range grantsOf(rec) {
+			same := g.Generation == as.Generation && g.AccessToken.Equal(as.AccessToken) && g.RefreshToken.Equal(as.RefreshToken)
+			if same && g.RefreshState == state.RefreshUsable {
+				g.RefreshState = state.RefreshIndeterminate
+			}
 		}
 	}
-	if rec.Grant != nil && stored.Grant != nil {
-		doubt(rec.Grant, stored.Grant)
+}
+
+// grantsOf are the grant in force and those that are retiring. What was in force
+// when a call began may be retiring at its end.
+func grantsOf(c *state.Credential) []*state.Grant {
+	var all []*state.Grant
+	if c.Grant != nil {
+		all = append(all, c.Grant)
 	}
-	for i := range rec.Retiring {
-		for j := range stored.Retiring {
-			doubt(&rec.Retiring[i], &stored.Retiring[j])
-		}
+	for i := range c.Retiring {
+		all = append(all, &c.Retiring[i])
 	}
+	return all
 }
 
 // tokenIn is the access token of a grant, which may be none.

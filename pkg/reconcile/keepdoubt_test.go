@@ -1,0 +1,46 @@
+package reconcile
+
+import (
+	"testing"
+	"time"
+
+	"tokend/pkg/secret"
+	"tokend/pkg/state"
+)
+
+// A doubt about a refresh token holds for what a call has left as it was, and for
+// nothing that it has renewed: that token has just worked, also where it stays.
+func TestADoubtHoldsForWhatWasNotRenewed(t *testing.T) {
+	grant := func(generation uint64, access, refresh string) state.Grant {
+		return state.Grant{Generation: generation, AccessToken: secret.New(access), RefreshToken: secret.New(refresh), RefreshState: state.RefreshUsable, ObtainedAt: t0}
+	}
+	held, old := grant(2, "a2", "r2"), grant(1, "a1", "r1")
+	refreshed, revived := grant(3, "a3", "r2"), grant(1, "a1'", "r1")
+	replaced := grant(3, "a3", "r3")
+	for name, c := range map[string]struct {
+		held     state.Grant
+		retiring []state.Grant
+		want     []state.RefreshState // of the one in force, then of those that are retiring
+	}{
+		"nothing was renewed":               {held, []state.Grant{old}, []state.RefreshState{state.RefreshIndeterminate, state.RefreshIndeterminate}},
+		"refreshed, and not rotated":        {refreshed, []state.Grant{old}, []state.RefreshState{state.RefreshUsable, state.RefreshIndeterminate}},
+		"an old one refreshed, not rotated": {held, []state.Grant{revived}, []state.RefreshState{state.RefreshIndeterminate, state.RefreshUsable}},
+		"replaced":                          {replaced, []state.Grant{old, held}, []state.RefreshState{state.RefreshUsable, state.RefreshIndeterminate, state.RefreshIndeterminate}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			was := held
+			stored := state.Credential{Grant: &was, Retiring: []state.Grant{old}}
+			stored.Doubt(t0.Add(time.Minute), time.Time{})
+			rec := state.Credential{Grant: &c.held, Retiring: c.retiring}
+			keepDoubt(&rec, &stored)
+			for i, g := range grantsOf(&rec) {
+				if g.RefreshState != c.want[i] {
+					t.Errorf("%s is %q, want %q", g.RefreshToken.Reveal(), g.RefreshState, c.want[i])
+				}
+			}
+			if !rec.Restored.Equal(stored.Restored) || rec.Orphans != stored.Orphans {
+				t.Errorf("restored %s, %d orphans", rec.Restored, rec.Orphans)
+			}
+		})
+	}
+}
