@@ -50,8 +50,9 @@ type configurationView struct {
 	// Commit is the one that is in force, Git how following its repository does.
 	Commit string            `json:"commit,omitempty"`
 	Git    *gitsource.Status `json:"git,omitempty"`
-	// Unvouched says why nobody who may has signed what is in force, though only
-	// signed commits are taken: it was in force before that was asked for.
+	// Unvouched says why no signature of what is in force counts, though only signed
+	// commits are taken: it was in force before that was asked for, its signer may
+	// not sign any more, or its commit is not at hand.
 	Unvouched string      `json:"unvouched,omitempty"`
 	Policy    *policyView `json:"policy,omitempty"` // absent where nothing is limited
 	// NextStart is what it says that counts from the next start on.

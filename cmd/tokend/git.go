@@ -134,7 +134,7 @@ func (e *engine) vouch(ctx context.Context) {
 	if err == nil {
 		return
 	}
-	e.log.Warn("what is in force was taken before signatures were asked for; it stays in force until a signed commit comes", "commit", commit, "error", err)
+	e.log.Warn("no signature that counts now is known of what is in force; it stays in force until a signed commit comes", "commit", commit, "error", err)
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.conf.Unvouched = err.Error()
@@ -196,7 +196,7 @@ func printGit(w io.Writer, c configurationView, now time.Time) {
 	}
 	fmt.Fprintln(w, ".")
 	if c.Unvouched != "" {
-		fmt.Fprintf(w, "  What is in force was taken before signatures were asked for, and stays until a signed commit comes: %s\n", c.Unvouched)
+		fmt.Fprintf(w, "  No signature that counts now is known of what is in force, which stays until a signed commit comes: %s\n", c.Unvouched)
 	}
 	if s.Error != "" {
 		fmt.Fprintf(w, "  Not up to date for %s: %s\n", ago(now, s.Since), s.Error)

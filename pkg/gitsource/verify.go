@@ -60,13 +60,21 @@ func (p *program) inspect(ctx context.Context, repository, commit, signers strin
 
 // Vouches says why the signature of a commit does not count, which may not be the
 // one that is checked out: nil where it counts, or where signatures are not asked
-// for. It looks at what was fetched, and asks nobody.
+// for. It looks at what was fetched, and asks nobody: of a commit that is not there
+// any more, since only the newest one is fetched into a repository that was made
+// anew, it says that nothing can be told.
 func (s *Source) Vouches(ctx context.Context, commit string) error {
 	if s.o.AllowedSigners == "" {
 		return nil
 	}
 	if commit == "" {
 		return errors.New("it is of no commit")
+	}
+	if _, err := s.git.run(ctx, localTimeout, s.repository, "cat-file", "-e", commit+"^{commit}"); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		return fmt.Errorf("commit %s is not in the local repository any more, so who signed it cannot be told", short(commit))
 	}
 	_, err := s.git.inspect(ctx, s.repository, commit, s.o.AllowedSigners)
 	return err

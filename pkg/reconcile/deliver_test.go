@@ -163,13 +163,14 @@ func TestARevocationWaitsForTheNewToken(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
 		w.set(trader("a@example.com", secondPlace))
 		time.Sleep(time.Minute)
+		old := w.places.get("second")
 		refused := standin.Fault{API: standin.Coinify, Kind: standin.FaultRefuse, Status: 503, Code: "unavailable", Grant: "password", Times: 2}
 		w.server.Fail(refused)
 		if err := w.ordered(t.Context(), reconcile.OrderRevoke); err != nil {
 			t.Fatal(err)
 		}
-		if !w.works(standin.Coinify, "second") || !w.works(standin.Coinify, "trader") {
-			t.Errorf("a place holds a dead token; %+v", w.line(traderCred))
+		if w.places.get("second") == old || !w.works(standin.Coinify, "second") || !w.works(standin.Coinify, "trader") {
+			t.Errorf("a place does not hold the new token; %+v", w.line(traderCred))
 		}
 
 		refused.Times = 1000
