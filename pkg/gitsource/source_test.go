@@ -221,9 +221,7 @@ func TestPathMustBeThere(t *testing.T) {
 	f.Poke()
 	f.fails("has no directory conf")
 	f.wantFile("main.hcl", "one")
-	if !strings.Contains(f.logs.String(), "level=ERROR") {
-		t.Errorf("it is not said loudly:\n%s", f.logs)
-	}
+	until(t, "it is said loudly", func() bool { return strings.Contains(f.logs.String(), "level=ERROR") })
 	for _, path := range []string{"..", "a/../../b", ".git", "a/.GIT/b"} {
 		if _, err := gitsource.Open(gitsource.Options{URL: u.dir, Path: path, Dir: t.TempDir(), Environ: os.Environ()}); err == nil {
 			t.Errorf("the path %q is taken", path)

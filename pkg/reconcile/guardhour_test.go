@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"tokend/pkg/spec"
+	"tokend/pkg/state"
 )
 
 func TestTheStrictestGuardOfTheHour(t *testing.T) {
@@ -41,5 +42,26 @@ func TestTheStrictestGuardOfTheHour(t *testing.T) {
 	}
 	if got := (*guardSettings)(nil).strict(loose, t0); got != loose {
 		t.Errorf("where there is nothing before: %+v", got)
+	}
+}
+
+// A block goes a second time, more than an hour after the first: what it did then is
+// not taken for what it is let do now, or a crash would forget that.
+func TestWhatBeganLongAgoIsNotWhatIsLetGoNow(t *testing.T) {
+	step := func(at time.Time, begun bool) guardLog {
+		return guardLog{Steps: []letGo{{Address: "credential.x.a", Digest: "removed", At: at, Begun: begun}}}
+	}
+	now := t0.Add(2 * time.Hour)
+	for name, c := range map[string]struct {
+		began   time.Time
+		pending int
+	}{"long ago": {t0, 1}, "since it was judged": {now, 0}} {
+		store := state.NewMemory(state.MemoryOptions{})
+		l := &Loop{o: Options{Now: func() time.Time { return now }, Store: store}, guardWriting: true, guard: step(c.began, true)}
+		l.takeLog(step(now, false))
+		if got := len(l.guard.pending()); got != c.pending || len(l.guard.Steps) != 1 {
+			t.Errorf("%s: %d of %+v are still to come, want %d", name, got, l.guard.Steps, c.pending)
+		}
+		_ = store.Close()
 	}
 }

@@ -174,9 +174,10 @@ func (l *Loop) began(addr string, b begun) {
 // began since the copy was taken has begun in it, too. It runs in the loop's
 // goroutine.
 func (l *Loop) takeLog(log guardLog) {
-	later := false
+	later, hour := false, l.o.Now().Add(-guardWindow)
 	for _, s := range l.guard.Steps {
-		if s.Begun && !slices.Contains(log.Steps, s) {
+		// One that the copy has dropped for its age is no news of what it lets go now.
+		if s.Begun && s.At.After(hour) && !slices.Contains(log.Steps, s) {
 			log, later = log.withBegun(s), true
 		}
 	}
