@@ -159,7 +159,8 @@ func rewrite(file string, content []byte) error {
 	return nil
 }
 
-// wordwrap breaks text into lines of a width, for help texts.
+// wordwrap breaks text into lines of a width, each but the first after an indent.
+// A word that is longer stands for itself.
 func wordwrap(text string, width int, indent string) string {
 	var b strings.Builder
 	line := 0

@@ -55,31 +55,13 @@ func (e *engine) nextStart() []string {
 // nextState says what becomes of the state where it shall be at another place.
 func (e *engine) nextState(s spec.StateSettings) string {
 	is, shall := filepath.Dir(e.store.Info().Path), e.g.stateDir(s)
-	if is == "." || samePlace(is, shall) {
+	if is == "." || same(is, shall) {
 		return ""
 	}
 	if _, err := os.Stat(filepath.Join(shall, state.FileName)); err == nil {
 		return fmt.Sprintf("the state is to be in %s now, and is in %s: the next start would go on with the one that is there, which may be older; take state.path back, or stop tokend and move the directory", shall, is)
 	}
 	return fmt.Sprintf("the state is to be in %s now, and is in %s: the next start would begin without it and revoke none of its tokens; take state.path back, or stop tokend, move the directory there and start it", shall, is)
-}
-
-func samePlace(a, b string) bool {
-	if abs, err := filepath.Abs(b); err == nil {
-		b = abs
-	}
-	if abs, err := filepath.Abs(a); err == nil {
-		a = abs
-	}
-	if a == b {
-		return true
-	}
-	x, err := os.Stat(a)
-	if err != nil {
-		return false
-	}
-	y, err := os.Stat(b)
-	return err == nil && os.SameFile(x, y)
 }
 
 func keyWords(s spec.StateSettings) string {
@@ -123,7 +105,7 @@ func (g *globals) leftBehind(s spec.StateSettings) error {
 		return nil
 	}
 	former := g.stateDir(spec.StateSettings{})
-	if samePlace(former, s.Path) {
+	if same(former, s.Path) {
 		return nil
 	}
 	if _, err := os.Stat(filepath.Join(s.Path, state.FileName)); !errors.Is(err, os.ErrNotExist) {

@@ -232,7 +232,7 @@ func shown(addr string) string { return spec.Address(addr).Short() }
 func (g *globals) printHeld(h *reconcile.HeldChange) {
 	paint := g.painter()
 	const title = "Held back:"
-	reason := strings.TrimPrefix(wrapped(title+" "+h.Reason, "  "), title)
+	reason := strings.TrimPrefix(wordwrap(title+" "+h.Reason, wide-2, "  "), title)
 	fmt.Fprintf(g.out, "%s%s\n", paint(bold, title), reason)
 	for _, s := range h.Steps {
 		fmt.Fprintf(g.out, "  %s %s would be %s: %s\n", paint(red, "-"), shown(s.Address), heldWord(s.Action), s.Reason)

@@ -243,27 +243,6 @@ func livesOn(n int) string {
 // wide is how many columns a terminal has at the least that is written for.
 const wide = 100
 
-// wrapped breaks a text into lines that fit, each but the first after an indent.
-// A word that is longer stands for itself.
-func wrapped(text, indent string) string {
-	var b strings.Builder
-	column := 0
-	for i, word := range strings.Fields(text) {
-		switch {
-		case i == 0:
-		case column+1+len(word) > wide:
-			b.WriteString("\n" + indent)
-			column = len(indent)
-		default:
-			b.WriteString(" ")
-			column++
-		}
-		b.WriteString(word)
-		column += len(word)
-	}
-	return b.String()
-}
-
 func trimRight(s string) string {
 	lines := strings.Split(s, "\n")
 	for i := range lines {

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"tokend/pkg/reconcile"
@@ -176,10 +177,11 @@ func (g *globals) sameConfig(s statusReply) error {
 		"leave --config out to ask that daemon, or give another --control (and --state) for a state of its own")
 }
 
+// same says whether two paths lead to the same place, which need not be there.
 func same(a, b string) bool {
 	x, err := os.Stat(a)
 	if err != nil {
-		return a == b
+		return slices.Equal(absolute([]string{a}), absolute([]string{b}))
 	}
 	y, err := os.Stat(b)
 	return err == nil && os.SameFile(x, y)

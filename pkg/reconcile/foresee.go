@@ -1,9 +1,7 @@
 package reconcile
 
 import (
-	"maps"
 	"slices"
-	"sort"
 	"time"
 
 	"tokend/pkg/spec"
@@ -361,101 +359,4 @@ func (f *forecast) changes(n *foreseen) {
 			hook.sinks = append(hook.sinks, n.addr)
 		}
 	}
-}
-
-// report says what a forecast came to.
-func (f *forecast) report(p *Plan) {
-	p.Now = make([]Step, 0, len(f.nodes))
-	p.Steps = append(p.Steps, f.moves...)
-	for _, n := range f.nodes {
-		n.first.Address = n.addr
-		p.Now = append(p.Now, n.first)
-		shown := n.shown()
-		if n.rest.State != Ready && n.rest.State != "" {
-			n.rest.Address = n.addr
-			shown = append(shown, n.rest)
-		}
-		p.Steps = append(p.Steps, shown...)
-		p.Later = append(p.Later, n.later()...)
-		if len(shown) == 0 && n.unsure {
-			p.Unknown = append(p.Unknown, n.addr)
-		}
-	}
-	for _, a := range slices.Sorted(maps.Keys(f.hooks)) {
-		p.Steps = append(p.Steps, f.hooks[a].step(a))
-	}
-	sort.SliceStable(p.Steps, func(i, j int) bool { return p.Steps[i].Address < p.Steps[j].Address })
-}
-
-// shown leaves out what is only written down, and what a step that is shown
-// comes with.
-func (n *foreseen) shown() []Step {
-	var out []Step
-	because := ""
-	written := slices.ContainsFunc(n.steps, func(s Step) bool { return s.Action == ActWrite })
-	for _, s := range n.steps {
-		switch s.Action {
-		case ActSettle, ActRevive:
-			because = s.Reason
-			continue
-		case ActNote, ActRetire, ActRecord:
-			continue
-		case ActDrop:
-			if len(out) > 0 || n.kind == kindSink && len(n.steps) > 1 {
-				continue
-			}
-		case ActRepair:
-			if written {
-				continue // it is written in any case
-			}
-		}
-		if slices.ContainsFunc(out, func(o Step) bool { return o.Action == s.Action && o.Retiring == s.Retiring && n.kind == kindSink }) {
-			continue
-		}
-		if because != "" {
-			s.Reason, because = s.Reason+" ("+because+")", ""
-		}
-		out = append(out, s)
-	}
-	return out
-}
-
-// later is what waits for its time.
-func (n *foreseen) later() []Step {
-	if n.cred == nil || !n.cred.Declared {
-		return nil
-	}
-	var out []Step
-	for i := range n.cred.Record.Retiring {
-		s := retiredAt(n.cred, i)
-		if s.Action != ActWait {
-			continue
-		}
-		then := *n.cred
-		if then.Now = s.Next; !n.cred.Record.Retiring[i].Retired.DeliveredAt.IsZero() {
-			s.At = s.Next
-		}
-		s.Action = ActRevoke
-		if t := retiredAt(&then, i); t.Action == ActRelease {
-			s.Action, s.Reason = ActRelease, s.Reason+"; then "+t.Reason
-		}
-		s.Address, s.State, s.Next = n.addr, Ready, time.Time{}
-		out = append(out, s)
-	}
-	return out
-}
-
-func (h *foreseenHook) step(addr string) Step {
-	sort.Strings(h.sinks)
-	sort.Strings(h.before)
-	s := Step{Address: addr, Action: ActHook, State: Pending, At: h.at}
-	switch {
-	case h.why != "":
-		s.State, s.Why, s.Mend, s.Reason = Failing, h.why, "tokend retry "+ShellAddress(addr), "it failed, and is run again: "+h.why
-	case len(h.sinks) == 0:
-		s.Reason = "it has not run since " + list(h.before) + " changed"
-	default:
-		s.Reason = "once " + list(h.sinks) + " changed"
-	}
-	return s
 }

@@ -47,18 +47,9 @@ func TestRecordsOfTheFirstFormatAreRead(t *testing.T) {
 		SinkKind: "file", Written: []byte("w"), Delivered: map[string]uint64{"credential.coinify.trader": 3}, WrittenAt: at, Notify: []string{"hook.exec.a"},
 		Leaving: [][]byte{[]byte("l")}, Failure: f,
 	}
-	b, err := hex.DecodeString(credentialV1)
+	readsCredential(t, credentialV1, wantCredential)
+	b, err := hex.DecodeString(sinkV1)
 	if err != nil {
-		t.Fatal(err)
-	}
-	c, err := decodeCredential(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(wantCredential, c); d != "" {
-		t.Errorf("a credential (-want +got):\n%s", d)
-	}
-	if b, err = hex.DecodeString(sinkV1); err != nil {
 		t.Fatal(err)
 	}
 	s, err := decodeSink(b)
@@ -81,17 +72,7 @@ func TestRecordsOfTheFourthFormatAreRead(t *testing.T) {
 	old := g
 	old.Retired = &Retired{Since: at, Cause: "replace"}
 	want := Credential{Grant: &g, Retiring: []Grant{old}, Failure: &Failure{Op: "refresh", Class: "unknown"}, Restored: at, Verified: Verified{Refused: 2, At: at}}
-	b, err := hex.DecodeString(credentialV4)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := decodeCredential(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("a credential (-want +got):\n%s", d)
-	}
+	readsCredential(t, credentialV4, want)
 }
 
 // A record of the format before it was kept that a revocation was sent while a
@@ -101,17 +82,7 @@ const credentialV5 = "0500000001056772616e7400000180ee89ab0d0590030004626f647900
 func TestRecordsOfTheFifthFormatAreRead(t *testing.T) {
 	at := time.Unix(1790000000, 5).UTC()
 	want := Credential{Raw: &Raw{Op: "grant", At: at, Status: 200, Body: secret.New("body"), Message: "it is no JSON"}, Restored: at}
-	b, err := hex.DecodeString(credentialV5)
-	if err != nil {
-		t.Fatal(err)
-	}
-	got, err := decodeCredential(b)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if d := cmp.Diff(want, got); d != "" {
-		t.Errorf("a credential (-want +got):\n%s", d)
-	}
+	readsCredential(t, credentialV5, want)
 }
 
 // A record of the format before it was kept how much later than it says a token
@@ -126,7 +97,14 @@ func TestRecordsOfTheSixthFormatAreRead(t *testing.T) {
 	old := g
 	old.Retired = &Retired{Since: at, Cause: "replace"}
 	want := Credential{Grant: &g, Retiring: []Grant{old}, Raw: &Raw{Op: "grant", At: at, Revoked: true}}
-	b, err := hex.DecodeString(credentialV6)
+	readsCredential(t, credentialV6, want)
+}
+
+// readsCredential holds the record of a credential that an earlier program wrote
+// against what it says.
+func readsCredential(t *testing.T, record string, want Credential) {
+	t.Helper()
+	b, err := hex.DecodeString(record)
 	if err != nil {
 		t.Fatal(err)
 	}

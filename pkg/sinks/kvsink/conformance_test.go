@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -100,7 +99,6 @@ func argsFor(mount, path string, data cty.Value) spec.Values {
 }
 
 func TestConformance(t *testing.T) {
-	fewerChecks(t)
 	for _, engine := range []int{2, 1} {
 		for _, onRemove := range []string{"delete", "destroy"} {
 			t.Run(fmt.Sprintf("version %d, %s", engine, onRemove), func(t *testing.T) {
@@ -113,20 +111,6 @@ func TestConformance(t *testing.T) {
 				})
 			})
 		}
-	}
-}
-
-// fewerChecks has each of the four engines try a part of the random orders of
-// events, unless the command line says how many: a request to a real Vault costs
-// a thousand times what a file does.
-func fewerChecks(t *testing.T) {
-	asked := false
-	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "rapid.checks" })
-	if asked {
-		return
-	}
-	if err := flag.Set("rapid.checks", "30"); err != nil {
-		t.Fatal(err)
 	}
 }
 
