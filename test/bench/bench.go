@@ -21,7 +21,7 @@ import (
 // that has everything recorded.
 type bench struct {
 	o      options
-	table  table
+	table  *table
 	dir    string // on a disk; removed at the end
 	shm    string // on a tmpfs; removed at the end
 	tokend string

@@ -17,12 +17,16 @@ func TestEveryPartRuns(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	table, err := measure(ctx, o, names)
+	b, err := newBench(ctx, o)
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer b.close()
 	var text strings.Builder
-	table.print(&text)
+	b.table = newTable(&text)
+	if err := b.measure(ctx, names); err != nil {
+		t.Fatal(err)
+	}
 	for _, work := range []string{
 		"start with 40 recorded tokens, to readiness", "memory at rest, 40 credentials and sinks by for_each", "plan over 40 credentials",
 		"idle with 40 tokens", "changed file to changed sink, among 40", "load 80 blocks in 40 files", "start with 40 recorded tokens, from 40 files",
@@ -34,7 +38,7 @@ func TestEveryPartRuns(t *testing.T) {
 			t.Errorf("the table has no row %q:\n%s", work, text.String())
 		}
 	}
-	for _, r := range table.rows {
+	for _, r := range b.table.rows {
 		if r.figure == "" || strings.Contains(r.figure, "NaN") || strings.Contains(r.figure, "Inf") {
 			t.Errorf("the row %q has the figure %q", r.work, r.figure)
 		}
@@ -51,12 +55,14 @@ func TestQuantile(t *testing.T) {
 }
 
 func TestTheTableSaysHowEachGoalStands(t *testing.T) {
-	var list table
+	var text strings.Builder
+	list := newTable(&text)
 	list.add(row{work: "a start", figure: "5000 ms", goal: "≤ 2.5 s", share: 2})
 	list.add(row{work: "memory", figure: "64 MiB", goal: "≤ 128 MiB", met: true, share: 0.5})
+	if got := strings.Count(text.String(), "\n"); got != 3 {
+		t.Errorf("after two rows %d lines were printed, want 3: each row is there as soon as it is known", got)
+	}
 	list.add(row{work: "syncs", figure: "0.03"})
-	var text strings.Builder
-	list.print(&text)
 	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
 	for i, want := range []string{"OF IT", "2.00 ×  SHORT", "0.50 ×  MET", "0.03"} {
 		if !strings.HasSuffix(strings.TrimRight(lines[i], " "), want) {

@@ -1,5 +1,6 @@
 // Command bench measures how tokend stands against the numbers that it wants to
-// reach, and prints them as a table: the program behind `make bench`.
+// reach, and prints each as a row of a table as soon as it is known: the program
+// behind `make bench`.
 //
 //	go run ./test/bench              everything, in under five minutes on two cores
 //	go run ./test/bench -only obtain one part of it
@@ -97,19 +98,18 @@ func run(ctx context.Context, args []string) error {
 			}
 		}
 	}
-	t, err := measure(ctx, o, chosen)
-	t.print(os.Stdout)
-	return err
+	b, err := newBench(ctx, o)
+	if err != nil {
+		return err
+	}
+	defer b.close()
+	b.table = newTable(os.Stdout)
+	return b.measure(ctx, chosen)
 }
 
 // measure runs the chosen parts. Where one fails, the rows of those before it
 // are there.
-func measure(ctx context.Context, o options, chosen []string) (*table, error) {
-	b, err := newBench(ctx, o)
-	if err != nil {
-		return &table{}, err
-	}
-	defer b.close()
+func (b *bench) measure(ctx context.Context, chosen []string) error {
 	all := time.Now()
 	for _, p := range parts() {
 		if !slices.Contains(chosen, p.name) {
@@ -117,10 +117,10 @@ func measure(ctx context.Context, o options, chosen []string) (*table, error) {
 		}
 		began := time.Now()
 		if err := p.run(ctx, b); err != nil {
-			return &b.table, fmt.Errorf("measuring %s: %w", p.name, err)
+			return fmt.Errorf("measuring %s: %w", p.name, err)
 		}
 		b.say("%s took %s", p.name, time.Since(began).Round(time.Second))
 	}
 	b.say("everything took %s", time.Since(all).Round(time.Second))
-	return &b.table, nil
+	return nil
 }

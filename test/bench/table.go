@@ -5,12 +5,14 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"text/tabwriter"
+	"strings"
 	"time"
 )
 
-// table is what is printed at the end.
+// table is what is printed, each row as soon as it is known: whoever has to end a
+// run early keeps what it has found out.
 type table struct {
+	out  io.Writer
 	rows []row
 }
 
@@ -24,26 +26,33 @@ type row struct {
 	share   float64 // the figure in relation to the goal; 0: they have none
 }
 
-func (t *table) add(r row) { t.rows = append(t.rows, r) }
+// newTable begins a table with its header.
+func newTable(out io.Writer) *table {
+	line(out, "WORK", "MEASURED", "AGAINST", "GOAL", "OF IT", "")
+	return &table{out: out}
+}
 
-func (t *table) print(w io.Writer) {
-	tab := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(tab, "WORK\tMEASURED\tAGAINST\tGOAL\tOF IT\t")
-	for _, r := range t.rows {
-		verdict, of := "", ""
-		switch {
-		case r.goal == "":
-		case r.met:
-			verdict = "MET"
-		default:
-			verdict = "SHORT"
-		}
-		if r.goal != "" && r.share > 0 {
-			of = fmt.Sprintf("%.2f ×", r.share)
-		}
-		fmt.Fprintf(tab, "%s\t%s\t%s\t%s\t%s\t%s\n", r.work, r.figure, r.against, r.goal, of, verdict)
+func (t *table) add(r row) {
+	t.rows = append(t.rows, r)
+	verdict, of := "", ""
+	switch {
+	case r.goal == "":
+	case r.met:
+		verdict = "MET"
+	default:
+		verdict = "SHORT"
 	}
-	tab.Flush()
+	if r.goal != "" && r.share > 0 {
+		of = fmt.Sprintf("%.2f ×", r.share)
+	}
+	line(t.out, r.work, r.figure, r.against, r.goal, of, verdict)
+}
+
+// line is wide enough for what there is to say; a longer word moves the rest of
+// its own line.
+func line(out io.Writer, work, figure, against, goal, of, verdict string) {
+	text := fmt.Sprintf("%-58s  %-32s  %-32s  %-9s  %-6s  %s", work, figure, against, goal, of, verdict)
+	fmt.Fprintln(out, strings.TrimRight(text, " "))
 }
 
 // median of a list that is not empty; of an even number, the lower one.
