@@ -346,11 +346,16 @@ func (c simConfig) sinks(b *strings.Builder, layout int) {
 	}
 }
 
-// simConfigs reads configurations, each text once for all runs: they are
+// simKept is how many configurations are kept: most are asked for again by the
+// same run, and all of those of many runs would be much for a collector to walk.
+const simKept = 300
+
+// simConfigs reads configurations, each text once for a while: they are
 // immutable, and reading one takes longer than simulating an hour.
 type simConfigs struct {
-	mu   sync.Mutex
-	read map[string]*spec.Config
+	mu    sync.Mutex
+	first *spec.Config // the catalogue, which is the same for all, is that of the first
+	read  map[string]*spec.Config
 }
 
 func newConfigs() *simConfigs { return &simConfigs{read: map[string]*spec.Config{}} }
@@ -361,9 +366,17 @@ func (r *simConfigs) load(text string) (*spec.Config, error) {
 	if c, ok := r.read[text]; ok {
 		return c, nil
 	}
-	c, diags := spec.LoadFiles("/config", map[string][]byte{"main.hcl": []byte(text)}, simOptions())
+	o := simOptions()
+	o.Previous = r.first
+	c, diags := spec.LoadFiles("/config", map[string][]byte{"main.hcl": []byte(text)}, o)
 	if diags.HasErrors() {
 		return nil, fmt.Errorf("reading a simulated configuration: %w\n%s", diags, text)
+	}
+	if r.first == nil {
+		r.first = c
+	}
+	if len(r.read) == simKept {
+		clear(r.read)
 	}
 	r.read[text] = c
 	return c, nil
