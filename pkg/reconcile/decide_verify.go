@@ -50,10 +50,11 @@ func startMeasuring(m measured, rec *state.Credential, v *spec.Verify, now time.
 	return n
 }
 
-// verifyAt is when the API is asked next; zero: never.
+// verifyAt is when the API is asked next; zero: never. Of a refresh token that was
+// taken over there is no token to ask about yet, whatever it waits for.
 func (in *Input) verifyAt() time.Time {
 	switch {
-	case in.Verify == nil || in.Record.Grant == nil:
+	case in.Verify == nil || in.Record.Grant == nil || unspent(in.Record.Grant):
 		return time.Time{}
 	case in.Measured.refused == 1:
 		return in.Measured.at.Add(min(verifyConfirm, in.Verify.Every))

@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
@@ -56,6 +57,12 @@ func TestDecideVerify(t *testing.T) {
 			in.WantsNew, in.Guarded = []string{"email"}, "too many"
 			in.Measured.at = in.Now.Add(-time.Hour)
 		}, ActVerify, Ready, 0},
+		"held back before its first token": {func(in *Input) {
+			in.WantsNew, in.Guarded = []string{"email"}, "too many"
+			g := in.Record.Grant
+			g.AccessToken, g.RefreshToken, g.ExpiresAt = secret.Text{}, secret.New("brought"), time.Time{}
+			in.Measured.at = in.Now.Add(-time.Hour)
+		}, ActWait, Held, 0},
 		"due goes first": {func(in *Input) {
 			in.Now = t0.Add(40 * time.Minute)
 			in.Measured.at = t0
