@@ -97,6 +97,8 @@ type simRefusals struct {
 	password string // that was refused, and the refusal was recorded
 	pardoned bool   // an input changed, or a person said to try again
 	atOnce   bool   // the same, for one try that need not wait
+
+	pardonedAt time.Time
 }
 
 func newBooks(s *simRun) *simBooks {

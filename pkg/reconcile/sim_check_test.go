@@ -89,6 +89,8 @@ func (s *simRun) recorded(c *state.Credential) {
 		r := simRetired{access: g.AccessToken.Reveal(), refresh: g.RefreshToken.Reveal(), cause: g.Retired.Cause, since: g.Retired.Since}
 		if a := s.books.access[r.access]; a != nil {
 			r.grant = a.grant
+		} else if t := s.books.refresh[r.refresh]; r.access == "" && t != nil {
+			r.grant = t.grant // taken over, and given up before its first access token
 		}
 		now.retiring = append(now.retiring, r)
 	}
@@ -375,7 +377,9 @@ func (b *simBooks) refusals(account string) *simRefusals {
 	return r
 }
 
-func (r *simRefusals) pardon() { r.pardoned, r.atOnce, r.heard = true, true, "" }
+func (r *simRefusals) pardon(at time.Time) {
+	r.pardoned, r.atOnce, r.heard, r.pardonedAt = true, true, "", at
+}
 
 // recordedRefusal takes over what a credential heard, once its intent is closed.
 func (b *simBooks) recordedRefusal(addr string) {
@@ -406,8 +410,10 @@ func (b *simBooks) checkTry(e *simEndpoint, account, password string) {
 	}
 	r.tries++
 	r.last = real
-	if password == b.s.passwords[account] {
-		r.atOnce = false // else it was under way when the secret changed
+	// What was decided before a person said so, or before the secret changed, is not
+	// the try that they are worth.
+	if password == b.s.passwords[account] && r.pardonedAt.Before(b.s.intended[addressOf(account)]) {
+		r.atOnce = false
 	}
 }
 

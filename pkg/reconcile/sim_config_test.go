@@ -284,6 +284,15 @@ func (c simConfig) places() map[string][]int {
 	return at
 }
 
+// sinkAt is the name of the sink that it has at a place.
+func (c simConfig) sinkAt(place string) string {
+	name := strings.TrimSuffix(place, "-elsewhere")
+	if _, _, _, layout := c.shape(); layout >= 2 && name == "a" {
+		name += "-renamed"
+	}
+	return "sink.mem." + name
+}
+
 func (c simConfig) text() string {
 	lifecycle, guard, base, layout := c.shape()
 	verify, limit := c.extras()

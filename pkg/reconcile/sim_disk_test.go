@@ -108,9 +108,14 @@ func (d *simDisk) Commit(ctx context.Context, changes ...state.Change) error {
 		return d.lost()
 	}
 	s, of := d.p.s, addressIn(changes[0])
+	s.mu.Lock()
 	for _, c := range changes {
 		of = min(of, addressIn(c))
+		if c.Intent != nil {
+			s.intended[addressIn(c)] = s.real()
+		}
 	}
+	s.mu.Unlock()
 	if !d.p.sleeps(s.draws.between("write", of, 100*time.Microsecond, 8*time.Millisecond)) || !d.p.passes("commit") {
 		return d.lost()
 	}

@@ -52,6 +52,8 @@ type simRun struct {
 	before      simConfig
 	changedAt   time.Time // since when it is no longer declared
 	given       map[string]bool
+	intended    map[string]time.Time    // when the last intent of each was about to be written
+	heldSinks   []string                // that live on by a configuration before
 	revoking    map[string]int          // orders to revoke that are not answered yet
 	retrying    map[string]int          // orders to try again that are not answered yet
 	limited     [len(simTypeNames)]bool // the configuration that declared its API last has a rate limit
@@ -82,7 +84,7 @@ func newRun(configs *simConfigs, seed uint64) *simRun {
 		draws: newDraws(seed), configs: configs, types: map[string]*simType{}, log: discard(), began: time.Now(), died: make(chan struct{}, 4),
 		mem: state.NewMemory(state.MemoryOptions{}), places: map[string]*simPlace{}, passwords: map[string]string{},
 		records: map[string]*simRecord{}, lostOrphans: map[string]int{}, known: map[string]bool{}, delivered: map[string]int{}, named: map[string]map[string]bool{},
-		left: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{},
+		left: map[string]time.Time{}, intended: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{},
 	}
 	if traced() {
 		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -258,7 +260,7 @@ func (s *simRun) begunAnew(c simConfig) {
 	for i, addr := range simCredentials {
 		if c.declares(i) {
 			s.limited[slices.Index(simTypeNames[:], typeOfSim(i))] = c.limited()
-			s.books.refusals(c.account(i)).pardon()
+			s.books.refusals(c.account(i)).pardon(s.real())
 			delete(s.given, addr)
 		}
 	}
@@ -387,5 +389,5 @@ func (s *simRun) repasswordOf(account string) {
 
 func (s *simRun) secretIs(account, password string) {
 	s.passwords[account] = password
-	s.books.refusals(account).pardon()
+	s.books.refusals(account).pardon(s.real())
 }

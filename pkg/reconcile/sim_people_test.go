@@ -56,7 +56,7 @@ func (s *simRun) orderOf(addr string, o reconcile.Order) {
 func (s *simRun) pardon(addr string) {
 	for account, r := range s.books.refused {
 		if addressOf(account) == addr {
-			r.pardon()
+			r.pardon(s.real())
 		}
 	}
 	for _, r := range s.books.refresh {
@@ -78,7 +78,19 @@ func (s *simRun) approve() {
 			s.approved[a] = true
 		}
 		s.mu.Unlock()
-		return l.Approve(ctx, held)
+		if err := l.Approve(ctx, held); err != nil {
+			return err
+		}
+		held, err = l.Held(ctx)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.heldSinks = nil; held != nil {
+			s.heldSinks = held.Sinks
+		}
+		if !s.inForce.IsZero() {
+			s.inForce = s.real() // for what was held it is from now on
+		}
+		return err
 	})
 }
 

@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -117,7 +118,7 @@ func (k simSink) Remove(_ context.Context, written []byte) error {
 	s.mu.Lock()
 	held := s.place(place).content
 	if held == content {
-		if _, declared := s.config.places()[place]; declared && held != "" && !s.inForce.IsZero() && s.real().Sub(s.inForce) > 10*time.Minute {
+		if held != "" && s.isFor(place) && !s.inForce.IsZero() && s.real().Sub(s.inForce) > 10*time.Minute {
 			s.fail("%s is cleaned, where something shall be", place)
 		}
 		s.hold(place, "")
@@ -131,6 +132,13 @@ func (k simSink) Remove(_ context.Context, written []byte) error {
 		return sinks.ErrForeign
 	}
 	return nil
+}
+
+// isFor says that the configuration has a sink at a place, and that the sink is
+// there: one that the guard holds is where it was before.
+func (s *simRun) isFor(place string) bool {
+	_, declared := s.config.places()[place]
+	return declared && !slices.Contains(s.heldSinks, s.config.sinkAt(place))
 }
 
 func (simSink) Paths([]byte) []string { return nil }

@@ -186,10 +186,12 @@ func (s *simRun) set() {
 		return
 	}
 	for range 30 {
-		_, err := s.p.loop.Set(context.Background(), cfg, reconcile.SetOptions{})
+		held, err := s.p.loop.Set(context.Background(), cfg, reconcile.SetOptions{})
 		if err == nil {
 			s.mu.Lock()
-			s.inForce = s.real()
+			if s.inForce, s.heldSinks = s.real(), nil; held != nil {
+				s.heldSinks = held.Sinks
+			}
 			s.mu.Unlock()
 		}
 		if err == nil || s.p.isDead() {
