@@ -104,7 +104,7 @@ func (d *simDisk) Commit(ctx context.Context, changes ...state.Change) error {
 	if len(changes) == 0 {
 		return nil
 	}
-	if d.p.drawsNot() {
+	if d.p.isDead() {
 		return d.lost()
 	}
 	s, of := d.p.s, addressIn(changes[0])

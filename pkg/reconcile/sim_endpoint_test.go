@@ -141,7 +141,7 @@ func (e *simEndpoint) Send(ctx context.Context, r *providers.Request) (*provider
 	e.mu.Unlock()
 	s, of := e.p.s, e.about(c)
 	unknown := &providers.Error{Op: c.Op, Class: providers.ClassUnknown, Message: "no reply came", Reached: true}
-	if e.p.drawsNot() {
+	if e.p.isDead() {
 		return nil, unknown
 	}
 	f := e.fate(c)

@@ -39,7 +39,7 @@ func (k simSink) Render(args spec.Values) (sinks.Desired, error) {
 
 // ready waits as long as the place takes, and says whether it can be used.
 func (k simSink) ready(what, place string, longest time.Duration) error {
-	if k.p.drawsNot() {
+	if k.p.isDead() {
 		return errDead
 	}
 	s := k.p.s

@@ -62,6 +62,9 @@ func (s *simRun) limits(e *simEndpoint) bool {
 	return e.limit.Requests > 0 && s.limited[slices.Index(simTypeNames[:], e.typ.name)]
 }
 
+// isDead says that it reaches nothing any more. Then it draws nothing either: by how
+// often a dead process goes on trying, its successor's story would be another one
+// each time.
 func (p *simProcess) isDead() bool {
 	select {
 	case <-p.dead:
@@ -70,11 +73,6 @@ func (p *simProcess) isDead() bool {
 		return false
 	}
 }
-
-// drawsNot says that what is asked draws nothing: by how often a dead process
-// goes on trying, its successor's story would be another one each time. In runs
-// with the few credentials it is left as it was, and hardly matters.
-func (p *simProcess) drawsNot() bool { return p.s.more && p.isDead() }
 
 // die is a SIGKILL.
 func (p *simProcess) die() {
