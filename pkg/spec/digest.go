@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"hash"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -504,19 +505,47 @@ func (d *digester) files(e hclsyntax.Expression) {
 		if !ok || !readsFiles(call.Name) || len(call.Args) == 0 {
 			return nil
 		}
-		v, diags := d.ev.eval(call.Args[0], collectRefs(call.Args[0], nil), d.in)
-		u, _ := v.Unmark()
-		if diags.HasErrors() || !u.IsKnown() || u.IsNull() || u.Type() != cty.String || call.Name == "fileset" {
+		path, known := d.pathArg(call, 0)
+		switch {
+		case !known:
 			all = true
-			return nil
+		case call.Name == "fileset":
+			pattern, known := d.textArg(call, 1)
+			if all = all || !known; known {
+				d.text(d.c.reads.sum(filesetKey(path, filepath.ToSlash(pattern))))
+			}
+		case call.Name == "fileexists":
+			d.text(d.c.reads.sum(existsKey(path)))
+		default:
+			d.text(d.c.reads.sum(path))
 		}
-		d.text(d.c.reads.sum(d.c.abs(u.AsString())))
 		return nil
 	})
 	if all {
-		for _, path := range d.c.reads.list() {
+		for _, path := range d.c.reads.all() {
 			d.text(path)
 			d.text(d.c.reads.sum(path))
 		}
 	}
+}
+
+// textArg is an argument of a call, where it can be told.
+func (d *digester) textArg(call *hclsyntax.FunctionCallExpr, i int) (string, bool) {
+	if i >= len(call.Args) {
+		return "", false
+	}
+	v, diags := d.ev.eval(call.Args[i], collectRefs(call.Args[i], nil), d.in)
+	u, _ := v.Unmark()
+	if diags.HasErrors() || !u.IsKnown() || u.IsNull() || u.Type() != cty.String {
+		return "", false
+	}
+	return u.AsString(), true
+}
+
+func (d *digester) pathArg(call *hclsyntax.FunctionCallExpr, i int) (string, bool) {
+	s, known := d.textArg(call, i)
+	if !known {
+		return "", false
+	}
+	return d.c.abs(s), true
 }

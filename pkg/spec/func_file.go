@@ -189,6 +189,10 @@ func (f *files) contentFunc(t cty.Type, get func(path string) (cty.Value, error)
 func (f *files) exists(path string) (cty.Value, error) {
 	abs := f.abs(path)
 	f.log(abs)
+	if answer, given := f.reads.content(existsKey(abs)); given {
+		f.reads.keep(existsKey(abs), answer)
+		return cty.BoolVal(string(answer) == "true"), nil
+	}
 	if _, given := f.reads.content(abs); given {
 		return cty.True, nil
 	}
@@ -199,12 +203,14 @@ func (f *files) exists(path string) (cty.Value, error) {
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		f.reads.missed(abs)
+		f.reads.keep(existsKey(abs), []byte("false"))
 		return cty.False, nil
 	case err != nil:
 		return cty.NilVal, fmt.Errorf("looking for %s: %w", abs, reason(err))
 	case !info.Mode().IsRegular():
 		return cty.NilVal, fmt.Errorf("looking for %s: it is not a regular file", abs)
 	}
+	f.reads.keep(existsKey(abs), []byte("true"))
 	return cty.True, nil
 }
 
@@ -221,7 +227,9 @@ func (f *files) filesetFunc() function.Function {
 				return cty.NilVal, function.NewArgErrorf(1, "the pattern %q is not valid", pattern)
 			}
 			f.log(root)
-			if list, given := f.reads.content(filesetKey(root, pattern)); given {
+			key := filesetKey(root, pattern)
+			if list, given := f.reads.content(key); given {
+				f.reads.keep(key, list)
 				return stringSet(strings.Split(string(list), "\n")), nil
 			}
 			var found []string
@@ -243,7 +251,7 @@ func (f *files) filesetFunc() function.Function {
 				return cty.NilVal, function.NewArgError(0, firstOf(forbidden))
 			}
 			sort.Strings(found)
-			f.reads.keep(filesetKey(root, pattern), []byte(strings.Join(found, "\n")))
+			f.reads.keep(key, []byte(strings.Join(found, "\n")))
 			return stringSet(found), nil
 		},
 	})
@@ -254,6 +262,11 @@ func (f *files) filesetFunc() function.Function {
 func filesetKey(root, pattern string) string { return filesetPrefix + root + ":" + pattern }
 
 const filesetPrefix = "fileset:"
+
+// existsKey is the name under which it is kept whether a file was there.
+func existsKey(path string) string { return existsPrefix + path }
+
+const existsPrefix = "fileexists:"
 
 func stringSet(list []string) cty.Value {
 	vals := make([]cty.Value, 0, len(list))

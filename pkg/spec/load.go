@@ -142,7 +142,7 @@ func LoadFiles(dir string, files map[string][]byte, o Options) (*Config, Diagnos
 		switch {
 		case filepath.IsAbs(n):
 			given[filepath.Clean(n)] = b
-		case strings.HasPrefix(n, filesetPrefix):
+		case strings.HasPrefix(n, filesetPrefix), strings.HasPrefix(n, existsPrefix):
 			given[n] = b
 		case IsConfigFile(n):
 			own = append(own, input{File: File{Name: n, Bytes: b}})

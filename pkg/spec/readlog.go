@@ -143,6 +143,21 @@ func (r *readLog) unchanged() bool {
 	return true
 }
 
+// all lists what was read, and under their names what was kept besides: which
+// files matched a pattern, and whether one was there.
+func (r *readLog) all() []string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	out := slices.Collect(maps.Keys(r.paths))
+	for k := range r.sums {
+		if !r.paths[k] {
+			out = append(out, k)
+		}
+	}
+	sort.Strings(out)
+	return out
+}
+
 func (r *readLog) list() []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
