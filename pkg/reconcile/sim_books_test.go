@@ -14,6 +14,7 @@ import (
 // API that issued it.
 type simGrant struct {
 	id      int
+	came    int // the how manyth came to tokend: what an import brings, when it is taken over
 	typ     *simType
 	addr    string // of the credential that it was issued for
 	account string
@@ -80,6 +81,7 @@ func (g *simGrant) end() {
 type simBooks struct {
 	s        *simRun
 	grants   []*simGrant
+	came     int // how many grants came to tokend
 	access   map[string]*simAccess
 	refresh  map[string]*simRefresh
 	keys     []*simAccess   // that were taken over, the newest last
@@ -125,7 +127,14 @@ func (b *simBooks) issue(t *simType, account, origin string) string {
 	}
 	g := &simGrant{id: len(b.grants) + 1, typ: t, addr: addressOf(account), account: account, origin: origin}
 	b.grants = append(b.grants, g)
+	b.comes(g)
 	return b.extend(g, nil)
+}
+
+// comes says that what a grant brings is newer than all before it.
+func (b *simBooks) comes(g *simGrant) {
+	b.came++
+	g.came = b.came
 }
 
 // taken is a key that tokend took over: it ends with nothing, and nobody has to
@@ -138,6 +147,7 @@ func (b *simBooks) taken(t *simType, key string) {
 	g := &simGrant{id: len(b.grants) + 1, typ: t, addr: addressOf(account), account: account, forgiven: "a key is nobody's to end"}
 	a := &simAccess{token: key, grant: g, expires: b.s.real().Add(t.life)}
 	g.access = []*simAccess{a}
+	b.comes(g)
 	b.grants, b.keys, b.access[key] = append(b.grants, g), append(b.keys, a), a
 }
 

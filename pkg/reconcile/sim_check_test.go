@@ -334,7 +334,7 @@ func (b *simBooks) order(a *simAccess) int {
 			n = i
 		}
 	}
-	return a.grant.id*100000 + n
+	return a.grant.came*100000 + n
 }
 
 // hold changes what a place holds.

@@ -142,6 +142,7 @@ func (s *simRun) imported(addr string, old *simRecord, g *state.Grant) *simGrant
 		s.fail("%s takes %s over a second time", addr, r.token)
 	}
 	r.grant.forgiven, r.grant.origin = "", g.Origins[0]
+	s.books.comes(r.grant)
 	return r.grant
 }
 
