@@ -49,16 +49,24 @@ func (s *simRun) comeRight() {
 	s.checkEnd(written)
 }
 
-// settled waits a little for what has just begun: a token that came a moment ago
-// is not ready everywhere, and a rate limit has its own time.
+// settled waits a little for what has just begun: a refresh may be on its way at this
+// very moment, a token that came a moment ago is not ready everywhere, and a rate
+// limit has its own time.
 func (s *simRun) settled() {
-	for range 3 {
+	for range 5 {
 		v, err := s.p.loop.Status(context.Background(), "")
-		if err != nil || v.Counts[reconcile.Pending] == 0 {
+		if err != nil || v.Counts[reconcile.Pending] == 0 && s.quiet() {
 			return
 		}
 		s.wait(simPer)
 	}
+}
+
+// quiet says that nothing has happened for a moment.
+func (s *simRun) quiet() bool {
+	s.noting.Lock()
+	defer s.noting.Unlock()
+	return time.Since(s.began)-s.events[len(s.events)-1].at > simPer/2
 }
 
 // mendAll does what status says that would mend each address.
