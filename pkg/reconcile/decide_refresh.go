@@ -21,11 +21,14 @@ func (in *Input) due() time.Time {
 
 // mayHaveEnded says that a refresh whose reply was lost, or that was refused after
 // such a one, may have ended the access token held, as its API does with each:
-// however long it would have lived.
+// however long it would have lived. So may the refusal of a token that works once, at
+// any API: it has seen it used twice, and may end all of its grant (RFC 9700 section
+// 4.14.2).
 func (in *Input) mayHaveEnded() bool {
 	g, f := in.Record.Grant, in.Record.Failure
 	lost := g.LostRefresh || f != nil && f.Op == opRefresh && f.Class == classUnknown // the latter in records of old
-	return in.Held.InvalidatesAccessToken && (lost || g.RefreshState == state.RefreshRefused)
+	refused := g.RefreshState == state.RefreshRefused
+	return in.Held.InvalidatesAccessToken && (lost || refused) || g.LostRefresh && refused && singleUse(in.Held, g)
 }
 
 // dueInTurn is when the token is due, but earlier where its provider's rate limit

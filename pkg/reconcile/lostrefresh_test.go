@@ -42,6 +42,11 @@ func TestALostRefreshMayHaveEndedTheToken(t *testing.T) {
 		"lost, then down":        {thenDown, ActRefresh, ActNone, Pending, Ready},
 		"in doubt, then down":    {func(in *Input) { inDoubt(in); thenDown(in); in.Held.Rotates = spec.RotatesAlways }, ActRefresh, ActWait, Indeterminate, Indeterminate},
 		"lost, a refusal kept":   {func(in *Input) { thenDown(in); in.Record.Failure.Op, in.Record.Failure.Stopped = opGrant, true }, ActRefresh, ActNone, Pending, Ready},
+		"lost, then refused": {func(in *Input) { // as a token that was used twice, which may end all of its grant
+			thenDown(in)
+			in.Held.Rotates, in.Record.Failure, in.Record.Grant.RefreshState = spec.RotatesAlways, nil, state.RefreshRefused
+		}, ActReplace, ActReplace, Pending, Pending},
+		"lost, then refused, kept": {func(in *Input) { thenDown(in); in.Record.Failure, in.Record.Grant.RefreshState = nil, state.RefreshRefused }, ActReplace, ActNone, Pending, Ready},
 		"throttled":              {func(in *Input) { lost(in); in.Record.Failure.Class = classThrottled }, ActNone, ActNone, Ready, Ready},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -56,3 +56,35 @@ func TestALostRefreshIsRememberedWhileOthersFail(t *testing.T) {
 		})
 	}
 }
+
+// A refresh token that was tried again after a lost reply, because a person said so,
+// and refused, was used twice: an API that notices ends the access token with it, which
+// is replaced at once then, however long it would have lived.
+func TestATokenThatWasUsedTwiceIsReplacedAtOnce(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", ""))
+		w.pass(time.Minute, time.Second, nil)
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultStall, Acts: true, Grant: "refresh_token"})
+		ordered := func(kind reconcile.OrderKind) <-chan error {
+			done := make(chan error, 1)
+			go func() { done <- w.loop.Do(t.Context(), traderCred, reconcile.Order{Kind: kind}) }()
+			return done
+		}
+		lost := ordered(reconcile.OrderRefresh)
+		<-time.After(time.Second)
+		again := ordered(reconcile.OrderRetry)
+		if err := <-lost; err == nil {
+			t.Fatal("the refresh was not lost")
+		}
+		if err := <-again; err == nil {
+			t.Fatal("what was spent was taken once more")
+		}
+		w.pass(time.Minute, time.Second, nil)
+		if c := w.server.Counts(standin.Coinify); c.Reuses != 1 {
+			t.Errorf("%d reuses, want 1", c.Reuses)
+		}
+		if l := w.line(traderCred); l.State != reconcile.Ready || !w.works(standin.Coinify, "trader") {
+			t.Errorf("what is delivered does not work; it is %s: %s", l.State, l.Why)
+		}
+	})
+}

@@ -255,6 +255,9 @@ func (p *performer) refused(c *call, err error) {
 	if c.op == opRefresh && rec.Grant != nil && (o.stops || o.login) {
 		// The refresh token was refused: it is of no more use. A new grant, or a
 		// person, is the way on; the access token stays in force meanwhile.
+		if p.step.Action == ActReplay || rec.Grant.RefreshState == state.RefreshIndeterminate {
+			rec.Grant.LostRefresh = true // its API may have seen it twice
+		}
 		rec.Grant.RefreshState = state.RefreshRefused
 		o.stops = false
 		if p.step.Action == ActReplay {

@@ -119,7 +119,7 @@ type Grant struct {
 	InputHashes  map[string]string // keyed hashes of what the configuration gave, by input; also "scopes", "grant", "redirect_uri"
 	Inputs       []byte            // the inputs that refresh and revoke name, as spec.Values.Seal writes them
 	Revision     string            // of the configuration (a commit) when the grant was obtained; "" where it has none
-	LostRefresh  bool              // a reply to a refresh of it was lost: where that ends the access token, this one may have ended
+	LostRefresh  bool              // a reply to a refresh of it was lost: the access token may have ended by that, or by what came after it
 	// Late is how much later than at ExpiresAt and RefreshUntil its tokens may end:
 	// the machine slept while their reply was on its way, so that they are younger
 	// than it is safe to say of what is in use.
