@@ -90,6 +90,7 @@ type Bolt struct {
 	failed    bool   // for good: no reopening can help
 	triedAt   time.Time
 	pause     time.Duration // see recheck
+	barred    bool          // it could not be opened for writing when that was tried last
 	marked    uint64        // the serial that the mark says
 	markedAt  time.Time
 

@@ -95,7 +95,7 @@ func TestAFileThatIsNotReadIsOpenedAgainByItself(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := mustOpen(t, dir)
 			defer s.Close()
-			failAfterHeader(t, s, false)
+			failAfterHeader(t, s, true)
 			away := s.path + ".away"
 			if err := os.Rename(s.path, away); err != nil {
 				t.Fatal(err)
@@ -115,6 +115,39 @@ func TestAFileThatIsNotReadIsOpenedAgainByItself(t *testing.T) {
 			synctest.Wait()
 			readAgain(t, s)
 		})
+	})
+}
+
+// A file that can be read stays so while it cannot be opened for writing, however
+// often that is tried.
+func TestAFileThatCannotBeOpenedForWritingIsReadOn(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s := mustOpen(t, dir)
+		defer s.Close()
+		failAfterHeader(t, s, false)
+		away := s.path + ".away"
+		if err := os.Rename(s.path, away); err != nil {
+			t.Fatal(err)
+		}
+		for range 3 {
+			<-time.After(2 * retryOpen)
+			if err := s.Commit(t.Context(), Change{MetaKey: "k", Meta: []byte("v")}); !errors.Is(err, ErrReadOnly) {
+				t.Fatalf("Commit without the file = %v, want ErrReadOnly", err)
+			}
+			if c, open, err := s.Credential(t.Context(), "credential.a.b"); err != nil || open != nil || c.Note != "acknowledged" {
+				t.Fatalf("Credential without the file = %q with the intent %+v, %v; want what was acknowledged", c.Note, open, err)
+			}
+			if s.Info().Err == nil {
+				t.Fatal("nobody hears that the state cannot be written")
+			}
+		}
+		if err := os.Rename(away, s.path); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(seldomOpen + retryOpen)
+		synctest.Wait()
+		readAgain(t, s)
 	})
 }
 

@@ -63,7 +63,7 @@ func (s *Bolt) trust() error {
 	}
 	s.triedAt = time.Now()
 	if err := s.reopen(); err != nil {
-		s.failure = err
+		s.failure, s.barred = err, true
 		err = s.distrust()
 		s.setUnwell(err)
 		if s.db == nil {
@@ -71,19 +71,20 @@ func (s *Bolt) trust() error {
 		}
 		return err
 	}
-	s.failure, s.short, s.pause = nil, nil, 0
+	s.failure, s.barred, s.short, s.pause = nil, false, nil, 0
 	s.hidden.Store(false)
 	s.setUnwell(nil)
 	s.opts.Logger.Info("the state was read back and is good; writing goes on", "path", s.path)
 	return nil
 }
 
-// recheck opens a file that cannot be read again though nothing is to be
-// written: who would write reads first, and so never comes to it. It is called
-// by the writer's goroutine, and returns how long it is until it is to be called
-// next; 0 when the file is read.
+// recheck opens a file again that cannot be read, or could not be opened for
+// writing, though nothing is to be written: who would write a file that cannot be
+// read reads first, and so never comes to it, and nobody else would tell that the
+// disk is back. It is called by the writer's goroutine, and returns how long it is
+// until it is to be called next; 0 when there is nothing to be found out.
 func (s *Bolt) recheck() time.Duration {
-	if !s.hidden.Load() || s.failed {
+	if !s.hidden.Load() && !s.barred || s.failed {
 		return 0
 	}
 	s.pause = max(s.pause, retryOpen)
@@ -99,11 +100,17 @@ func (s *Bolt) recheck() time.Duration {
 
 // reopen closes the file, takes it back to the last acknowledged commit, and
 // reads it as the disk has it: after a failed sync the page cache may hold what
-// never got there.
+// never got there. A file that cannot be opened for writing yet, as on a disk
+// that became read-only, is not closed: it goes on being read.
 func (s *Bolt) reopen() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	acked := s.ackedTx
+	f, err := os.OpenFile(s.path, os.O_RDWR, 0)
+	if err != nil {
+		return fmt.Errorf("reading the state back: %w", err)
+	}
+	_ = f.Close()
 	if err := s.closeFile(); err != nil {
 		return err
 	}
@@ -114,7 +121,7 @@ func (s *Bolt) reopen() error {
 		return err
 	}
 	serial, lineage := s.info.serial.Load(), s.lineage
-	err := s.readHousehold(context.Background())
+	err = s.readHousehold(context.Background())
 	if err == nil && (s.ackedTx != acked || s.info.serial.Load() != serial || s.lineage != lineage) {
 		err = fmt.Errorf("%w: it is at serial %d of lineage %s, and was left at %d of %s; %s", ErrDamaged, s.info.serial.Load(), s.lineage, serial, lineage, restoreHint)
 	}
