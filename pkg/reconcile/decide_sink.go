@@ -25,6 +25,8 @@ type SinkInput struct {
 	Checked  bool     // Drift was measured in this look
 	Foreign  string   // in a plan: what stands, in words, where it is about to be written for the first time
 	Deferred bool     // what it shall hold is not known without reading secrets
+	Awaits   []string // credentials whose next grant alone has what it names
+	AsBefore bool     // so it is looked at as it was declared before
 
 	Record state.Sink
 	Stored bool // there is a record
@@ -49,6 +51,7 @@ func DecideSink(in SinkInput) Step {
 var sinkRules = [...]func(*SinkInput) (Step, bool){
 	removeSink, // nothing below concerns an undeclared one
 	waitForTokens,
+	awaitGrant,
 	holdPlace,
 	sinkBackedOff,
 	deferSink,
@@ -62,6 +65,9 @@ func decideSink(in *SinkInput) Step {
 		if s, ok := rule(in); ok {
 			return s
 		}
+	}
+	if in.AsBefore {
+		return awaiting(in)
 	}
 	if in.Guarded != "" {
 		return staysAtItsPlace(in.Guarded)
@@ -140,11 +146,15 @@ func waitForTokens(in *SinkInput) (Step, bool) {
 }
 
 func waitsFor(credentials []string) string {
+	return "waits for the token of " + list(shortNames(credentials))
+}
+
+func shortNames(credentials []string) []string {
 	short := make([]string, len(credentials))
 	for i, m := range credentials {
 		short[i] = strings.TrimPrefix(m, "credential.")
 	}
-	return "waits for the token of " + list(short)
+	return short
 }
 
 func sinkBackedOff(in *SinkInput) (Step, bool) {

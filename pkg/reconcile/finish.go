@@ -66,6 +66,7 @@ func (l *Loop) finish(r result) {
 	l.takeOrder(it, r.order)
 	l.takeSink(it, r)
 	it.overtaken(r)
+	it.forgetsEarlier(r)
 	if it.kind == kindHook {
 		l.takeHook(it, r)
 		r.drop = it.gone && it.x != nil && len(it.x.pending) == 0

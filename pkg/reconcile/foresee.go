@@ -28,6 +28,7 @@ type foreseen struct {
 	stands  Standing
 	place   string   // of a sink: where it is
 	wanted  string   // of a sink: where it shall be
+	next    string   // of a sink that goes on as it was: where it shall be then
 	written []string // of a sink: the places that it has written
 	cred    *Input   // nil: at rest, or gone
 	sink    *SinkInput
@@ -289,6 +290,9 @@ func (f *forecast) expect(n *foreseen) {
 		switch {
 		case !has:
 			in.Missing = []string{c}
+		case slices.Contains(in.Awaits, c) && f.grantsAnew(c):
+			n.arrives(c)
+			n.seen[i], n.by = gen, c
 		case gen != n.seen[i] || waited && f.renews(c):
 			n.seen[i], n.by = gen, c
 			in.Newer, in.Drift, in.Checked = []string{c}, "a newer token is there", true
@@ -297,6 +301,23 @@ func (f *forecast) expect(n *foreseen) {
 	if waited && len(in.Missing) == 0 && in.Drift == "" {
 		in.Drift, in.Checked = "it could not be compared", true
 	}
+}
+
+// arrives lets a sink hold what comes with a credential's next grant.
+func (n *foreseen) arrives(credential string) {
+	in := n.sink
+	in.Awaits = slices.DeleteFunc(slices.Clone(in.Awaits), func(a string) bool { return a == credential })
+	in.AsBefore = in.AsBefore && len(in.Awaits) > 0
+	in.Newer, in.Drift, in.Changed, in.Checked = []string{credential}, "what it shall hold changed", true, true
+	if n.next != "" {
+		n.wanted, in.Moved = n.next, in.Record.Written != nil && placeOf(in.Record.Written) != n.next
+	}
+}
+
+// grantsAnew says whether a credential gets another grant in the plan.
+func (f *forecast) grantsAnew(credential string) bool {
+	n := f.byAddr[credential]
+	return n != nil && slices.ContainsFunc(n.steps, grants)
 }
 
 // renews says whether a credential gets a new token in the plan.

@@ -99,6 +99,7 @@ type extra struct {
 	home     string             // the lane that it was taken around
 	stuck    string             // why it cannot follow its moved block
 	parked   bool               // its record is being moved: nobody works on it
+	earlier  *spec.Config       // of a sink that may name what only a grant has that is not there yet: by which it goes on until then
 	before   *spec.Config       // of a sink that is to leave its place, or was being worked on when that was said: which configuration it is there by
 }
 

@@ -20,6 +20,7 @@ type job struct {
 	cfg       *spec.Config // that declares it; nil when none does
 	last      *spec.Config // that declared it last, when it is gone; of a sink that moves: by which it is where it is
 	force     *spec.Config // in force
+	earlier   *spec.Config // of a sink: extra.earlier
 	stored    bool
 	guarded   string
 	allowed   bool
@@ -64,6 +65,7 @@ func (l *Loop) job(it *item) job {
 		j.last = it.x.before
 	}
 	if it.x != nil {
+		j.earlier = it.x.earlier
 		j.guarded, j.allowed, j.quiet, j.stuck = it.x.guarded, it.x.allowed, it.x.quiet, it.x.stuck
 		if it.gone {
 			j.lost = it.x.lost.why
@@ -170,6 +172,7 @@ type result struct {
 	// more. The next look is as the first one since the start where this was.
 	overtaken bool
 	order     *waiter       // that was carried out (or refused)
+	awaits    bool          // of a sink: what it names comes with a grant that is not there yet
 	bare      bool          // its token was given up, and there is no other: its places wait
 	unjudged  bool          // a destructive step that the guard has not seen
 	setBack   time.Duration // by which the record was brought in line with the clock

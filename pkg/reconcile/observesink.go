@@ -23,6 +23,7 @@ type observedSink struct {
 	gens    map[string]uint64 // of the credentials that it names, now
 	lane    string            // where its place is looked at and written
 	found   sinks.Mark        // what the place says of who delivered there
+	by      *spec.Config      // by which it was looked at instead of the one in force
 }
 
 // observeSink gathers what deciding about a sink needs: its record, the tokens
@@ -65,7 +66,12 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 	if w.o.Away {
 		return ob, w.observeAway(ctx, j, &ob)
 	}
-	return ob, w.observePlace(ctx, j, &ob)
+	if err = w.observePlace(ctx, j, &ob); err == nil && len(ob.in.Awaits) > 0 {
+		if before, err := w.asBefore(ctx, j, ob.in.Awaits); before != nil {
+			return *before, err
+		}
+	}
+	return ob, err
 }
 
 func (w *worker) observeGoneSink(ctx context.Context, j job, ob *observedSink) error {
@@ -106,6 +112,7 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 		at, err := w.tokenOf(j, a, read)
 		if err == nil {
 			ob.gens[string(a)] = at.Generation
+			w.awaits(ctx, j, in, a, &at)
 		}
 		return at, err
 	}
@@ -127,11 +134,16 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 	}
 	sort.Strings(in.Newer)
 	if ob.desired, err = ob.kind.Render(args); err != nil {
+		if len(in.Awaits) > 0 && errors.Is(err, sinks.ErrUnknown) {
+			ob.desired = sinks.Desired{}
+			return nil
+		}
 		if in.Deferred = j.noSecrets && errors.Is(err, sinks.ErrUnknown); in.Deferred {
 			return nil
 		}
 		return err
 	}
+	in.Awaits = nil // it names nothing of that
 	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && !in.Changed && in.Order.Kind != OrderRetry {
 		return nil // backed off: the place is not even asked
 	}

@@ -274,6 +274,9 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 			in.Foreign = w.stands(n.wanted)
 		}
 	}
+	if len(ob.in.Awaits) > 0 {
+		n.next = placeWanted(j, &ob)
+	}
 	n.written = written(&ob.in.Record)
 	in := ob.in
 	n.sink = &in

@@ -44,6 +44,7 @@ type delta struct {
 	first   bool
 	last    map[string]*spec.Config // of addresses that were gone before the start already: what declared them last
 	lost    map[string]lostConfig   // likewise, where that cannot be read back
+	wrote   map[string][16]byte     // of the first: the digests that changed sinks were written by
 	all     []naming                // of the first: everything declared
 }
 
@@ -104,10 +105,11 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 	if err != nil {
 		return nil, err
 	}
-	if last == nil && (v.held != nil || len(v.moved) > 0) {
+	if last == nil && (v.held != nil || len(v.moved) > 0 || d.rewritten(cfg)) {
 		// What is held lives on by the configuration before, also when this is
-		// the first one since the start; and what is about to leave a place may
-		// have left there what only that configuration tells.
+		// the first one since the start; what is about to leave a place may have
+		// left there what only that configuration tells; and a sink may name what
+		// is not there yet.
 		last, _ = l.recalled(ctx)
 	}
 	if err := l.keepVerdict(ctx, v, o.Dry); err != nil {
@@ -286,6 +288,7 @@ func (l *Loop) compare(ctx context.Context, prev, cfg *spec.Config, o SetOptions
 		}
 		if ok && was != n.digest {
 			stored = append(stored, string(n.addr))
+			d.note(string(n.addr), was)
 		}
 		delete(known, string(n.addr))
 	}
@@ -368,6 +371,9 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 			it.ext().before = d.lastOf(a, last)
 		}
 	}
+	for _, a := range d.changed {
+		l.keepEarlier(a, d.wroteBy(a, last), d.first)
+	}
 	for _, a := range d.gone {
 		l.undeclare(a, d.lastOf(a, last), quiet, d.holds[a])
 		l.lose(a, d.lost[a])
@@ -426,7 +432,7 @@ func (l *Loop) touchedBy(d delta, v verdict) map[*item]bool {
 		}
 	}
 	for it := range l.odd {
-		if touched[it] = true; !it.gone && (it.x == nil || it.x.guarded == "" && !it.x.allowed) {
+		if touched[it] = true; !it.gone && (it.x == nil || it.x.guarded == "" && !it.x.allowed && it.x.earlier == nil) {
 			delete(l.odd, it)
 		}
 	}

@@ -31,7 +31,7 @@ func (k simSink) Render(args spec.Values) (sinks.Desired, error) {
 		return sinks.Desired{}, err
 	}
 	content, err := args.Secret("content")
-	if err != nil {
+	if err != nil || !args.Cty("content").IsKnown() {
 		return sinks.Desired{Place: "mem:" + place}, sinks.ErrUnknown
 	}
 	return sinks.Desired{Place: "mem:" + place, Content: content.Reveal()}, nil

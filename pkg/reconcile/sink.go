@@ -66,8 +66,11 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	if err := w.wentBack(ctx, &ob.in.Record, ob.found); err != nil { // before what it says is written over
 		return j.failing(w.now(), fmt.Errorf("noting that the state is an older copy: %w", err))
 	}
+	if ob.by != nil {
+		j.cfg, ctx = ob.by, withConfig(ctx, ob.by)
+	}
 	step := DecideSink(ob.in)
-	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), record: true, stored: ob.in.Stored}
+	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), record: true, stored: ob.in.Stored, awaits: len(ob.in.Awaits) > 0}
 	if ob.desired.Place != "" {
 		r.place = ob.desired.Place
 	}
@@ -256,6 +259,10 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	p.r.stored, p.r.holds, p.r.standing = true, nonNil(rec.Delivered), nil
 	p.r.watch(p.ob.kind.Paths(accountOf(rec.Written)))
 	p.r.again = moved
+	if p.ob.in.AsBefore {
+		waits := awaiting(&p.ob.in)
+		p.r.standing, p.r.next = standingOf(waits), waits.Next
+	}
 	if p.r.began = (begun{}); p.step.moves(p.ob) && p.j.allowed {
 		p.r.began = begun{Sinks: 1, Replaced: true} // its earlier place goes next
 	}

@@ -23,6 +23,8 @@ func (l *Loop) keepLeaving(ctx context.Context) ([]byte, error) {
 			}
 			if (it.gone || it.x != nil && it.x.guarded != "") && it.stored && it.cfg != nil {
 				by[it.cfg] = append(by[it.cfg], it.addr)
+			} else if it.x != nil && it.x.earlier != nil {
+				by[it.x.earlier] = append(by[it.x.earlier], it.addr)
 			}
 		}
 	})

@@ -420,7 +420,7 @@ func (p *places) Render(args spec.Values) (sinks.Desired, error) {
 		return sinks.Desired{Place: "mem:" + place}, broken
 	}
 	content, err := args.Secret("content")
-	if err != nil {
+	if err != nil || !args.Cty("content").IsKnown() {
 		return sinks.Desired{Place: "mem:" + place}, sinks.ErrUnknown
 	}
 	return sinks.Desired{Place: "mem:" + place, Content: content.Reveal()}, nil

@@ -83,7 +83,15 @@ type Attributes struct {
 	Scopes       []string
 	Generation   uint64
 	Outputs      Values
+	// Awaited says whether another grant, which the configuration wants instead,
+	// waits to take the place of the one that these are of: what this one lacks is
+	// not known then, instead of null. It is asked only where something is
+	// missing; nil is no.
+	Awaited func() bool
 }
+
+// awaited says whether what these lack comes with another grant.
+func (at *Attributes) awaited() bool { return at.Awaited != nil && at.Awaited() }
 
 // Moved is a `moved` block: what was declared as From is To now. Both are
 // instances, or both are whole blocks.

@@ -242,6 +242,9 @@ func (ev *evaluator) credentialAttr(a Address, attr string) (cty.Value, bool) {
 		return sourced(cty.DynamicVal), true
 	}
 	if !contains(at.Outputs.Names(), attr) {
+		if at.awaited() {
+			return sourced(cty.DynamicVal), true
+		}
 		return sourced(cty.NullVal(cty.DynamicPseudoType)), true
 	}
 	return sourced(at.Outputs.Cty(attr)), true
@@ -251,7 +254,11 @@ func textVal(at *Attributes, get func(*Attributes) secret.Text) cty.Value {
 	if at == nil {
 		return sourced(cty.UnknownVal(cty.String))
 	}
-	return sourced(cty.StringVal(get(at).Reveal()))
+	text := get(at).Reveal()
+	if text == "" && at.awaited() {
+		return sourced(cty.UnknownVal(cty.String)) // a key has no token, and its successor will
+	}
+	return sourced(cty.StringVal(text))
 }
 
 func plainVal(at *Attributes, get func(*Attributes) string) cty.Value {
