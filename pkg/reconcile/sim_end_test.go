@@ -184,6 +184,9 @@ func (s *simRun) checkEnd(written int) {
 			prevented[l.Address] = true
 			continue
 		}
+		if l.State == reconcile.Waiting && s.waitsForNone(l.Why, prevented) {
+			continue
+		}
 		if l.State != reconcile.Ready && !s.loggedOut(l) {
 			s.fail("%s is %s, although nothing fails any more: %s", l.Address, l.State, l.Why)
 		}
@@ -211,6 +214,20 @@ func (s *simRun) checkEnd(written int) {
 	if s.told < written {
 		s.fail("the hooks were told of %d changes, and the last write was the %dth", s.told, written)
 	}
+}
+
+// waitsForNone: a sink waits for a token that is not there, of a credential that may
+// not be replaced: the refresh token that was taken over for it gave none.
+func (s *simRun) waitsForNone(why string, prevented map[string]bool) bool {
+	for addr := range prevented {
+		s.mu.Lock()
+		none := s.record(addr).access == ""
+		s.mu.Unlock()
+		if none && strings.HasSuffix(why, strings.TrimPrefix(addr, "credential.")) {
+			return true
+		}
+	}
+	return false
 }
 
 // loggedOut: its refresh token has ended by itself, which only a person mends;
