@@ -46,8 +46,11 @@ func TestALostRefreshMayHaveEndedTheToken(t *testing.T) {
 			thenDown(in)
 			in.Held.Rotates, in.Record.Failure, in.Record.Grant.RefreshState = spec.RotatesAlways, nil, state.RefreshRefused
 		}, ActReplace, ActReplace, Pending, Pending},
-		"lost, then refused, kept": {func(in *Input) { thenDown(in); in.Record.Failure, in.Record.Grant.RefreshState = nil, state.RefreshRefused }, ActReplace, ActNone, Pending, Ready},
-		"throttled":              {func(in *Input) { lost(in); in.Record.Failure.Class = classThrottled }, ActNone, ActNone, Ready, Ready},
+		"lost, then refused, kept": {func(in *Input) {
+			thenDown(in)
+			in.Record.Failure, in.Record.Grant.RefreshState = nil, state.RefreshRefused
+		}, ActReplace, ActNone, Pending, Ready},
+		"throttled": {func(in *Input) { lost(in); in.Record.Failure.Class = classThrottled }, ActNone, ActNone, Ready, Ready},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for ends, want := range map[bool]struct {

@@ -13,6 +13,7 @@ import (
 func (s *simRun) comeRight() {
 	s.note("calm", "", "", 0)
 	s.armed.Store(0)
+	s.calm.Store(true)
 	s.becomes(&weather{})
 	s.wait(max(time.Second, s.slowUntil.Sub(s.real())))
 	s.mu.Lock()

@@ -151,6 +151,9 @@ func (e *simEndpoint) Send(ctx context.Context, r *providers.Request) (*provider
 	if err := e.connect(ctx, c, f); err != nil {
 		return nil, err
 	}
+	if s.calm.Load() {
+		f = fateAnswered // also where it was connecting until now
+	}
 	if c.Ready != nil && !c.Ready() {
 		s.note("not ready", of, e.base, 0)
 		return nil, &providers.Error{Op: c.Op, Class: providers.ClassTransient, Message: "the connection came too late"}
@@ -197,7 +200,7 @@ func (e *simEndpoint) Send(ctx context.Context, r *providers.Request) (*provider
 // now and then. It can be stopped until it has one.
 func (e *simEndpoint) connect(ctx context.Context, c providers.Call, f fate) error {
 	s, of := e.p.s, string(c.Op)+e.typ.name
-	if ctx.Done() == nil || f == fateNotSent || !s.draws.chance("slow to connect", of, 0.3) {
+	if ctx.Done() == nil || f == fateNotSent || s.calm.Load() || !s.draws.chance("slow to connect", of, 0.3) {
 		return nil
 	}
 	select {

@@ -26,6 +26,7 @@ type simRun struct {
 
 	asleep, skew atomic.Int64 // how long the machine was suspended; how wrong its clock is
 	w            atomic.Pointer[weather]
+	calm         atomic.Bool // nothing fails any more, and nothing takes long
 
 	p      *simProcess
 	mem    *state.Memory
