@@ -23,7 +23,7 @@ func (l *Loop) declareAll(all []naming) {
 			l.takeIntact(it, n.intact)
 		case it.kind == kindSink:
 			l.begin(it)
-		case it.due == 0 || !it.stored:
+		case it.due == 0 || !it.stored || it.phase == running: // it is being moved: then it is looked at anyway
 			l.wake(it)
 		default:
 			l.q.at(it, l.firstLookAt(it))

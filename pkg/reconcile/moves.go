@@ -19,7 +19,8 @@ type rename struct{ from, to string }
 
 // renames finds the records that moved blocks lead elsewhere, and those that
 // cannot follow theirs, with the reason. Where the block stays in the directory
-// for ever there is nothing to find any more. It runs in the loop's goroutine.
+// for ever there is nothing to find any more. What is being worked on may have its
+// first record by the time that it can be moved. It runs in the loop's goroutine.
 func (l *Loop) renames(cfg *spec.Config) (moves []rename, stuck map[string]string) {
 	stuck = map[string]string{}
 	blocks := map[string]bool{}
@@ -32,7 +33,7 @@ func (l *Loop) renames(cfg *spec.Config) (moves []rename, stuck map[string]strin
 	by := map[string][]string{}
 	for a, it := range l.items {
 		base, _, _ := strings.Cut(a, "[")
-		if !it.stored || it.kind == kindHook || !blocks[a] && !blocks[base] || declares(cfg, a) {
+		if !it.stored && it.phase != running || it.kind == kindHook || !blocks[a] && !blocks[base] || declares(cfg, a) {
 			continue
 		}
 		to, exact, ok := cfg.RenamedTo(spec.Address(a))
