@@ -121,7 +121,7 @@ func (k *keptConns) roundTrip(ctx context.Context, r *Request, f *flight, deadli
 		c.close()
 		return nil, errNotReady
 	}
-	f.state.Store(1)
+	f.state.Store(flies)
 	f.before = c.counted.writes.Load()
 	f.conn.Store(c.counted)
 	resp, err := c.exchange(r.plain())

@@ -38,17 +38,31 @@ type Reply struct {
 // come from before a suspend.
 const sleptMargin = 5 * time.Second
 
-// errNotReady: there is a connection, and the request is not to be sent any more.
-var errNotReady = errors.New("the connection came too late")
+var (
+	// errNotReady: there is a connection, and the request is not to be sent any more.
+	errNotReady = errors.New("the connection came too late")
+	// errNotTwice: net/http would have sent a request again.
+	errNotTwice = errors.New("the server ended the request without an answer")
+)
+
+// States of a flight.
+const (
+	waits    = iota // for a connection
+	flies           // has one
+	givenUp         // before it had one
+	notReady        // when it had one
+	notTwice        // when net/http had another one for it
+)
 
 // flight follows one request on its way, to know whether a byte of it may have
 // been written, and to let a reply come in that was already asked for.
 type flight struct {
-	state  atomic.Int32 // 0: waiting for a connection, 1: has one, 2: given up before, 3: not ready when it had one
+	state  atomic.Int32
 	ready  func() bool  // the call's; nil: always
 	cancel func()       // ends what net/http does with the request
 	conn   atomic.Pointer[countedConn]
 	opaque atomic.Bool // the connection cannot be watched
+	wrote  atomic.Bool // net/http has written the request's head, as far as it knows
 	before int64
 	http2  atomic.Pointer[tls.Conn] // speaks HTTP/2, and is there for this request alone
 }
@@ -66,12 +80,20 @@ func (f *flight) leave() {
 
 func (f *flight) isReady() bool { return f.ready == nil || f.ready() }
 
+// gotConn is told of each connection that net/http takes for the request. It takes
+// another one where the first was no good, before it has written to it, and that is
+// well; but over HTTP/2 it also sends a request without a body again that it has
+// written, as often as the server resets its stream (go.dev/issue/47635).
 func (f *flight) gotConn(info httptrace.GotConnInfo) {
-	if !f.isReady() {
-		f.refuse(info.Conn)
+	switch {
+	case f.wrote.Load() && f.reached():
+		f.refuse(info.Conn, notTwice)
+		return
+	case !f.isReady():
+		f.refuse(info.Conn, notReady)
 		return
 	}
-	f.state.CompareAndSwap(0, 1)
+	f.state.CompareAndSwap(waits, flies)
 	f.leave() // before long, else a second try of net/http might get it when it is old
 	c := countedUnder(info.Conn)
 	if c == nil {
@@ -85,8 +107,8 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 // refuse keeps net/http from writing the request to the connection that it has for
 // it. HTTP/2 looks at the context once more before it writes; HTTP/1.1 does not, but
 // there the connection is this request's alone.
-func (f *flight) refuse(c net.Conn) {
-	f.state.Store(3)
+func (f *flight) refuse(c net.Conn, why int32) {
+	f.state.Store(why)
 	f.cancel()
 	f.leave()
 	if t, ok := c.(*tls.Conn); !ok || t.ConnectionState().NegotiatedProtocol != "h2" {
@@ -109,10 +131,6 @@ func (f *flight) reached() bool {
 // connection; after that the reply is read to its end, within the endpoint's
 // timeout, because the server may already have acted. Nor is it sent where the
 // call's Ready says no to that connection. The error is an *Error.
-//
-// One exception follows from HTTP/2 itself: a request without a body that the
-// server says it did not process (RFC 9113 section 8.7) may be sent on a new
-// connection.
 func (e *Endpoint) Send(ctx context.Context, r *Request) (*Reply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, e.sendError(r, nil, err)
@@ -156,21 +174,23 @@ func (e *Endpoint) roundTrip(ctx context.Context, r *Request, f *flight) (*http.
 	stop := func() bool { return true }
 	if ctx.Done() != nil {
 		stop = context.AfterFunc(ctx, func() {
-			if f.state.CompareAndSwap(0, 2) {
+			if f.state.CompareAndSwap(waits, givenUp) {
 				cancel()
 			}
 		})
 	}
-	inner = httptrace.WithClientTrace(context.WithValue(inner, flightKey{}, f), &httptrace.ClientTrace{GotConn: f.gotConn})
+	inner = httptrace.WithClientTrace(context.WithValue(inner, flightKey{}, f), &httptrace.ClientTrace{GotConn: f.gotConn, WroteHeaders: func() { f.wrote.Store(true) }})
 	resp, err := t.RoundTrip(r.plain().WithContext(inner))
 	if err != nil {
 		stop()
 		cancel()
-		if cause := ctx.Err(); cause != nil && f.state.Load() == 2 {
-			err = cause
-		}
-		if f.state.Load() == 3 {
+		switch state := f.state.Load(); {
+		case state == givenUp && ctx.Err() != nil:
+			err = ctx.Err()
+		case state == notReady:
 			err = errNotReady
+		case state == notTwice:
+			err = errNotTwice
 		}
 		return nil, err
 	}
@@ -258,6 +278,8 @@ func (e *Endpoint) sendError(r *Request, f *flight, err error) *Error {
 func afterWriting(err error, timeout time.Duration) (string, error) {
 	var netErr net.Error
 	switch {
+	case errors.Is(err, errNotTwice):
+		return errNotTwice.Error(), errNotTwice
 	case errors.Is(err, context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout():
 		return fmt.Sprintf("no complete reply within %v", timeout), context.DeadlineExceeded
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
