@@ -39,7 +39,7 @@ func checkPattern(f form, s string) error {
 
 // fullOrigin writes the port out.
 func fullOrigin(s string) string {
-	s = strings.ToLower(s)
+	s = lower(s)
 	scheme, host, _ := strings.Cut(s, "://")
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		return s
@@ -51,6 +51,17 @@ func fullOrigin(s string) string {
 		return s + ":80"
 	}
 	return s
+}
+
+// lower makes the letters of ASCII small, and no others: what Unicode has as the
+// capital of one of them ("İ") is of another domain in DNS.
+func lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + ('a' - 'A')
+		}
+		return r
+	}, s)
 }
 
 // originOf is the origin of a URL, the port written out; "" when it has none.

@@ -226,6 +226,7 @@ state { paths = ["/var/lib/tokend"] }
 		{"origin", p.Origin("coinify", "https://APP-api.coinify.com:443"), ""},
 		{"origin", p.Origin("coinify", "https://app-api.coinify.com:8443"), "is not among the origins"},
 		{"origin", p.Origin("coinify", "https://app-api.coinify.com.evil.example"), "is not among the origins"},
+		{"origin", p.Origin("coinify", "https://app-apİ.coinify.com"), "is not among the origins"}, // which DNS does not take for an i
 		{"origin", p.Origin("oauth2", "https://id.example.com:443"), ""},
 		{"origin", p.Origin("oauth2", "https://app-api.coinify.com"), "is not among the origins"},
 		{"proxy", p.Proxy("oauth2", "http://proxy.example.com:3128"), ""},

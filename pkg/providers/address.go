@@ -102,7 +102,18 @@ func originOf(u *url.URL) string {
 			port = "80"
 		}
 	}
-	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+	return u.Scheme + "://" + net.JoinHostPort(lower(u.Hostname()), port)
+}
+
+// lower makes the letters of ASCII small, and no others: what Unicode has as the
+// capital of one of them ("İ") is of another domain in DNS.
+func lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if 'A' <= r && r <= 'Z' {
+			return r + ('a' - 'A')
+		}
+		return r
+	}, s)
 }
 
 // ErrElsewhere is in the error of a request that was not sent because it would

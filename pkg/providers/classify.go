@@ -28,12 +28,15 @@ func (c *compiler) errors(r *spec.Errors) *errorProgram {
 // judge says what a reply means as a whole: nil when it is to be read, else an
 // *Error. A type's own conditions go first, then the status, then what the body
 // says.
-func (e *Endpoint) judge(f *frame, r *Reply) error {
+func (e *Endpoint) judge(f *frame, r *Reply, token field) error {
 	out := &Error{Op: f.call.Op, Status: r.Status, URL: r.URL, Reached: true}
 	if class, ok := e.ownClass(f); ok {
 		out.Class = class
 	} else if !e.statusClass(f, r, out) {
 		return nil
+	} else if r.Status < 300 && brings(f, token) {
+		// A token that a refresh was spent for is not thrown away.
+		return e.unreadable(f, r, "the reply", textError("it has an error and a token"))
 	}
 	e.explain(f, r, out)
 	return out
@@ -65,6 +68,8 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 	switch s := r.Status; {
 	case s >= 200 && s < 300 && op == OpVerify:
 		return false // what a protected path answers is the API's business
+	case s >= 200 && s < 300 && (op == OpRevoke || op == OpAction) && webPage(r):
+		out.Class, out.Hint = ClassUnknown, elsewhereHint // whoever says so, it is not done
 	case s >= 200 && s < 300:
 		code, failed := bodyError(f.body)
 		if !failed {
@@ -90,6 +95,8 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 		return false // the token was recognized; it only lacks the right to this path
 	case s == http.StatusGone && op == OpRevoke:
 		out.Class = ClassGone
+	case e.walled(f, r):
+		out.Class, out.Hint = ClassTransient, elsewhereHint
 	default:
 		code, _ := bodyError(f.body)
 		out.Code, out.Class = code, classOfCode(op, code)
@@ -100,13 +107,47 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 	return true
 }
 
+// elsewhereHint is for a reply that does not look like the API's.
+const elsewhereHint = "check base_url: something else than the API may have answered"
+
+// brings says that a reply has a token, whatever else is in it.
+func brings(f *frame, token field) bool {
+	if f.call.Op != OpGrant && f.call.Op != OpExchange && f.call.Op != OpRefresh {
+		return false
+	}
+	v, err := token.eval(f)
+	return err == nil && v.kind == kindString && v.text != ""
+}
+
+// walled says that a refusal is a web page, as a wall before the API shows one
+// for a while (a rule that takes us for a robot, a country that is shut out): the
+// API itself has refused nothing. Where it has, it mostly says 400 or 401, and a
+// wrong address 404 or 405. A grant that counts against an account is not risked.
+func (e *Endpoint) walled(f *frame, r *Reply) bool {
+	switch r.Status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusMethodNotAllowed:
+		return false
+	}
+	switch f.call.Op {
+	case OpRefresh, OpRevoke:
+		return webPage(r)
+	case OpGrant:
+		g := e.grants[f.call.Grant]
+		return webPage(r) && g != nil && !g.traits.Lockout
+	}
+	return false
+}
+
 // bodyError finds an `error` member that says something, and its code.
 func bodyError(body jsonValue) (code string, failed bool) {
 	m := body.member("error")
 	switch {
-	case m.isNull(), m == "false", m == "0", m == `""`:
+	case m.isNull(), m == "false", m == "0", m == `""`, m.isEmpty():
 		return "", false
 	case m.isObject():
+		if m.member("code") == "0" {
+			return "", false
+		}
 		for _, name := range []string{"code", "type", "status"} {
 			if c := m.member(name); c.isString() || c.isNumber() {
 				return codeText(c.text()), true
@@ -349,7 +390,7 @@ func (e *Endpoint) unreadable(f *frame, r *Reply, part string, err error) *Error
 func (e *Endpoint) notJSON(f *frame, r *Reply) *Error {
 	out := e.unreadable(f, r, "the reply", textError(describeSuccess(r)))
 	if isHTML(r, strings.TrimSpace(r.Body.Reveal())) || strings.TrimSpace(r.Body.Reveal()) == "" {
-		out.Hint = "check base_url: something else than the API may have answered"
+		out.Hint = elsewhereHint
 	}
 	return out
 }
@@ -397,16 +438,21 @@ func NoAnswer(r *Reply) bool {
 	if r == nil || r.Status < 200 || r.Status >= 300 {
 		return false
 	}
-	text := strings.TrimSpace(r.Body.Reveal())
 	if r.TooLarge {
 		return false
 	}
+	return strings.TrimSpace(r.Body.Reveal()) == "" || webPage(r)
+}
+
+// webPage says that a body is a page of HTML, whatever its type is said to be.
+func webPage(r *Reply) bool {
+	text := strings.TrimSpace(r.Body.Reveal())
 	start := strings.ToLower(text[:min(len(text), 16)])
-	return text == "" || strings.HasPrefix(start, "<!doctype") || strings.HasPrefix(start, "<html")
+	return strings.HasPrefix(start, "<!doctype") || strings.HasPrefix(start, "<html")
 }
 
 // noAnswer is the error for such a reply: like one that never came.
 func (e *Endpoint) noAnswer(f *frame, r *Reply) *Error {
 	return &Error{Op: f.call.Op, Class: ClassUnknown, Status: r.Status, URL: r.URL, Reached: true, Message: describeBody(r),
-		Hint: "check base_url: something else than the API may have answered"}
+		Hint: elsewhereHint}
 }

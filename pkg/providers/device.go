@@ -33,7 +33,7 @@ func (e *Endpoint) ReadDevice(c Call, r *Reply) (DeviceAuthorization, error) {
 	if err != nil {
 		return DeviceAuthorization{}, err
 	}
-	if err := e.judge(f, r); err != nil {
+	if err := e.judge(f, r, field{}); err != nil {
 		return DeviceAuthorization{}, err
 	}
 	p := g.deviceResponse

@@ -47,6 +47,9 @@ func errorRows() []errorRow {
 		{says: "2xx with JSON that cannot be read as the type says", status: 200, body: `{"access_token":7}`, to: toToken, class: providers.ClassUnreadable},
 		{says: "2xx with a web page", status: 200, body: "<html><body>proxy</body></html>", to: toToken, class: providers.ClassUnknown},
 		{says: "2xx with nothing in it", status: 200, to: toToken, class: providers.ClassUnknown},
+		{says: "2xx with a web page", status: 200, body: "<!DOCTYPE html><title>Sign in</title>", to: revoke, class: providers.ClassUnknown},
+		{says: "2xx with a token, and an `error` that is empty or has the code 0", status: 200, body: `{"access_token":"a","error":{"code":0,"message":"OK"}}`, to: toToken},
+		{says: "2xx with a token and an error", status: 200, body: `{"access_token":"a","error":"invalid_request"}`, to: toToken, class: providers.ClassUnreadable},
 		{says: "2xx with an `error` member: as with 400", status: 200, body: oauthError("invalid_request"), to: toAny, class: providers.ClassPermanent},
 	}
 	for _, code := range []string{"invalid_request", "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope"} {
@@ -72,6 +75,8 @@ func errorRows() []errorRow {
 		errorRow{says: "429, 503, with `Retry-After` as a date two minutes after `Date`", status: 503, header: map[string]string{"Retry-After": "Fri, 06 Mar 2026 12:02:00 GMT", "Date": "Fri, 06 Mar 2026 12:00:00 GMT"}, to: toAny, class: providers.ClassThrottled, after: 2 * time.Minute},
 		errorRow{says: "500, 502, 504 and any other 5xx", status: 502, to: toAny, class: providers.ClassUnknown},
 		errorRow{says: "3xx (no redirect is followed)", status: 307, header: map[string]string{"Location": "https://elsewhere.example/"}, to: toAny, class: providers.ClassPermanent},
+		errorRow{says: "4xx but 400, 401, 404, 405, with a web page (a wall before the API)", status: 403, body: "<html>Are you a robot?</html>", to: []providers.Op{providers.OpRefresh, providers.OpRevoke}, class: providers.ClassTransient},
+		errorRow{says: "4xx with a web page, where a refusal counts against an account", status: 403, body: "<html>Are you a robot?</html>", to: []providers.Op{providers.OpGrant}, class: providers.ClassPermanent},
 		errorRow{says: "any other 4xx", status: 404, to: toAny, class: providers.ClassPermanent},
 		errorRow{says: "403", status: 403, to: verify},
 		errorRow{says: "401", status: 401, to: verify, class: providers.ClassPermanent},

@@ -238,6 +238,14 @@ func (v jsonValue) isNull() bool { return v == "" || v[0] == 'n' }
 
 func (v jsonValue) isObject() bool { return v != "" && v[0] == '{' }
 
+// isEmpty is true for an object or an array with nothing in it.
+func (v jsonValue) isEmpty() bool {
+	if v == "" || v[0] != '{' && v[0] != '[' {
+		return false
+	}
+	return strings.TrimSpace(string(v[1:len(v)-1])) == ""
+}
+
 func (v jsonValue) isString() bool { return v != "" && v[0] == '"' }
 
 func (v jsonValue) isNumber() bool { return v != "" && (v[0] == '-' || '0' <= v[0] && v[0] <= '9') }

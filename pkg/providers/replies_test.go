@@ -132,7 +132,7 @@ func TestBadReplies(t *testing.T) {
 		{"scopes are objects", jsonReply(200, `{"access_token":"a","scope":[{}]}`), all, providers.ClassUnreadable, 200, "", []string{"scopes (body.scope)"}},
 
 		{"200 with an error", jsonReply(200, `{"error":"invalid_grant","error_description":"no such user"}`), all, providers.ClassPermanent, 200, "invalid_grant", []string{"invalid_grant, no such user"}},
-		{"200 with an error and a token", jsonReply(200, `{"error":"access_denied","access_token":"x"}`), all, providers.ClassPermanent, 200, "access_denied", nil},
+		{"200 with an error and a token", jsonReply(200, `{"error":"access_denied","access_token":"x"}`), all, providers.ClassUnreadable, 200, "", []string{"it has an error and a token"}},
 		{"200 with a sentence", jsonReply(200, `{"error":"Something went wrong."}`), all, providers.ClassPermanent, 200, "", []string{"Something went wrong."}},
 		{"200 with an error object", jsonReply(200, `{"error":{"code":"bad_user","message":"Nope"}}`), all, providers.ClassPermanent, 200, "bad_user", []string{"Nope"}},
 		{"200, try later", jsonReply(200, `{"error":"temporarily_unavailable"}`), all, providers.ClassTransient, 200, "temporarily_unavailable", nil},

@@ -100,18 +100,22 @@ func (e *Endpoint) Read(c Call, r *Reply) (Token, error) {
 	if err != nil {
 		return Token{}, err
 	}
+	p := g.response
+	if c.Op == OpRefresh {
+		p = g.refreshResponse
+	}
 	if r != nil {
-		if err := e.judge(f, r); err != nil {
+		var token field
+		if p != nil {
+			token = p.accessToken
+		}
+		if err := e.judge(f, r, token); err != nil {
 			return Token{}, err
 		}
 	}
 	switch c.Op {
 	case OpRevoke, OpVerify, OpAction:
 		return Token{}, nil
-	}
-	p := g.response
-	if c.Op == OpRefresh {
-		p = g.refreshResponse
 	}
 	if p == nil || r == nil && c.Op == OpRefresh {
 		return Token{}, &Error{Op: c.Op, Class: ClassConfig, Message: fmt.Sprintf("grant %q of provider type %s reads no token from a reply", c.Grant, e.typ.Name)}

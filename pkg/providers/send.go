@@ -58,8 +58,8 @@ const (
 // been written, and to let a reply come in that was already asked for.
 type flight struct {
 	state  atomic.Int32
-	ready  func() bool  // the call's; nil: always
-	cancel func()       // ends what net/http does with the request
+	ready  func() bool // the call's; nil: always
+	cancel func()      // ends what net/http does with the request
 	conn   atomic.Pointer[countedConn]
 	opaque atomic.Bool // the connection cannot be watched
 	wrote  atomic.Bool // net/http has written the request's head, as far as it knows
