@@ -3,6 +3,7 @@ package reconcile
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"slices"
 	"time"
 
@@ -227,7 +228,7 @@ func (p *performer) revive() {
 	switch {
 	case errors.Is(err, errNotBegun):
 		p.notBegun(err)
-	case errors.As(err, &pe) && (pe.Class == providers.ClassPermanent || pe.Class == providers.ClassLogin || pe.Class == providers.ClassGone):
+	case errors.As(err, &pe) && refusesTheToken(pe):
 		p.log().Warn("an old token can no longer be revoked: its access token has expired and its refresh token was refused, so both are dead", "error", err)
 		p.forgetRetired(state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	case pe != nil && pe.Class == providers.ClassUnknown:
@@ -240,6 +241,20 @@ func (p *performer) revive() {
 	default:
 		p.revokeFailed(g, err.Error(), 0)
 	}
+}
+
+// refusesTheToken says that a refusal of a refresh is certainly about its refresh
+// token (RFC 6749 section 5.2: 400 or 401), and not about who asked, or where.
+func refusesTheToken(e *providers.Error) bool {
+	switch {
+	case e.Class == providers.ClassLogin || e.Class == providers.ClassGone:
+		return true
+	case e.Class != providers.ClassPermanent || blamesTheClient(e):
+		return false
+	case e.Code == "invalid_grant" || e.Code == "invalid_token" || e.Code == "token_not_found":
+		return true
+	}
+	return e.Status < 300 || e.Status == http.StatusBadRequest || e.Status == http.StatusUnauthorized
 }
 
 // lostRevival writes down that the refresh token of a retired grant may be

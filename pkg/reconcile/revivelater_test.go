@@ -1,0 +1,57 @@
+package reconcile_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"tokend/pkg/providers/catalog"
+	"tokend/pkg/standin"
+)
+
+// A refusal that is about who asks, or where, says nothing of the refresh token
+// that was sent: it lives, and what its credential left is revoked once the way
+// there is right again.
+func TestARevivalRefusedForTheClientsSakeIsTriedAgain(t *testing.T) {
+	own, err := catalog.FS.ReadFile("coinify.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	needs := strings.Replace(string(own), `needs = "refresh_token"`, `needs = "access_token"`, 1)
+	rest := needs + `
+secret "mem" "key" { value = "a-key" }
+credential "apirone" "other" {
+  grant        = "transfer_key"
+  transfer_key = secret.mem.key.value
+}
+`
+	for name, fault := range map[string]standin.Fault{
+		"no such path":   {Kind: standin.FaultStatus, Status: 404, Body: "no such page"},
+		"a redirect":     {Kind: standin.FaultRedirect, Location: "/elsewhere"},
+		"the client":     {Kind: standin.FaultRefuse, Status: 401, Code: "invalid_client"},
+		"a wall":         {Kind: standin.FaultHTML, Status: 403},
+		"the very token": {Kind: standin.FaultRefuse, Status: 400, Code: "invalid_grant"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := strict()
+			o.Rules.AccessLifetime = 80 * time.Second
+			inWorld(t, o, func(t *testing.T, w *world) {
+				w.set(trader("a@example.com", rest))
+				time.Sleep(time.Second)
+				w.halt()
+				time.Sleep(2 * time.Minute) // the access token ends
+				fault.API, fault.Path, fault.Grant, fault.Times = standin.Coinify, "/auth", "refresh_token", 2
+				w.server.Fail(fault)
+				w.start()
+				if held := w.set(rest); held != nil {
+					t.Fatal(held.Reason)
+				}
+				time.Sleep(10 * time.Minute)
+				n := w.server.Counts(standin.Coinify)
+				if dead := name == "the very token"; dead && (n.Faulted != 1 || n.Revocations != 0) || !dead && (n.Faulted != 2 || n.Revocations != 1) {
+					t.Errorf("%d refused, %d refreshes, %d revocations", n.Faulted, n.Refreshes, n.Revocations)
+				}
+			})
+		})
+	}
+}
