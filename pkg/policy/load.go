@@ -66,7 +66,7 @@ func language() map[string]map[string]map[string]form {
 		"hook":          {"exec": {"commands": commands}, "signal": {"pid_files": paths, "signals": names}, "systemd": {"units": names, "actions": names}},
 		"provider":      {"*": {"origins": origins, "proxies": origins}},
 		"provider_type": {"*": {}},
-		"vault":         {"": {"addresses": origins, "mounts": names}},
+		"vault":         {"": {"addresses": origins, "mounts": names, "namespaces": names, "server_names": names}},
 		"read":          {"": {"paths": paths}},
 		"state":         {"": {"paths": paths}},
 	}
