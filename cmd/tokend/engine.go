@@ -71,7 +71,7 @@ func (g *globals) stateDir(s spec.StateSettings) string {
 func (g *globals) newEngine(ctx context.Context, cfg *spec.Config, log *slog.Logger) *engine {
 	e := &engine{g: g, log: log, files: &atomicfile.Writer{}, logins: map[string]pendingLogin{}, paths: newPathChanges()}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
-	e.pool = vault.NewPool(e.vaultSettings(cfg), vaultOptions(log, g.guard))
+	e.pool = vault.NewPool(e.vaultSettings(cfg), vaultOptions(log, g.guard, g.limit))
 	return e
 }
 
@@ -223,8 +223,8 @@ func (e *engine) scrub(s string) string {
 	return e.loop.Scrub(ctx, s)
 }
 
-func vaultOptions(log *slog.Logger, guard *devGuard) vault.Options {
-	o := vault.Options{Logger: log}
+func vaultOptions(log *slog.Logger, guard *devGuard, limit *policyGate) vault.Options {
+	o := vault.Options{Logger: log, AllowServer: limit.allowVault}
 	if guard != nil {
 		o.DialContext = guard.dial
 	}

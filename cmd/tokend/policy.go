@@ -224,6 +224,14 @@ func (l *policyGate) allowRequest(client *spec.HTTPSettings) func(typ, origin st
 	}
 }
 
+// allowVault is asked where a Vault server sends a request on to another one.
+func (l *policyGate) allowVault(address string) error {
+	if p := l.current(); p != nil {
+		return p.Vault(address)
+	}
+	return nil
+}
+
 // allowRead is asked before a file is read that a function or a sink names.
 func (l *policyGate) allowRead(path string) error {
 	if p := l.current(); p != nil {

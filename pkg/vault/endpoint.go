@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -38,7 +39,8 @@ type endpoint struct {
 	http     *http.Client
 }
 
-func newEndpoint(name spec.Address, s Settings, dial dialFunc) (*endpoint, error) {
+func newEndpoint(name spec.Address, s Settings, p *Pool) (*endpoint, error) {
+	dial := p.dial
 	stamps := s.stamps() // before they are read: a change in between is then seen
 	conf, err := tlsConfig(s)
 	if err != nil {
@@ -59,7 +61,7 @@ func newEndpoint(name spec.Address, s Settings, dial dialFunc) (*endpoint, error
 		IdleConnTimeout: 50 * time.Second,
 	}
 	return &endpoint{name: name, settings: s, stamps: stamps, http: &http.Client{
-		Transport:     &boundedTransport{base: base},
+		Transport:     &boundedTransport{base: base, home: serverOf(s.Address), allow: p.allow},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
@@ -182,10 +184,33 @@ func (e *endpoint) once(ctx context.Context, op string, hide []secret.Text, f fu
 // answers that it turns into errors.
 type retryAfterKey struct{}
 
-// boundedTransport bounds the bodies of answers and keeps their Retry-After.
-type boundedTransport struct{ base *http.Transport }
+// boundedTransport bounds the bodies of answers and keeps their Retry-After. It is
+// asked here whether a request may go where an answer sent it on to: Vault's library
+// follows one redirect, to whatever host, with the token and the body.
+type boundedTransport struct {
+	base  *http.Transport
+	home  string // scheme://host:port of the settings
+	allow func(address string) error
+}
+
+// serverOf is the scheme, host and port of an address.
+func serverOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
 
 func (t *boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if to := r.URL.Scheme + "://" + r.URL.Host; to != t.home && t.allow != nil {
+		if err := t.allow(to); err != nil {
+			if r.Body != nil {
+				_ = r.Body.Close()
+			}
+			return nil, fmt.Errorf("it sends requests on to %s, which is %w", to, err)
+		}
+	}
 	resp, err := t.base.RoundTrip(r)
 	if err != nil {
 		return nil, err

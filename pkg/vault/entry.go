@@ -197,7 +197,7 @@ func (e *entry) logIn(ctx context.Context, anew bool) (*session, error) {
 	}
 	moved := endpoint == nil || endpoint.settings.server() != settings.server()
 	if moved || endpoint.stamps != settings.stamps() {
-		if endpoint, err = newEndpoint(e.name, settings, e.pool.dial); err != nil {
+		if endpoint, err = newEndpoint(e.name, settings, e.pool); err != nil {
 			if moved {
 				e.move(nil, old)
 				old = nil

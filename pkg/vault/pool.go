@@ -25,6 +25,9 @@ type Options struct {
 	Now    func() time.Time // nil: time.Now
 	// DialContext replaces net.Dialer's, for tests that have no network.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
+	// AllowServer, when set, says why a server (scheme://host:port) must not be
+	// asked that another one sends a request on to, as a standby does; nil: it may.
+	AllowServer func(address string) error
 }
 
 // Pool keeps one session for each `vault` block. It is safe for concurrent use.
@@ -33,6 +36,7 @@ type Pool struct {
 	log     *slog.Logger
 	now     func() time.Time
 	dial    dialFunc
+	allow   func(address string) error
 	wake    chan struct{} // of capacity 1: Run looks at the due times again
 
 	mu      sync.Mutex
@@ -42,7 +46,7 @@ type Pool struct {
 
 // NewPool makes an empty pool. It contacts nobody.
 func NewPool(r Resolver, o Options) *Pool {
-	p := &Pool{resolve: r, log: o.Logger, dial: dialFunc(o.DialContext), wake: make(chan struct{}, 1), entries: map[spec.Address]*entry{}}
+	p := &Pool{resolve: r, log: o.Logger, dial: dialFunc(o.DialContext), allow: o.AllowServer, wake: make(chan struct{}, 1), entries: map[spec.Address]*entry{}}
 	if p.log == nil {
 		p.log = slog.New(slog.DiscardHandler)
 	}
