@@ -64,6 +64,24 @@ func TestDecideImports(t *testing.T) {
 	}
 }
 
+// Where its first refresh was lost or refused, no other is tried for the revocation: it
+// would use a refresh token twice that works once.
+func TestRevokingWhatMayBeSpentSpendsNothing(t *testing.T) {
+	for refresh, why := range map[state.RefreshState]string{state.RefreshIndeterminate: "orphan", state.RefreshRefused: "dead"} {
+		in := Input{Now: t0, Address: "credential.x.y", Declared: true, Want: &spec.Credential{}}
+		in.Record.Retiring = []state.Grant{{RefreshToken: secret.New("r"), RefreshState: refresh, Retired: &state.Retired{Cause: causeRemove}}}
+		for needs, traits := range map[string]Traits{
+			"an access token": {HasRevoke: true, HasRefresh: true, RevokeOn: []string{causeRemove}, RevokeNeeds: needsAccess, RevokeNamesAccess: true},
+			"both":            {HasRevoke: true, HasRefresh: true, RevokeOn: []string{causeRemove}, RevokeNamesAccess: true},
+		} {
+			in.RetiredTraits = []Traits{traits}
+			if got := retiredAt(&in, 0); got.Action != ActRelease || !strings.Contains(got.Reason, why) {
+				t.Errorf("a revocation that names %s: %s, want it to be released, and why", needs, got)
+			}
+		}
+	}
+}
+
 // What was taken over and never spent has to be refreshed before what its API's
 // revocation names exists.
 func TestRevokingWhatWasNeverSpent(t *testing.T) {

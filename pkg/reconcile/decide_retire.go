@@ -143,11 +143,11 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "its API does not ask for a revocation here; the old token is forgotten", true
 	case accessDead && refreshDead:
 		return "the old token has expired by itself", true
-	case t.RevokeNeeds == needsAccess && accessDead && !t.HasRefresh:
+	case needsLiving(g, t) && accessDead && !t.HasRefresh:
 		return "the old token has expired by itself", true
-	case t.RevokeNeeds == needsAccess && accessDead && g.RefreshState == state.RefreshRefused:
+	case needsLiving(g, t) && accessDead && g.RefreshState == state.RefreshRefused:
 		return "the old token has expired and its refresh token was refused: both are dead", true
-	case t.RevokeNeeds == needsAccess && accessDead && g.RefreshState == state.RefreshIndeterminate:
+	case needsLiving(g, t) && accessDead && g.RefreshState == state.RefreshIndeterminate:
 		return "the old token has expired, and revoking what may have come of its refresh token would spend that a second time; it is counted as an orphan", true
 	case cur != nil && g.Retired.Cause != causeRevoke && t.Session == spec.SessionSharedGrant:
 		return "revoking the old token would take the one in force with it", true
@@ -169,12 +169,19 @@ func sameAccount(a, b *state.Grant) bool {
 
 const needsAccess = "access_token"
 
+// needsLiving says that a grant's revocation needs a living access token: because its
+// API says so, or because the request names one and there has been none yet, as of a
+// refresh token that was taken over.
+func needsLiving(g *state.Grant, t Traits) bool {
+	return t.RevokeNeeds == needsAccess || g.AccessToken.Empty() && t.RevokeNamesAccess && t.HasRefresh
+}
+
 func revokeStep(in *Input, i int) Step {
 	g := &in.Record.Retiring[i]
 	t := in.RetiredTraits[i]
 	s := Step{Action: ActRevoke, Retiring: i, Cause: g.Retired.Cause, State: Pending, Reason: revokeReason(g.Retired.Cause)}
 	dead := g.AccessToken.Empty() || !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt.Add(g.Late))
-	if t.RevokeNeeds == needsAccess && dead || g.AccessToken.Empty() && t.RevokeNamesAccess && t.HasRefresh {
+	if needsLiving(g, t) && dead {
 		s.Action, s.Reason = ActRevive, "revoking the old token needs a living access token, so it is refreshed first"
 	}
 	return s
