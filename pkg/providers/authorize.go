@@ -140,6 +140,9 @@ func (e *Endpoint) RedirectError(c Call) error {
 		return nil
 	}
 	f := &frame{call: &c, config: e.provider.Config, functions: e.functions}
+	if err := e.otherIssuer(f, g); err != nil {
+		return err
+	}
 	code := c.Flow.Params["error"].Reveal()
 	failed := code != ""
 	if p.errorWhen != nil {
