@@ -130,6 +130,9 @@ func (g *ExportedGrant) restore(ctx context.Context, m state.Store, addr, which 
 		GrantedAt: g.GrantedAt, ObtainedAt: g.ObtainedAt, ExpiresAt: g.ExpiresAt, RefreshUntil: g.RefreshUntil,
 		Rotation: g.Rotation, RefreshState: g.RefreshState, LostRefresh: g.LostRefresh, Late: g.Late, Origins: g.Origins,
 	}
+	if g.Unspent {
+		out.AccessToken = secret.Text{}
+	}
 	if g.Refreshable {
 		out.RefreshToken = stand("refresh token", g.SameRefresh)
 	}

@@ -82,6 +82,36 @@ func TestRevokingWhatMayBeSpentSpendsNothing(t *testing.T) {
 	}
 }
 
+// Two that were taken over one after the other, and given up before they were used,
+// are not the same because neither has an access token.
+func TestARevocationOfWhatWasNeverSpentIsNotOfTheNextOne(t *testing.T) {
+	in := Input{Now: t0, Address: "credential.x.y", Declared: true, Want: &spec.Credential{}, Held: Traits{HasRefresh: true}}
+	in.Record.Grant = &state.Grant{RefreshToken: secret.New("next")}
+	in.Record.Retiring = []state.Grant{{RefreshToken: secret.New("r"), Retired: &state.Retired{Cause: causeRevoke}}}
+	in.RetiredTraits = []Traits{{HasRevoke: true, HasRefresh: true, RevokeOn: []string{causeRemove}, RevokeNamesAccess: true}}
+	if got := retiredAt(&in, 0); got.Action != ActRevive {
+		t.Errorf("%s, want it to be revoked", got)
+	}
+}
+
+// A plan away from the host knows what was taken over and not used yet.
+func TestAnExportSaysWhatWasNeverSpent(t *testing.T) {
+	m := state.NewMemory(state.MemoryOptions{})
+	for name, g := range map[string]state.Grant{
+		"taken over": {RefreshToken: secret.New("r")},
+		"fetched":    {RefreshToken: secret.New("r"), AccessToken: secret.New("a")},
+	} {
+		x := exportGrant(&g, &state.Grant{RefreshToken: secret.New("another")}, Traits{})
+		got, err := x.restore(t.Context(), m, "credential.x.y", "in force")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if unspent(&got) != unspent(&g) || x.SameAccess {
+			t.Errorf("%s: unspent %v, the same as another %v", name, unspent(&got), x.SameAccess)
+		}
+	}
+}
+
 // What was taken over and never spent has to be refreshed before what its API's
 // revocation names exists.
 func TestRevokingWhatWasNeverSpent(t *testing.T) {

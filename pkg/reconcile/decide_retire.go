@@ -155,7 +155,7 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "the new login has ended the old token already", true
 	case cur != nil && !cur.RefreshToken.Empty() && cur.RefreshToken.Equal(g.RefreshToken) && !t.RevokeNamesAccess:
 		return "the token in force shares its refresh token", true
-	case cur != nil && cur.AccessToken.Equal(g.AccessToken):
+	case cur != nil && !cur.AccessToken.Empty() && cur.AccessToken.Equal(g.AccessToken):
 		return "it is the token in force", true
 	}
 	return "", false

@@ -58,7 +58,8 @@ type ExportedGrant struct {
 	Type         string             `json:"type"`
 	Grant        string             `json:"grant"`
 	Traits       Traits             `json:"traits"`
-	Refreshable  bool               `json:"refreshable"` // it has a refresh token
+	Refreshable  bool               `json:"refreshable"`       // it has a refresh token
+	Unspent      bool               `json:"unspent,omitempty"` // and no access token yet: it was taken over
 	GrantedAt    time.Time          `json:"granted_at,omitzero"`
 	ObtainedAt   time.Time          `json:"obtained_at,omitzero"`
 	ExpiresAt    time.Time          `json:"expires_at,omitzero"`
@@ -258,7 +259,7 @@ func exportFailure(f *state.Failure) *ExportedFailure {
 
 func exportGrant(g, cur *state.Grant, t Traits) ExportedGrant {
 	x := ExportedGrant{
-		Generation: g.Generation, Provider: g.Provider, Type: g.Type, Grant: g.GrantType, Traits: t, Refreshable: !g.RefreshToken.Empty(),
+		Generation: g.Generation, Provider: g.Provider, Type: g.Type, Grant: g.GrantType, Traits: t, Refreshable: !g.RefreshToken.Empty(), Unspent: unspent(g),
 		GrantedAt: g.GrantedAt, ObtainedAt: g.ObtainedAt, ExpiresAt: g.ExpiresAt, RefreshUntil: g.RefreshUntil,
 		Rotation: g.Rotation, RefreshState: g.RefreshState, LostRefresh: g.LostRefresh, Late: g.Late, Origins: g.Origins,
 	}
@@ -266,7 +267,7 @@ func exportGrant(g, cur *state.Grant, t Traits) ExportedGrant {
 		x.Cause, x.Since, x.DeliveredAt, x.NextAt = r.Cause, r.Since, r.DeliveredAt, r.NextAt
 	}
 	if cur != nil {
-		x.SameAccess = cur.AccessToken.Equal(g.AccessToken)
+		x.SameAccess = !x.Unspent && cur.AccessToken.Equal(g.AccessToken)
 		x.SameRefresh = x.Refreshable && cur.RefreshToken.Equal(g.RefreshToken)
 	}
 	return x
