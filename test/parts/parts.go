@@ -110,13 +110,14 @@ func Shells() Part {
 	}
 }
 
-// Git is git with its daemon.
+// Git is git with its daemon, and the two programs that sign commits: a minimal
+// Debian has none of them, and git does not bring the others.
 func Git() Part {
 	return Part{
 		Name:     "git",
-		For:      "configurations that follow a repository",
-		Commands: []string{"git"},
-		Packages: []string{"git"},
+		For:      "configurations that follow a repository, and the signatures of its commits",
+		Commands: []string{"git", "ssh-keygen", "gpg", "gpg-agent"},
+		Packages: []string{"git", "openssh-client", "gpg", "gpg-agent"},
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -167,5 +169,44 @@ func TestEveryPartHasAFolder(t *testing.T) {
 		if !strings.Contains(filepath.Base(dir), p.Folder+"-") {
 			t.Errorf("%s is in %s", p.Name, dir)
 		}
+	}
+}
+
+// What a test looks for or runs by its name is brought by a part, or is on every
+// Debian: a test that is skipped for want of a program nobody installs fails a run
+// in which nothing may be skipped.
+func TestEveryProgramThatTestsRunIsAPart(t *testing.T) {
+	there := []string{"sh", "true", "go"} // go runs the tests
+	for _, p := range parts.All() {
+		there = append(there, p.Commands...)
+	}
+	named := regexp.MustCompile(`\[!?exec:([a-z-]+)\]|(?:LookPath|exec\.Command)\("([a-z-]+)"|exec ((?:git|ssh|gpg)[a-z-]*) `)
+	root, err := parts.Root()
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	err = filepath.WalkDir(root, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, "_test.go") && !strings.HasSuffix(path, ".txtar") {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		for _, m := range named.FindAllStringSubmatch(string(text), -1) {
+			name := m[1] + m[2] + m[3]
+			found++
+			if name != "gpgconf" && !slices.Contains(there, name) { // that one comes with gpg
+				t.Errorf("%s runs %s, which no part brings", path, name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if found < 10 {
+		t.Errorf("only %d programs were found", found)
 	}
 }
