@@ -3,7 +3,6 @@ package providers_test
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -219,19 +218,16 @@ func TestKeptConnectionOfALargeReplyIsClosed(t *testing.T) {
 // A reply that stops half way is an unknown outcome after the endpoint's
 // timeout, whoever waits.
 func TestKeptConnectionTimesOut(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
 	base, ended := scripted(t, func(c net.Conn, r *bufio.Reader) {
 		_ = answer(c, r, shortReply[:len(shortReply)-3])
+		cancel() // the request is there, so who waits has no say any more
 		untilEnd(r)
 	})
-	ctx, cancel := context.WithCancel(context.Background())
-	e := waysEndpoint(t, base, func(p *spec.Provider) { p.HTTP.Timeout = 200 * time.Millisecond })
-	stop := time.AfterFunc(10*time.Millisecond, cancel)
-	defer stop.Stop()
+	e := waysEndpoint(t, base, func(p *spec.Provider) { p.HTTP.Timeout = 2 * time.Second })
 	_, err := sendWith(ctx, e, "post_json")
-	if errors.Is(err, context.Canceled) {
-		t.Skip("providers: this machine took longer than 10 ms to connect")
-	}
-	if got := asError(t, err); got.Class != providers.ClassUnknown || !got.Reached || !strings.Contains(got.Error(), "no complete reply within 200ms") {
+	if got := asError(t, err); got.Class != providers.ClassUnknown || !got.Reached || !strings.Contains(got.Error(), "no complete reply within 2s") {
 		t.Errorf("%s: %v", got.Class, got)
 	}
 	await(t, ended, "the end of the connection")
