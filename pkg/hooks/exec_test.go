@@ -84,9 +84,9 @@ func TestExecKillsTheWholeGroupInTime(t *testing.T) {
 	err := runExec(t, Options{Dir: dir}, map[string]cty.Value{
 		// The shell and its child both refuse a polite end.
 		"command": list("sh", "-c", `trap "" TERM INT HUP; sleep 600 & echo $! > child; echo $$ > shell; echo waiting for the lock; wait`),
-		"timeout": text("700ms"),
+		"timeout": text("3s"),
 	})
-	wantError(t, err, "did not end within 700ms and was killed", "waiting for the lock")
+	wantError(t, err, "did not end within 3s and was killed", "waiting for the lock")
 	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("error %v is no DeadlineExceeded", err)
 	}
