@@ -3,7 +3,7 @@ package main
 // canaryConfig uses every way in which a secret comes to tokend and leaves it.
 const canaryConfig = `
 tokend {
-  listen = "LISTEN"
+  listen = "127.0.0.1:0"
   guard {
     settle              = "0s"
     max_revocations     = 1000

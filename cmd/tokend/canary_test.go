@@ -8,7 +8,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io/fs"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -36,7 +35,6 @@ func canaries() map[string]string {
 type canaryWatch struct {
 	*host
 	said    bytes.Buffer
-	listen  string
 	secrets map[string]string
 }
 
@@ -58,7 +56,7 @@ func TestCanaries(t *testing.T) {
 	w.run("", "status")
 	w.api.ClearFaults()
 
-	d := w.start("--log-level", "debug")
+	d := w.start("--log-level", "debug", "--log-format", "json")
 	w.logins()
 	w.settled()
 	w.faults()
@@ -75,21 +73,13 @@ func TestCanaries(t *testing.T) {
 func newCanaryWatch(t *testing.T) *canaryWatch {
 	w := &canaryWatch{secrets: canaries()}
 	w.host = newHost(t, "", standin.Options{AnyAccount: true, AutoApprove: true, Rules: standin.Rules{ExpiresIn: standin.ExpiryNumber, Rotate: standin.RotateSingleUse}})
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.listen = l.Addr().String()
-	_ = l.Close()
 	for _, name := range []string{"coinify", "apirone", "coinsph", "hopper", "oauth2", "exec", "offline", "transfer"} {
 		w.write(name, w.secrets[name]+"\n")
 	}
 	w.extra = []string{"TOKEND_VAR_hidden=" + w.secrets["variable"], "CANARY_USER=" + w.secrets["user"]}
-	w.write("main.hcl", w.config())
+	w.write("main.hcl", canaryConfig)
 	return w
 }
-
-func (w *canaryWatch) config() string { return strings.Replace(canaryConfig, "LISTEN", w.listen, 1) }
 
 // run keeps what a command says; it may fail.
 func (w *canaryWatch) run(stdin string, args ...string) string {
@@ -321,8 +311,9 @@ func (w *canaryWatch) orders() {
 
 // pages reads what the daemon serves.
 func (w *canaryWatch) pages() {
+	listen := w.host.pages(1)
 	for _, p := range []string{"/", "/readyz", "/livez", "/metrics", "/callback?code=x", "/status"} {
-		res, err := http.Get("http://" + w.listen + p)
+		res, err := http.Get("http://" + listen + p)
 		if err != nil {
 			w.t.Fatal(err)
 		}
@@ -350,7 +341,7 @@ func (w *canaryWatch) broken() {
 // removal gives things up while the API repeats what it was sent.
 func (w *canaryWatch) removal() {
 	w.api.Fail(standin.Fault{Kind: standin.FaultEcho, Method: http.MethodPost, Times: 3})
-	w.write("main.hcl", w.config()[:strings.Index(w.config(), `sink "file" "trader"`)])
+	w.write("main.hcl", canaryConfig[:strings.Index(canaryConfig, `sink "file" "trader"`)])
 	w.until("the removal of the sinks", func(ctx context.Context) string {
 		out := w.run("", "status")
 		s, err := w.ask().Status(ctx, "")

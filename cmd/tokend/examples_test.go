@@ -318,8 +318,8 @@ func TestExampleGitOps(t *testing.T) {
 	}
 
 	// Too many at once: held, while the rest of the commit goes ahead.
-	l.edit("teams.hcl", `    support    = { email = "support@example.com" }`, "")
-	l.edit("teams.hcl", `    market     = { email = "market@example.com" }`, `    custody    = { email = "custody@example.com" }`)
+	l.edit("teams.hcl", `    support    = { email = "support@example.com" }`, "",
+		`    market     = { email = "market@example.com" }`, `    custody    = { email = "custody@example.com" }`)
 	l.until("the change is held back", func() (bool, string) {
 		said := l.must("plan")
 		return strings.Contains(said, "Held back") && strings.Contains(said, `coinify.team["support"] would be given up`) && strings.Contains(said, `coinify.team["market"] would be given up`), said

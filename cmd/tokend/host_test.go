@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -167,6 +168,22 @@ func (d *running) stop() {
 		d.r.t.Fatalf("the daemon did not stop cleanly: %v", err)
 	}
 }
+
+// pages waits until the daemon that was started last, the nth of this host, says
+// where it serves its pages.
+func (r *host) pages(nth int) string {
+	r.t.Helper()
+	var at [][]string
+	r.until("the daemon to say where its pages are", func(context.Context) string {
+		if at = servedAt.FindAllStringSubmatch(r.log.String(), -1); len(at) < nth {
+			return "it has not"
+		}
+		return ""
+	})
+	return at[len(at)-1][1]
+}
+
+var servedAt = regexp.MustCompile(`"serving health and metrics","listen":"([^"]+)"`)
 
 // died reports whether the daemon ended by itself.
 func (d *running) died() bool {

@@ -98,17 +98,22 @@ func (l *lab) write(name, content string) {
 	}
 }
 
-// edit replaces a text in a file of the configuration.
-func (l *lab) edit(name, from, to string) {
+// edit replaces texts in a file of the configuration, each by the one after it,
+// in one change.
+func (l *lab) edit(name string, fromTo ...string) {
 	l.t.Helper()
 	b, err := os.ReadFile(filepath.Join(l.config, name))
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	if !bytes.Contains(b, []byte(from)) {
-		l.t.Fatalf("%s has no %q", name, from)
+	text := string(b)
+	for i := 0; i < len(fromTo); i += 2 {
+		if !strings.Contains(text, fromTo[i]) {
+			l.t.Fatalf("%s has no %q", name, fromTo[i])
+		}
+		text = strings.Replace(text, fromTo[i], fromTo[i+1], 1)
 	}
-	l.write(name, strings.Replace(string(b), from, to, 1))
+	l.write(name, text)
 }
 
 func (l *lab) remove(names ...string) {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -25,15 +24,9 @@ func TestALostReplyIsSaid(t *testing.T) {
 	h := newHost(t, build(t), o)
 	h.write("password", "one-password\n")
 	h.write("type.hcl", interactiveType("once", ""))
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	listen := l.Addr().String()
-	_ = l.Close() // the daemon has it next
-	h.write("main.hcl", strings.Replace(onceConfig, "tokend {", "tokend {\n  listen = \""+listen+"\"\n  public_url = \"http://127.0.0.1:8250\"", 1))
+	h.write("main.hcl", strings.Replace(onceConfig, "tokend {", "tokend {\n  listen = \"127.0.0.1:0\"\n  public_url = \"http://127.0.0.1:8250\"", 1))
 	const addr = "credential.once.bot"
-	d := h.start("--log-level", "warn")
+	d := h.start("--log-format", "json")
 	h.logIn(addr)
 	h.untilState(addr, reconcile.Ready, "")
 
@@ -43,7 +36,7 @@ func TestALostReplyIsSaid(t *testing.T) {
 		t.Errorf("refresh: exit status %d\n%s", status, out)
 	}
 	h.untilState(addr, reconcile.Indeterminate, "the reply to a refresh was lost")
-	said := func() {
+	said := func(start int) {
 		t.Helper()
 		out, status := h.tokend("", "status")
 		for _, want := range []string{"indeterminate", "shortly before its end the refresh token is tried one last time", "tokend login once.bot", "Orphans: 1"} {
@@ -52,7 +45,7 @@ func TestALostReplyIsSaid(t *testing.T) {
 			}
 		}
 		h.until("the metrics to count the orphan", func(context.Context) string {
-			res, err := http.Get("http://" + listen + "/metrics")
+			res, err := http.Get("http://" + h.pages(start) + "/metrics")
 			if err != nil {
 				return err.Error()
 			}
@@ -72,11 +65,11 @@ func TestALostReplyIsSaid(t *testing.T) {
 			t.Error("the place holds a token that does not work")
 		}
 	}
-	said()
+	said(1)
 	d.kill()
-	d = h.start("--log-level", "warn")
+	d = h.start("--log-format", "json")
 	h.untilState(addr, reconcile.Indeterminate, "the reply to a refresh was lost")
-	said()
+	said(2)
 	if c := h.api.Counts(standin.Cryptohopper); c.Reuses != 0 || c.Refreshes != before.Refreshes+1 {
 		t.Errorf("%d refreshes, %d reuses", c.Refreshes-before.Refreshes, c.Reuses)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"net/http"
-	"regexp"
 	"testing"
 
 	"tokend/pkg/standin"
@@ -35,15 +34,7 @@ func TestThePageAnswersToPublicURL(t *testing.T) {
 	}
 	h.write("main.hcl", settings(""))
 	d := h.start("--log-format", "json")
-	var listen string
-	h.until("the daemon to say where its pages are", func(context.Context) string {
-		m := regexp.MustCompile(`"serving health and metrics","listen":"([^"]+)"`).FindStringSubmatch(h.log.String())
-		if m == nil {
-			return "it has not"
-		}
-		listen = m[1]
-		return ""
-	})
+	listen := h.pages(1)
 	answers := func(host string, want int) {
 		t.Helper()
 		h.until(fmt.Sprintf("%d to %q", want, host), func(ctx context.Context) string {
