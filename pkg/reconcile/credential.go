@@ -204,6 +204,10 @@ func (p *performer) save(what string, more ...state.Change) bool {
 	p.r.fill(rec, true)
 	p.r.saved = true
 	p.r.setBack = p.j.setBack
+	if _, ends := p.ob.endsWithTheDaemon(); ends && p.r.began == (begun{}) {
+		p.r.began = begun{Revocations: 1, Replaced: true} // it counts from now on, though the next stop may be long ahead
+	}
+	p.ob.endsAtStop = false
 	return true
 }
 

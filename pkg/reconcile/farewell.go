@@ -95,3 +95,14 @@ func (l *Loop) halt() {
 	l.w.stop()
 	l.log.Info("stopping: letting work under way come to its end", "running", l.running)
 }
+
+// endsWithTheDaemon says that a change of the configuration has a token revoked
+// at the next stop that would have outlived it: the guard counts it like one that
+// is replaced at once. A stop comes with every upgrade, and then nobody is asked.
+func (ob *observed) endsWithTheDaemon() (destruction, bool) {
+	in := &ob.in
+	if !ob.endsAtStop || !in.Declared || in.Record.Grant == nil || in.Held.Static || !in.Held.HasRevoke {
+		return destruction{}, false
+	}
+	return destruction{cause: causeReplace, reason: "revoke_on_shutdown was set: its token ends whenever the daemon stops"}, true
+}

@@ -225,6 +225,9 @@ func (l *Loop) credentialCandidate(ctx context.Context, j job) (candidate, bool,
 	}
 	x, ok := ob.in.destroys()
 	if !ok {
+		x, ok = ob.endsWithTheDaemon()
+	}
+	if !ok {
 		return candidate{}, false, nil
 	}
 	c := candidate{addr: j.addr, digest: "removed", reason: x.reason, forget: x.cause == causeForget, replaced: x.cause == causeReplace, origin: x.origin, person: x.person}

@@ -33,7 +33,8 @@ type observed struct {
 	// had is the access token of the grant in force, as it was read.
 	had secret.Text
 	// resettled: its record keeps other lifecycle settings than are declared.
-	resettled bool
+	resettled  bool
+	endsAtStop bool // it shall be revoked when the daemon stops, and was not to be
 	// returned: its removal had begun, and it is declared again.
 	returned bool
 	// setBack: its times were moved, since the clock was set back.
@@ -107,6 +108,7 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 	in.Traits = traitsOf(ob.ep.ep, want.Grant.Name)
 	lifecycle := lifecycleOf(want.Lifecycle)
 	ob.resettled = in.Record.Lifecycle != lifecycle
+	ob.endsAtStop = lifecycle.RevokeOnShutdown && !in.Record.Lifecycle.RevokeOnShutdown
 	in.Record.Lifecycle = lifecycle
 	ob.returned, in.Record.Removing = in.Record.Removing != nil, nil
 	if f := in.Record.Failure; f != nil && len(f.InputHash) > 0 {
