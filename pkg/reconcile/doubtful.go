@@ -39,7 +39,7 @@ func (p *performer) rawOf(c *call, reply *providers.Reply, cause error) *state.R
 	}
 	raw := &state.Raw{
 		Op: c.op, Endpoint: c.blob, GrantType: c.c.Grant, At: p.w.now(), Status: reply.Status, Header: reply.Header, Body: reply.Body,
-		Inputs: sealed, Redirect: c.c.Flow.RedirectURI, Message: cause.Error(),
+		Inputs: sealed, Redirect: c.c.Flow.RedirectURI, Message: cause.Error(), Slept: reply.Slept,
 	}
 	if g := p.ob.in.Record.Grant; g != nil && c.op == opRefresh {
 		raw.Generation = g.Generation

@@ -83,3 +83,35 @@ func TestKeptRepliesThatAreGivenUpCountAgainstAnAccount(t *testing.T) {
 		}
 	})
 }
+
+// What a kept reply brought that was on its way while the machine slept counts from
+// its request, and may be younger.
+func TestAKeptReplyThatWasSleptOver(t *testing.T) {
+	const asleep = 40 * time.Minute
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.restartBySteppedClock()
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultDelay, Delay: 10 * time.Second})
+		w.set(misread("token"))
+		<-time.After(5 * time.Second)
+		w.slept.Add(int64(asleep))
+		w.wrong.Add(int64(asleep))
+		<-time.After(10 * time.Second)
+		if l := w.line(traderCred); l.State != reconcile.Unread {
+			t.Fatalf("it is %+v", l)
+		}
+		w.crash()
+		w.down.Store(true) // what was read is not renewed at once
+		w.set(misread("access_token"))
+		if err := w.loop.Do(t.Context(), traderCred, reconcile.Order{Kind: reconcile.OrderRetry}); err != nil {
+			t.Fatal(err)
+		}
+		rec, _, _, err := w.loop.Record(t.Context(), traderCred)
+		if err != nil || rec.Grant == nil {
+			t.Fatalf("it has no token (%v); it is %+v", err, w.line(traderCred))
+		}
+		now := w.clock()()
+		if end := rec.Grant.ExpiresAt; end.After(now) || end.Add(rec.Grant.Late).Before(now) {
+			t.Errorf("at %s its token has ended at %s, or %s later", now, end, rec.Grant.Late)
+		}
+	})
+}

@@ -33,7 +33,7 @@ func (p *performer) reread() {
 	if in.Want != nil {
 		c.c.DefaultLifetime, c.c.Scopes = in.Want.DefaultLifetime, in.Want.Scopes
 	}
-	t, err := ep.ep.Read(c.c, &providers.Reply{Status: raw.Status, Header: http.Header(raw.Header), Body: raw.Body, At: raw.At})
+	t, err := ep.ep.Read(c.c, &providers.Reply{Status: raw.Status, Header: http.Header(raw.Header), Body: raw.Body, At: raw.At.Add(-raw.Slept), Slept: raw.Slept})
 	if err != nil && doubtful(raw) {
 		in.Record.Raw = nil // it was no answer after all, and what is wanted is a try
 		p.r.again = p.save("that a reply was no answer")

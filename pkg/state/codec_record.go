@@ -4,7 +4,7 @@ import "encoding/binary"
 
 // The newest formats that this program writes.
 const (
-	credentialFormat = 7 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along; 7: how much later a token may end
+	credentialFormat = 8 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along; 7: how much later a token may end; 8: that a kept reply was slept over
 	sinkFormat       = 2 // 2: without what nothing reads
 	intentFormat     = 1
 )
@@ -242,7 +242,8 @@ func appendRaw(b []byte, w *Raw) []byte {
 	b = appendBytes(b, w.Inputs)
 	b = appendString(b, w.Redirect)
 	b = binary.AppendUvarint(b, w.Generation)
-	return appendBool(appendString(b, w.Message), w.Revoked)
+	b = appendBool(appendString(b, w.Message), w.Revoked)
+	return binary.AppendVarint(b, int64(w.Slept))
 }
 
 func (r *reader) rawReply(format byte) *Raw {
@@ -265,6 +266,9 @@ func (r *reader) rawReply(format byte) *Raw {
 	w.Message = r.str()
 	if format >= 6 {
 		w.Revoked = r.bool()
+	}
+	if format >= 8 {
+		w.Slept = r.duration()
 	}
 	return w
 }

@@ -100,6 +100,15 @@ func TestRecordsOfTheSixthFormatAreRead(t *testing.T) {
 	readsCredential(t, credentialV6, want)
 }
 
+// A record of the format before it was kept that a reply was slept over.
+const credentialV7 = "0700000001056772616e7400000180ee89ab0d0590030004626f64790000000d6974206973206e6f204a534f4e0100000000000000000180ee89ab0d050000000000"
+
+func TestRecordsOfTheSeventhFormatAreRead(t *testing.T) {
+	at := time.Unix(1790000000, 5).UTC()
+	want := Credential{Raw: &Raw{Op: "grant", At: at, Status: 200, Body: secret.New("body"), Message: "it is no JSON", Revoked: true}, Restored: at}
+	readsCredential(t, credentialV7, want)
+}
+
 // readsCredential holds the record of a credential that an earlier program wrote
 // against what it says.
 func readsCredential(t *testing.T, record string, want Credential) {

@@ -56,7 +56,7 @@ type Credential struct {
 
 	Failure   *Failure // the last failure that has not been followed by a success
 	Raw       *Raw     // a reply that spent something and could not be read
-	Orphans   int      // tokens that may have been issued and were never seen
+	Orphans   int      // tokens that may have been issued and were never seen, or were forgotten by a person
 	Lifecycle Lifecycle
 	Removing  *Removing // no longer declared: the removal in progress
 	Note      string    // what last happened, in words without a secret, for status
@@ -187,6 +187,9 @@ type Raw struct {
 	Generation uint64 // of the grant that was spent; 0 for a new grant
 	Message    string // why it could not be read
 	Revoked    bool   // a revocation was sent since that may have taken along what it brought
+	// Slept is how much earlier than At what it brought may have been issued: the
+	// machine slept while the reply was on its way.
+	Slept time.Duration
 }
 
 // Intent is journalled before a call that can spend or create something, and
