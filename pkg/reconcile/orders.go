@@ -12,7 +12,6 @@ import (
 
 	"tokend/pkg/providers"
 	"tokend/pkg/spec"
-	"tokend/pkg/state"
 )
 
 // OrderError says that an order cannot be carried out as things are: the decision
@@ -308,7 +307,8 @@ func (l *Loop) Wake(ctx context.Context, addrs []string) error {
 	})
 }
 
-// Forget deletes a record without revoking anything: `tokend state rm`.
+// Forget deletes a record without revoking anything: `tokend state rm`. The tokens
+// of a credential that is declared are counted as its orphans from then on.
 func (l *Loop) Forget(ctx context.Context, addr string) error {
 	var missing error
 	err := l.do(ctx, func() {
@@ -320,11 +320,14 @@ func (l *Loop) Forget(ctx context.Context, addr string) error {
 		case it.phase == running:
 			missing = fmt.Errorf("%s is being worked on: try again", addr)
 		default:
-			missing = l.o.Store.Commit(ctx, state.Change{Delete: addr})
-			if missing == nil {
+			change, orphans := l.forgotten(ctx, it)
+			if missing = l.o.Store.Commit(ctx, change); missing == nil {
 				l.log.Info("a record was forgotten because a person said so; what it knew of lives on until it ends by itself", "address", addr, "generation", it.gen,
-					"expires_at", fromNanos(it.expires), "earlier_tokens", it.retiring, "orphans", it.orphans())
-				it.stored, it.gen, it.expires, it.retiring = false, 0, 0, 0
+					"expires_at", fromNanos(it.expires), "earlier_tokens", it.retiring, "orphans", max(orphans, it.orphans()))
+				it.stored, it.gen, it.expires, it.retiring = change.Delete == "", 0, 0, 0
+				if it.x != nil || orphans > 0 {
+					it.ext().orphans = orphans
+				}
 				l.wake(it)
 			}
 		}

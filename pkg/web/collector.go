@@ -52,7 +52,7 @@ func describe() *descriptions {
 
 		revocations: d("pending_revocations", "Earlier tokens that wait to be given up: for their sinks, their overlap, or their provider.", "type"),
 
-		orphans: d("orphans", "Tokens that may have been issued and were never seen, because a reply was lost.", "type"),
+		orphans: d("orphans", "Tokens that nobody knows and that may live: a reply was lost, or state rm has forgotten them.", "type"),
 
 		laneInFlight: d("lane_in_flight", "Requests in flight, by what is asked.", "lane"),
 		laneOpen:     d("lane_open", "1 while a provider that answers nobody is asked only now and then: its breaker is open.", "lane"),

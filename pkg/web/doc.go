@@ -68,7 +68,7 @@
 //	tokend_credentials{type,state}, tokend_sinks{…}, tokend_hooks{…}   how many; a state that occurs nowhere is 0
 //	tokend_credentials_expired{type}                     hold a token that has expired
 //	tokend_credentials_earliest_expiry_timestamp_seconds{type}
-//	tokend_orphans{type}                                 may have been issued and were never seen
+//	tokend_orphans{type}                                 may live and are known to nobody
 //	tokend_pending_revocations{type}                     earlier tokens that wait to be given up
 //	tokend_calls_total{kind,type,op,class}               results; class "ok" or one of failure, kind "credential", "sink" or "hook"
 //	tokend_call_duration_seconds{kind,type,op}           histogram

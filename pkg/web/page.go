@@ -190,7 +190,7 @@ func countFacts(lines []reconcile.Line) []string {
 		facts = append(facts, "Waiting to be given up: "+count(retiring, "earlier token")+".")
 	}
 	if orphans > 0 {
-		facts = append(facts, "Orphans: "+count(orphans, "token")+" may have been issued in a reply that was lost, and end by themselves.")
+		facts = append(facts, "Orphans: "+count(orphans, "token")+" may live that nobody knows: a reply was lost, or state rm has forgotten them. They end by themselves.")
 	}
 	return facts
 }

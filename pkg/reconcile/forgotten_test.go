@@ -1,0 +1,53 @@
+package reconcile_test
+
+import (
+	"testing"
+	"time"
+
+	"tokend/pkg/reconcile"
+	"tokend/pkg/standin"
+)
+
+// The tokens of a credential whose record a person forgets live on, and nobody
+// knows them: they are counted as its orphans, while it has new ones, and over a
+// crash.
+func TestForgottenTokensAreOrphans(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		orphans := func(want int) {
+			t.Helper()
+			if l := w.line(traderCred); l.Orphans != want {
+				t.Errorf("%d orphans are counted, want %d: %+v", l.Orphans, want, l)
+			}
+		}
+		forget := func() {
+			t.Helper()
+			if err := w.loop.Forget(t.Context(), traderCred); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(time.Minute)
+		}
+		w.set(trader("a@example.com", ""))
+		<-time.After(time.Minute)
+		orphans(0)
+		forget()
+		orphans(1)
+		if c := w.server.Counts(standin.Coinify); c.Grants != 2 || !w.works(standin.Coinify, "trader") {
+			t.Errorf("%d grants, want a new token; it is %+v", c.Grants, w.line(traderCred))
+		}
+		w.crash()
+		w.set(trader("a@example.com", ""))
+		orphans(1)
+		forget()
+		orphans(2)
+		w.down.Store(true)
+		if err := w.loop.Do(t.Context(), traderCred, reconcile.Order{Kind: reconcile.OrderTaint}); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(25 * time.Hour) // and what it had has ended
+		forget()
+		orphans(2)
+		// What is left of it is the number, until a person forgets that too.
+		forget()
+		orphans(0)
+	})
+}
