@@ -1,17 +1,18 @@
 package reconcile
 
 import (
+	"context"
 	"slices"
+	"sync"
 
 	"tokend/pkg/state"
 )
 
 // What stands at a place that is about to be written for the first time, and was
 // not written by tokend, is replaced: the configuration says what shall be there.
-// That is said beforehand by a plan, where this host tells, and by the log; but
-// not by the log while very many sinks leave their places, as after a rename of
-// all: whose the places were is then known to the plan alone, which compares them
-// all at once.
+// That is said beforehand by a plan, where this host tells, and by the log. While
+// very many sinks leave their places, as after a rename of all, the places are read
+// once for all first writes.
 
 // stands says what stands at a place, as far as this host tells.
 func (w *worker) stands(place string) string {
@@ -32,24 +33,61 @@ func written(rec *state.Sink) []string {
 	return places
 }
 
-// mostLeaving bounds how many other sinks are asked whether a place was theirs.
+// mostLeaving bounds how many other sinks are asked for each write whether a place
+// was theirs.
 const mostLeaving = 100
 
 // leavingSinks are those that may leave a place to a sink that was never written,
-// as happens when a block gets another name; crowd says that there are too many.
-func (l *Loop) leavingSinks(it *item) (out []string, crowd bool) {
+// as happens when a block gets another name; where they are too many, all their
+// places as they were when that was first asked.
+func (l *Loop) leavingSinks(it *item) (out []string, crowd *leftPlaces) {
 	if it.stored && (it.x == nil || !it.x.allowed) {
-		return nil, false
+		return nil, nil
 	}
-	if len(l.odd) > mostLeaving {
-		return nil, true
+	if len(l.odd) > mostLeaving && l.vacated != nil {
+		return nil, l.vacated
 	}
 	for o := range l.odd {
-		if o.kind == kindSink && o != it {
+		if o.kind == kindSink {
 			out = append(out, o.addr)
 		}
 	}
-	return out, false
+	if l.vacated = nil; len(l.odd) > mostLeaving {
+		l.vacated = &leftPlaces{sinks: out}
+		return nil, l.vacated
+	}
+	return out, nil
+}
+
+// leftPlaces are the places of many sinks, by whose they are. They are read when
+// somebody first asks.
+type leftPlaces struct {
+	sinks []string
+	read  sync.Once
+	by    map[string]string
+}
+
+// others says whether another sink than one has written a place.
+func (p *leftPlaces) others(ctx context.Context, store state.Store, place, than string) bool {
+	p.read.Do(func() {
+		p.by = map[string]string{}
+		for _, a := range p.sinks {
+			rec, err := store.Sink(ctx, a)
+			if err != nil {
+				continue
+			}
+			for _, at := range written(&rec) {
+				by := a
+				if of, shared := p.by[at]; shared && of != a {
+					by = "" // of several
+				}
+				p.by[at] = by
+			}
+		}
+		p.sinks = nil
+	})
+	by, ok := p.by[place]
+	return ok && by != than
 }
 
 // tellWhatStands logs what a first write replaces.
@@ -64,13 +102,15 @@ func (p *sinkPerformer) tellWhatStands() {
 	p.ob.desired.Replaces = tell
 }
 
-// inherits says that another sink has written the place, or a claim of it, or
-// that there are too many to ask.
+// inherits says that another sink has written the place, or a claim of it.
 func (p *sinkPerformer) inherits() bool {
-	if p.j.crowd {
-		return true
+	if p.j.crowd != nil {
+		return p.j.crowd.others(p.ctx, p.w.store, p.ob.desired.Place, p.j.addr)
 	}
 	for _, a := range p.j.leaving {
+		if a == p.j.addr {
+			continue
+		}
 		if rec, err := p.w.store.Sink(p.ctx, a); err == nil && slices.Contains(written(&rec), p.ob.desired.Place) {
 			return true
 		}

@@ -49,7 +49,7 @@ type job struct {
 	refreshes *state.Failure // Input.RefreshFailure, as it was left
 	measured  measured       // of the token in force, by asking the API
 	leaving   []string       // of a sink that was never written: those that are about to leave their places
-	crowd     bool           // there are too many of those to be asked
+	crowd     *leftPlaces    // where there are too many of those to be asked
 	noSecrets bool           // a plan that reads no secret
 	unseen    bool           // of a credential: places that hold its token were not looked at since the start, which was just now
 	dry       bool           // only a decision: nothing is performed

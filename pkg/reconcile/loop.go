@@ -119,6 +119,7 @@ type Loop struct {
 	byPath                   map[string]watched
 	hooks                    map[string]*item
 	odd                      map[*item]bool // gone, held back or let go; perhaps not any more
+	vacated                  *leftPlaces    // of the sinks among those, while they are many
 	tally                    [len(states)]int
 	clock                    clockReading            // of the last turn
 	hastened                 time.Time               // when turns were made last

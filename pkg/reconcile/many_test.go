@@ -103,10 +103,15 @@ func TestARenameOfManySinksReplacesNobodysFiles(t *testing.T) {
 			if got := said.Swap(0); got != 1 {
 				t.Errorf("%d sinks: what stands at places was said %d times at first, want once", n, got)
 			}
-			w.set(manySinks("renamed", n))
+			w.places.forge("elsewhere", "somebody else's")
+			w.set(manySinks("renamed", n) + `
+sink "mem" "more" {
+  place   = "elsewhere"
+  content = "a"
+}`)
 			time.Sleep(time.Minute)
-			if got := said.Load(); got != 0 {
-				t.Errorf("%d sinks: %d were said to replace what somebody else wrote", n, got)
+			if got := said.Load(); got != 1 {
+				t.Errorf("%d sinks: %d were said to replace what somebody else wrote, want the one that does", n, got)
 			}
 		})
 	}

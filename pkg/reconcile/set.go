@@ -333,6 +333,7 @@ func declares(c *spec.Config, addr string) bool {
 // goroutine.
 func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 	prev := l.cfg
+	l.vacated = nil
 	l.cfg, l.changed, l.dry, l.settle = cfg, o.Changed, o.Dry, v.settle
 	l.takeLog(v.log)
 	l.holdBack(v.held)
