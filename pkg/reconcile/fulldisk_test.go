@@ -77,3 +77,33 @@ credential "coinify" "more" {
 		}
 	})
 }
+
+// Lifecycle settings that a full disk kept from the record count all the same for
+// a removal that comes then.
+func TestAFullDiskForgetsNoLifecycle(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.halt()
+		var full atomic.Bool
+		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
+			if full.Load() && slices.ContainsFunc(changes, func(c state.Change) bool { return c.Credential != nil }) {
+				return unix.ENOSPC
+			}
+			return nil
+		}})
+		w.start()
+		forgets, without := leaver(`lifecycle { on_remove = "forget" }`)
+		revokes, _ := leaver(`lifecycle { on_remove = "revoke" }`)
+		w.set(forgets)
+		<-time.After(time.Minute)
+		full.Store(true)
+		w.set(revokes)
+		<-time.After(time.Minute)
+		w.set(without)
+		<-time.After(time.Minute)
+		full.Store(false)
+		<-time.After(10 * time.Minute)
+		if n := w.server.Counts(standin.Coinify).Revocations; n != 1 {
+			t.Errorf("%d tokens of the removed block were revoked, want 1", n)
+		}
+	})
+}

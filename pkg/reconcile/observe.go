@@ -73,6 +73,8 @@ func (w *worker) observe(ctx context.Context, j job) (observed, error) {
 		if err := w.observeWanted(ctx, j, &ob); err != nil {
 			return ob, err
 		}
+	} else if j.last != nil {
+		in.Record.Lifecycle = lastLifecycle(j, in.Record.Lifecycle)
 	}
 	if err := w.observeHeld(ctx, &ob); err != nil {
 		return ob, err
@@ -279,6 +281,20 @@ func traitsOf(ep Endpoint, grant string) Traits {
 
 func lifecycleOf(l spec.Lifecycle) state.Lifecycle {
 	return state.Lifecycle{OnRemove: l.OnRemove, PreventDestroy: l.PreventDestroy, Overlap: l.Overlap, MaxOverlap: l.MaxOverlap, RevokeOnShutdown: l.RevokeOnShutdown}
+}
+
+// lastLifecycle are the settings by which a credential goes that is no longer
+// declared: those of the configuration that declared it last, which a full disk may
+// have kept from its record. That it must not be destroyed holds also where only
+// the record says it.
+func lastLifecycle(j job, recorded state.Lifecycle) state.Lifecycle {
+	want, err := j.last.Credential(spec.Address(j.addr))
+	if err != nil {
+		return recorded
+	}
+	l := lifecycleOf(want.Lifecycle)
+	l.PreventDestroy = l.PreventDestroy || recorded.PreventDestroy
+	return l
 }
 
 // watchedSecrets are inputs whose change calls for a new grant and whose value
