@@ -442,7 +442,7 @@ func (c *Config) planAttrs(res *resource) *attrPlan {
 	if g, d := c.grantOf(ev, p, res); d == nil {
 		s = c.grantOutputs[g].attrs()
 	} else {
-		s.open = true
+		s.names = append(s.names, p.typ.allOutputs()...) // what no grant has is mistaken whichever is meant
 	}
 	if a := f.arg("expose_refresh_token"); a != nil && a.expr != nil {
 		if v, diags := ev.eval(a.expr, a.refs, nil); !diags.HasErrors() {

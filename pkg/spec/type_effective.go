@@ -155,3 +155,16 @@ func memberName(t hcl.Traversal) string {
 	}
 	return ""
 }
+
+// allOutputs lists the outputs of all grants.
+func (t *ProviderType) allOutputs() []string {
+	var names []string
+	for _, g := range t.Grants {
+		for _, n := range t.OutputNames(g) {
+			if !contains(names, n) {
+				names = append(names, n)
+			}
+		}
+	}
+	return names
+}

@@ -122,3 +122,11 @@ sink "file" "inside" {
   path    = "/run/inside"
   content = "token: ${credential.apirone.fine}" # ERROR: Invalid template interpolation value # HINT: Write credential.apirone.fine.access_token
 }
+sink "file" "badgrant" {
+  path    = "out/badgrant"
+  content = credential.apirone.badgrant.acces_token # ERROR: Unknown attribute # HINT: Did you mean "access_token"?
+}
+sink "file" "anygrant" {
+  path    = "out/anygrant"
+  content = "${credential.apirone.badgrant.login} ${credential.apirone.nogrant.transfer_key}"
+}
