@@ -238,38 +238,15 @@ func TestAReadOnlyDisk(t *testing.T) {
 // state, one kind at a time, as it does when a disk comes loose, or when the file
 // system has become read-only because of that.
 func TestADiskThatFails(t *testing.T) {
-	strace, err := exec.LookPath("strace")
-	if err != nil {
-		t.Skip("strace: not installed")
-	}
-	for _, fault := range []string{"pwrite64:EIO", "fdatasync:EIO", "pwrite64:EROFS"} {
+	for _, fault := range []string{"pwrite64:error=EIO", "fdatasync:error=EIO", "pwrite64:error=EROFS"} {
 		t.Run(fault, func(t *testing.T) {
-			call, code, _ := strings.Cut(fault, ":")
 			t.Parallel()
 			h := diskHost(t)
 			d := h.start("--log-level", "warn")
 			h.refreshed(2)
-			failing := exec.Command(strace, "-f", "-qq", "-o", h.path("strace"), "-e", "trace="+call, "-e", "inject="+call+":error="+code, "-p", strconv.Itoa(d.cmd.Process.Pid))
-			if err := failing.Start(); err != nil {
-				t.Fatal(err)
-			}
-			gone := make(chan error, 1)
-			go func() { gone <- failing.Wait() }()
-			h.until(call+" to fail", func(context.Context) string {
-				select {
-				case err := <-gone:
-					t.Skipf("strace: this user may not trace another process: %v", err)
-				default:
-				}
-				b, _ := os.ReadFile(h.path("strace"))
-				if !strings.Contains(string(b), code) {
-					return "it was not called"
-				}
-				return ""
-			})
+			whole := h.fails(d, fault)
 			h.stuck()
-			_ = failing.Process.Signal(unix.SIGTERM) // it lets go of the daemon
-			<-gone
+			whole()
 			h.sound()
 			d.stop()
 			// What it left is a whole state.
@@ -277,5 +254,64 @@ func TestADiskThatFails(t *testing.T) {
 				t.Errorf("state list: exit status %d\n%s", status, out)
 			}
 		})
+	}
+}
+
+// A disk that becomes read-only under the daemon: the state cannot be written, nor
+// opened for it any more. What it has is delivered on.
+func TestADiskThatBecomesReadOnly(t *testing.T) {
+	t.Parallel()
+	h := diskHost(t)
+	d := h.start("--log-level", "warn")
+	h.refreshed(2)
+	whole := h.fails(d, "pwrite64:error=EROFS", "openat:error=EROFS")
+	h.stuck()
+	if err := os.Remove(h.path("out", "token")); err != nil {
+		t.Fatal(err)
+	}
+	h.until("the sink to be put right", func(context.Context) string {
+		if _, err := os.Stat(h.path("out", "token")); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	whole()
+	h.sound()
+	d.stop()
+}
+
+// fails has calls about the state's file answered as strace's faults say, and
+// returns once one was, with the end of that.
+func (h *host) fails(d *running, faults ...string) (whole func()) {
+	h.t.Helper()
+	strace, err := exec.LookPath("strace")
+	if err != nil {
+		h.t.Skip("strace: not installed")
+	}
+	args := []string{"-f", "-qq", "-o", h.path("strace"), "-p", strconv.Itoa(d.cmd.Process.Pid), "-P", h.path("state", "state.db")}
+	for _, f := range faults {
+		args = append(args, "-e", "inject="+f)
+	}
+	failing := exec.Command(strace, args...)
+	if err := failing.Start(); err != nil {
+		h.t.Fatal(err)
+	}
+	gone := make(chan error, 1)
+	go func() { gone <- failing.Wait() }()
+	h.until("the disk to fail", func(context.Context) string {
+		select {
+		case err := <-gone:
+			h.t.Skipf("strace: this user may not trace another process: %v", err)
+		default:
+		}
+		b, _ := os.ReadFile(h.path("strace"))
+		if !strings.Contains(string(b), "(INJECTED)") {
+			return "nothing of it was called"
+		}
+		return ""
+	})
+	return func() {
+		_ = failing.Process.Signal(unix.SIGTERM) // it lets go of the daemon
+		<-gone
 	}
 }
