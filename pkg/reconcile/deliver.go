@@ -81,46 +81,78 @@ const (
 // delivered is waited for first, through its retries too, as long as something
 // declares it.
 func (l *Loop) Delivered(ctx context.Context, addr string, anew bool, within time.Duration) error {
-	until := l.o.Now().Add(within)
-	end := time.After(within)
-	obtained := !anew
-	for every, over := firstDeliveryLook, false; ; every = min(2*every, slowestDeliveryLook) {
-		var left []Line
-		var without *Line
-		busy, tried := false, false
-		err := l.do(ctx, func() {
-			if busy = !over && l.delivering(addr, anew, until); busy {
-				return
-			}
-			if !obtained {
-				without, tried = l.successor(addr, until)
-			}
-			left = l.undelivered(addr)
-		})
-		if err == nil && without != nil {
-			// The record is read after that look, and once it has a token there is
-			// another look: one that was obtained in between is delivered too.
-			if obtained, err = l.hasToken(ctx, addr); err == nil && obtained {
-				continue
-			}
-			busy = tried && !over
-		}
-		switch {
-		case err != nil:
+	p := &patience{until: l.o.Now().Add(within), every: firstDeliveryLook, end: time.After(within)}
+	if anew {
+		if err := l.awaitSuccessor(ctx, addr, p); err != nil {
 			return err
-		case !busy && without != nil:
-			return &UndeliveredError{Credential: without}
-		case !busy:
-			return undelivered(left)
-		}
-		select {
-		case <-time.After(every):
-		case <-end:
-			over = true
-		case <-ctx.Done():
-			return ctx.Err()
 		}
 	}
+	return l.awaitSinks(ctx, addr, anew, p)
+}
+
+// awaitSuccessor waits for the token that follows one which was given up.
+func (l *Loop) awaitSuccessor(ctx context.Context, addr string, p *patience) error {
+	for {
+		var line *Line
+		var tried bool
+		if err := l.do(ctx, func() { line, tried = l.successor(addr, p.until) }); err != nil || line == nil {
+			return err
+		}
+		// The record is read after that look: with a token in it, its sinks come next.
+		if there, err := l.hasToken(ctx, addr); err != nil || there {
+			return err
+		}
+		if !tried || p.over {
+			return &UndeliveredError{Credential: line}
+		}
+		if err := p.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitSinks waits until every sink that names a credential holds its token in
+// force.
+func (l *Loop) awaitSinks(ctx context.Context, addr string, anew bool, p *patience) error {
+	for {
+		var busy bool
+		var left []Line
+		err := l.do(ctx, func() {
+			if busy = !p.over && l.delivering(addr, anew, p.until); !busy {
+				left = l.undelivered(addr)
+			}
+		})
+		if err != nil {
+			return err
+		}
+		if !busy {
+			return undelivered(left)
+		}
+		if err := p.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// patience is how long somebody waits for a delivery, and what is left of it.
+type patience struct {
+	until time.Time // by the loop's clock
+	every time.Duration
+	end   <-chan time.Time
+	over  bool
+}
+
+// wait lets some time go by before the next look.
+func (p *patience) wait(ctx context.Context) error {
+	select {
+	case <-time.After(p.every):
+	case <-p.end:
+		p.over = true
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	p.every = min(2*p.every, slowestDeliveryLook)
+	return nil
 }
 
 func undelivered(left []Line) error {
@@ -140,7 +172,7 @@ func (l *Loop) successor(addr string, until time.Time) (line *Line, tried bool) 
 	}
 	var v View
 	l.add(&v, c)
-	return &v.Credentials[0], c.busyUntil(until)
+	return &v.Credentials[0], c.busyUntil(until) || c.x != nil && len(c.x.orders) > 0
 }
 
 // hasToken says whether a credential has a token in force.
