@@ -280,6 +280,26 @@ func TestADiskThatBecomesReadOnly(t *testing.T) {
 	d.stop()
 }
 
+// A state that can be neither written nor read for a while: all goes on by itself
+// once it can be again, although whoever would write reads first.
+func TestAStateThatCannotBeRead(t *testing.T) {
+	t.Parallel()
+	h := diskHost(t)
+	d := h.start("--log-level", "warn")
+	h.refreshed(2)
+	whole := h.fails(d, "pwrite64:error=EIO", "openat:error=EIO:when=2+") // it is closed, and cannot be opened again
+	h.until("the daemon to say that it cannot work on an address", func(context.Context) string {
+		_ = os.Remove(h.path("out", "token")) // which has it look at the sink
+		if !strings.Contains(h.log.String(), "an address cannot be worked on") {
+			return "it does not"
+		}
+		return ""
+	})
+	whole()
+	h.sound()
+	d.stop()
+}
+
 // fails has calls about the state's file answered as strace's faults say, and
 // returns once one was, with the end of that.
 func (h *host) fails(d *running, faults ...string) (whole func()) {
