@@ -54,7 +54,7 @@ func (c *Config) planCredential(res *resource) *credentialPlan {
 	p.grant = grant
 	p.schema = c.grantSchemas[grant]
 	for i := range grant.Inputs {
-		p.inputs = append(p.inputs, c.planInput(p.form, &grant.Inputs[i]))
+		p.inputs = append(p.inputs, c.planInput(p.form, res.insts, &grant.Inputs[i]))
 	}
 	c.planUses(ev, p, res)
 	for i := range p.form.args {
@@ -135,13 +135,13 @@ func (c *Config) grantOf(ev *evaluator, p *credentialPlan, res *resource) (*Gran
 	return nil, problem(a.rng(), "Unknown grant", "The provider type %s has no grant %q.%s", p.typ.Name, u.AsString(), didYouMean(u.AsString(), names))
 }
 
-// planInput describes one input as far as all instances have it in common.
-func (c *Config) planInput(f *form, field *Field) Input {
+// planInput describes one input as far as all instances have it in common; set
+// are those of the block.
+func (c *Config) planInput(f *form, set *instances, field *Field) Input {
 	in := Input{Name: field.Name, Sensitive: field.Sensitive, OnChange: field.OnChange}
 	fromCredential := false
 	if a := f.arg(field.Name); a != nil && a.expr != nil && !isLiteralNull(a.expr) {
 		in.Given = true
-		set := c.setOf(f)
 		for _, r := range c.deepRefs(a.refs) {
 			kind := r.root()
 			if kind == "each" && r.attr(1) == "value" && set != nil {
@@ -158,17 +158,6 @@ func (c *Config) planInput(f *form, field *Field) Input {
 		}
 	}
 	return in
-}
-
-// setOf returns the instances of the block that a form was made of.
-func (c *Config) setOf(f *form) *instances {
-	if len(f.labels) != 2 {
-		return nil
-	}
-	if res := c.find(f.typ, f.labels[0], f.labels[1]); res != nil {
-		return res.insts
-	}
-	return nil
 }
 
 // sourceKind says what each.value comes from: "credential" before "secret"

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
-	"sort"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -32,9 +31,22 @@ func (r *resource) names() (typ, label string) {
 	return r.src.label(b, 0), r.src.label(b, 1)
 }
 
-func (r *resource) less(typ, label string) bool {
-	t, l := r.names()
-	return t < typ || t == typ && l < label
+func (r *resource) less(typ, label string) bool { return r.compare(typ, label) < 0 }
+
+// compare orders a block by its type and name beside another's. The name is read
+// where the type is the same.
+func (r *resource) compare(typ, label string) int {
+	b := r.block()
+	i := int(b.nlabels) - 1
+	if i != 0 {
+		i = 1
+		if c := strings.Compare(r.src.label(b, 0), typ); c != 0 {
+			return c
+		}
+	} else if typ != "" {
+		return -1
+	}
+	return strings.Compare(r.src.label(b, i), label)
 }
 
 // blockLabels says how many labels each top-level block has.
@@ -174,14 +186,10 @@ func named(what string) string {
 // find returns the block that declares an address, or nil.
 func (c *Config) find(kind, typ, label string) *resource {
 	list := c.resources[kind]
-	i := sort.Search(len(list), func(i int) bool { return !list[i].less(typ, label) })
-	if i == len(list) {
-		return nil
+	if i, found := slices.BinarySearchFunc(list, label, func(r resource, label string) int { return r.compare(typ, label) }); found {
+		return &list[i]
 	}
-	if t, l := list[i].names(); t != typ || l != label {
-		return nil
-	}
-	return &list[i]
+	return nil
 }
 
 // maxCandidates bounds how many names a suggestion is looked for among.
