@@ -29,6 +29,7 @@ func (g *globals) read(previous *spec.Config) (*spec.Config, spec.Diagnostics) {
 	}
 	o := g.specOptions()
 	o.Previous = previous
+	o.Declared = previous == nil && !g.contents // whoever does not merely validate goes on to look at all that is declared
 	if g.git != nil && g.git.Commit() == "" {
 		return nil, spec.Diagnostics{noCommit(g.git.Status())}
 	}

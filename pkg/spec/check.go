@@ -19,6 +19,7 @@ type checker struct {
 	readings []reading // files that blocks name in order to read them
 
 	requests *requestCheck // nil until the first credential
+	row      *Declared     // of the block at hand; nil: not asked for
 }
 
 // claim says where a sink writes.
@@ -43,7 +44,9 @@ func (l *loader) checkBlocks() {
 	type job struct {
 		kind string
 		list []resource
+		rows []Declared // of the list; nil: not asked for
 	}
+	l.prepare()
 	jobs := make(chan job)
 	all := make([]*checker, checkers)
 	var wg sync.WaitGroup
@@ -55,17 +58,24 @@ func (l *loader) checkBlocks() {
 			defer wg.Done()
 			for j := range jobs {
 				for i := range j.list {
+					if k.row = nil; j.rows != nil {
+						k.row = &j.rows[i]
+					}
 					k.safely(j.kind, &j.list[i])
 				}
 			}
 		}()
 	}
 	for _, kind := range []string{kindVault, kindSecret, kindHook, kindCredential, kindSink} {
-		list := l.c.resources[kind]
+		list, rows := l.c.resources[kind], l.c.ahead.rowsOf(l.c, kind)
 		for len(list) > 0 {
 			n := min(batch, len(list))
-			jobs <- job{kind, list[:n]}
+			j := job{kind, list[:n], nil}
 			list = list[n:]
+			if rows != nil {
+				j.rows, rows = rows[:n], rows[n:]
+			}
+			jobs <- j
 		}
 	}
 	close(jobs)
@@ -76,6 +86,7 @@ func (l *loader) checkBlocks() {
 		l.report(k.diags...)
 		claims, readings = append(claims, k.claims...), append(readings, k.readings...)
 	}
+	l.prepared()
 	l.checkClaims(claims)
 	l.checkOwn(claims, readings)
 	l.c.claims = claimRows(l.c.seed, claims)
@@ -117,6 +128,7 @@ func (k *checker) block(kind string, res *resource) {
 		case kindSink:
 			sink.instance(in, m, first, diags.HasErrors())
 			k.claim(p, res, in, m)
+			k.note(kind, in, p.form, p.uses, p.useRefs)
 		case kindVault:
 			k.vault(p, m)
 		}
@@ -214,6 +226,9 @@ func (k *checker) credential(res *resource) {
 		cr := c.readCredential(p, s)
 		k.report(s.l.diags...)
 		k.grantNeeds(p, &cr)
+		if d := k.note(kindCredential, in, p.form, p.uses, p.useRefs); d != nil {
+			d.Provider, d.Direct = cr.Provider, cr.Direct()
+		}
 		if first {
 			k.callback(p, &cr)
 		}

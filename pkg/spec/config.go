@@ -53,6 +53,10 @@ type Options struct {
 	// CheckRead, when set, says why a file may not be read by a function; nil: it
 	// may. The path is absolute.
 	CheckRead func(path string) error
+	// Declared says that what [Config.Declared] lists is going to be asked for: it
+	// is worked out while the blocks are checked, in half the time, and takes room
+	// until it was asked for.
+	Declared bool
 	// Revision names what the directory holds, where something does: the commit
 	// of a checkout.
 	Revision string

@@ -28,14 +28,27 @@ func direct(g *GrantType, inputs []Input) bool {
 
 // Declared lists all credentials, sorted, and after them all sinks, sorted: what
 // [Config.Credentials], [Config.Sinks], [Config.Digest] and [Config.Uses] say of
-// each, for the cost of going through the blocks once, on several processors.
+// each, for the cost of going through the blocks once, on several processors; with
+// [Options].Declared, the first time, for the cost of those alone that have
+// for_each or count.
 func (c *Config) Declared() []Declared {
 	credentials, sinks := c.Counts()
-	out := make([]Declared, credentials+sinks)
-	c.fillDeclared(out)
+	rows := c.ahead.take()
+	out := rows
+	if rows == nil || c.expandsAny() {
+		out = make([]Declared, credentials+sinks)
+	}
+	c.fillDeclared(out, rows)
 	sortDeclared(out[:credentials])
 	sortDeclared(out[credentials:])
 	return out
+}
+
+// expandsAny reports whether a credential or sink block has not just itself as its
+// only instance.
+func (c *Config) expandsAny() bool {
+	several := func(r resource) bool { return r.insts != nil }
+	return slices.ContainsFunc(c.resources[kindCredential], several) || slices.ContainsFunc(c.resources[kindSink], several)
 }
 
 // declaredChunk is how many instances of a block are listed at a time.
@@ -51,8 +64,8 @@ type declaredPart struct {
 
 // fillDeclared goes through all blocks on several processors. It deals out a few
 // parts at a time, since a list of them all would take as much room as what they
-// are filled with.
-func (c *Config) fillDeclared(out []Declared) {
+// are filled with. rows are what is known of blocks that are their only instance.
+func (c *Config) fillDeclared(out, rows []Declared) {
 	work := make(chan []declaredPart)
 	var wg sync.WaitGroup
 	for range min(runtime.GOMAXPROCS(0), 8) {
@@ -65,7 +78,7 @@ func (c *Config) fillDeclared(out []Declared) {
 		})
 	}
 	var some []declaredPart
-	for p := range c.declaredParts(out) {
+	for p := range c.declaredParts(out, rows) {
 		if some = append(some, p); len(some) == batch || len(p.out) > 1 { // much is in one already
 			work <- some
 			some = nil
@@ -78,11 +91,18 @@ func (c *Config) fillDeclared(out []Declared) {
 
 // declaredParts cuts what is to be filled in up by blocks, and a block of many
 // instances into several parts.
-func (c *Config) declaredParts(out []Declared) iter.Seq[declaredPart] {
+func (c *Config) declaredParts(out, rows []Declared) iter.Seq[declaredPart] {
 	return func(yield func(declaredPart) bool) {
 		for _, kind := range []string{kindCredential, kindSink} {
 			list := c.resources[kind]
 			for i := range list {
+				if len(rows) > 0 {
+					known := rows[0]
+					if rows = rows[1:]; known.Addr != "" {
+						out[0], out = known, out[1:]
+						continue
+					}
+				}
 				n := 1
 				if list[i].insts != nil {
 					n = list[i].insts.len()

@@ -489,7 +489,7 @@ func (d *digester) reads(f *form, a *argument) {
 	}
 	v, diags := d.ev.arg(a, at, d.in, &selectArgs{})
 	if path, ok := namedFile(v); ok && !diags.HasErrors() {
-		d.text(d.c.reads.sum(d.c.abs(path)))
+		d.text(d.c.readSum(d.c.abs(path)))
 	}
 }
 
@@ -512,16 +512,17 @@ func (d *digester) files(e hclsyntax.Expression) {
 		case call.Name == "fileset":
 			pattern, known := d.textArg(call, 1)
 			if all = all || !known; known {
-				d.text(d.c.reads.sum(filesetKey(path, filepath.ToSlash(pattern))))
+				d.text(d.c.readSum(filesetKey(path, filepath.ToSlash(pattern))))
 			}
 		case call.Name == "fileexists":
-			d.text(d.c.reads.sum(existsKey(path)))
+			d.text(d.c.readSum(existsKey(path)))
 		default:
-			d.text(d.c.reads.sum(path))
+			d.text(d.c.readSum(path))
 		}
 		return nil
 	})
 	if all {
+		d.c.ahead.tooEarly()
 		for _, path := range d.c.reads.all() {
 			d.text(path)
 			d.text(d.c.reads.sum(path))
@@ -548,4 +549,14 @@ func (d *digester) pathArg(call *hclsyntax.FunctionCallExpr, i int) (string, boo
 		return "", false
 	}
 	return d.c.abs(s), true
+}
+
+// readSum is a hash of what was read at a path, "" where nothing was: perhaps not
+// yet.
+func (c *Config) readSum(path string) string {
+	s := c.reads.sum(path)
+	if s == "" {
+		c.ahead.tooEarly()
+	}
+	return s
 }

@@ -56,6 +56,7 @@ type Config struct {
 	claims   []claimRow // sorted; where sinks write
 	readRows []uint64   // sorted; hashes of the files that tokend itself reads
 	seed     maphash.Seed
+	ahead    *ahead          // nil: not asked for
 	chained  bool            // something but credentials and sinks names a credential
 	broken   bool            // a local has no value; only while loading
 	badTypes map[string]bool // provider types with mistakes, which are reported there; only while loading

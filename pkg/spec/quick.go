@@ -37,7 +37,7 @@ func quickFrom(prev *Config, dir string, files []input, o Options) (*Config, Dia
 	l.c = &c
 	c.sources, c.options.Revision = sources, o.Revision
 	c.plans, c.attrPlans, c.sums = newPlanCache(plansKept), newPlanCache(plansKept), newPlanCache(plansKept)
-	c.resources = maps.Clone(prev.resources)
+	c.resources, c.ahead = maps.Clone(prev.resources), nil
 	l.ev = c.evaluator(Scope{})
 	q := &quick{l: l, prev: prev, old: map[*source]bool{}, fresh: map[*source]bool{}}
 	for _, ch := range changed {
