@@ -70,6 +70,11 @@ func (d *difference) kind(kind string) {
 		c.each(kind, res, func(in *instance) { *out = append(*out, in.address()) })
 	}
 	for i, j := 0, 0; i < len(now) || j < len(was); {
+		if d.around && i < len(now) && j < len(was) && now[i].plainAs(&was[j]) {
+			i++ // as nearly all are, of very many
+			j++
+			continue
+		}
 		switch order := compareBlocks(now[i:], was[j:]); {
 		case order < 0:
 			all(d.now, &now[i], &d.changed)
@@ -83,6 +88,11 @@ func (d *difference) kind(kind string) {
 			j++
 		}
 	}
+}
+
+// plainAs reports whether two blocks are the same text, and have one instance each.
+func (r *resource) plainAs(was *resource) bool {
+	return r.src == was.src && r.row == was.row && r.insts == nil && was.insts == nil
 }
 
 // compareBlocks orders the first blocks of two lists by name; where one list is

@@ -42,7 +42,7 @@ func quickFrom(prev *Config, dir string, files []input, o Options) (*Config, Dia
 	q := &quick{l: l, prev: prev, old: map[*source]bool{}, fresh: map[*source]bool{}}
 	for _, ch := range changed {
 		if ch.old != nil {
-			q.old[ch.old] = true
+			q.old[ch.old], q.oneOld = true, ch.old
 		}
 		q.fresh[ch.new] = true
 	}
@@ -65,8 +65,13 @@ type quick struct {
 	l          *loader
 	prev       *Config
 	old, fresh map[*source]bool
+	oneOld     *source                // one of the old, most often the only one
 	added      map[string][]*resource // of fresh sources, by kind
 }
+
+// isOld is asked of everything that there is, so it looks into the map only where
+// several files changed.
+func (q *quick) isOld(s *source) bool { return s == q.oneOld || len(q.old) > 1 && q.old[s] }
 
 // changedSource is a file in its old and its new form.
 type changedSource struct{ old, new *source }
@@ -179,18 +184,23 @@ func (q *quick) merge(kind string) bool {
 	prev := q.prev.resources[kind]
 	out := make([]resource, 0, len(prev)+len(fresh))
 	keep := func(run []resource) {
-		for _, r := range run {
-			if !q.old[r.src] {
-				out = append(out, r)
+		from := 0
+		for i := range run {
+			if q.isOld(run[i].src) {
+				out = append(out, run[from:i]...)
+				from = i + 1
 			}
 		}
+		out = append(out, run[from:]...)
 	}
+	at := make([]int, len(fresh))
 	for i, f := range fresh {
 		n, found := slices.BinarySearchFunc(prev, f, compareResources)
-		if found && !q.old[prev[n].src] || i > 0 && compareResources(fresh[i-1], f) == 0 {
+		if found && !q.isOld(prev[n].src) || i > 0 && compareResources(fresh[i-1], f) == 0 {
 			return false
 		}
 		keep(prev[:n])
+		at[i] = len(out)
 		prev, out = prev[n:], append(out, f)
 	}
 	keep(prev)
@@ -198,10 +208,8 @@ func (q *quick) merge(kind string) bool {
 	if q.added == nil {
 		q.added = map[string][]*resource{}
 	}
-	for i := range out {
-		if q.fresh[out[i].src] {
-			q.added[kind] = append(q.added[kind], &out[i])
-		}
+	for _, i := range at {
+		q.added[kind] = append(q.added[kind], &out[i])
 	}
 	return true
 }
@@ -269,7 +277,7 @@ func (q *quick) check() bool {
 	rows := claimRows(c.seed, k.claims)
 	merged := make([]claimRow, 0, len(q.prev.claims)+len(rows))
 	for _, r := range q.prev.claims { // in order, as rows are
-		if q.old[r.src] {
+		if q.isOld(r.src) {
 			continue
 		}
 		for len(rows) > 0 && rows[0].hash <= r.hash {
