@@ -91,6 +91,21 @@ func (m *memory) bound(percent uint64) {
 
 func boundFor(live, percent uint64) int64 { return int64(max(memoryFloor, live/100*percent)) }
 
+// stir says that much is to be done now, before anybody sees it done: taking over
+// a changed file of a large directory is a matter of some hundredths of a second,
+// and a collection in the midst of it doubles that.
+func (m *memory) stir(now time.Time) {
+	if m == nil {
+		return
+	}
+	m.lively = now
+	m.bound(300)
+	if m.calm {
+		m.calm = false
+		debug.SetGCPercent(gcBusy)
+	}
+}
+
 // look is called a few times a second.
 func (m *memory) look(now time.Time) {
 	if m == nil {
@@ -104,12 +119,7 @@ func (m *memory) look(now time.Time) {
 	m.allocated, m.looked = allocated, now
 	switch {
 	case busy:
-		m.lively = now
-		m.bound(300)
-		if m.calm {
-			m.calm = false
-			debug.SetGCPercent(gcBusy)
-		}
+		m.stir(now)
 	case !m.calm && now.Sub(m.lively) > calmAfter:
 		m.calm = true
 		debug.SetGCPercent(gcCalm)

@@ -8,6 +8,7 @@ import (
 	"runtime/metrics"
 	"strings"
 	"testing"
+	"time"
 
 	"tokend/pkg/secret"
 )
@@ -67,6 +68,33 @@ func TestHandingBackWhatReadingLeft(t *testing.T) {
 	if now := used(); now > lives+20<<20 {
 		t.Errorf("%d MiB are used after the garbage was given back, want about %d", now>>20, lives>>20)
 	}
+}
+
+// TestACollectionWaitsForAChange: when the configuration is read anew the collector
+// runs seldom at once, and often again when it was quiet for a while.
+func TestACollectionWaitsForAChange(t *testing.T) {
+	before, limit := debug.SetGCPercent(gcCalm), debug.SetMemoryLimit(-1)
+	defer func() { debug.SetGCPercent(before); debug.SetMemoryLimit(limit) }()
+	percent := func() int { p := debug.SetGCPercent(gcCalm); debug.SetGCPercent(p); return p }
+	now := time.Now()
+	trimmed := false
+	m := &memory{calm: true, looked: now, trim: func() { trimmed = true }}
+	m.stir(now)
+	if p := percent(); p != gcBusy {
+		t.Errorf("GC at %d %% of what lives while a change is taken over, want %d", p, gcBusy)
+	}
+	for _, after := range []time.Duration{time.Millisecond, calmAfter} {
+		m.look(now.Add(after))
+		if p := percent(); p != gcBusy || trimmed {
+			t.Errorf("%s later: GC at %d %%, want %d; given back: %t", after, p, gcBusy, trimmed)
+		}
+	}
+	m.look(now.Add(2 * calmAfter))
+	if p := percent(); p != gcCalm || !trimmed {
+		t.Errorf("when it is quiet again: GC at %d %%, want %d; given back: %t", p, gcCalm, trimmed)
+	}
+	var none *memory
+	none.stir(now) // the environment has decided
 }
 
 // TestLogAttributesAreClean: what an API says can neither forge a line nor drive

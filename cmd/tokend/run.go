@@ -324,6 +324,7 @@ func (d *service) touched(ctx context.Context, paths []string, secrets bool) {
 }
 
 func (d *service) tryReload(ctx context.Context, changed time.Time) {
+	d.memory.stir(time.Now())
 	if err := d.reload(ctx, reconcile.SetOptions{Changed: changed}); err != nil && ctx.Err() == nil {
 		d.log.Error("the new configuration is not taken over; the last good one stays in force", "error", err)
 	}
