@@ -22,7 +22,23 @@ type Recorder struct {
 
 	writes    *prometheus.GaugeVec
 	mu        sync.Mutex
-	lastWrite map[string]time.Time // by type of sink
+	lastWrite map[string]*lastWrite // by type of sink
+	known     map[labels]counters
+}
+
+// lastWrite is when a sink of some type was last written.
+type lastWrite struct {
+	at    time.Time
+	gauge prometheus.Gauge
+}
+
+// labels are what finished calls are told apart by.
+type labels struct{ kind, typ, op, class string }
+
+// counters are those of some labels, which cost more to find than to raise.
+type counters struct {
+	calls prometheus.Counter
+	took  prometheus.Observer
 }
 
 // NewRecorder makes a Recorder; now is the clock, nil for time.Now.
@@ -46,18 +62,31 @@ func NewRecorder(now func() time.Time) *Recorder {
 			Name: "tokend_sink_last_write_timestamp_seconds",
 			Help: "When a sink of the type was last written with success, since the start.",
 		}, []string{"type"}),
-		lastWrite: map[string]time.Time{},
+		lastWrite: map[string]*lastWrite{},
+		known:     map[labels]counters{},
 	}
 }
 
 // Observe takes an event down.
 func (r *Recorder) Observe(e reconcile.Event) {
-	kind, typ, op, class := kindOf(e.Address), word(e.Type), word(e.Op), word(e.Class)
-	r.calls.WithLabelValues(kind, typ, op, class).Inc()
-	r.took.WithLabelValues(kind, typ, op).Observe(max(e.Took, 0).Seconds())
-	if kind == "sink" && class == classOK && writes(reconcile.Action(op)) {
-		r.wrote(typ)
+	l := labels{kindOf(e.Address), word(e.Type), word(e.Op), word(e.Class)}
+	c := r.counters(l)
+	c.calls.Inc()
+	c.took.Observe(max(e.Took, 0).Seconds())
+	if l.kind == "sink" && l.class == classOK && writes(reconcile.Action(l.op)) {
+		r.wrote(l.typ)
 	}
+}
+
+func (r *Recorder) counters(l labels) counters {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	c, ok := r.known[l]
+	if !ok {
+		c = counters{r.calls.WithLabelValues(l.kind, l.typ, l.op, l.class), r.took.WithLabelValues(l.kind, l.typ, l.op)}
+		r.known[l] = c
+	}
+	return c
 }
 
 const classOK = "ok"
@@ -72,9 +101,14 @@ func (r *Recorder) wrote(typ string) {
 	at := r.now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if at.After(r.lastWrite[typ]) {
-		r.lastWrite[typ] = at
-		r.writes.WithLabelValues(typ).Set(seconds(at))
+	w, ok := r.lastWrite[typ]
+	if !ok {
+		w = &lastWrite{gauge: r.writes.WithLabelValues(typ)}
+		r.lastWrite[typ] = w
+	}
+	if at.After(w.at) {
+		w.at = at
+		w.gauge.Set(seconds(at))
 	}
 }
 
