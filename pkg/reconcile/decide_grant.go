@@ -75,11 +75,15 @@ func unreadWhy(message string) string {
 }
 
 // ended is a credential whose account was ended by an action: no login will
-// succeed again, unless it is another account's or a person knows better.
+// succeed again, unless it is another account's, or one at another address, or a
+// person knows better: by a login of theirs, where one is needed.
 func ended(in *Input) (Step, bool) {
 	f := in.Record.Failure
-	if f == nil || f.Op != opAction || !f.Stopped || in.Fresh || len(in.WantsNew) > 0 {
+	if !accountEnded(f) || in.Fresh || len(in.WantsNew) > 0 || in.Origins != "" {
 		return Step{}, false
+	}
+	if in.Order.Kind == OrderRetry && in.Traits.Interactive {
+		return needsLogin(in, f.Message), true
 	}
 	if in.Order.Kind == OrderRetry {
 		return Step{Action: ActReplace, Cause: causeExpired, State: Pending, Reason: f.Message + ", and a person says that it may be used again"}, true
@@ -89,6 +93,9 @@ func ended(in *Input) (Step, bool) {
 	}
 	return Step{Action: ActWait, State: Stopped, Reason: f.Message, Why: f.Message, Mend: f.Hint}, true
 }
+
+// accountEnded says whether a failure stands for the end of an account.
+func accountEnded(f *state.Failure) bool { return f != nil && f.Op == opAction && f.Stopped }
 
 func changedOrigin(in *Input) (Step, bool) {
 	if in.Origins == "" || in.Record.Grant == nil {

@@ -144,7 +144,9 @@ func loginSoon(in *Input, g *state.Grant) Step {
 	return s
 }
 
-// canRefresh says whether the refresh token held is worth a try.
+// canRefresh says whether the refresh token held is worth a try. One that was
+// refused is when a person says so, but where the grant that would replace it was
+// refused for good too: then that is what the person has tried again.
 func canRefresh(in *Input, g *state.Grant) bool {
 	if !in.Held.HasRefresh || g.RefreshToken.Empty() {
 		return false
@@ -152,7 +154,9 @@ func canRefresh(in *Input, g *state.Grant) bool {
 	if !g.RefreshUntil.IsZero() && !in.Now.Before(g.RefreshUntil) {
 		return false
 	}
-	return g.RefreshState == state.RefreshUsable || in.Order.Kind == OrderRetry
+	f := in.Record.Failure
+	both := g.RefreshState == state.RefreshRefused && f != nil && f.Op == opGrant && f.Stopped
+	return g.RefreshState == state.RefreshUsable || in.Order.Kind == OrderRetry && !both
 }
 
 func whyNoRefresh(in *Input, g *state.Grant) string {

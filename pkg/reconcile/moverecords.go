@@ -142,22 +142,29 @@ func (l *Loop) holders(ctx context.Context, store state.Store, moves []rename) (
 	return out, nil
 }
 
-// parkLook is how often is looked whether a worker is done with what is to be
-// parked.
-const parkLook = 5 * time.Millisecond
+// How often is looked whether a worker is done with what is to be parked, at first
+// and at last, and for how long.
+const (
+	parkLook   = 5 * time.Millisecond
+	parkSeldom = 200 * time.Millisecond
+	parkFor    = time.Minute
+)
 
-// park keeps workers from addresses, once those that are at one are done.
+// park keeps workers from addresses, once those that are at one are done. What
+// cannot be recorded is held in memory for as long as it takes: that holds up no
+// change of the configuration.
 func (l *Loop) park(ctx context.Context, addrs []string) ([]*item, error) {
 	var parked []*item
-	for {
-		busy := false
+	began := time.Now()
+	for look := parkLook; ; look = min(2*look, parkSeldom) {
+		busy := ""
 		err := l.do(ctx, func() {
 			for _, a := range addrs {
 				it, ok := l.items[a]
 				switch {
 				case !ok || it.x != nil && it.x.parked:
 				case it.phase == running:
-					busy = true
+					busy = a
 				default:
 					l.q.remove(it)
 					it.phase, it.ext().parked = running, true
@@ -165,11 +172,14 @@ func (l *Loop) park(ctx context.Context, addrs []string) ([]*item, error) {
 				}
 			}
 		})
-		if err != nil || !busy {
+		if err != nil || busy == "" {
 			return parked, err
 		}
+		if time.Since(began) > parkFor {
+			return parked, fmt.Errorf("moving what is recorded: %s has been worked on for more than %s, as when what its provider answered cannot be recorded; see tokend status", spec.Address(busy).Short(), parkFor)
+		}
 		select {
-		case <-time.After(parkLook):
+		case <-time.After(look):
 		case <-ctx.Done():
 			return parked, ctx.Err()
 		}

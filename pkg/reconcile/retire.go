@@ -19,7 +19,7 @@ func (p *performer) retire() {
 	rec := &p.ob.in.Record
 	rec.Retiring = append(rec.Retiring, p.retiring(*rec.Grant, p.step.Cause))
 	rec.Grant, p.r.bare = nil, true
-	if rec.Failure != nil && rec.Failure.Op != opGrant {
+	if f := rec.Failure; f != nil && f.Op != opGrant && !accountEnded(f) {
 		rec.Failure = nil // a refusal of the grant itself stands: nothing about it changed
 	}
 	p.r.again = p.save("a grant that is given up")
@@ -329,9 +329,25 @@ func (p *performer) act() {
 func (p *performer) end(action string) {
 	rec := &p.ob.in.Record
 	rec.Grant.RefreshState = state.RefreshRefused
+	if f := rec.Failure; f != nil && f.Op == opGrant && f.Stopped {
+		return // what was refused before is not asked for again because something else has ended
+	}
 	now := p.w.now()
-	rec.Failure = &state.Failure{Op: opAction, InputHash: rec.Grant.InputHashes, Class: string(providers.ClassPermanent), Count: 1, FirstAt: now, LastAt: now, NextAt: now, Stopped: true,
+	rec.Failure = &state.Failure{Op: opAction, InputHash: p.endedWith(), Class: string(providers.ClassPermanent), Count: 1, FirstAt: now, LastAt: now, NextAt: now, Stopped: true,
 		Message: fmt.Sprintf("its account was ended by the action %q", action), Hint: "remove its block"}
+}
+
+// endedWith are hashes of what a login to the ended account would send: as it is
+// now, since what changed before its end is no reason to try again. Where the
+// configuration wants another account by now, it is what the token was obtained with.
+func (p *performer) endedWith() map[string]string {
+	in := &p.ob.in
+	if values, err := p.j.cfg.Inputs(spec.Address(p.j.addr), nil, p.ob.scope); err == nil && len(in.WantsNew) == 0 {
+		if hashes := p.refusedInputs(&call{c: providers.Call{Inputs: values}}); hashes != nil {
+			return hashes
+		}
+	}
+	return in.Record.Grant.InputHashes
 }
 
 func (p *performer) actionCall(name string) (*call, bool, error) {

@@ -1,0 +1,59 @@
+package reconcile
+
+import (
+	"testing"
+	"time"
+
+	"tokend/pkg/secret"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// An account that an action ended is not asked for a token again, until it is
+// another one, or a person says so: by a login, where one is needed.
+func TestDecideAnEndedAccount(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	in := func() Input {
+		i := Input{Now: now, Declared: true, Want: &spec.Credential{}}
+		i.Record.Grant = &state.Grant{AccessToken: secret.New("at"), ObtainedAt: now.Add(-time.Hour), ExpiresAt: now.Add(time.Hour), RefreshState: state.RefreshRefused}
+		i.Record.Failure = &state.Failure{Op: opAction, Class: "permanent", Stopped: true, Message: "its account was ended"}
+		return i
+	}
+	retry := func(i *Input) { i.Order = Order{Kind: OrderRetry} }
+	for name, c := range map[string]struct {
+		change func(*Input)
+		action Action
+		state  State
+	}{
+		"nothing changed":                {func(*Input) {}, ActWait, Stopped},
+		"its token was revoked":          {func(i *Input) { i.Record.Grant = nil }, ActWait, Stopped},
+		"a person says to try it again":  {retry, ActReplace, Pending},
+		"it is another account now":      {func(i *Input) { i.WantsNew, i.Fresh = []string{"account"}, true }, ActReplace, Pending},
+		"it is at another address now":   {func(i *Input) { retry(i); i.Origins = "it moved" }, ActReplace, Pending},
+		"… which a person shall approve": {func(i *Input) { retry(i); i.Origins, i.Guarded = "it moved", "the guard holds it" }, ActWait, Held},
+		"only a person can log in there": {func(i *Input) { retry(i); i.Traits.Interactive = true }, ActWait, NeedsLogin},
+	} {
+		t.Run(name, func(t *testing.T) {
+			i := in()
+			c.change(&i)
+			if s := Decide(i); s.Action != c.action || s.State != c.state {
+				t.Errorf("decided %s (%s), want %s (%s)", s, s.State, c.action, c.state)
+			}
+		})
+	}
+}
+
+// Both the refresh token and the login were refused for good. A person who mended
+// that at the API says retry: what is tried is the login.
+func TestDecideARetryOfARefusedLogin(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	i := Input{Now: now, Declared: true, Want: &spec.Credential{}, Held: Traits{HasRefresh: true}, Order: Order{Kind: OrderRetry}}
+	i.Record.Grant = &state.Grant{AccessToken: secret.New("at"), RefreshToken: secret.New("rt"), ObtainedAt: now.Add(-time.Hour), ExpiresAt: now.Add(-time.Minute), RefreshState: state.RefreshRefused}
+	if s := Decide(i); s.Action != ActRefresh {
+		t.Errorf("a refused refresh token alone: decided %s", s)
+	}
+	i.Record.Failure = &state.Failure{Op: opGrant, Class: "permanent", Stopped: true, Message: "wrong password"}
+	if s := Decide(i); s.Action != ActReplace {
+		t.Errorf("both: decided %s", s)
+	}
+}
