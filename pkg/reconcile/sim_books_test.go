@@ -88,7 +88,9 @@ type simBooks struct {
 	codes    map[string]int // how often each was used
 	password map[string]string
 	refused  map[string]*simRefusals
-	slept    time.Duration // how long the machine slept after the call that is being carried out had its connection
+	begun    map[string]simCode // the codes of logins that take a while
+	ended    map[string]bool    // accounts that get no token any more
+	slept    time.Duration      // how long the machine slept after the call that is being carried out had its connection
 }
 
 // simRefusals is how an account was asked since its last success.
@@ -104,7 +106,7 @@ type simRefusals struct {
 }
 
 func newBooks(s *simRun) *simBooks {
-	return &simBooks{s: s, access: map[string]*simAccess{}, refresh: map[string]*simRefresh{}, codes: map[string]int{}, password: map[string]string{}, refused: map[string]*simRefusals{}}
+	return &simBooks{s: s, access: map[string]*simAccess{}, refresh: map[string]*simRefresh{}, codes: map[string]int{}, password: map[string]string{}, refused: map[string]*simRefusals{}, begun: map[string]simCode{}, ended: map[string]bool{}}
 }
 
 // simReply is the body of a reply.
@@ -191,6 +193,8 @@ func (b *simBooks) act(e *simEndpoint, c providers.Call) (string, *providers.Err
 		return "{}", b.revoke(e, c)
 	case providers.OpVerify:
 		return "{}", b.verify(e, c)
+	case providers.OpAction:
+		return "{}", b.perform(e, c)
 	}
 	return "", refusedCall(c.Op, providers.ClassPermanent, "no such call")
 }
@@ -217,11 +221,17 @@ func (b *simBooks) login(e *simEndpoint, c providers.Call) (string, *providers.E
 		if b.codes[code] > 1 {
 			b.s.fail("a code was exchanged twice")
 		}
+		if b.checkCode(e, account, code); b.ended[account] {
+			return "", refusedCall(c.Op, providers.ClassPermanent, "the account was ended")
+		}
 		return b.issue(e.typ, account, e.base), nil
 	}
 	password, _ := c.Inputs.Secret("password")
 	b.checkTry(e, account, password.Reveal())
-	if password.Reveal() != b.password[account] {
+	if e.typ.traits.Interactive {
+		b.s.fail("%s is asked for a token, for which a person has to log in", account)
+	}
+	if b.ended[account] || password.Reveal() != b.password[account] {
 		return "", refusedCall(c.Op, providers.ClassPermanent, "wrong password")
 	}
 	return b.issue(e.typ, account, e.base), nil

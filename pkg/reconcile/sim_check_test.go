@@ -35,18 +35,20 @@ func (s *simRun) written(changes []state.Change) {
 		case c.Credential != nil:
 			s.recorded(c.Credential)
 			if c.ClearIntent || c.Intent != nil {
-				s.intent(c.Credential.Head.Address, c.Intent)
+				s.intent(firstName(c.Credential.Head.Address), c.Intent)
 			}
 		case c.Sink != nil:
 			s.recordedSink(c.Sink)
+		case c.Delete != "" && recordedAnew(changes, c.Delete):
+			s.note("moved", c.Delete, "", 0)
 		case c.Delete != "":
-			s.deleted(c.Delete)
+			s.deleted(firstName(c.Delete))
 		case c.IntentFor != "":
-			s.intent(c.IntentFor, c.Intent)
+			s.intent(firstName(c.IntentFor), c.Intent)
 		}
 	}
 	for i := range changes {
-		if a := addressIn(changes[i]); strings.HasPrefix(a, "credential.") {
+		if a := firstName(addressIn(changes[i])); strings.HasPrefix(a, "credential.") {
 			s.checkForgotten(a)
 		}
 	}
@@ -72,7 +74,8 @@ func (s *simRun) intent(addr string, i *state.Intent) {
 }
 
 func (s *simRun) recorded(c *state.Credential) {
-	addr := c.Head.Address
+	addr := firstName(c.Head.Address)
+	s.called[addr] = c.Head.Address
 	old := s.record(addr)
 	now := &simRecord{open: old.open, lifecycle: c.Lifecycle, orphans: c.Orphans, generation: c.Head.Generation}
 	if g := c.Grant; g != nil {
@@ -125,6 +128,7 @@ func (s *simRun) deleted(addr string) {
 		return
 	}
 	old := s.record(addr)
+	delete(s.called, addr)
 	s.lostOrphans[addr] += old.orphans
 	now := &simRecord{lifecycle: old.lifecycle}
 	s.records[addr] = now

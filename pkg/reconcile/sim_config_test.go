@@ -135,7 +135,7 @@ func simCatalog() fstest.MapFS {
       url    = "${config.base_url}/revoke"
       form   = { token = token.access_token }
     }
-  }
+  }` + simActions + `
 }`)}
 	}
 	return files
@@ -193,6 +193,9 @@ type simConfig struct {
 	style    int
 	declared [len(simCredentials)]int // 0: not declared; else which account it is of
 	imports  int                      // which of them has an import block; 0: none
+	mover    int                      // which of them has another name at times
+	renamed  bool                     // it has that now
+	moved    bool                     // a moved block says what its name was before
 }
 
 func (c simConfig) declares(i int) bool { return c.declared[i] != 0 }
@@ -307,7 +310,7 @@ func (c simConfig) text() string {
 		if !c.declares(i) {
 			continue
 		}
-		name, letter := typeOfSim(i), letterOfSim(i)
+		name, letter, called := typeOfSim(i), letterOfSim(i), c.nameOf(simCredentials[i])
 		inputs := fmt.Sprintf("account = \"%s%d\"", letter, c.declared[i])
 		if name != "person" {
 			fmt.Fprintf(&b, "secret \"mem\" %q { of = \"%s%d\" }\n", letter, letter, c.declared[i])
@@ -318,10 +321,11 @@ func (c simConfig) text() string {
 			inputs = "key = secret.mem." + letter + ".value"
 		}
 		if i > 0 && c.imports == i {
-			fmt.Fprintf(&b, "secret \"mem\" \"brought\" { of = %q }\nimport {\n  to            = %s\n  refresh_token = secret.mem.brought.value\n}\n", broughtTo(c.account(i)), simCredentials[i])
+			fmt.Fprintf(&b, "secret \"mem\" \"brought\" { of = %q }\nimport {\n  to            = %s\n  refresh_token = secret.mem.brought.value\n}\n", broughtTo(c.account(i)), called)
 		}
-		fmt.Fprintf(&b, "credential %q %q {\n  %s\n  lifecycle {\n    %s\n  }\n}\n", name, letter, inputs, lifecycle)
+		fmt.Fprintf(&b, "credential %q %q {\n  %s\n  lifecycle {\n    %s\n  }\n}\n", name, lastOf(called), inputs, lifecycle)
 	}
+	b.WriteString(c.movedBlock())
 	c.sinks(&b, layout)
 	return b.String()
 }
@@ -333,7 +337,7 @@ func (c simConfig) sinks(b *strings.Builder, layout int) {
 		fmt.Fprintf(b, "sink \"mem\" %q {\n  place   = %q\n  content = %q\n  notify  = [hook.mem.tell]\n}\n", name, place, content)
 	}
 	token := func(i int) string {
-		return fmt.Sprintf("${%s.access_token}", simCredentials[i])
+		return fmt.Sprintf("${%s.access_token}", c.nameOf(simCredentials[i]))
 	}
 	for i := range simCredentials {
 		letter := letterOfSim(i)

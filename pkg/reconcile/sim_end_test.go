@@ -18,6 +18,7 @@ func (s *simRun) comeRight() {
 	s.wait(max(time.Second, s.slowUntil.Sub(s.real())))
 	s.mu.Lock()
 	s.readable = true
+	s.books.reopen()
 	for account, p := range s.books.password {
 		if s.passwords[account] != p {
 			s.secretIs(account, p)
@@ -95,8 +96,11 @@ func (s *simRun) mendAll() {
 				s.login()
 			}
 		case reconcile.Unread, reconcile.Stopped:
+			if s.loginHelps(l) {
+				s.login()
+			}
 			s.mu.Lock()
-			s.pardon(l.Address)
+			s.pardon(firstName(l.Address))
 			s.mu.Unlock()
 			s.ask("retry", l.Address, func(ctx context.Context, loop *reconcile.Loop) error {
 				return loop.Do(ctx, l.Address, reconcile.Order{Kind: reconcile.OrderRetry})
@@ -122,7 +126,7 @@ func (s *simRun) checkFresh() {
 	}
 	waits := map[string]bool{}
 	for _, l := range append(v.Credentials, v.Sinks...) {
-		waits[l.Address] = l.State != reconcile.Ready && l.State != reconcile.Pending
+		waits[firstName(l.Address)] = l.State != reconcile.Ready && l.State != reconcile.Pending
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -182,7 +186,7 @@ func (s *simRun) checkEnd(written int) {
 	prevented := map[string]bool{}
 	for _, l := range append(append(v.Credentials, v.Sinks...), v.Hooks...) {
 		if l.State == reconcile.Held && strings.Contains(l.Mend, "prevent_destroy") {
-			prevented[l.Address] = true
+			prevented[firstName(l.Address)] = true
 			continue
 		}
 		if l.State == reconcile.Waiting && s.waitsForNone(l.Why, prevented) {
@@ -236,7 +240,7 @@ func (s *simRun) waitsForNone(why string, prevented map[string]bool) bool {
 func (s *simRun) loggedOut(l reconcile.Line) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return l.State == reconcile.NeedsLogin && s.refreshEnded(s.record(l.Address))
+	return l.State == reconcile.NeedsLogin && s.refreshEnded(s.record(firstName(l.Address)))
 }
 
 func (s *simRun) refreshEnded(r *simRecord) bool {

@@ -128,7 +128,7 @@ func (e *simEndpoint) fate(c providers.Call) fate {
 		return fateAnswered
 	}
 	f := one(d, "fate", of, fateNotSent, fateLostBefore, fateLostBefore, fateLostAfter, fateLostAfter, fateLostAfter, fateGarbled, fateThrottled, fateBroken, fateEnded)
-	if f == fateGarbled && (c.Op == providers.OpRevoke || c.Op == providers.OpVerify) || f == fateEnded && c.Op != providers.OpRefresh {
+	if f == fateGarbled && (c.Op == providers.OpRevoke || c.Op == providers.OpVerify || c.Op == providers.OpAction) || f == fateEnded && c.Op != providers.OpRefresh {
 		return fateLostAfter
 	}
 	return f
@@ -186,6 +186,7 @@ func (e *simEndpoint) Send(ctx context.Context, r *providers.Request) (*provider
 		e.heard(c, refused)
 		return nil, refused
 	}
+	e.told(c)
 	if f == fateGarbled {
 		body = "not json: " + body
 	}
@@ -243,7 +244,7 @@ func (e *simEndpoint) heard(c providers.Call, refused *providers.Error) {
 }
 
 func (e *simEndpoint) Read(c providers.Call, r *providers.Reply) (providers.Token, error) {
-	if c.Op == providers.OpRevoke || c.Op == providers.OpVerify {
+	if c.Op == providers.OpRevoke || c.Op == providers.OpVerify || c.Op == providers.OpAction {
 		return providers.Token{}, nil
 	}
 	body := r.Body.Reveal()

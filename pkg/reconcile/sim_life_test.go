@@ -40,9 +40,11 @@ type simRun struct {
 	boot        int
 	booted      time.Time
 	records     map[string]*simRecord
-	lostOrphans map[string]int // of records that are gone
-	more        bool           // there are more credentials than the few
-	keys        int            // how many keys there were
+	lostOrphans map[string]int    // of records that are gone
+	more        bool              // there are more credentials than the few
+	tales       []string          // that this run has
+	called      map[string]string // by its first name: what each credential is recorded as
+	keys        int               // how many keys there were
 	known       map[string]bool
 	named       map[string]map[string]bool // sink -> places that its record names
 	delivered   map[string]int             // place and credential -> the newest token recorded there
@@ -59,7 +61,10 @@ type simRun struct {
 	retrying    map[string]int          // orders to try again that are not answered yet
 	limited     [len(simTypeNames)]bool // the configuration that declared its API last has a rate limit
 	approved    map[string]bool
-	skewed      bool // the clock was put at least once
+	acting      map[string]*simAct
+	logins      []simLogin // that persons are at
+	declared    int        // how many changes of the configuration there were
+	skewed      bool       // the clock was put at least once
 	skewedAt    time.Time
 	setBackAt   time.Time // when the clock was set back last
 	stepLost    bool      // nobody knows of a step back any more
@@ -85,7 +90,7 @@ func newRun(configs *simConfigs, seed uint64) *simRun {
 		draws: newDraws(seed), configs: configs, types: map[string]*simType{}, log: discard(), began: time.Now(), died: make(chan struct{}, 4),
 		mem: state.NewMemory(state.MemoryOptions{}), places: map[string]*simPlace{}, passwords: map[string]string{},
 		records: map[string]*simRecord{}, lostOrphans: map[string]int{}, known: map[string]bool{}, delivered: map[string]int{}, named: map[string]map[string]bool{},
-		left: map[string]time.Time{}, intended: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{},
+		left: map[string]time.Time{}, intended: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{}, called: map[string]string{}, acting: map[string]*simAct{},
 	}
 	if traced() {
 		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -107,6 +112,7 @@ func newRun(configs *simConfigs, seed uint64) *simRun {
 		s.config.declared[i] = s.draws.below("declared at first", simCredentials[i], 3)
 	}
 	s.drawMore()
+	s.drawTales()
 	return s
 }
 
@@ -168,6 +174,10 @@ func (s *simRun) wait(d time.Duration) {
 // happens draws what happens next.
 func (s *simRun) happens() {
 	d := s.draws
+	if len(s.tales) > 0 && d.chance("a tale goes on", "", 0.3) {
+		s.tell()
+		return
+	}
 	if s.more && d.chance("more", "", 0.3) {
 		s.happensMore()
 		return
@@ -246,6 +256,7 @@ func (s *simRun) declare(c simConfig, down bool) {
 	if c.style == 5 && s.config.style != 5 {
 		s.strictSince = s.real()
 	}
+	s.declared++
 	s.before, s.changedAt = s.config, s.real()
 	s.config, s.inForce = c, time.Time{}
 	s.begunAnew(c)

@@ -37,9 +37,10 @@ func (s *simRun) orderOf(addr string, o reconcile.Order) {
 		s.revoking[addr]++
 	}
 	s.mu.Unlock()
-	s.note("order", addr, string(kind), 0)
+	called := s.config.nameOf(addr)
+	s.note("order", called, string(kind), 0)
 	s.ask(string(kind), addr, func(ctx context.Context, l *reconcile.Loop) error {
-		err := l.Do(ctx, addr, o)
+		err := l.Do(ctx, called, o)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		switch kind {
@@ -75,7 +76,7 @@ func (s *simRun) approve() {
 		}
 		s.mu.Lock()
 		for _, a := range held.Revocations {
-			s.approved[a] = true
+			s.approved[firstName(a)] = true
 		}
 		s.mu.Unlock()
 		if err := l.Approve(ctx, held); err != nil {
@@ -96,7 +97,7 @@ func (s *simRun) approve() {
 
 // login is a person who logs in.
 func (s *simRun) login() {
-	const addr = "credential.person.c"
+	addr := s.config.nameOf("credential.person.c")
 	s.note("login", addr, "", 0)
 	n := s.draws.below("code", "", 1<<40)
 	s.ask("login", addr, func(ctx context.Context, l *reconcile.Loop) error {

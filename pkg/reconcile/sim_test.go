@@ -97,8 +97,16 @@ func simulated(t *testing.T, configs *simConfigs, seed uint64) bool {
 		t.Errorf("seed %d: %s", seed, s.failure)
 		return true
 	}
-	t.Errorf("%s\n%s\nseed %d; to see it again:\n  go test ./pkg/reconcile -run TestSimulation -sim.seed=%d -v", s.story(60), s.failure, seed, seed)
+	t.Errorf("%s\n%s\nseed %d; to see it again:\n  go test ./pkg/reconcile -run TestSimulation -sim.seed=%d%s -v", s.story(60), s.failure, seed, seed, asAsked())
 	return false
+}
+
+// asAsked is what else has to be asked for to see a failure again.
+func asAsked() string {
+	if *simTale == "" {
+		return ""
+	}
+	return " -sim.tale=" + *simTale
 }
 
 // simulate runs one seed. One processor is enough, and makes two runs of a seed

@@ -1,0 +1,128 @@
+package reconcile_test
+
+import (
+	"flag"
+	"fmt"
+	"slices"
+	"strings"
+
+	"tokend/pkg/state"
+)
+
+var simTale = flag.String("sim.tale", "", "a story that every run has, which else few or none have: moved, login or action")
+
+// Stories that not all runs have. Whether one has it, and what happens in it, is
+// drawn apart, so that runs without it stay as they were.
+const (
+	taleMoved  = "moved"  // a credential gets another name, as a moved block says, and back
+	taleLogin  = "login"  // a person takes a while for a login
+	taleAction = "action" // a person orders actions
+)
+
+// simTales are all of them, and how likely a run is to have each. One that was not
+// simulated often enough yet to be asked of every change is told when asked for.
+var simTales = [...]struct {
+	name   string
+	chance float64
+}{{taleMoved, 0.1}, {taleLogin, 0}, {taleAction, 0}}
+
+// drawTales draws which stories a run has.
+func (s *simRun) drawTales() {
+	for _, tale := range simTales {
+		if s.draws.chance("not all have", tale.name, tale.chance) || *simTale == tale.name {
+			s.tales = append(s.tales, tale.name)
+		}
+	}
+	if !s.has(taleMoved) {
+		return
+	}
+	movers := []int{0, 1, 2}
+	if s.more {
+		movers = append(movers, 3)
+	}
+	s.config.mover = one(s.draws, "mover", "", movers...)
+}
+
+func (s *simRun) has(tale string) bool { return slices.Contains(s.tales, tale) }
+
+// tell draws what happens next in one of a run's stories.
+func (s *simRun) tell() {
+	switch one(s.draws, "which tale", "", s.tales...) {
+	case taleMoved:
+		s.rename()
+	case taleLogin:
+		s.drawLogin()
+	case taleAction:
+		s.drawAction()
+	}
+}
+
+// rename has a configuration call a credential something else from now on, with the
+// moved block that says so; or takes that block out, once it has been followed.
+func (s *simRun) rename() {
+	d, c := s.draws, s.config
+	if c.moved && s.followed() && d.chance("taken out", "moved", 0.3) {
+		c.moved = false
+	} else {
+		c.moved, c.renamed = true, !c.renamed
+		c.declared[c.mover] = max(c.declared[c.mover], 1) // a moved block leads to what is declared
+	}
+	if d.chance("another account", "moved", 0.15) {
+		c.declared[c.mover] = 1 + d.below("to what", "moved", 2)
+	}
+	if d.chance("another style", "moved", 0.15) {
+		c.style = d.below("style", "moved", simStyles)
+	}
+	s.declare(c, d.chance("while down", "moved", 0.2))
+}
+
+// followed says that nothing is recorded under a name that the moved block leads
+// from.
+func (s *simRun) followed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	first := simCredentials[s.config.mover]
+	called, ok := s.called[first]
+	return !ok || called == s.config.nameOf(first)
+}
+
+// secondName is what follows the name of a credential that got another one.
+const secondName = "-renamed"
+
+// firstName is what a credential is known by, whatever it is called at present.
+func firstName(addr string) string {
+	if strings.HasPrefix(addr, "credential.") {
+		return strings.TrimSuffix(addr, secondName)
+	}
+	return addr
+}
+
+// nameOf is what a configuration calls what is known by a first name.
+func (c simConfig) nameOf(addr string) string {
+	if c.renamed && addr == simCredentials[c.mover] {
+		return addr + secondName
+	}
+	return addr
+}
+
+// movedBlock is the block that says what the name was before.
+func (c simConfig) movedBlock() string {
+	if !c.moved || !c.declares(c.mover) {
+		return ""
+	}
+	from, to := simCredentials[c.mover], simCredentials[c.mover]+secondName
+	if !c.renamed {
+		from, to = to, from
+	}
+	return fmt.Sprintf("moved {\n  from = %s\n  to   = %s\n}\n", from, to)
+}
+
+// lastOf is an address without its kind and type.
+func lastOf(addr string) string { return addr[strings.LastIndex(addr, ".")+1:] }
+
+// recordedAnew says that a commit records under another name what it deletes.
+func recordedAnew(changes []state.Change, deleted string) bool {
+	return slices.ContainsFunc(changes, func(c state.Change) bool {
+		return c.Credential != nil && c.Credential.Head.Address != deleted && firstName(c.Credential.Head.Address) == firstName(deleted)
+	})
+}
