@@ -297,7 +297,10 @@ func (s *simRun) step() {
 func (s *simRun) putClock(d time.Duration) {
 	s.note("clock", d.String(), "", 0)
 	s.mu.Lock()
-	s.skewed, s.skewedAt = true, s.wall().Add(max(0, d))
+	s.skewed = true
+	if at := s.wall().Add(max(0, d)); at.After(s.skewedAt) { // a second step back soon after the first is at an earlier hour
+		s.skewedAt = at
+	}
 	if d < 0 {
 		s.setBackAt = time.Now()
 	}
