@@ -79,11 +79,11 @@ func newPool(t *testing.T, s vault.Settings) (*vault.Pool, *blocks, *journal) {
 func hidden(s string) cty.Value { return spec.Sensitive(cty.StringVal(s)) }
 
 func byToken(address, token string) vault.Settings {
-	return vault.Settings{Address: address, Timeout: 5 * time.Second, AuthKind: "token", Auth: spec.NewValues(map[string]cty.Value{"token": hidden(token)})}
+	return vault.Settings{Address: address, Timeout: 30 * time.Second, AuthKind: "token", Auth: spec.NewValues(map[string]cty.Value{"token": hidden(token)})}
 }
 
 func byAppRole(address, roleID, secretID string) vault.Settings {
-	return vault.Settings{Address: address, Timeout: 5 * time.Second, AuthKind: "approle",
+	return vault.Settings{Address: address, Timeout: 30 * time.Second, AuthKind: "approle",
 		Auth: spec.NewValues(map[string]cty.Value{"role_id": hidden(roleID), "secret_id": hidden(secretID)})}
 }
 
