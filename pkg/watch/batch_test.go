@@ -1,6 +1,8 @@
 package watch
 
 import (
+	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -44,6 +46,35 @@ func TestTicksMerge(t *testing.T) {
 	} {
 		if d := cmp.Diff(c.want, c.a.merge(c.b)); d != "" {
 			t.Errorf("merging %v and %v (-want +got):\n%s", c.a, c.b, d)
+		}
+	}
+}
+
+// A watcher that did not get to run for a while hands out what is due in its order,
+// and not as it comes out of a map.
+func TestTicksComeInTheOrderInWhichTheyWereDue(t *testing.T) {
+	dir := t.TempDir()
+	w := New(Options{Rescan: time.Hour})
+	defer w.Close()
+	names := []string{"a", "b", "c", "d"}
+	for range 20 {
+		slices.Reverse(names[1:])
+		slices.Reverse(names) // another order than the one before
+		w.call(func() {
+			for i, name := range names {
+				w.set(Group{Name: name, Paths: []string{filepath.Join(dir, name)}, Quiet: time.Millisecond})
+				w.groups[name].batch.addAll(time.Now().Add(time.Duration(i-len(names)) * time.Second))
+			}
+		})
+		for _, name := range names {
+			select {
+			case tick := <-w.C():
+				if tick.Group != name {
+					t.Fatalf("%s comes where %s was due first", tick.Group, name)
+				}
+			case <-time.After(20 * time.Second):
+				t.Fatalf("no tick of %s", name)
+			}
 		}
 	}
 }

@@ -346,8 +346,9 @@ func TestSetIsIncremental(t *testing.T) {
 	o := observe(t, files(a, b), config(dir))
 	o.w.Set(files(b, c))
 	put(t, a, "1")
-	if got := o.drain(); len(got) != 1 || got[0].Group != "config" {
-		t.Errorf("after a left the set of sinks, writing it gave %v; want config's tick alone", got)
+	got := o.drain() // two, where the directory was quiet between the making of a and the writing
+	if others := slices.DeleteFunc(slices.Clone(got), func(tick watch.Tick) bool { return tick.Group == "config" }); len(got) == 0 || len(others) > 0 {
+		t.Errorf("after a left the set of sinks, writing it gave %v; want config's alone", got)
 	}
 	mkdir(t, dir, "sub")
 	put(t, b, "1")

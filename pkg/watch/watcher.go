@@ -72,7 +72,8 @@ type group struct {
 	name        string
 	ignoreChmod bool
 	batch       batch
-	ready       *Tick // due, and not received yet
+	ready       *Tick     // due, and not received yet
+	since       time.Time // when that was due
 }
 
 // New starts a watcher that watches nothing yet. It does not fail: where
@@ -202,14 +203,18 @@ func (w *Watcher) run() {
 	}
 }
 
-// outgoing is a tick that waits for its receiver, if there is one.
+// outgoing is the tick that waits for its receiver, if there is one: of several,
+// the one that was due first.
 func (w *Watcher) outgoing() (out chan<- Tick, t Tick, g *group) {
-	for _, g := range w.groups {
-		if g.ready != nil {
-			return w.ticks, *g.ready, g
+	for _, next := range w.groups {
+		if next.ready != nil && (g == nil || next.since.Before(g.since)) {
+			g = next
 		}
 	}
-	return nil, Tick{}, nil
+	if g == nil {
+		return nil, Tick{}, nil
+	}
+	return w.ticks, *g.ready, g
 }
 
 // nextDue is when something is to be done without an event.
@@ -236,6 +241,8 @@ func (w *Watcher) settle(now time.Time) {
 		w.accept(g, t.Paths)
 		if g.ready != nil {
 			t = g.ready.merge(t)
+		} else {
+			g.since = due
 		}
 		g.ready = &t
 	}
