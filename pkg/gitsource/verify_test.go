@@ -38,7 +38,9 @@ func TestOnlySignedCommitsAreTaken(t *testing.T) {
 	f.Poke()
 	f.fails("commit " + stranger[:12] + " has no signature")
 	f.wantFile("main.hcl", "one")
-	if n := strings.Count(f.logs.String(), "level=ERROR"); n != 2 {
+	errs := func() int { return strings.Count(f.logs.String(), "level=ERROR") }
+	until(t, "both are logged", func() bool { return errs() >= 2 }) // a moment after the status has them
+	if n := errs(); n != 2 {
 		t.Errorf("%d errors were logged, want 2:\n%s", n, f.logs)
 	}
 	if got := f.Status(); got.Commit != first || got.Signer != "alice@example.com" || got.Since.IsZero() {
