@@ -310,13 +310,13 @@ func (h *host) restarted(pid string, restarts int) {
 // on from the state.
 func (h *host) testStarved(t *testing.T, token string) {
 	h = h.on(t)
-	h.WriteFile("/etc/systemd/system/"+service+".d/test.conf", "[Service]\nWatchdogSec=3s\nTimeoutAbortSec=1s\nRestartSec=100ms\n", 0o644)
+	h.WriteFile("/etc/systemd/system/"+service+".d/test.conf", "[Service]\nWatchdogSec=6s\nTimeoutAbortSec=1s\nRestartSec=100ms\n", 0o644)
 	h.MustRun("systemctl", "daemon-reload")
 	h.MustRun("systemctl", "restart", service) // the watchdog's time is that of the start
 	h.file(envFile, "")
 	// The watchdog is fed: it lives on for longer than the watchdog waits.
 	pid := h.Unit(service, "MainPID")
-	fed := time.Now().Add(5 * time.Second)
+	fed := time.Now().Add(10 * time.Second)
 	h.eventually("the watchdog's time has passed", func() (bool, string) { return time.Now().After(fed), "not yet" })
 	if now := h.Unit(service, "MainPID"); now != pid {
 		t.Fatalf("the process was replaced although it got on: %s", h.Unit(service, "Result"))

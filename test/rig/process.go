@@ -14,8 +14,9 @@ import (
 // startTimeout is generous: tests run beside others on two cores.
 const startTimeout = 60 * time.Second
 
-// stopTimeout is what a process has for stopping by itself before it is killed.
-const stopTimeout = 10 * time.Second
+// stopTimeout is what a process has for stopping by itself before it is killed: as
+// generous.
+const stopTimeout = 60 * time.Second
 
 // process is a child that says on its first line of output that it is ready, and
 // that stops when its standard input ends.
