@@ -109,6 +109,9 @@ func (w *Writer) find(path string) (*dir, string, error) {
 		return nil, "", err
 	}
 	d, err := w.dir(parent, nil)
+	if errors.Is(err, unix.ENOTDIR) {
+		err = fmt.Errorf("%w: %w", fs.ErrNotExist, err) // there is nothing below a file
+	}
 	return d, name, err
 }
 

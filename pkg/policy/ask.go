@@ -400,6 +400,16 @@ func (p *Policy) State(path string) error {
 	})
 }
 
+// StateKey says whether the state's key may be a systemd credential of this name.
+func (p *Policy) StateKey(credential string) error {
+	return p.allowed("state", "", "the configuration to say what the state is sealed by", func(r *rule) *Violation {
+		if anyWild(r.lists["systemd_credentials"], credential, "") {
+			return nil
+		}
+		return p.no(r, "systemd_credentials", "", 0, strconv.Quote(credential))
+	})
+}
+
 // Type says whether the configuration may declare a provider type.
 func (p *Policy) Type(name string) error {
 	return p.allowed("provider_type", name, fmt.Sprintf("provider_type %q", name), func(*rule) *Violation { return nil })

@@ -188,6 +188,12 @@ func (k *check) settings() {
 			k.report(nil, fmt.Sprintf("tokend { state { … } }: %s.", v.Why))
 		}
 	}
+	if s.SystemdCredential != "" {
+		var v *Violation
+		if errors.As(k.p.StateKey(s.SystemdCredential), &v) {
+			k.report(nil, fmt.Sprintf("tokend { state { systemd_credential } }: %s.", v.Why))
+		}
+	}
 	if s.Transit != nil {
 		var v *Violation
 		if errors.As(k.p.Mount(s.Transit.Mount), &v) {

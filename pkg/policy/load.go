@@ -68,7 +68,7 @@ func language() map[string]map[string]map[string]form {
 		"provider_type": {"*": {}},
 		"vault":         {"": {"addresses": origins, "mounts": names, "namespaces": names, "server_names": names}},
 		"read":          {"": {"paths": paths}},
-		"state":         {"": {"paths": paths}},
+		"state":         {"": {"paths": paths, "systemd_credentials": names}},
 	}
 }
 

@@ -200,7 +200,10 @@ hook "signal" {
   signals   = ["HUP"]
 }
 read { paths = ["/usr/share/tokend/**"] }
-state { paths = ["/var/lib/tokend"] }
+state {
+  paths               = ["/var/lib/tokend"]
+  systemd_credentials = ["state.*"]
+}
 `)
 	for _, c := range []struct {
 		what    string
@@ -246,6 +249,8 @@ state { paths = ["/var/lib/tokend"] }
 		{"read outside", p.ReadOutside("/etc/tokend/ca.pem"), "is not among the paths"},
 		{"state", p.State("/var/lib/tokend"), ""},
 		{"state", p.State("/tmp/state"), "is not among the paths"},
+		{"state's key", p.StateKey("state.key"), ""},
+		{"state's key", p.StateKey("other.key"), `"other.key" is not among the systemd_credentials`},
 		{"mount", p.Mount("approle/"), ""},
 		{"mount", p.Mount("transit"), "mounts"},
 	} {
@@ -255,6 +260,7 @@ state { paths = ["/var/lib/tokend"] }
 	for what, err := range map[string]error{
 		"secret": empty.Secret("file", args("path", "/x")), "sink": empty.Sink("file", args("path", "/x")), "hook": empty.Hook("exec", argv("command", "/x")),
 		"origin": empty.Origin("coinify", "https://x"), "vault": empty.Vault("https://x"), "mount": empty.Mount("kv"), "type": empty.Type("x"), "read": empty.Read("/x"), "state": empty.State("/x"),
+		"state's key": empty.StateKey("state.key"),
 	} {
 		want(t, what, err, "/etc/tokend-policy.hcl has no block that allows")
 	}

@@ -125,7 +125,7 @@ var ErrElsewhere = errors.New("the request would go to another origin")
 func (e *Endpoint) checkOrigin(r *Request) error {
 	if allow := e.options.AllowOrigin; allow != nil {
 		if err := allow(e.typ.Name, r.Origin); err != nil {
-			return &Error{Op: r.call.Op, Class: ClassConfig, URL: r.address(), Message: err.Error(), Hint: "ask another server, or have it allowed; then `tokend retry`"}
+			return &Error{Op: r.call.Op, Class: ClassConfig, URL: r.address(), Message: err.Error(), Hint: "ask another server, or have it allowed"}
 		}
 	}
 	if r.call.Origins == nil {

@@ -77,6 +77,9 @@ func (p *sinkPerformer) clean() {
 			return // what is not recorded is not gone on from
 		}
 	}
+	if len(left) < len(others) {
+		p.w.log.Info("cleaned", "address", p.j.addr, "type", p.ob.kindOf, "places", list(cleaned(others, left)), "reason", p.step.Reason)
+	}
 	if p.r.standing = nil; len(left) > 0 {
 		p.awaits(Pending, left)
 		return
@@ -86,6 +89,17 @@ func (p *sinkPerformer) clean() {
 	}
 	p.r.again = true // what the place holds may be newer than its record
 	p.answer(nil)
+}
+
+// cleaned are the places that are among some and not among those that are left.
+func cleaned(all, left [][]byte) []string {
+	var places []string
+	for _, a := range all {
+		if p := placeOf(a); !slices.Contains(places, p) && !slices.ContainsFunc(left, func(b []byte) bool { return placeOf(b) == p }) {
+			places = append(places, p)
+		}
+	}
+	return places
 }
 
 // letGo records, once the earlier places are clean, that a sink does not hold the

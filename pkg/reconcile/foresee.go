@@ -48,6 +48,8 @@ type foreseen struct {
 	steps []Step // what will be done
 	rest  Step   // the decision after them
 	by    string // of a sink: the credential whose new token is the reason to write it
+	wrote bool   // of a sink: its place will hold what it shall
+	heir  string // of a removed sink: the one that has its place now
 }
 
 // foreseenHook is a hook that will run.
@@ -247,10 +249,13 @@ func (f *forecast) sinkGoesOn(n *foreseen) bool {
 		}
 		if !s.acts() {
 			n.rest = s
+			if in.Claimed && !in.Taken && !in.Now.Before(in.Quiet) {
+				return did // which is over once another sink has written, not when time has gone by
+			}
 			if !passes(&in.Now, in.Quiet, n.now, s) {
 				return did
 			}
-			if in.Declared && !in.Checked && len(in.Missing) == 0 && !in.Deferred {
+			if f := in.Record.Failure; in.Declared && !in.Checked && len(in.Missing) == 0 && !in.Deferred && (f == nil || f.Op != opClean) {
 				in.Drift = "its last write failed"
 			}
 			continue
@@ -277,6 +282,9 @@ func (f *forecast) sinkGoesOn(n *foreseen) bool {
 // expect brings a sink in line with the tokens that there will be.
 func (f *forecast) expect(n *foreseen) {
 	in := n.sink
+	if h := f.byAddr[n.heir]; h != nil && h.wrote {
+		in.Taken = true
+	}
 	if !in.Declared || n.blind {
 		return
 	}
@@ -357,6 +365,7 @@ func (f *forecast) sinkFollows(n *foreseen, s Step) {
 		if s.Action != ActRecord {
 			f.changes(n)
 		}
+		n.wrote = true
 		in.Stored, in.Changed, in.Moved, in.Named, in.Drift, in.Newer, in.Deferred, in.Foreign = true, false, false, false, "", nil, false, ""
 		in.Record.Written, in.Record.Failure, n.again, n.by = []byte("\n"), nil, false, ""
 		n.holds = make(map[string]uint64, len(n.names))

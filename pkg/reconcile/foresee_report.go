@@ -15,6 +15,7 @@ func (f *forecast) report(p *Plan) {
 		n.first.Address = n.addr
 		p.Now = append(p.Now, n.first)
 		shown := n.shown()
+		n.held()
 		if n.rest.State != Ready && n.rest.State != "" {
 			n.rest.Address = n.addr
 			shown = append(shown, n.rest)
@@ -29,6 +30,15 @@ func (f *forecast) report(p *Plan) {
 		p.Steps = append(p.Steps, f.hooks[a].step(a))
 	}
 	sort.SliceStable(p.Steps, func(i, j int) bool { return p.Steps[i].Address < p.Steps[j].Address })
+}
+
+// held says of what the guard holds that it waits, also where it lives on as if
+// nothing had changed.
+func (n *foreseen) held() {
+	if n.cause == "" || n.gone || n.rest.State != Ready && n.rest.State != "" {
+		return
+	}
+	n.rest = Step{Action: ActWait, State: Held, Reason: n.cause, Why: n.cause, Mend: "tokend approve"}
 }
 
 // shown leaves out what is only written down, and what a step that is shown

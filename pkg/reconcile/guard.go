@@ -91,13 +91,14 @@ func (s share) over(percent int) bool {
 }
 
 // words are such as "3 of 12 tokens (25 %)" or, with those of the hour before,
-// "1 token, which makes 4 of 12 within the hour (33 %)".
+// "1 token after 3 in the hour before, together 33 % of 12". Who is replaced again
+// and again counts each time, so that it can be more than all.
 func (s share) words(noun string) string {
 	n, of := s.all()
 	if s.before == 0 {
 		return fmt.Sprintf("%d of %s (%d %%)", n, count(of, noun), n*100/of)
 	}
-	return fmt.Sprintf("%s, which makes %d of %d within the hour (%d %%)", count(s.now, noun), n, of, n*100/of)
+	return fmt.Sprintf("%s after %d in the hour before, together %d %% of %d", count(s.now, noun), s.before, n*100/of, of)
 }
 
 func over(n, of, percent int) bool {

@@ -260,6 +260,7 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 		n.untold = declaredHooks(ob.in.Record.Notify, j.force, notifies)
 	}
 	if !ob.in.Declared {
+		n.heir = w.claimant(j.force, placeOf(ob.in.Record.Written))
 		n.notify = append(n.notify, declaredHooks(ob.in.Record.Notify, j.force, notifies)...)
 		if away, ok := w.store.(awayStore); ok {
 			n.notify = append(n.notify, away.sink(j.addr).Hooks...) // whatever the checkout says of them

@@ -59,6 +59,34 @@ type story struct {
 	broken        bool          // no place could be written since the first
 	down          time.Duration // how long no daemon runs then
 	settles       bool          // a daemon takes the change over, and waits for its settle
+	renames       []rename      // what the second directory calls otherwise
+	heir          bool          // a sink of the second takes the place of one that went
+	swap          bool          // the first two sinks of the second change places
+}
+
+// rename is a block that gets another name, with a moved block or without one.
+type rename struct {
+	kind, typ, from, to string
+	moved               bool
+}
+
+// renamed is a directory whose blocks have other names.
+func (s story) renamed(hcl string) string {
+	for _, r := range s.renames {
+		from, to := fmt.Sprintf("%s.%s.%s", r.kind, r.typ, r.from), fmt.Sprintf("%s.%s.%s", r.kind, r.typ, r.to)
+		title := fmt.Sprintf("%s %q %q {", r.kind, r.typ, r.to)
+		hcl = strings.NewReplacer(from+".", to+".", fmt.Sprintf("%s %q %q {", r.kind, r.typ, r.from), title).Replace(hcl)
+		if r.moved && strings.Contains(hcl, title) {
+			hcl += fmt.Sprintf("moved {\n  from = %s\n  to   = %s\n}\n", from, to)
+		}
+	}
+	if s.swap {
+		hcl = strings.NewReplacer(`place = "p0-`, `place = "p1-`, `place = "p1-`, `place = "p0-`).Replace(hcl)
+	}
+	if s.heir && !s.second.sinks[2].there {
+		hcl = strings.Replace(hcl, `place = "p3-`, `place = "p2-`, 1)
+	}
+	return hcl
 }
 
 // directory is a configuration.
@@ -91,6 +119,13 @@ func drawStory(rt *rapid.T) story {
 	s.taint, s.crash = rapid.Bool().Draw(rt, "taint"), rapid.Bool().Draw(rt, "crash")
 	s.down = rapid.SampledFrom([]time.Duration{0, 0, 20 * time.Minute, 5 * time.Hour, 50 * time.Hour}).Draw(rt, "down")
 	s.broken, s.settles = rapid.IntRange(0, 4).Draw(rt, "broken") == 0, rapid.Bool().Draw(rt, "settles")
+	for _, r := range []rename{{kind: "credential", typ: "coinify", from: "a", to: "a2"}, {kind: "credential", typ: "apirone", from: "key", to: "key2"}, {kind: "sink", typ: "mem", from: "s0", to: "t0"}} {
+		if rapid.IntRange(0, 3).Draw(rt, r.to) == 0 {
+			r.moved = rapid.Bool().Draw(rt, r.to+" moved")
+			s.renames = append(s.renames, r)
+		}
+	}
+	s.heir, s.swap = rapid.IntRange(0, 2).Draw(rt, "heir") == 0, rapid.IntRange(0, 5).Draw(rt, "swap") == 0
 	return s
 }
 
@@ -174,7 +209,7 @@ func (d directory) hcl() string {
 }
 
 func (s story) String() string {
-	return fmt.Sprintf("%s\n--- after %s and %s down, drift %v, taint %v, crash %v, broken %v, settles %v:\n%s", s.first.hcl(), s.age, s.down, s.drift, s.taint, s.crash, s.broken, s.settles, s.second.hcl())
+	return fmt.Sprintf("%s\n--- after %s and %s down, drift %v, taint %v, crash %v, broken %v, settles %v:\n%s", s.first.hcl(), s.age, s.down, s.drift, s.taint, s.crash, s.broken, s.settles, s.renamed(s.second.hcl()))
 }
 
 // play tells the story and compares what was planned with what was done; it
@@ -210,7 +245,7 @@ func (s story) play(t *testing.T, w *world) string {
 	done := &deeds{}
 	w.log = slog.New(done)
 	w.begin(true)
-	second := w.config(s.second.hcl())
+	second := w.config(s.renamed(s.second.hcl()))
 	o := reconcile.SetOptions{NoSettle: !s.settles, Dry: !s.settles}
 	if _, err := w.loop.Set(t.Context(), second, o); err != nil {
 		return err.Error()
@@ -234,7 +269,11 @@ func (s story) play(t *testing.T, w *world) string {
 	if done.failed() {
 		return "" // a plan takes every call to succeed
 	}
-	if diff := compareDeeds(foretold(plan), done.all()); diff != "" {
+	did := done.all()
+	if s.settles { // records move when a change is taken over, before this plan was made
+		maps.DeleteFunc(did, func(d string, _ bool) bool { return strings.HasSuffix(d, " move") })
+	}
+	if diff := compareDeeds(foretold(plan), did); diff != "" {
 		return diff + "\nplan:\n" + lines(plan.Steps) + "later:\n" + lines(plan.Later) + "done:\n" + strings.Join(done.log(), "\n")
 	}
 	after, err := w.loop.Plan(t.Context(), reconcile.PlanOptions{})
@@ -306,6 +345,8 @@ func deed(a reconcile.Action) string {
 	case reconcile.ActObtain, reconcile.ActReplace, reconcile.ActStatic, reconcile.ActRefresh, reconcile.ActRevoke, reconcile.ActRemove, reconcile.ActClean, reconcile.ActHook,
 		reconcile.ActWrite, reconcile.ActRepair:
 		return string(a)
+	case reconcile.ActMove:
+		return "move"
 	case reconcile.ActReplay:
 		return string(reconcile.ActRefresh)
 	case reconcile.ActRelease, reconcile.ActDrop:
@@ -374,6 +415,8 @@ func (d *deeds) take(r slog.Record, attrs []slog.Attr) error {
 		action = "repair"
 	case "hook":
 		action = "hook"
+	case "moved":
+		action = "move"
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
