@@ -245,7 +245,9 @@ func (f *forecast) sinkGoesOn(n *foreseen) bool {
 		f.expect(n)
 		s := DecideSink(*in)
 		if s.Action == ActRecord && (in.Moved || in.Named || in.Record.Written == nil || n.again) {
-			s.Action = ActWrite
+			if s.Action = ActWrite; n.again && !in.Moved && !in.Named && in.Record.Written != nil {
+				s.Reason += "; it is written once more after a start, which cannot know who was told of it"
+			}
 		}
 		if !s.acts() {
 			n.rest = s

@@ -155,6 +155,9 @@ func (l *Loop) settleDry(ctx context.Context) error {
 		return err
 	}
 	return l.do(ctx, func() {
+		for _, m := range moves {
+			l.log.Info("moved", "address", m.to, "type", typeOf(m.to), "from", m.from)
+		}
 		l.moves = nil
 		l.useStore(o.Store)
 	})

@@ -234,7 +234,8 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	}
 	n.stand(ob.in.since(n.first.State), ob.in.failing(), func(f *state.Failure) string { return mendSink(&ob.in, f) })
 	n.holds = ob.in.Record.Delivered
-	n.again = j.first && len(ob.in.Newer) > 0
+	left := ob.in.Record.Leaving
+	n.again = j.first && (len(ob.in.Newer) > 0 || ob.in.Changed || len(elsewhere(left, ob.desired.Place)) < len(left)) // as mayBeAnother has it
 	notifies := j.cfg
 	if notifies == nil {
 		notifies = j.last
