@@ -163,15 +163,19 @@ func (w *worker) exportGuard(ctx context.Context, x *Export) error {
 	return nil
 }
 
-// asDeclared says whether a record was made by what the configuration says now,
-// which has no sensitive variable: one from which an earlier digest was made
-// could be guessed from it.
-func asDeclared(j job, digest [16]byte) bool {
-	if j.force == nil {
-		return false
+// declaredBy is the configuration by which a record was made: the one in force,
+// or the one that what is held lives on by. None that has a sensitive variable,
+// which could be guessed from the digest; nil where it is not known any more.
+func declaredBy(j job, digest [16]byte) *spec.Config {
+	for _, cfg := range []*spec.Config{j.force, j.cfg, j.last} {
+		if cfg == nil || cfg.HasSensitiveVariables() {
+			continue
+		}
+		if d, ok := cfg.Digest(spec.Address(j.addr)); ok && d == digest {
+			return cfg
+		}
 	}
-	now, ok := j.force.Digest(spec.Address(j.addr))
-	return ok && now == digest
+	return nil
 }
 
 func (w *worker) exportSink(ctx context.Context, x *Export, j job, open bool) error {
@@ -180,9 +184,9 @@ func (w *worker) exportSink(ctx context.Context, x *Export, j job, open bool) er
 		return err
 	}
 	s := ExportedSink{Address: j.addr, Kind: rec.SinkKind, Delivered: rec.Delivered, Notify: rec.Notify, Failure: exportFailure(rec.Failure)}
-	if open && asDeclared(j, rec.Head.Digest) {
+	if by := declaredBy(j, rec.Head.Digest); open && by != nil {
 		s.Digest, s.Place = hex.EncodeToString(rec.Head.Digest[:]), placeOf(rec.Written)
-		s.Content = contentDigest(j.force, j.addr)
+		s.Content = contentDigest(by, j.addr)
 	}
 	if open {
 		s.Hooks = hooksOf(j)
@@ -227,7 +231,7 @@ func (w *worker) exportCredential(ctx context.Context, x *Export, j job, open bo
 	}
 	rec := &ob.in.Record
 	c := ExportedCredential{Address: j.addr, Generation: rec.Head.Generation, Due: rec.Head.Due, Flags: rec.Head.Flags, Lifecycle: rec.Lifecycle, Failure: exportFailure(rec.Failure)}
-	if open && asDeclared(j, rec.Head.Digest) {
+	if open && declaredBy(j, rec.Head.Digest) != nil {
 		c.Digest = hex.EncodeToString(rec.Head.Digest[:])
 	}
 	if rec.Removing != nil {

@@ -267,6 +267,8 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 			n.notify = append(n.notify, away.sink(j.addr).Hooks...) // whatever the checkout says of them
 		}
 	}
+	// Of a sink whose digest was not exported it is not known what changed.
+	n.unsure = n.unsure || w.o.Away && ob.in.Declared && ob.in.Stored && ob.in.Record.Head.Digest == [16]byte{}
 	if in := &ob.in; in.Declared && !w.o.Away {
 		n.wanted = n.place
 		if in.Moved {

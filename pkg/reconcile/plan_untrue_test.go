@@ -129,3 +129,59 @@ func TestAPlanOfAPlaceThatCannotBeCleaned(t *testing.T) {
 		}
 	})
 }
+
+// What the state says is not what the directory says while the guard holds a
+// change: what is held is known away from the host all the same, and what was
+// never exported is not taken for unchanged.
+func TestAnExportWhileAChangeIsHeld(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(placed(holdsAll, "here"))
+		time.Sleep(time.Minute)
+		if h := w.set(placed(holdsAll, "there")); h == nil {
+			t.Fatal("nothing is held")
+		}
+		time.Sleep(time.Minute)
+		x, err := w.loop.Export(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		said := func(place string) string {
+			var said []string
+			for _, s := range w.against(x, placed(holdsAll, place)).Steps {
+				said = append(said, string(s.State)+" "+s.Address)
+			}
+			return strings.Join(said, "; ")
+		}
+		for place, want := range map[string]string{"here": "", "there": `held sink.mem.trader["a"]`, "elsewhere": `held sink.mem.trader["a"]`} {
+			if got := said(place); got != want {
+				t.Errorf("at %s: planned %q, want %q", place, got, want)
+			}
+		}
+		x.Sinks[0].Digest, x.Sinks[0].Content, x.Sinks[0].Place = "", "", ""
+		p := w.against(x, placed(holdsAll, "elsewhere"))
+		if len(p.Unknown) != 1 || p.Unknown[0] != `sink.mem.trader["a"]` {
+			t.Errorf("known at apply: %v, of a sink of which nothing was exported", p.Unknown)
+		}
+	})
+}
+
+// A token that was imported and not spent yet is spent when a sink names it, as a
+// plan away from the host says too.
+func TestAPlanOfAnImportedToken(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		token := w.elsewhere()
+		w.set(importing(token, ""))
+		time.Sleep(time.Minute)
+		x, err := w.loop.Export(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p := w.against(x, importing(token, "")); len(p.Steps) > 0 {
+			t.Errorf("nothing names it, and planned is\n%s", lines(p.Steps))
+		}
+		said := lines(w.against(x, importing(token, delivered)).Steps)
+		if !strings.Contains(said, "refresh credential.coinify.trader") || !strings.Contains(said, "write sink.mem.trader") {
+			t.Errorf("planned is\n%s", said)
+		}
+	})
+}
