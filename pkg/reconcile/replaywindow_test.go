@@ -130,10 +130,12 @@ func TestAReplayThatConnectsOverASuspendIsNotSent(t *testing.T) {
 			o.Rules.ReplayWindow = 20 * time.Second
 			o.Now = func() time.Time { return time.Now().Add(time.Duration(slept.Load())) } // the provider does not sleep
 			inWorld(t, o, func(t *testing.T, w *world) {
-				var sleeps atomic.Bool // while the next connection is made
+				var lost atomic.Pointer[standin.Armed]
+				var over atomic.Bool
 				dial := w.dial
 				w.dial = func(ctx context.Context, network, address string) (net.Conn, error) {
-					if sleeps.Swap(false) {
+					// The machine sleeps while the first connection after the loss is made.
+					if a := lost.Load(); a != nil && hit(a) && !over.Swap(true) {
 						for _, by := range []*atomic.Int64{&slept, &w.slept, &w.wrong} {
 							by.Add(int64(asleep))
 						}
@@ -143,17 +145,16 @@ func TestAReplayThatConnectsOverASuspendIsNotSent(t *testing.T) {
 				w.restartBySteppedClock()
 				w.set(trader("a@example.com", replaying(t, "20s")))
 				<-time.After(time.Minute)
-				lost := w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultLost, Grant: "refresh_token"})
-				<-lost.Hit()
-				sleeps.Store(true)
+				lost.Store(w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultLost, Grant: "refresh_token"}))
+				<-lost.Load().Hit()
 				<-time.After(time.Hour)
 				c := w.server.Counts(standin.Coinify)
 				replays, grants := 1, 1
 				if asleep > o.Rules.ReplayWindow {
 					replays, grants = 0, 2
 				}
-				if sleeps.Load() || c.Replays != replays || c.Grants != grants || c.Reuses != 0 {
-					t.Errorf("%d repeated, want %d; %d grants, want %d; %d reuses; connected %v", c.Replays, replays, c.Grants, grants, c.Reuses, !sleeps.Load())
+				if !over.Load() || c.Replays != replays || c.Grants != grants || c.Reuses != 0 {
+					t.Errorf("%d repeated, want %d; %d grants, want %d; %d reuses; connected %v", c.Replays, replays, c.Grants, grants, c.Reuses, over.Load())
 				}
 				if !w.works(standin.Coinify, "trader") {
 					t.Error("the place holds a token that does not work")
