@@ -18,11 +18,12 @@ import (
 func (p *performer) retire() {
 	rec := &p.ob.in.Record
 	rec.Retiring = append(rec.Retiring, p.retiring(*rec.Grant, p.step.Cause))
-	rec.Grant, p.r.bare = nil, true
+	rec.Grant = nil
 	if f := rec.Failure; f != nil && f.Op != opGrant && !accountEnded(f) {
 		rec.Failure = nil // a refusal of the grant itself stands: nothing about it changed
 	}
 	p.r.again = p.save("a grant that is given up")
+	p.r.bare = p.r.again // or its sinks and it would wake each other for as long as the disk is full
 	// An ordered revocation goes on with the next step: who ordered it waits.
 }
 
