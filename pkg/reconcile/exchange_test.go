@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"tokend/pkg/providers"
@@ -48,6 +49,7 @@ func TestACodeGoesWhereItsLoginBegan(t *testing.T) {
 				before := requests()
 				err = w.loop.Login(t.Context(), addr, code)
 				if c.says == "" {
+					synctest.Wait() // the loop hears of it a moment later
 					if err != nil || w.line(addr).State != reconcile.Ready {
 						t.Errorf("%v; it is %+v", err, w.line(addr))
 					}
