@@ -60,3 +60,31 @@ func TestForgottenTokensAreOrphans(t *testing.T) {
 		orphans(0)
 	})
 }
+
+// What a removed block said to leave alone is left alone, also where the block goes
+// before that is done, and where a crash lies between.
+func TestARemovedBlockThatGoesBeforeItIsDone(t *testing.T) {
+	for name, crash := range map[string]bool{"it goes on": false, "a crash": true} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				w.set(trader("a@example.com", bystander))
+				time.Sleep(time.Minute)
+				w.places.stick("trader") // its place cannot be cleaned
+				gone := before(trader("a@example.com", ""), "credential") + bystander
+				w.set(gone + "\nremoved { from = credential.coinify.trader }\n")
+				time.Sleep(5 * time.Minute)
+				w.set(gone)
+				if crash {
+					w.crash()
+					w.set(gone)
+				}
+				time.Sleep(time.Minute)
+				w.places.stick("")
+				time.Sleep(2 * time.Hour)
+				if n := w.revocations(); n != 0 {
+					t.Errorf("%d revocations of what was to be left alone", n)
+				}
+			})
+		})
+	}
+}

@@ -73,7 +73,7 @@ func (w *worker) observe(ctx context.Context, j job) (observed, error) {
 		if err := w.observeWanted(ctx, j, &ob); err != nil {
 			return ob, err
 		}
-	} else if j.last != nil {
+	} else if j.last != nil && rec.Removing == nil { // what a removal began by, it goes on by
 		in.Record.Lifecycle = lastLifecycle(j, in.Record.Lifecycle)
 	}
 	if err := w.observeHeld(ctx, &ob); err != nil {
