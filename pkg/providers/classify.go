@@ -96,7 +96,7 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 	case s == http.StatusGone && op == OpRevoke:
 		out.Class = ClassGone
 	case e.walled(f, r):
-		out.Class, out.Hint = ClassTransient, elsewhereHint
+		out.Class, out.Walled, out.Hint = ClassTransient, true, elsewhereHint
 	default:
 		code, _ := bodyError(f.body)
 		out.Code, out.Class = code, classOfCode(op, code)

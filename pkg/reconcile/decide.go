@@ -145,6 +145,7 @@ func rules() []rule {
 		{"it has to be replaced", replace},                         // taint, a changed input
 		{"its refresh token was taken over", adopted},              // it is due when something needs it
 		{"the API no longer honours its token", disowned},          // however fresh it looks
+		{"web pages refuse its refreshes", walled},                 // before another of them is waited for
 		{"it is due", dueOrWaiting},                                // before what can wait
 		{"it is time to ask whether it works", verifyDue},          // a question delays nothing
 		{"an old token waits to be given up", retired},             //
@@ -270,4 +271,7 @@ const (
 	classLogin     = "login"
 	classThrottled = "throttled"
 	classUnknown   = "unknown"
+	// classWalled is what the record says of a transient refusal by a web page,
+	// which may stand for a lasting one.
+	classWalled = "walled"
 )

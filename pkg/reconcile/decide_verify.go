@@ -90,7 +90,7 @@ func disowned(in *Input) (Step, bool) {
 		wait.Reason += fmt.Sprintf("; it was renewed %d times within the hour, so the next time is %s", renewalsPerHour, at.UTC().Format(time.RFC3339))
 		return in.askingOn(wait), true
 	}
-	if canRefresh(in, g) && v.Refreshed != g.Generation {
+	if _, useless := in.pastTheWall(); !useless && canRefresh(in, g) && v.Refreshed != g.Generation {
 		if blocked, ok := refreshBackedOff(in); ok {
 			return in.askingOn(blocked), true
 		}

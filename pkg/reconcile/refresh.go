@@ -278,7 +278,7 @@ func (p *performer) refused(c *call, err error) {
 		p.r.next = f.NextAt
 		if f.Stopped {
 			p.r.next = in.stoppedNext()
-		} else if c.op == opGrant || in.RefreshFailure != nil {
+		} else if c.op == opGrant || in.RefreshFailure != nil || f.Class == classWalled {
 			p.meanwhile()
 		}
 		p.r.standing = p.standFailed(f)
@@ -342,6 +342,9 @@ func (p *performer) outcome(c *call, pe *providers.Error) outcome {
 		o.stops = true
 	case providers.ClassLogin:
 		o.login, o.class = true, classLogin
+	}
+	if c.op == opRefresh && pe.Walled {
+		o.class = classWalled
 	}
 	if c.op == opExchange {
 		o.login, o.class, o.stops = true, classLogin, false
