@@ -69,7 +69,7 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 	case s >= 200 && s < 300 && op == OpVerify:
 		return false // what a protected path answers is the API's business
 	case s >= 200 && s < 300 && (op == OpRevoke || op == OpAction) && webPage(r):
-		out.Class, out.Hint = ClassUnknown, elsewhereHint // whoever says so, it is not done
+		out.Class, out.Walled, out.Hint = ClassUnknown, true, elsewhereHint // whoever says so, it may not be done
 	case s >= 200 && s < 300:
 		code, failed := bodyError(f.body)
 		if !failed {

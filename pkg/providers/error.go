@@ -46,7 +46,7 @@ type Error struct {
 	URL        string // scheme, host and path that the request went to
 	RetryAfter time.Duration
 	Reached    bool // a byte of the request may have been written
-	Walled     bool // a web page refused: whether the API itself was asked is not known
+	Walled     bool // a web page answered: whether the API itself was asked is not known
 	Err        error
 }
 

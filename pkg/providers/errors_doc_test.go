@@ -47,7 +47,7 @@ func errorRows() []errorRow {
 		{says: "2xx with JSON that cannot be read as the type says", status: 200, body: `{"access_token":7}`, to: toToken, class: providers.ClassUnreadable},
 		{says: "2xx with a web page", status: 200, body: "<html><body>proxy</body></html>", to: toToken, class: providers.ClassUnknown},
 		{says: "2xx with nothing in it", status: 200, to: toToken, class: providers.ClassUnknown},
-		{says: "2xx with a web page", status: 200, body: "<!DOCTYPE html><title>Sign in</title>", to: revoke, class: providers.ClassUnknown},
+		{says: "2xx with a web page", status: 200, body: "<!DOCTYPE html><title>Sign in</title>", to: []providers.Op{providers.OpRevoke, providers.OpAction}, class: providers.ClassUnknown},
 		{says: "2xx with a token, and an `error` that is empty or has the code 0", status: 200, body: `{"access_token":"a","error":{"code":0,"message":"OK"}}`, to: toToken},
 		{says: "2xx with a token and an error", status: 200, body: `{"access_token":"a","error":"invalid_request"}`, to: toToken, class: providers.ClassUnreadable},
 		{says: "2xx with an `error` member: as with 400", status: 200, body: oauthError("invalid_request"), to: toAny, class: providers.ClassPermanent},

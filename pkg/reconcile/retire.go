@@ -88,11 +88,29 @@ func (p *performer) revoke() {
 		p.revoked(g)
 	case errors.Is(err, errNotBegun):
 		p.notBegun(err)
+	case pe != nil && pe.Walled && pe.Status < 300 && saysNoMore(g.Retired, pe.Error()):
+		p.mayBeRevoked(g, err)
 	case pe != nil:
 		p.revokeFailed(g, pe.Error(), pe.RetryAfter)
 	default:
 		p.revokeFailed(g, err.Error(), 0)
 	}
+}
+
+// saysNoMore says that a revocation was tried often enough, the last time with the
+// same outcome, so that another try would say no more than this one.
+func saysNoMore(r *state.Retired, message string) bool {
+	return r.Attempts+1 >= triesBeforeGivingUp && r.Message == message
+}
+
+// mayBeRevoked is a revocation that was answered by web pages with a status of
+// success, again and again. The body of such an answer means nothing (RFC 7009
+// section 2.2), so it is done; but the pages may be of something on the way, so the
+// token is counted as one that may live.
+func (p *performer) mayBeRevoked(g *state.Grant, err error) {
+	p.log().Warn("web pages say that an old token is revoked; it is taken for revoked, and counted as one that may live on", "retired", g.Generation, "error", err)
+	p.ob.in.Record.Orphans++
+	p.revoked(g)
 }
 
 // aboutToEnd is how long before its end a token may have ended for its API, at most:

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"strings"
@@ -12,11 +13,12 @@ import (
 )
 
 // pages is an API that answers refreshes, and revocations where it is told so, with
-// pages of HTML. Its tokens live for ten minutes.
+// pages of HTML. Its tokens live for ten minutes, but where it is told otherwise.
 type pages struct {
 	grants, refreshes, revocations atomic.Int64
 	refusal                        int    // the status of a page that refuses a refresh
 	revoked                        string // the page that answers a revocation; "": none does
+	life                           int    // of a token, in seconds; 0: ten minutes
 	last                           atomic.Pointer[string]
 }
 
@@ -39,7 +41,7 @@ func (x *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		n := x.grants.Add(1)
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = fmt.Fprintf(w, `{"access_token":"at%d","refresh_token":"rt%d","expires_in":600,"token_type":"bearer"}`, n, n)
+		_, _ = fmt.Fprintf(w, `{"access_token":"at%d","refresh_token":"rt%d","expires_in":%d,"token_type":"bearer"}`, n, n, cmp.Or(x.life, 600))
 	}
 }
 
@@ -125,6 +127,34 @@ func TestARefusalByAPageRisksNoAccount(t *testing.T) {
 		time.Sleep(time.Hour)
 		if n := x.grants.Load(); n != 1 || x.refreshes.Load() < 60 {
 			t.Errorf("%d grants, %d refreshes", n, x.refreshes.Load())
+		}
+	})
+}
+
+// A revocation that pages answer is repeated, since they may be of something on the
+// way; but not for ever, since they may be the API's.
+func TestARevocationAnsweredByPages(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		x := &pages{refusal: http.StatusBadRequest, revoked: "<html>You are logged out</html>", life: 24 * 60 * 60}
+		w.serveAlso(x, "pages.localhost")
+		w.set(x.config("a@example.com", "false"))
+		time.Sleep(time.Minute)
+		w.set(x.config("b@example.com", "false"))
+		time.Sleep(45 * time.Second) // its overlap is over
+		holds := func(retiring, orphans int) {
+			t.Helper()
+			if c, _, _, err := w.loop.Record(t.Context(), "credential.pages.a"); err != nil || len(c.Retiring) != retiring || c.Orphans != orphans {
+				t.Errorf("after %d tries: %d old tokens, %d orphans (%v)", x.revocations.Load(), len(c.Retiring), c.Orphans, err)
+			}
+		}
+		holds(1, 0)
+		if x.revocations.Load() == 0 {
+			t.Error("it was not revoked yet")
+		}
+		time.Sleep(3 * time.Hour)
+		holds(0, 1)
+		if n := x.revocations.Load(); n != 10 {
+			t.Errorf("%d tries", n)
 		}
 	})
 }
