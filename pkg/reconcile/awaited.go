@@ -12,13 +12,13 @@ import (
 // yet: the guard holds it back, a person has to log in, it is just being obtained.
 // What only that one will have (an output, the token where a key is held) a sink
 // cannot be given before. Until then it goes on by the configuration that wrote it,
-// with each token of the grant in force, and where that is not known it stays as
-// it is.
+// with each token of the grant in force. That is a courtesy, and ends where the
+// world of that configuration does: see [worker.meanwhile].
 
 // awaits gives a look at a sink the means to tell what is not there yet from what
 // will never be. What was written as it is said now has what there is.
 func (w *worker) awaits(ctx context.Context, j job, in *SinkInput, a spec.Address, at *spec.Attributes) {
-	if j.cfg != j.force || in.Stored && !in.Changed {
+	if j.cfg != j.force || in.Stored && !in.Changed || j.without && at.AccessToken.Len() > 0 {
 		return
 	}
 	at.Awaited = sync.OnceValue(func() bool {
@@ -37,16 +37,89 @@ func (w *worker) replacing(ctx context.Context, j job, a spec.Address) bool {
 	return err != nil || len(ob.in.WantsNew) > 0 || ob.in.Origins != ""
 }
 
-// asBefore is the look at a sink by the configuration that it goes on by, nil
-// where there is none.
-func (w *worker) asBefore(ctx context.Context, j job, awaits []string) (*observedSink, error) {
-	if j.earlier == nil || !j.stored {
-		return nil, nil
+// meanwhile is what is done with a sink that names what is not there yet. It goes
+// on by its earlier configuration where all but its content is as that says. Where
+// it is not, the sink stays as it is as long as what it holds is what it would be
+// given now; after that the configuration in force is followed without what is
+// missing, but for a token: a sink that cannot be made without stays as it is. One
+// that was never written waits.
+func (w *worker) meanwhile(ctx context.Context, j job, ob observedSink) (observedSink, error) {
+	if ob.in.Record.Written == nil || j.without {
+		return ob, nil
 	}
+	if goesOn(j, &ob) {
+		if was, err := w.asBefore(ctx, j, &ob); err != nil || len(was.in.Missing) == 0 {
+			return was, err
+		}
+	}
+	if w.upToNow(j, &ob) {
+		return ob, nil
+	}
+	j.without = true
+	if now, err := w.observeSink(ctx, j); err == nil {
+		return now, nil
+	}
+	return ob, nil // what is wrong is what is missing: all else was evaluated before
+}
+
+// goesOn says whether an earlier configuration may still be followed with a sink:
+// it has the sink under this name and at the place where it is, and so has the one
+// in force; the credentials that it names are declared, and its secrets and its
+// Vault as they were. Its hooks need not be: those in force are told.
+func goesOn(j job, ob *observedSink) bool {
+	if j.earlier == nil {
+		return false
+	}
+	was, err := j.earlier.Sink(spec.Address(j.addr))
+	if err != nil {
+		return false
+	}
+	then, _ := ob.kind.Render(was.Static) // the content is not known, the place is
+	if then.Place == "" || then.Place != placeOf(ob.in.Record.Written) || then.Place != placeWanted(j, ob) {
+		return false
+	}
+	if then.Target != "" && !sameSaid(j.earlier, j.force, spec.Address(then.Target)) {
+		return false
+	}
+	for _, a := range was.Uses {
+		if a.Kind() == "credential" && !declares(j.force, string(a)) || a.Kind() != "credential" && !sameSaid(j.earlier, j.force, a) {
+			return false
+		}
+	}
+	return true
+}
+
+// sameSaid says whether two configurations say the same of an address.
+func sameSaid(one, other *spec.Config, a spec.Address) bool {
+	x, ok := one.Digest(a)
+	y, declared := other.Digest(a)
+	return ok && declared && x == y
+}
+
+// asBefore is the look at a sink by the configuration that it goes on by.
+func (w *worker) asBefore(ctx context.Context, j job, now *observedSink) (observedSink, error) {
 	j.cfg, j.earlier = j.earlier, nil
 	ob, err := w.observeSink(withConfig(ctx, j.cfg), j)
-	ob.by, ob.in.Awaits, ob.in.AsBefore = j.cfg, awaits, true
-	return &ob, err
+	ob.by, ob.in.Awaits, ob.in.AsBefore = j.cfg, now.in.Awaits, true
+	if ob.want != nil {
+		ob.want.Notify = now.want.Notify
+	}
+	return ob, err
+}
+
+// upToNow says whether a sink that cannot be written yet may stay as it is: its
+// place is no other sink's, and the tokens that it holds are the newest ones of
+// credentials that it still names.
+func (w *worker) upToNow(j job, ob *observedSink) bool {
+	if by := w.claimant(j.force, placeOf(ob.in.Record.Written)); by != "" && by != j.addr {
+		return false
+	}
+	for a, gen := range ob.in.Record.Delivered {
+		if ob.gens[a] != gen {
+			return false
+		}
+	}
+	return true
 }
 
 // awaitGrant leaves a sink as it is until the grant is there that has what it

@@ -346,6 +346,7 @@ func (l *Loop) readdress(m rename) {
 	it.cfg, it.removing = nil, false
 	x := it.ext()
 	x.guarded, x.allowed, x.agreed, x.stuck, x.quiet = "", false, "", "", time.Time{}
+	x.earlier = nil // it says nothing of this address
 	for _, h := range l.hooks {
 		if h.x == nil {
 			continue

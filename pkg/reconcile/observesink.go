@@ -67,9 +67,7 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 		return ob, w.observeAway(ctx, j, &ob)
 	}
 	if err = w.observePlace(ctx, j, &ob); err == nil && len(ob.in.Awaits) > 0 {
-		if before, err := w.asBefore(ctx, j, ob.in.Awaits); before != nil {
-			return *before, err
-		}
+		return w.meanwhile(ctx, j, ob)
 	}
 	return ob, err
 }
