@@ -225,24 +225,13 @@ func (p *Policy) command(r *rule, arg string, args spec.Values) *Violation {
 	// Where /bin is a link to /usr/bin, a program has two names. One by another
 	// name may be another program (busybox).
 	real := resolve(program)
-	// A link that comes with the configuration may lead elsewhere a moment later.
-	twin := filepath.Base(real) == filepath.Base(program) && !p.comesWith(program)
+	twin := filepath.Base(real) == filepath.Base(program) && !p.shifts(program)
 	for _, pattern := range r.commands {
 		if matchesCommand(pattern, program, argv[1:]) && leadsInto(pattern[:1], program) || twin && matchesCommand(pattern, real, argv[1:]) {
 			return nil
 		}
 	}
 	return p.no(r, "commands", arg, 0, strings.Join(append([]string{led(program)}, argv[1:]...), " "))
-}
-
-// comesWith says that a path is in the configuration's own directory.
-func (p *Policy) comesWith(path string) bool {
-	for _, dir := range []string{p.dir, resolve(p.dir)} {
-		if dir != "" && strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/") {
-			return true
-		}
-	}
-	return false
 }
 
 // environment: variables such as PATH and LD_PRELOAD decide what a program is.

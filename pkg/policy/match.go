@@ -177,10 +177,7 @@ func leadsInto(patterns []string, path string) bool {
 
 // within reports whether a path, and what it leads to, is in a directory.
 func within(path, dir, real string) bool {
-	in := func(path, dir string) bool {
-		return dir != "" && (path == dir || strings.HasPrefix(path, strings.TrimSuffix(dir, "/")+"/"))
-	}
-	return in(path, dir) && in(resolve(path), real)
+	return isIn(path, dir) && isIn(resolve(path), real)
 }
 
 // program is the absolute path of a command's program, as it will be found.
