@@ -346,10 +346,11 @@ func (p *Policy) vaultServer(address, namespace, name string) error {
 }
 
 // Mount says whether a mount of Vault's may be used: of secrets, to log in, or
-// of keys.
+// of keys. Vault takes the first part of a request's path for a namespace where there
+// is one by that name, so that a pattern does not step over a slash.
 func (p *Policy) Mount(mount string) error {
 	return p.allowed("vault", "", "a Vault server", func(r *rule) *Violation {
-		if anyWild(r.lists["mounts"], strings.Trim(mount, "/"), "") {
+		if anyWild(r.lists["mounts"], strings.Trim(mount, "/"), "/") {
 			return nil
 		}
 		return p.no(r, "mounts", "mount", 0, "mount "+strconv.Quote(mount))

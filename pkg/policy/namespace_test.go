@@ -31,3 +31,22 @@ func TestVaultNamespaces(t *testing.T) {
 		want(t, c.address+" "+c.namespace+" "+c.name, p.VaultUse(&spec.Block{Addr: "vault.main", Kind: "token", Args: a}), c.refusal)
 	}
 }
+
+// Vault takes a namespace from the path, too: a star reaches into none.
+func TestAMountReachesIntoNoNamespace(t *testing.T) {
+	const kv = "secret \"vault_kv\" { paths = [\"**/x\"] }\n"
+	for _, c := range []struct{ mounts, mount, refusal string }{
+		{`"*"`, "kv", ""},
+		{`"*"`, "/kv/", ""},
+		{`"*"`, "finance/kv", `mount "finance/kv" is not among the mounts of`},
+		{`"*"`, "/finance/kv/", "mount"},
+		{`"k*"`, "kids/kv", "mount"},
+		{`"teams/*"`, "teams/kv", ""},
+		{`"teams/*"`, "teams/a/kv", "mount"},
+		{`"finance/kv"`, "finance/kv", ""},
+		{`"*/kv"`, "finance/kv", ""},
+	} {
+		p := parse(t, "/etc/tokend", "vault {\n  addresses = [\"https://vault.example.com:8200\"]\n  mounts = ["+c.mounts+"]\n}\n"+kv)
+		want(t, c.mounts+" "+c.mount, p.Secret("vault_kv", args("mount", c.mount, "path", "x")), c.refusal)
+	}
+}
