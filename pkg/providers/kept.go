@@ -220,6 +220,7 @@ func cutMark(place string) (address string, secure bool) {
 func (k *keptConns) dialTLS(ctx context.Context, _, address string) (net.Conn, error) {
 	if f, ok := ctx.Value(flightKey{}).(*flight); ok {
 		if c := f.http2.Swap(nil); c != nil {
+			f.dialed.Store(countedUnder(c))
 			return c, nil
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"crypto/tls"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"net/http/httptest"
@@ -21,8 +22,7 @@ const (
 	frameSettings = 4
 	frameGoAway   = 7
 
-	codeProtocol = 1
-	codeRefused  = 7
+	codeRefused = 7
 )
 
 // http2Refusing speaks just enough of HTTP/2 to answer every request with what
@@ -81,27 +81,112 @@ func frame(kind, flags byte, stream uint32, payload []byte) []byte {
 	return append(b, payload...)
 }
 
-// A request is sent once over HTTP/2 too. net/http sends one again that has no
-// body, also where the server only says that the stream broke some rule, which
-// it may say of a request that it has carried out.
-func TestHTTP2SendsOnce(t *testing.T) {
-	reset := func(code uint32) func(io.Writer, uint32) {
-		return func(w io.Writer, stream uint32) {
-			_, _ = w.Write(frame(frameReset, 0, stream, binary.BigEndian.AppendUint32(nil, code)))
-		}
+func resetWith(code uint32) func(io.Writer, uint32) {
+	return func(w io.Writer, stream uint32) {
+		_, _ = w.Write(frame(frameReset, 0, stream, binary.BigEndian.AppendUint32(nil, code)))
 	}
-	goAway := func(w io.Writer, _ uint32) { _, _ = w.Write(frame(frameGoAway, 0, 0, make([]byte, 8))) }
-	for name, refuse := range map[string]func(io.Writer, uint32){"a protocol error": reset(codeProtocol), "a refusal": reset(codeRefused), "a farewell": goAway} {
-		for _, grant := range []string{"post_json", "post_nothing", "get", "delete"} {
+}
+
+// goAway says that streams above one are not processed, and why.
+func goAway(w io.Writer, last, code uint32) {
+	_, _ = w.Write(frame(frameGoAway, 0, 0, binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, last), code)))
+}
+
+// succeed answers with status 200 and nothing else.
+func succeed(w io.Writer, stream uint32) {
+	const endsStreamAndHeaders = 0x5
+	_, _ = w.Write(frame(frameHeaders, endsStreamAndHeaders, stream, []byte{0x88}))
+}
+
+// http2Ways are grants whose requests have a body, none, and such a method that
+// net/http takes them for idempotent.
+var http2Ways = []string{"post_json", "post_nothing", "get", "delete"}
+
+// A request is sent once over HTTP/2 too. What became of it is known only where the
+// server says that it has not processed it (RFC 9113 section 8.7); a stream that
+// broke some rule may be that of a request that was carried out.
+func TestHTTP2SendsOnce(t *testing.T) {
+	type refusal struct {
+		refuse func(io.Writer, uint32)
+		class  providers.Class
+	}
+	refusals := map[string]refusal{
+		"a farewell":                  {func(w io.Writer, _ uint32) { goAway(w, 0, 0) }, providers.ClassTransient},
+		"a farewell with an error":    {func(w io.Writer, _ uint32) { goAway(w, 0, 11) }, providers.ClassTransient},
+		"a farewell after the stream": {func(w io.Writer, stream uint32) { goAway(w, stream, 0); _ = w.(io.Closer).Close() }, providers.ClassUnknown},
+		"the end":                     {func(w io.Writer, _ uint32) { _ = w.(io.Closer).Close() }, providers.ClassUnknown},
+	}
+	for code := range uint32(14) {
+		class := providers.ClassUnknown
+		if code == codeRefused {
+			class = providers.ClassTransient
+		}
+		refusals[fmt.Sprintf("reset with code %d", code)] = refusal{resetWith(code), class}
+	}
+	for name, c := range refusals {
+		for _, grant := range http2Ways {
 			t.Run(name+" "+grant, func(t *testing.T) {
-				base, trust, requests := http2Refusing(t, refuse)
+				base, trust, requests := http2Refusing(t, c.refuse)
 				e := waysEndpoint(t, base, trust)
 				_, err := send(e, grant)
-				if pe := asError(t, err); pe.Class != providers.ClassUnknown || !pe.Reached {
+				if pe := asError(t, err); pe.Class != c.class || pe.Reached != (c.class == providers.ClassUnknown) {
 					t.Errorf("%s, reached: %v: %v", pe.Class, pe.Reached, pe)
 				}
 				if n := requests.Load(); n != 1 {
 					t.Errorf("%d requests came", n)
+				}
+			})
+		}
+	}
+}
+
+// A reply that had begun when its stream was refused is one to a request that was
+// looked at.
+func TestHTTP2RefusedAfterTheHead(t *testing.T) {
+	base, trust, requests := http2Refusing(t, func(w io.Writer, stream uint32) {
+		const endsHeaders = 0x4
+		_, _ = w.Write(frame(frameHeaders, endsHeaders, stream, []byte{0x88}))
+		resetWith(codeRefused)(w, stream)
+	})
+	for _, grant := range http2Ways {
+		_, err := send(waysEndpoint(t, base, trust), grant)
+		if pe := asError(t, err); pe.Class != providers.ClassUnknown || !pe.Reached {
+			t.Errorf("%s: %s, reached: %v: %v", grant, pe.Class, pe.Reached, pe)
+		}
+	}
+	if n := requests.Load(); n != int64(len(http2Ways)) {
+		t.Errorf("%d requests came", n)
+	}
+}
+
+// A server that restarts says farewell on a connection that was used before, be it
+// before the next request or when that is there: it is answered or not reached.
+func TestHTTP2ConnectionEnds(t *testing.T) {
+	for _, grant := range http2Ways {
+		for _, late := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, late: %v", grant, late), func(t *testing.T) {
+				base, trust, _ := http2Refusing(t, func(w io.Writer, stream uint32) {
+					if stream > 1 {
+						goAway(w, stream-2, 0)
+						return
+					}
+					succeed(w, stream)
+					if !late {
+						goAway(w, stream, 0)
+					}
+				})
+				e := waysEndpoint(t, base, trust)
+				for range 6 {
+					r, err := send(e, grant)
+					if err == nil {
+						if r.Status != 200 {
+							t.Errorf("status %d", r.Status)
+						}
+						continue
+					}
+					if pe := asError(t, err); pe.Class != providers.ClassTransient || pe.Reached {
+						t.Errorf("%s, reached: %v: %v", pe.Class, pe.Reached, pe)
+					}
 				}
 			})
 		}

@@ -64,7 +64,8 @@ type flight struct {
 	opaque atomic.Bool // the connection cannot be watched
 	wrote  atomic.Bool // net/http has written the request's head, as far as it knows
 	before int64
-	http2  atomic.Pointer[tls.Conn] // speaks HTTP/2, and is there for this request alone
+	http2  atomic.Pointer[tls.Conn]    // speaks HTTP/2, and is there for this request alone
+	dialed atomic.Pointer[countedConn] // the last connection that was made for it
 }
 
 // flightKey is what a request's context has its flight under.
@@ -83,7 +84,9 @@ func (f *flight) isReady() bool { return f.ready == nil || f.ready() }
 // gotConn is told of each connection that net/http takes for the request. It takes
 // another one where the first was no good, before it has written to it, and that is
 // well; but over HTTP/2 it also sends a request without a body again that it has
-// written, as often as the server resets its stream (go.dev/issue/47635).
+// written, as often as the server resets its stream (go.dev/issue/47635), and does not
+// say what the server said of the first one. Most such requests do not get there (see
+// [needsOwn]); of the others the outcome is unknown.
 func (f *flight) gotConn(info httptrace.GotConnInfo) {
 	switch {
 	case f.wrote.Load() && f.reached():
@@ -95,7 +98,12 @@ func (f *flight) gotConn(info httptrace.GotConnInfo) {
 	}
 	f.state.CompareAndSwap(waits, flies)
 	f.leave() // before long, else a second try of net/http might get it when it is old
-	c := countedUnder(info.Conn)
+	f.watch(countedUnder(info.Conn))
+}
+
+// watch counts what is written from here on; nil is a connection that cannot be
+// watched.
+func (f *flight) watch(c *countedConn) {
 	if c == nil {
 		f.opaque.Store(true)
 		return
@@ -130,7 +138,10 @@ func (f *flight) reached() bool {
 // sent again by the transport. A cancelled ctx stops it only before it has a
 // connection; after that the reply is read to its end, within the endpoint's
 // timeout, because the server may already have acted. Nor is it sent where the
-// call's Ready says no to that connection. The error is an *Error.
+// call's Ready says no to that connection. The error is an *Error: unknown once a
+// byte was written, unless the server says over HTTP/2 that it has not processed the
+// request (REFUSED_STREAM, or a GOAWAY whose last stream is an earlier one), which is
+// transient and as if it had not been reached.
 func (e *Endpoint) Send(ctx context.Context, r *Request) (*Reply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, e.sendError(r, nil, err)
@@ -180,7 +191,13 @@ func (e *Endpoint) roundTrip(ctx context.Context, r *Request, f *flight) (*http.
 		})
 	}
 	inner = httptrace.WithClientTrace(context.WithValue(inner, flightKey{}, f), &httptrace.ClientTrace{GotConn: f.gotConn, WroteHeaders: func() { f.wrote.Store(true) }})
-	resp, err := t.RoundTrip(r.plain().WithContext(inner))
+	var resp *http.Response
+	var err error
+	if needsOwn(r) {
+		resp, err = f.onItsOwn(inner, t, r)
+	} else {
+		resp, err = t.RoundTrip(r.plain().WithContext(inner))
+	}
 	if err != nil {
 		stop()
 		cancel()
@@ -191,6 +208,8 @@ func (e *Endpoint) roundTrip(ctx context.Context, r *Request, f *flight) (*http.
 			err = errNotReady
 		case state == notTwice:
 			err = errNotTwice
+		case unprocessed(err):
+			err = errUnprocessed
 		}
 		return nil, err
 	}
@@ -258,9 +277,10 @@ func readBody(resp *http.Response) (_ []byte, tooLarge bool, err error) {
 }
 
 // sendError classifies what went wrong on the way. Once a byte may have been
-// written the outcome is unknown; before, nothing has happened.
+// written the outcome is unknown, unless the server said that it has not processed
+// the request; before, nothing has happened.
 func (e *Endpoint) sendError(r *Request, f *flight, err error) *Error {
-	out := &Error{Op: r.call.Op, URL: r.address(), Reached: f != nil && f.reached()}
+	out := &Error{Op: r.call.Op, URL: r.address(), Reached: f != nil && f.reached() && !errors.Is(err, errUnprocessed)}
 	if out.Reached {
 		out.Class = ClassUnknown
 		out.Message, out.Err = afterWriting(err, e.timeout)
@@ -300,6 +320,8 @@ func beforeWriting(err error, timeout time.Duration, r *Request) (message, hint 
 	var invalid x509.CertificateInvalidError
 	var record tls.RecordHeaderError
 	switch {
+	case errors.Is(err, errUnprocessed):
+		return errUnprocessed.Error(), "", errUnprocessed
 	case errors.Is(err, errNotReady):
 		return "the connection came too late, and nothing was sent", "", errNotReady
 	case errors.Is(err, context.Canceled):

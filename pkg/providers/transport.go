@@ -74,7 +74,11 @@ func (e *Endpoint) newTransports() error {
 		if err != nil {
 			return nil, err
 		}
-		return &countedConn{Conn: c}, nil
+		watched := &countedConn{Conn: c}
+		if f, ok := ctx.Value(flightKey{}).(*flight); ok {
+			f.dialed.Store(watched)
+		}
+		return watched, nil
 	}
 	t := &http.Transport{
 		DialContext:            counted,
