@@ -93,14 +93,15 @@ func boundFor(live, percent uint64) int64 { return int64(max(memoryFloor, live/1
 
 // stir says that much is to be done now, before anybody sees it done: taking over
 // a changed file of a large directory is a matter of some hundredths of a second,
-// and a collection in the midst of it doubles that.
+// and a collection in the midst of it doubles that. What it may take for that stays
+// below what the start took.
 func (m *memory) stir(now time.Time) {
 	if m == nil {
 		return
 	}
 	m.lively = now
-	m.bound(300)
 	if m.calm {
+		m.bound(145)
 		m.calm = false
 		debug.SetGCPercent(gcBusy)
 	}
@@ -120,6 +121,7 @@ func (m *memory) look(now time.Time) {
 	switch {
 	case busy:
 		m.stir(now)
+		m.bound(300)
 	case !m.calm && now.Sub(m.lively) > calmAfter:
 		m.calm = true
 		debug.SetGCPercent(gcCalm)
