@@ -59,7 +59,7 @@ func (m *memory) begin() (end func()) {
 		for {
 			select {
 			case <-tick.C:
-				m.bound(145)
+				m.bound(125)
 			case <-stop:
 				return
 			}

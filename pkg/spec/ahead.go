@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -81,6 +82,9 @@ func (k *checker) note(kind string, in *instance, f *form, uses []Address, varyi
 	c, d := k.l.c, k.row
 	s := c.formSum(kind, f)
 	copy(d.Digest[:], s.sum[:])
-	d.Addr, d.Uses = in.address(), c.usesOf(uses, varying, in)
+	if now := c.usesOf(uses, varying, in); k.uses == nil || !slices.Equal(k.uses, now) {
+		k.uses = now
+	}
+	d.Addr, d.Uses = in.address(), k.uses
 	return d
 }

@@ -20,6 +20,8 @@ type checker struct {
 
 	requests *requestCheck // nil until the first credential
 	row      *Declared     // of the block at hand; nil: not asked for
+	uses     []Address     // of the last row: the next often names the same
+	provider Address       // likewise
 }
 
 // claim says where a sink writes.
@@ -227,7 +229,10 @@ func (k *checker) credential(res *resource) {
 		k.report(s.l.diags...)
 		k.grantNeeds(p, &cr)
 		if d := k.note(kindCredential, in, p.form, p.uses, p.useRefs); d != nil {
-			d.Provider, d.Direct = cr.Provider, cr.Direct()
+			if k.provider != cr.Provider {
+				k.provider = cr.Provider
+			}
+			d.Provider, d.Direct = k.provider, cr.Direct()
 		}
 		if first {
 			k.callback(p, &cr)
