@@ -4,6 +4,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -16,7 +17,8 @@ type memory struct {
 	looked    time.Time
 	lively    time.Time // when much was last allocated
 	calm      bool
-	trim      func() // gives back what the state's file has mapped
+	trim      func()      // gives back what the state's file has mapped
+	read      atomic.Bool // the configuration was: from now on the state's file counts, too
 }
 
 const (
@@ -25,6 +27,9 @@ const (
 	// memoryFloor bounds what the garbage of a busy time may take, where less
 	// than a third of it lives.
 	memoryFloor = 256 << 20
+	// mappedRoom is what is left of the bound to the pages of the state's file,
+	// while a start goes through all of it.
+	mappedRoom = 40 << 20
 	// busyRate is what is allocated in a second when it is worth the memory.
 	busyRate  = 16 << 20
 	calmAfter = 2 * time.Second
@@ -59,7 +64,11 @@ func (m *memory) begin() (end func()) {
 		for {
 			select {
 			case <-tick.C:
-				m.bound(125)
+				if m.read.Load() {
+					debug.SetMemoryLimit(boundFor(m.lives(), 145) - mappedRoom)
+				} else {
+					m.bound(145)
+				}
 			case <-stop:
 				return
 			}
@@ -75,6 +84,7 @@ func (m *memory) handBack() {
 	if m == nil {
 		return
 	}
+	m.read.Store(true)
 	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
 	if metrics.Read(s); s[0].Value.Uint64() > worthIt {
 		debug.FreeOSMemory()
@@ -83,10 +93,12 @@ func (m *memory) handBack() {
 
 // bound sets what memory may be used before the collector has to run: so many
 // percent of what lives.
-func (m *memory) bound(percent uint64) {
+func (m *memory) bound(percent uint64) { debug.SetMemoryLimit(boundFor(m.lives(), percent)) }
+
+func (m *memory) lives() uint64 {
 	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	metrics.Read(s)
-	debug.SetMemoryLimit(boundFor(s[0].Value.Uint64(), percent))
+	return s[0].Value.Uint64()
 }
 
 func boundFor(live, percent uint64) int64 { return int64(max(memoryFloor, live/100*percent)) }
