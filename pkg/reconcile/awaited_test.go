@@ -100,8 +100,9 @@ func (w *world) goesOn() {
 	first := w.places.get("a")
 	w.pass(24*time.Hour, 10*time.Minute, func() {
 		got := w.places.get("a")
-		token, whole := strings.CutPrefix(got, `{"token":"`)
-		if token, whole = strings.CutSuffix(token, `"}`); !whole {
+		token, begins := strings.CutPrefix(got, `{"token":"`)
+		token, ends := strings.CutSuffix(token, `"}`)
+		if !begins || !ends {
 			w.t.Fatalf("at %s it holds %q; log: %s", time.Now(), got, w.places.events())
 		}
 		if t, ok := w.server.Lookup(standin.Coinify, token); !ok || !t.Alive {

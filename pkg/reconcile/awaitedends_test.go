@@ -25,8 +25,9 @@ func (w *world) goesOnWithout(place string) {
 	seen := map[string]bool{}
 	w.pass(12*time.Hour, 10*time.Minute, func() {
 		got := w.places.get(place)
-		token, whole := strings.CutPrefix(got, `{"kind":null,"token":"`)
-		if token, whole = strings.CutSuffix(token, `"}`); !whole {
+		token, begins := strings.CutPrefix(got, `{"kind":null,"token":"`)
+		token, ends := strings.CutSuffix(token, `"}`)
+		if !begins || !ends {
 			w.t.Fatalf("at %s it holds %q; log: %s", time.Now(), got, w.places.events())
 		}
 		if t, ok := w.server.Lookup(standin.Coinify, token); !ok || !t.Alive {
