@@ -68,8 +68,7 @@ type Bolt struct {
 	sealer  *sealer
 	hasher  *hasher
 	writer  *writer
-	lineage string
-	schema  int
+	lineage string // the writer's; what others read is in info
 
 	borrowed bool // path is a copy of a file that stays as it is
 
@@ -106,6 +105,8 @@ type Bolt struct {
 }
 
 type infoCounts struct {
+	lineage          atomic.Pointer[string]
+	schema           atomic.Int64
 	serial, syncs    atomic.Uint64
 	records, intents atomic.Int64
 }
@@ -215,12 +216,14 @@ func (s *Bolt) shut() error {
 func (s *Bolt) Info() Info {
 	i := Info{
 		Path:    s.path,
-		Lineage: s.lineage,
 		Serial:  s.info.serial.Load(),
-		Schema:  s.schema,
+		Schema:  int(s.info.schema.Load()),
 		Records: int(s.info.records.Load()),
 		Intents: int(s.info.intents.Load()),
 		Syncs:   s.info.syncs.Load(),
+	}
+	if l := s.info.lineage.Load(); l != nil {
+		i.Lineage = *l
 	}
 	if f, err := os.Stat(s.path); err == nil {
 		i.Bytes = f.Size()

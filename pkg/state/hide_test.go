@@ -55,6 +55,7 @@ func failAfterHeader(t *testing.T, s *Bolt, broken bool) {
 	if err := s.Commit(t.Context(), Change{IntentFor: "credential.a.b", Intent: &intent}); err != nil {
 		t.Fatal(err)
 	}
+	<-time.After(2 * idleAfter) // no timer wakes the writer from now on
 	synctest.Wait()
 	s.ackedTx, s.tally = acked, tally
 	s.info.serial.Store(serial)

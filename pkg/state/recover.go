@@ -127,6 +127,7 @@ func (s *Bolt) reopen() error {
 	}
 	if err != nil {
 		s.info.serial.Store(serial)
+		s.info.lineage.Store(&lineage)
 		s.lineage, s.ackedTx = lineage, acked
 		_ = s.closeFile()
 		return fmt.Errorf("reading the state back: %w", err)
@@ -181,7 +182,9 @@ func (s *Bolt) readHousehold(ctx context.Context) error {
 	if err := s.migrate(found, migrations()); err != nil {
 		return err
 	}
-	s.schema = Schema
+	known := s.lineage
+	s.info.lineage.Store(&known)
+	s.info.schema.Store(Schema)
 	s.info.serial.Store(st.serial)
 	return s.nameDamage()
 }
