@@ -11,6 +11,8 @@ import (
 	"strings"
 
 	"github.com/bmatcuk/doublestar/v4"
+
+	"tokend/pkg/spec"
 )
 
 // checkPattern says what is wrong with a pattern.
@@ -39,7 +41,7 @@ func checkPattern(f form, s string) error {
 
 // fullOrigin writes the port out.
 func fullOrigin(s string) string {
-	s = lower(s)
+	s = spec.LowerASCII(s)
 	scheme, host, _ := strings.Cut(s, "://")
 	if i := strings.LastIndexByte(host, ':'); i >= 0 && !strings.HasSuffix(host, "]") {
 		return s
@@ -51,17 +53,6 @@ func fullOrigin(s string) string {
 		return s + ":80"
 	}
 	return s
-}
-
-// lower makes the letters of ASCII small, and no others: what Unicode has as the
-// capital of one of them ("İ") is of another domain in DNS.
-func lower(s string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + ('a' - 'A')
-		}
-		return r
-	}, s)
 }
 
 // originOf is the origin of a URL, the port written out; "" when it has none.

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"net/url"
 	"strings"
+
+	"tokend/pkg/spec"
 )
 
 // baseURL is where a grant's requests go: base_url where the type has such a
@@ -102,18 +104,7 @@ func originOf(u *url.URL) string {
 			port = "80"
 		}
 	}
-	return u.Scheme + "://" + net.JoinHostPort(lower(u.Hostname()), port)
-}
-
-// lower makes the letters of ASCII small, and no others: what Unicode has as the
-// capital of one of them ("İ") is of another domain in DNS.
-func lower(s string) string {
-	return strings.Map(func(r rune) rune {
-		if 'A' <= r && r <= 'Z' {
-			return r + ('a' - 'A')
-		}
-		return r
-	}, s)
+	return u.Scheme + "://" + net.JoinHostPort(spec.LowerASCII(u.Hostname()), port)
 }
 
 // ErrElsewhere is in the error of a request that was not sent because it would

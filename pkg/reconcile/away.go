@@ -133,9 +133,6 @@ func (g *ExportedGrant) restore(ctx context.Context, m state.Store, addr, which 
 	if g.Unspent {
 		out.AccessToken = secret.Text{}
 	}
-	if g.Unspent {
-		out.AccessToken = secret.Text{}
-	}
 	if g.Refreshable {
 		out.RefreshToken = stand("refresh token", g.SameRefresh)
 	}
