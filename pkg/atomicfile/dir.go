@@ -20,6 +20,7 @@ type dir struct {
 	path     string
 	dev, ino uint64
 	volatile bool // in memory: never synced
+	faithful bool // see there
 	sweep    sync.Once
 
 	refs int  // guarded by Writer.mu
@@ -58,7 +59,8 @@ func (w *Writer) dir(path string, m *made) (*dir, error) {
 		_ = unix.Close(fd)
 		return nil, fmt.Errorf("examining %s: %w", path, err)
 	}
-	d := &dir{fd: fd, path: path, dev: uint64(st.Dev), ino: st.Ino, volatile: volatile(fd)}
+	kind := kindOf(fd)
+	d := &dir{fd: fd, path: path, dev: uint64(st.Dev), ino: st.Ino, volatile: volatile(kind), faithful: faithful(kind)}
 	d.changes.Store(1)
 	return w.keep(d), nil
 }

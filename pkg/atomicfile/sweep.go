@@ -66,7 +66,7 @@ func Sweep(path string) ([]string, error) {
 		return nil, fmt.Errorf("sweeping %s: %w", path, err)
 	}
 	defer unix.Close(fd)
-	d := &dir{fd: fd, path: path, volatile: volatile(fd)}
+	d := &dir{fd: fd, path: path, volatile: volatile(kindOf(fd))}
 	swept, err := d.sweepTemps()
 	if err != nil {
 		return swept, fmt.Errorf("sweeping %s: %w", path, err)

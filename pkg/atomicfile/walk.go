@@ -209,7 +209,7 @@ func (w *walker) furnish(fd int, at string, m made) error {
 			return fmt.Errorf("setting its mode: %w", err)
 		}
 	}
-	if volatile(fd) {
+	if volatile(kindOf(fd)) {
 		return nil
 	}
 	if err := again(func() error { return unix.Fsync(fd) }); err != nil {
@@ -223,15 +223,18 @@ func (w *walker) furnish(fd int, at string, m made) error {
 	return again(func() error { return unix.Fsync(parent) })
 }
 
-// volatile reports whether a file system is in memory, where syncing is
-// pointless.
-func volatile(fd int) bool {
+// kindOf is the number of the kind of file system that a file is on; 0: unknown.
+func kindOf(fd int) int64 {
 	var fs unix.Statfs_t
 	if err := again(func() error { return unix.Fstatfs(fd, &fs) }); err != nil {
-		return false
+		return 0
 	}
-	return fs.Type == unix.TMPFS_MAGIC || fs.Type == unix.RAMFS_MAGIC
+	return int64(fs.Type)
 }
+
+// volatile reports whether a file system is in memory, where syncing is
+// pointless.
+func volatile(kind int64) bool { return kind == unix.TMPFS_MAGIC || kind == unix.RAMFS_MAGIC }
 
 func openat(dir int, name string, flags int, mode uint32) (fd int, err error) {
 	err = again(func() error {

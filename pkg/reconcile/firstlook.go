@@ -123,12 +123,14 @@ func (n *naming) upToDate(rec *state.Sink, gens map[string]uint64) bool {
 // intact asks a sink's kind whether the place is as it was left; nil: no.
 func (w *worker) intact(ctx context.Context, rec *state.Sink) *intact {
 	kind, account := w.o.Sinks[rec.SinkKind], accountOf(rec.Written)
-	if kind == nil || !kind.Intact(ctx, account) {
+	if kind == nil {
 		return nil
 	}
-	r := result{place: placeOf(rec.Written)}
-	r.watch(kind.Paths(account))
-	return &intact{place: r.place, path: r.path, stamp: r.stamp}
+	seen, ok := kind.Intact(ctx, account)
+	if !ok {
+		return nil
+	}
+	return &intact{place: placeOf(rec.Written), path: seen.Path, stamp: stamp{ino: seen.Inode, ctime: seen.Changed}}
 }
 
 // takeIntact takes a sink over that was found intact: it holds the tokens in

@@ -34,9 +34,9 @@ type attentive struct {
 	stall  map[string]chan struct{} // places that are looked at only once this is closed
 }
 
-func (a *attentive) Intact(_ context.Context, written []byte) bool {
+func (a *attentive) Intact(_ context.Context, written []byte) (sinks.Seen, bool) {
 	place, _, _ := strings.Cut(string(written), " ")
-	return a.get(place) == a.left[place]
+	return sinks.Seen{}, a.get(place) == a.left[place]
 }
 
 func (a *attentive) Check(ctx context.Context, d sinks.Desired, last []byte) (string, error) {

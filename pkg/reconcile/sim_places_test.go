@@ -98,12 +98,12 @@ func (k simSink) Intend(d sinks.Desired) ([]byte, error) {
 	return []byte(strings.TrimPrefix(d.Place, "mem:") + " " + d.Content.(string)), nil
 }
 
-func (k simSink) Intact(_ context.Context, written []byte) bool {
+func (k simSink) Intact(_ context.Context, written []byte) (sinks.Seen, bool) {
 	place, content, _ := strings.Cut(string(written), " ")
 	s := k.p.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.place(place).content == content
+	return sinks.Seen{}, s.place(place).content == content
 }
 
 func (k simSink) Remove(_ context.Context, written []byte) error {

@@ -494,7 +494,7 @@ func (p *places) Remove(_ context.Context, written []byte) error {
 
 func (p *places) Paths([]byte) []string { return nil }
 
-func (p *places) Intact(context.Context, []byte) bool { return false }
+func (p *places) Intact(context.Context, []byte) (sinks.Seen, bool) { return sinks.Seen{}, false }
 
 // hookInto is a kind of hook that writes into the log of the places.
 type hookInto struct{ p *places }

@@ -44,8 +44,8 @@ type Sink interface {
 	// Intact says that the place certainly still is as Write left it, and that
 	// the same arguments would be written the same way today, without being told
 	// them. False says nothing: Check has to be asked. A hundred thousand places
-	// are asked this when tokend starts.
-	Intact(ctx context.Context, written []byte) bool
+	// are asked this when tokend starts. The first of Paths comes as it was then.
+	Intact(ctx context.Context, written []byte) (Seen, bool)
 	// Remove takes away what was written, if it is still what was written:
 	// ErrForeign otherwise, and nothing is touched. A place that is gone
 	// already is success.
@@ -72,6 +72,14 @@ type Desired struct {
 	// before it replaces something, what that is ("version 3"), where a kind can
 	// tell no sooner.
 	Replaces func(what string)
+}
+
+// Seen is a file as it was looked at; of a place that is none it is zero. Every
+// change of a file changes the inode's time of change, in nanoseconds, or the inode.
+type Seen struct {
+	Path    string
+	Inode   uint64
+	Changed int64
 }
 
 // Mark says beside a place which state of tokend delivered there, and which

@@ -196,7 +196,7 @@ func (s *Sink) Intend(d sinks.Desired) ([]byte, error) {
 }
 
 // Intact implements [sinks.Sink]: looking costs as much as comparing.
-func (s *Sink) Intact(context.Context, []byte) bool { return false }
+func (s *Sink) Intact(context.Context, []byte) (sinks.Seen, bool) { return sinks.Seen{}, false }
 
 // Remove implements [sinks.Sink].
 func (s *Sink) Remove(ctx context.Context, written []byte) error {

@@ -175,17 +175,17 @@ func (f Files) Intend(d sinks.Desired) ([]byte, error) {
 }
 
 // Intact implements [sinks.Sink].
-func (f Files) Intact(ctx context.Context, written []byte) bool {
+func (f Files) Intact(ctx context.Context, written []byte) (sinks.Seen, bool) {
 	a, fp, err := open(written)
 	if err != nil || ctx.Err() != nil {
-		return false
+		return sinks.Seen{}, false
 	}
 	mode, err := strconv.ParseUint(a.Mode, 8, 32)
 	if err != nil {
-		return false
+		return sinks.Seen{}, false
 	}
-	info, err := f.writer.Inspect(a.Path, fp)
-	return err == nil && info.Match == 0 && info.Mode == fs.FileMode(mode) && info.UID == a.UID && info.GID == a.GID
+	seen, ok := f.writer.Untouched(a.Path, atomicfile.Written{Fingerprint: fp, Mode: fs.FileMode(mode), UID: a.UID, GID: a.GID})
+	return sinks.Seen{Path: a.Path, Inode: seen.Inode, Changed: seen.Changed}, ok
 }
 
 // Remove implements [sinks.Sink].

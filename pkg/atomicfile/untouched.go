@@ -1,0 +1,56 @@
+package atomicfile
+
+import (
+	"io/fs"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Seen tells a file as it was looked at from the same file after somebody touched
+// it: every change of content, mode or owner changes the inode's change time (in
+// nanoseconds), and a replacement the inode.
+type Seen struct {
+	Inode   uint64
+	Changed int64
+}
+
+// Untouched reports whether the file at the absolute path is as a [Writer.Write]
+// left it: content, mode and owner. False says nothing more. Where the file system
+// keeps inodes and times of change as they are, a file of the same size that has
+// both is not read again: only a change in place, by nobody's rename, within the
+// same tick of the kernel's clock as that Write (some milliseconds) would not show.
+func (w *Writer) Untouched(path string, left Written) (Seen, bool) {
+	d, name, err := w.find(path)
+	if err != nil {
+		return Seen{}, false
+	}
+	defer w.release(d)
+	st, err := d.lstat(name)
+	if err != nil || st.Mode&unix.S_IFMT != unix.S_IFREG || st.Size != left.Fingerprint.Size ||
+		fs.FileMode(st.Mode&0o7777) != left.Mode || int(st.Uid) != left.UID || int(st.Gid) != left.GID {
+		return Seen{}, false
+	}
+	seen := Seen{Inode: st.Ino, Changed: ctime(&st)}
+	if d.faithful && seen == (Seen{left.Fingerprint.Inode, left.Fingerprint.Changed}) && fine(seen.Changed) {
+		return seen, true
+	}
+	i := Info{Match: -1}
+	err = i.match(d, name, &st, []Fingerprint{left.Fingerprint})
+	return seen, err == nil && i.Match == 0
+}
+
+// fine reports whether a time is of a clock that counts more than seconds: one that
+// does not may be that of two changes.
+func fine(t int64) bool { return t%int64(time.Second) != 0 }
+
+// faithful reports whether what a file system says of an inode is what this kernel
+// knows itself. A network's may be of a moment ago, and what others make up need not
+// stay as it is.
+func faithful(kind int64) bool {
+	switch kind {
+	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC, unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC, unix.F2FS_SUPER_MAGIC:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,92 @@
+package atomicfile_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"tokend/pkg/atomicfile"
+)
+
+func seenAt(t *testing.T, path string) atomicfile.Seen {
+	t.Helper()
+	var st unix.Stat_t
+	if err := unix.Lstat(path, &st); err != nil {
+		t.Fatal(err)
+	}
+	return atomicfile.Seen{Inode: st.Ino, Changed: st.Ctim.Nano()}
+}
+
+// What somebody touched is never taken for untouched, whatever its size; what was
+// touched and is alike again is, and is seen to have been.
+func TestUntouched(t *testing.T) {
+	var w atomicfile.Writer
+	defer w.Close()
+	dir := t.TempDir()
+	path := filepath.Join(dir, "token")
+	out := write(t, &w, path, "content", atomicfile.Attr{Mode: 0o640})
+	check := func(what string, want bool) {
+		t.Helper()
+		seen, got := w.Untouched(path, out)
+		if got != want {
+			t.Errorf("%s: untouched is %v, want %v", what, got, want)
+		}
+		if got && seen != seenAt(t, path) {
+			t.Errorf("%s: seen %+v, want %+v", what, seen, seenAt(t, path))
+		}
+	}
+	check("as it was left", true)
+
+	// In place and of the same size; the clock of the file system ticks some hundred
+	// times a second.
+	change := func(content string) {
+		t.Helper()
+		for before := seenAt(t, path); ; {
+			if err := os.WriteFile(path, []byte(content), 0o640); err != nil {
+				t.Fatal(err)
+			}
+			if seenAt(t, path) != before {
+				return
+			}
+		}
+	}
+	change("CONTENT")
+	check("changed in place", false)
+	change("content")
+	check("changed back", true)
+	change("content and more")
+	check("appended to", false)
+
+	replace := func(content string) {
+		t.Helper()
+		other := filepath.Join(dir, "other")
+		if err := os.WriteFile(other, []byte(content), 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(other, 0o640); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(other, path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	replace("CONTENT")
+	check("replaced", false)
+	replace("content")
+	check("replaced by the same", true)
+
+	if err := os.Chmod(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	check("of another mode", false)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	check("gone", false)
+	if err := os.Symlink(filepath.Join(dir, "elsewhere"), path); err != nil {
+		t.Fatal(err)
+	}
+	check("a link", false)
+}
