@@ -28,6 +28,8 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 		r.unjudged = true
 		return r
 	}
+	// It is not looked at for hours, perhaps, and waits for a judgement that long.
+	r.unheard = ob.endsAtStop && !j.allowed && j.guarded == ""
 	if ob.waitsForPlaces(j, step) {
 		r.next = j.now.Add(markLook)
 		r.standing = &Standing{State: Pending, Why: "the places that hold its token are looked at first: they may say that its refresh token was spent", Next: "its refresh"}
@@ -204,7 +206,7 @@ func (p *performer) save(what string, more ...state.Change) bool {
 	p.r.fill(rec, true)
 	p.r.saved = true
 	p.r.setBack = p.j.setBack
-	if _, ends := p.ob.endsWithTheDaemon(); ends && p.r.began == (begun{}) {
+	if p.ob.endsAtStop && rec.Lifecycle.RevokeOnShutdown && p.r.began == (begun{}) {
 		p.r.began = begun{Revocations: 1, Replaced: true} // it counts from now on, though the next stop may be long ahead
 	}
 	p.ob.endsAtStop = false

@@ -114,16 +114,17 @@ func (in *Input) mendRevocation(r *state.Retired) string {
 func (o Order) revokes() bool { return o.Kind == OrderRevoke || o.Kind == OrderShutdown }
 
 // atShutdown revokes what shall not outlive the daemon: the token in force, then
-// what waits among the old ones. What its API cannot revoke is kept.
+// what waits among the old ones. What its API cannot revoke is kept, and so is what
+// the guard has not let go ([observed.takeLifecycle]).
 func atShutdown(in *Input) Step {
 	const reason = "the daemon stops, and revoke_on_shutdown is set"
 	switch {
-	case in.Record.Grant != nil && in.Held.HasRevoke && !in.Traits.Static:
+	case in.Record.Grant != nil && in.Held.HasRevoke && !in.Traits.Static && in.Record.Lifecycle.RevokeOnShutdown:
 		return Step{Action: ActRetire, Cause: causeRevoke, State: Pending, Reason: reason}
 	case in.Record.Grant == nil && len(in.Record.Retiring) > 0:
 		return retiredAt(in, 0)
 	}
-	return Step{Action: ActWait, State: Ready, Reason: reason + ", but there is nothing to revoke"}
+	return Step{Action: ActWait, State: Ready, Reason: reason + ", but there is nothing to revoke, or the guard has not let it go"}
 }
 
 // nothingToRevoke says why an old grant can be let go without a call.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"tokend/pkg/spec"
+	"tokend/pkg/state"
 )
 
 // leaveTime is how long a stop takes at most for what is revoked at it.
@@ -96,12 +97,40 @@ func (l *Loop) halt() {
 	l.log.Info("stopping: letting work under way come to its end", "running", l.running)
 }
 
+// takeLifecycle settles by which settings a declared credential lives: those of
+// its block, but that its token ends with the daemon only where the guard has let
+// that go for this token, which is what its record says. recorded are the settings
+// as it says them.
+func (ob *observed) takeLifecycle(recorded state.Lifecycle, allowed bool) {
+	in := &ob.in
+	if !in.Declared {
+		return
+	}
+	if l := &in.Record.Lifecycle; l.RevokeOnShutdown && in.Record.Grant != nil {
+		ends := revocable(in.Held)
+		ob.endsAtStop = ends && !recorded.RevokeOnShutdown
+		l.RevokeOnShutdown = ends && (recorded.RevokeOnShutdown || allowed)
+	}
+	ob.resettled = in.Record.Lifecycle != recorded
+}
+
+// endsWithDaemon writes down of a new token whether it ends with the daemon. That is
+// nothing new of one that was obtained under this setting; but where its type cannot
+// revoke it, the guard sees it when the type comes to be able to.
+func (p *performer) endsWithDaemon(ep *openEndpoint, grant string) {
+	l := &p.ob.in.Record.Lifecycle
+	asked := l.RevokeOnShutdown || p.ob.in.Want.Lifecycle.RevokeOnShutdown && !p.ob.endsAtStop
+	l.RevokeOnShutdown = asked && revocable(traitsOf(ep.ep, grant))
+}
+
+// revocable says that a stop can revoke a grant's token.
+func revocable(t Traits) bool { return t.HasRevoke && !t.Static }
+
 // endsWithTheDaemon says that a change of the configuration has a token revoked
 // at the next stop that would have outlived it: the guard counts it like one that
 // is replaced at once. A stop comes with every upgrade, and then nobody is asked.
 func (ob *observed) endsWithTheDaemon() (destruction, bool) {
-	in := &ob.in
-	if !ob.endsAtStop || !in.Declared || in.Record.Grant == nil || in.Held.Static || !in.Held.HasRevoke {
+	if !ob.endsAtStop {
 		return destruction{}, false
 	}
 	return destruction{cause: causeReplace, reason: "revoke_on_shutdown was set: its token ends whenever the daemon stops"}, true

@@ -306,6 +306,7 @@ func (p *performer) granted(c *call, t providers.Token) {
 	}
 	p.giveUpRaw()
 	rec.Grant, rec.Failure, rec.Raw, rec.Removing, in.RefreshFailure = &g, nil, nil, nil, nil
+	p.endsWithDaemon(c.ep, g.GrantType)
 	rec.Head.Generation = g.Generation
 	if rec.Head.Digest = p.ob.digest; c.reread {
 		rec.Head.Digest = [16]byte{} // what it was obtained with is compared with what is wanted now

@@ -155,6 +155,7 @@ func (p *performer) adopt() {
 	}
 	rec := &p.ob.in.Record
 	rec.Grant, rec.Failure, rec.Removing = g, nil, nil
+	p.endsWithDaemon(p.ob.ep, g.GrantType)
 	rec.Head.Digest = p.ob.digest
 	rec.Head.Flags &^= state.FlagTainted
 	rec.Note = p.step.Reason

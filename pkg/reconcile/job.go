@@ -176,6 +176,7 @@ type result struct {
 	awaits    bool          // of a sink: what it names comes with a grant that is not there yet
 	bare      bool          // its token was given up, and there is no other: its places wait
 	unjudged  bool          // a destructive step that the guard has not seen
+	unheard   bool          // the guard has not seen that its token is to end with the daemon: it does not, until then
 	setBack   time.Duration // by which the record was brought in line with the clock
 	saved     bool          // the record was written in this look
 	early     bool          // it is looked at again as soon as its token may be refreshed at all

@@ -32,7 +32,7 @@ type observed struct {
 	hashes map[string]string
 	// had is the access token of the grant in force, as it was read.
 	had secret.Text
-	// resettled: its record keeps other lifecycle settings than are declared.
+	// resettled: its record keeps other lifecycle settings than those that count.
 	resettled  bool
 	endsAtStop bool // it shall be revoked when the daemon stops, and was not to be
 	// returned: its removal had begun, and it is declared again.
@@ -79,6 +79,7 @@ func (w *worker) observe(ctx context.Context, j job) (observed, error) {
 	if err := w.observeHeld(ctx, &ob); err != nil {
 		return ob, err
 	}
+	ob.takeLifecycle(rec.Lifecycle, j.allowed)
 	if in.Want != nil && in.Record.Grant != nil {
 		in.Verify = in.Want.Verify
 		in.Measured = startMeasuring(j.measured, &in.Record, in.Verify, j.now, in.Spread)
@@ -108,10 +109,7 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 		return err
 	}
 	in.Traits = traitsOf(ob.ep.ep, want.Grant.Name)
-	lifecycle := lifecycleOf(want.Lifecycle)
-	ob.resettled = in.Record.Lifecycle != lifecycle
-	ob.endsAtStop = lifecycle.RevokeOnShutdown && !in.Record.Lifecycle.RevokeOnShutdown
-	in.Record.Lifecycle = lifecycle
+	in.Record.Lifecycle = lifecycleOf(want.Lifecycle)
 	ob.returned, in.Record.Removing = in.Record.Removing != nil, nil
 	if f := in.Record.Failure; f != nil && len(f.InputHash) > 0 {
 		in.Fresh = w.inputsChanged(j, ob, f.InputHash)
@@ -220,6 +218,13 @@ func (w *worker) observeHeld(ctx context.Context, ob *observed) error {
 		held, err := w.endpointOf(ctx, ob, g)
 		if err != nil {
 			return err
+		}
+		if held == ob.ep && in.Traits.Static && len(g.Origins) > 0 {
+			// A grant that asked somebody is no key because its type says so by now:
+			// what it obtained is given up as the type said that issued it.
+			if held, err = w.endpoints.recorded(ctx, g.Endpoint); err != nil {
+				return err
+			}
 		}
 		ob.held, in.Held = held, traitsOf(held.ep, g.GrantType)
 		if g.RefreshState == state.RefreshIndeterminate && !singleUse(in.Held, g) {
