@@ -65,6 +65,7 @@ func (e *Endpoint) ownClass(f *frame) (Class, bool) {
 // false means that the reply is a success.
 func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 	op := f.call.Op
+	walled, passing := e.walled(f, r)
 	switch s := r.Status; {
 	case s >= 200 && s < 300 && op == OpVerify:
 		return false // what a protected path answers is the API's business
@@ -95,9 +96,10 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 		return false // the token was recognized; it only lacks the right to this path
 	case s == http.StatusGone && op == OpRevoke:
 		out.Class = ClassGone
-	case e.walled(f, r):
+	case passing:
 		out.Class, out.Walled, out.Hint = ClassTransient, true, elsewhereHint
 	default:
+		out.Walled = walled
 		code, _ := bodyError(f.body)
 		out.Code, out.Class = code, classOfCode(op, code)
 		if s == http.StatusNotFound || s == http.StatusMethodNotAllowed {

@@ -12,19 +12,20 @@ const elsewhereHint = "check base_url: something else than the API may have answ
 // for a while (a rule that takes us for a robot, a country that is shut out): the
 // API itself has refused nothing. Where it has, it mostly says 400 or 401, and a
 // wrong address 404 or 405. A grant that counts against an account is not risked.
-func (e *Endpoint) walled(f *frame, r *Reply) bool {
-	switch r.Status {
-	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusMethodNotAllowed:
-		return false
+// passing is false then: such a refusal stops it unless more is known of the wall.
+func (e *Endpoint) walled(f *frame, r *Reply) (walled, passing bool) {
+	switch s := r.Status; {
+	case s < 400, s >= 500, s == http.StatusBadRequest, s == http.StatusUnauthorized, s == http.StatusNotFound, s == http.StatusMethodNotAllowed:
+		return false, false
 	}
-	switch f.call.Op {
-	case OpRefresh, OpRevoke:
-		return webPage(r)
-	case OpGrant:
-		g := e.grants[f.call.Grant]
-		return webPage(r) && g != nil && !g.traits.Lockout
+	g := e.grants[f.call.Grant]
+	switch op := f.call.Op; {
+	case op != OpRefresh && op != OpRevoke && op != OpGrant, !webPage(r):
+		return false, false
+	case op == OpGrant:
+		return true, g != nil && !g.traits.Lockout
 	}
-	return false
+	return true, true
 }
 
 // NoAnswer says that a success does not look like the API's own: a web page, of a

@@ -45,12 +45,13 @@ func TestALateRevocationTakesNothingWithIt(t *testing.T) {
 
 // At shutdown only a token that can be revoked is given up.
 func TestAtShutdown(t *testing.T) {
-	order := func(in *Input) { in.Order.Kind = OrderShutdown }
+	order := func(in *Input) { in.Order.Kind, in.Record.Lifecycle.RevokeOnShutdown = OrderShutdown, true }
 	for name, c := range map[string]struct {
 		change func(*Input)
 		action Action
 	}{
 		"a token":              {order, ActRetire},
+		"one not let go":       {func(in *Input) { order(in); in.Record.Lifecycle.RevokeOnShutdown = false }, ActWait},
 		"nothing to revoke by": {func(in *Input) { order(in); in.Held.HasRevoke = false }, ActWait},
 		"no token":             {func(in *Input) { order(in); in.Record.Grant = nil }, ActWait},
 		"an old token": {func(in *Input) {

@@ -106,7 +106,21 @@ func adopted(in *Input) (Step, bool) {
 		}
 		return Step{Action: ActWait, State: Ready, Reason: "its refresh token was taken over and is not spent before a token is needed"}, true
 	case canRefresh(in, g):
+		at, past := in.pastTheWall()
+		if past && !ordered {
+			if wait, blocked := backedOff(in); !blocked && !in.Now.Before(at) {
+				return in.aroundTheWall(), true
+			} else if f := in.Record.Failure; blocked && f.Op == opGrant {
+				at = wait.Next // zero: it was refused for good
+			}
+		}
 		if wait, blocked := refreshBackedOff(in); blocked {
+			if past && at.After(in.Now) {
+				wait.Next = earlier(wait.Next, at)
+			}
+			if in.shutOut(in.Now) {
+				wait = in.loginOpens(wait)
+			}
 			return wait, true
 		}
 		reason := "a sink or a credential needs its token, and it has a refresh token that was taken over"

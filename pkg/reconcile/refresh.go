@@ -205,7 +205,7 @@ func (p *performer) settle() {
 	case opAction:
 		o.stops = false
 	}
-	if f := in.failureOf(o.op); f == nil || f.Op != o.op || !f.LastAt.After(in.Intent.At) {
+	if f := in.failureOf(o.op); f == nil || f.Op != o.op || f.LastAt.Before(in.Intent.At) {
 		p.r.next = p.failed(o).NextAt
 	}
 	p.log().Warn("the outcome of a call is unknown", "op", in.Intent.Op, "meaning", p.step.Reason)
@@ -241,7 +241,7 @@ func (p *performer) refused(c *call, err error) {
 		pe = &providers.Error{Class: providers.ClassConfig, Message: err.Error()}
 	}
 	o := p.outcome(c, pe)
-	if pe.Class == providers.ClassUnknown {
+	if pe.Class == providers.ClassUnknown || c.op == opRefresh && p.step.Action != ActReplay && maySpend(pe, in.Held, rec.Grant) {
 		p.unknown(c, o)
 		return
 	}
@@ -286,6 +286,13 @@ func (p *performer) refused(c *call, err error) {
 	p.fail(err)
 }
 
+// maySpend says that a refresh which a web page refused may have spent its refresh
+// token all the same: what stands before an API may put a page in the place of its
+// answer, too. A token that stays the same is none the worse for it.
+func maySpend(e *providers.Error, t Traits, g *state.Grant) bool {
+	return e.Walled && e.Class == providers.ClassTransient && g != nil && singleUse(t, g)
+}
+
 // unanswered: a replay did not get through, so what became of the refresh that
 // it repeats is as unknown as before. Its intent stays open, with the window as
 // it was.
@@ -297,6 +304,9 @@ func (p *performer) unanswered(c *call, o outcome) {
 	}
 	p.save("a replay that was not answered", state.Change{Intent: open, IntentFor: p.j.addr})
 	p.r.next, p.r.standing = f.NextAt, p.standFailed(f)
+	if since, ok := p.w.elapsed(open); ok { // when it cannot be repeated any more, what became of it is settled
+		p.r.next = earlier(p.r.next, p.w.now().Add(replayLeft(p.ob.in.Held.ReplayWindow, since)))
+	}
 	p.fail(errors.New(o.message))
 }
 
@@ -327,6 +337,8 @@ func (in *Input) stoppedNext() time.Time {
 func (p *performer) standFailed(f *state.Failure) *Standing {
 	s := &Standing{State: Failing, Why: f.Message, Next: "tried again at " + f.NextAt.UTC().Format(time.RFC3339), Mend: mendFailure(&p.ob.in, f)}
 	switch {
+	case f.Op == opRefresh && p.ob.in.shutOut(p.w.now()):
+		s.State, s.Why, s.Mend = NeedsLogin, shutOutWhy(f), p.ob.in.mend("login")
 	case f.Class == classLogin:
 		s.State, s.Next, s.Mend = NeedsLogin, "a person has to log in", p.ob.in.mend("login")
 	case f.Stopped:
@@ -345,6 +357,9 @@ func (p *performer) outcome(c *call, pe *providers.Error) outcome {
 	}
 	if c.op == opRefresh && pe.Walled {
 		o.class = classWalled
+	}
+	if f := p.ob.in.failureOf(opRefresh); c.op == opGrant && pe.Walled && f != nil && f.Op == opRefresh && f.Class == classWalled {
+		o.stops = false // the wall that refuses the refreshes refuses this, and no password
 	}
 	if c.op == opExchange {
 		o.login, o.class, o.stops = true, classLogin, false

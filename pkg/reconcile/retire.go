@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"tokend/pkg/providers"
@@ -88,7 +89,7 @@ func (p *performer) revoke() {
 		p.revoked(g)
 	case errors.Is(err, errNotBegun):
 		p.notBegun(err)
-	case pe != nil && pe.Walled && pe.Status < 300 && saysNoMore(g.Retired, pe.Error()):
+	case pe != nil && pe.Walled && pe.Status < 300 && saysNoMore(g.Retired, pe):
 		p.mayBeRevoked(g, err)
 	case pe != nil:
 		p.revokeFailed(g, pe.Error(), pe.RetryAfter)
@@ -98,9 +99,12 @@ func (p *performer) revoke() {
 }
 
 // saysNoMore says that a revocation was tried often enough, the last time with the
-// same outcome, so that another try would say no more than this one.
-func saysNoMore(r *state.Retired, message string) bool {
-	return r.Attempts+1 >= triesBeforeGivingUp && r.Message == message
+// same outcome, so that another try would say no more than this one. What an API says
+// besides (the number of the request, say) may be another each time.
+func saysNoMore(r *state.Retired, e *providers.Error) bool {
+	outcome := *e
+	outcome.Message = ""
+	return r.Attempts+1 >= triesBeforeGivingUp && strings.HasPrefix(r.Message, outcome.Error())
 }
 
 // mayBeRevoked is a revocation that was answered by web pages with a status of
@@ -250,16 +254,26 @@ func (p *performer) revive() {
 	case errors.As(err, &pe) && refusesTheToken(pe):
 		p.log().Warn("an old token can no longer be revoked: its access token has expired and its refresh token was refused, so both are dead", "error", err)
 		p.forgetRetired(state.Change{IntentFor: p.j.addr, ClearIntent: true})
-	case pe != nil && pe.Class == providers.ClassUnknown:
+	case pe != nil && (pe.Class == providers.ClassUnknown || maySpend(pe, p.ob.in.RetiredTraits[p.step.Retiring], g)):
 		p.log().Warn("the outcome of a call is unknown: no complete reply came", "op", c.op, "error", err)
 		p.r.again = true // the intent is left open: the next look settles it
 	case pe != nil && pe.Class == providers.ClassUnreadable:
 		p.log().Error("the reply to the refresh of an old token could not be read, so what it brought cannot be revoked", "error", err)
 		p.lostRevival(g.Generation)
 		p.r.again = p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true})
+	case pe != nil && pe.Class == providers.ClassPermanent && !faultsTheRequest(pe) && saysNoMore(g.Retired, pe):
+		p.log().Warn("an old token cannot be revoked: its access token has expired, and its API goes on refusing to refresh it; it is counted as one that may live on", "retired", g.Generation, "error", err)
+		rec.Orphans++
+		p.forgetRetired(state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	default:
 		p.revokeFailed(g, err.Error(), 0)
 	}
+}
+
+// faultsTheRequest says that a refusal is about the request or who makes it, so that
+// the configuration is to be mended and nothing is said of the token.
+func faultsTheRequest(e *providers.Error) bool {
+	return blamesTheClient(e) || e.Code == "invalid_request"
 }
 
 // refusesTheToken says that a refusal of a refresh is certainly about its refresh
@@ -268,7 +282,7 @@ func refusesTheToken(e *providers.Error) bool {
 	switch {
 	case e.Class == providers.ClassLogin || e.Class == providers.ClassGone:
 		return true
-	case e.Class != providers.ClassPermanent || blamesTheClient(e):
+	case e.Class != providers.ClassPermanent || faultsTheRequest(e):
 		return false
 	case e.Code == "invalid_grant" || e.Code == "invalid_token" || e.Code == "token_not_found":
 		return true

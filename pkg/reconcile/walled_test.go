@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"tokend/pkg/reconcile"
 	"tokend/pkg/state"
 )
 
@@ -16,9 +17,13 @@ import (
 // pages of HTML. Its tokens live for ten minutes, but where it is told otherwise.
 type pages struct {
 	grants, refreshes, revocations atomic.Int64
-	refusal                        int    // the status of a page that refuses a refresh
-	revoked                        string // the page that answers a revocation; "": none does
-	life                           int    // of a token, in seconds; 0: ten minutes
+	open                           atomic.Bool // refreshes are carried out
+	walled                         atomic.Bool // grants are refused by the same pages
+	single                         bool        // a refresh token works once
+	window                         string      // in which a refresh may be repeated
+	refusal                        int         // the status of a page that refuses a refresh
+	revoked                        string      // the page that answers a revocation; "": none does
+	life                           int         // of a token, in seconds; 0: ten minutes
 	last                           atomic.Pointer[string]
 }
 
@@ -33,8 +38,11 @@ func (x *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Type", "text/html")
 			_, _ = fmt.Fprint(w, x.revoked)
 		}
-	case r.Form.Get("grant_type") == "refresh_token":
-		x.refreshes.Add(1)
+	case r.Form.Get("grant_type") == "refresh_token" && !x.open.Load(), x.walled.Load():
+		if x.refreshes.Add(1); r.Form.Get("grant_type") != "refresh_token" {
+			x.refreshes.Add(-1)
+			x.grants.Add(1)
+		}
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(x.refusal)
 		_, _ = fmt.Fprint(w, "<html>Forbidden</html>")
@@ -46,7 +54,11 @@ func (x *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 func (x *pages) config(email, lockout string) string {
-	return strings.NewReplacer("EMAIL", email, "LOCKOUT", lockout).Replace(`
+	refresh := fmt.Sprintf("rotates = %t", x.single)
+	if x.window != "" {
+		refresh += fmt.Sprintf("\n    replay_window = %q", x.window)
+	}
+	return strings.NewReplacer("EMAIL", email, "LOCKOUT", lockout, "ROTATES", refresh).Replace(`
 provider "pages" { allow_insecure_http = true }
 provider_type "pages" {
   grant "plain" {
@@ -64,6 +76,7 @@ provider_type "pages" {
     expires_in    = body.expires_in
   }
   refresh {
+    ROTATES
     request {
       method = "POST"
       url    = "http://pages.localhost/token"
@@ -118,17 +131,175 @@ func TestARefusalByAPageKeepsNoExpiredToken(t *testing.T) {
 	}
 }
 
-// No account is locked for a wall's sake.
+// A grant that counts against an account is tried once the token has ended, and no
+// sooner; where pages refuse it, too, it is tried three times, and then every quarter
+// of an hour, and is not stopped by what is no refusal of the API's.
 func TestARefusalByAPageRisksNoAccount(t *testing.T) {
+	for name, walled := range map[string]bool{"the grant is let through": false, "the grant is refused, too": true} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				x := &pages{refusal: http.StatusForbidden}
+				w.serveAlso(x, "pages.localhost")
+				w.set(x.config("a@example.com", "true"))
+				time.Sleep(10*time.Minute - 2*time.Second)
+				if n := x.grants.Load(); n != 1 || x.refreshes.Load() == 0 {
+					t.Errorf("while its token lives: %d grants, %d refreshes", n, x.refreshes.Load())
+				}
+				x.walled.Store(walled)
+				time.Sleep(5 * time.Second)
+				if got := w.places.get("a"); !walled && got != "at2" {
+					t.Errorf("the place holds %q: %+v", got, w.line("credential.pages.a"))
+				}
+				time.Sleep(time.Hour)
+				if n := x.grants.Load(); !walled && n > 8 || walled && (n < 6 || n > 8) || x.refreshes.Load() < 60 {
+					t.Errorf("%d grants, %d refreshes", n, x.refreshes.Load())
+				}
+				x.walled.Store(false)
+				x.open.Store(true)
+				time.Sleep(35 * time.Second)
+				if l := w.line("credential.pages.a"); walled && l.State != reconcile.Ready {
+					t.Errorf("once the wall has fallen: %+v", l)
+				}
+			})
+		})
+	}
+}
+
+// A grant that pages refuse where nothing is known of a wall is stopped, where it
+// counts against an account: the page may stand for a wrong password.
+func TestAGrantThatAPageRefusesIsStopped(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
 		x := &pages{refusal: http.StatusForbidden}
+		x.walled.Store(true)
 		w.serveAlso(x, "pages.localhost")
 		w.set(x.config("a@example.com", "true"))
 		time.Sleep(time.Hour)
-		if n := x.grants.Load(); n != 1 || x.refreshes.Load() < 60 {
-			t.Errorf("%d grants, %d refreshes", n, x.refreshes.Load())
+		if n := x.grants.Load(); n != 1 {
+			t.Errorf("%d grants", n)
 		}
 	})
+}
+
+// A page may stand in the place of an API's own answer: a refresh token that works
+// once is not sent again, but inside the window in which its API allows that.
+func TestARefusalByAPageMaySpend(t *testing.T) {
+	for name, c := range map[string]struct {
+		window    string
+		atMost    int64
+		atLeast   int64
+		walled    bool
+		newTokens bool
+	}{
+		"no window":                    {"", 1, 1, false, true},
+		"a window":                     {"60s", 20, 2, false, true},
+		"no window, the grant refused": {"", 1, 1, true, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				x := &pages{refusal: http.StatusForbidden, single: true, window: c.window}
+				w.serveAlso(x, "pages.localhost")
+				w.halt()
+				w.stepped = true // so that the clock of the window goes with the bubble's
+				w.start()
+				w.set(x.config("a@example.com", "true"))
+				time.Sleep(time.Minute)
+				x.walled.Store(c.walled)
+				w.pass(8*time.Minute+50*time.Second, time.Second, nil)
+				n := x.refreshes.Load()
+				if n < c.atLeast || n > c.atMost {
+					t.Errorf("%d refreshes by one refresh token", n)
+				}
+				if got := w.places.get("a"); (got == "at2") != c.newTokens {
+					t.Errorf("the place holds %q after %d refreshes: %+v", got, n, w.line("credential.pages.a"))
+				}
+				if x.walled.Store(false); c.walled {
+					time.Sleep(30 * time.Minute)
+					if got := w.places.get("a"); got == "at1" {
+						t.Errorf("with the wall gone the place holds %q: %+v", got, w.line("credential.pages.a"))
+					}
+				}
+			})
+		})
+	}
+}
+
+// A token that only a login gives is refreshed on behind a wall; but once it has
+// ended, status asks for the login and says why.
+func TestALoginIsAskedForBehindAWall(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		x := &pages{refusal: http.StatusForbidden}
+		x.open.Store(true)
+		w.serveAlso(x, "pages.localhost")
+		asks := strings.Replace(x.config("a@example.com", "false"), `    request {
+      method = "POST"
+      url    = "http://pages.localhost/token"
+      form   = { grant_type = "x", email = input.email }
+    }`, `    authorize {
+      url   = "http://pages.localhost/authorize"
+      query = { state = flow.state, email = input.email }
+    }
+    request {
+      method = "POST"
+      url    = "http://pages.localhost/token"
+      form   = { grant_type = "x", code = flow.code }
+    }`, 1)
+		if !strings.Contains(asks, "authorize {") {
+			t.Fatal("the grant reads differently")
+		}
+		w.set(asks + `
+secret "mem" "rt" { value = "rt0" }
+import {
+  to            = credential.pages.a
+  refresh_token = secret.mem.rt.value
+}
+`)
+		time.Sleep(time.Minute)
+		if got := w.places.get("a"); got != "at1" {
+			t.Fatalf("the place holds %q: %+v", got, w.line("credential.pages.a"))
+		}
+		x.open.Store(false)
+		time.Sleep(8 * time.Minute)
+		if l := w.line("credential.pages.a"); l.State != reconcile.Failing {
+			t.Errorf("while its token lives: %+v", l)
+		}
+		time.Sleep(2 * time.Minute)
+		before := x.refreshes.Load()
+		w.pass(10*time.Minute, 7*time.Second, func() {
+			if l := w.line("credential.pages.a"); l.State != reconcile.NeedsLogin || !strings.Contains(l.Why, "web page") || !strings.Contains(l.Mend, "tokend login") {
+				t.Fatalf("once its token has ended: %+v", l)
+			}
+		})
+		if n := x.refreshes.Load() - before; n < 15 {
+			t.Errorf("%d refreshes meanwhile", n)
+		}
+		x.open.Store(true)
+		time.Sleep(35 * time.Second)
+		if l := w.line("credential.pages.a"); l.State != reconcile.Ready {
+			t.Errorf("once the wall has fallen: %+v", l)
+		}
+	})
+}
+
+// A refresh token that was taken over waits behind no wall either, where a grant
+// gives another token.
+func TestAnImportedTokenBehindAWall(t *testing.T) {
+	for _, lockout := range []string{"false", "true"} {
+		inWorld(t, strict(), func(t *testing.T, w *world) {
+			x := &pages{refusal: http.StatusForbidden}
+			w.serveAlso(x, "pages.localhost")
+			w.set(x.config("a@example.com", lockout) + `
+secret "mem" "rt" { value = "rt0" }
+import {
+  to            = credential.pages.a
+  refresh_token = secret.mem.rt.value
+}
+`)
+			time.Sleep(35 * time.Second)
+			if got := w.places.get("a"); got != "at1" || x.refreshes.Load() == 0 {
+				t.Errorf("lockout %s: the place holds %q after %d refreshes: %+v", lockout, got, x.refreshes.Load(), w.line("credential.pages.a"))
+			}
+		})
+	}
 }
 
 // A revocation that pages answer is repeated, since they may be of something on the
