@@ -42,40 +42,58 @@ const (
 	modeSubmodule  = "160000"
 )
 
-// tree lists what a commit holds, submodules left out.
+// tree lists what a commit holds, submodules left out. It is read as git prints
+// it, and no further than the limits: a handful of objects can stand for as many
+// paths as no memory holds.
 func (p *program) tree(ctx context.Context, repository, commit string) ([]entry, error) {
-	out, err := p.run(ctx, localTimeout, repository, "ls-tree", "-r", "-z", "-l", "--full-tree", commit)
-	if err != nil {
-		return nil, fmt.Errorf("listing commit %s: %w", short(commit), err)
-	}
 	var list []entry
 	var total int64
-	for _, line := range strings.Split(strings.TrimSuffix(string(out), "\x00"), "\x00") {
-		if line == "" {
-			continue // an empty tree
+	err := p.stream(ctx, repository, nil, func(out *bufio.Reader) error {
+		for {
+			line, err := out.ReadSlice(0)
+			switch {
+			case errors.Is(err, io.EOF) && len(line) == 0:
+				return nil
+			case errors.Is(err, bufio.ErrBufferFull):
+				return &refusedError{fmt.Sprintf("commit %s has a path of more than %d bytes", short(commit), unix.PathMax)}
+			case err != nil:
+				return fmt.Errorf("listing commit %s: %w", short(commit), err)
+			}
+			e, err := entryOf(string(line[:len(line)-1]), commit)
+			if err != nil {
+				return err
+			}
+			if e.mode == modeSubmodule {
+				continue
+			}
+			list, total = append(list, e), total+e.size
+			if len(list) > maxFiles || total > maxBytes {
+				return &refusedError{fmt.Sprintf("commit %s is too large: more than %d files or %d MiB are not checked out", short(commit), maxFiles, maxBytes>>20)}
+			}
 		}
-		head, name, ok := strings.Cut(line, "\t")
-		f := strings.Fields(head)
-		if !ok || len(f) != 4 {
-			return nil, fmt.Errorf("listing commit %s: git says something else than it was asked for", short(commit))
-		}
-		if f[0] == modeSubmodule {
-			continue
-		}
-		size, err := strconv.ParseInt(f[3], 10, 64)
-		if err != nil {
-			return nil, fmt.Errorf("listing commit %s: a size cannot be read", short(commit))
-		}
-		if err := checkName(name); err != nil {
-			return nil, &refusedError{fmt.Sprintf("commit %s has the path %q: %v", short(commit), name, err)}
-		}
-		total += size
-		list = append(list, entry{mode: f[0], id: f[2], size: size, path: name})
+	}, "ls-tree", "-r", "-z", "-l", "--full-tree", commit)
+	return list, err
+}
+
+// entryOf reads a line of git ls-tree -l.
+func entryOf(line, commit string) (entry, error) {
+	head, name, ok := strings.Cut(line, "\t")
+	f := strings.Fields(head)
+	if !ok || len(f) != 4 {
+		return entry{}, fmt.Errorf("listing commit %s: git says something else than it was asked for", short(commit))
 	}
-	if len(list) > maxFiles || total > maxBytes {
-		return nil, &refusedError{fmt.Sprintf("commit %s has %d files of %d MiB: more than %d files or %d MiB are not checked out", short(commit), len(list), total>>20, maxFiles, maxBytes>>20)}
+	e := entry{mode: f[0], id: f[2], path: name}
+	if e.mode == modeSubmodule {
+		return e, nil
 	}
-	return list, nil
+	var err error
+	if e.size, err = strconv.ParseInt(f[3], 10, 64); err != nil {
+		return entry{}, fmt.Errorf("listing commit %s: a size cannot be read", short(commit))
+	}
+	if err := checkName(name); err != nil {
+		return entry{}, &refusedError{fmt.Sprintf("commit %s has the path %q: %v", short(commit), name, err)}
+	}
+	return e, nil
 }
 
 // checkName refuses paths that lead elsewhere or mean something to git.
@@ -98,6 +116,9 @@ func checkName(name string) error {
 func (p *program) export(ctx context.Context, repository, commit, dir, below string) error {
 	list, err := p.tree(ctx, repository, commit)
 	if err != nil {
+		return err
+	}
+	if err := fits(dir, commit, list); err != nil {
 		return err
 	}
 	root, err := os.OpenRoot(dir)
@@ -125,29 +146,11 @@ func (p *program) export(ctx context.Context, repository, commit, dir, below str
 
 // blobs hands out the contents of entries, in their order.
 func (p *program) blobs(ctx context.Context, repository string, list []entry, each func(entry, io.Reader) error) error {
-	ctx, cancel := context.WithTimeout(ctx, localTimeout)
-	defer cancel()
-	cmd := p.command(ctx, repository, "cat-file", "--batch", "--buffer")
-	var ids, said bytes.Buffer
+	var ids bytes.Buffer
 	for _, e := range list {
 		ids.WriteString(e.id + "\n")
 	}
-	cmd.Stdin, cmd.Stderr = &ids, &said
-	out, err := cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	if err := cmd.Start(); err != nil {
-		return fmt.Errorf("running git: %w", err)
-	}
-	read := readBlobs(bufio.NewReaderSize(out, 1<<16), list, each)
-	if read != nil {
-		cancel() // there may be more, which nobody reads
-	}
-	if err := cmd.Wait(); read == nil && err != nil {
-		return p.failure(ctx, localTimeout, said.Bytes(), err)
-	}
-	return read
+	return p.stream(ctx, repository, &ids, func(out *bufio.Reader) error { return readBlobs(out, list, each) }, "cat-file", "--batch", "--buffer")
 }
 
 func readBlobs(in *bufio.Reader, list []entry, each func(entry, io.Reader) error) error {
@@ -319,6 +322,16 @@ func flush(dir string) error {
 // takes the place of another.
 func (s *Source) point(name string) error {
 	return pointTo(s.link, filepath.Join(filepath.Base(s.checkouts), name))
+}
+
+// pruneUnfinished removes what a kill left of checkouts that were being made.
+func (s *Source) pruneUnfinished() {
+	left, _ := filepath.Glob(filepath.Join(s.checkouts, unfinished+"*"))
+	for _, dir := range left {
+		if err := os.RemoveAll(dir); err != nil {
+			s.log.Warn("removing an unfinished checkout", "error", err)
+		}
+	}
 }
 
 // prune removes checkouts but for those named, and what a kill left behind.

@@ -1,10 +1,11 @@
 package gitsource
 
 import (
-	"bytes"
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"slices"
 	"strings"
@@ -148,12 +149,58 @@ func (p *program) run(ctx context.Context, within time.Duration, repository stri
 	ctx, cancel := context.WithTimeout(ctx, within)
 	defer cancel()
 	cmd := p.command(ctx, repository, args...)
-	var out, said bytes.Buffer
+	var out, said output
 	cmd.Stdout, cmd.Stderr = &out, &said
 	if err := cmd.Run(); err != nil {
-		return nil, p.failure(ctx, within, said.Bytes(), err)
+		return nil, p.failure(ctx, within, said.b, err)
 	}
-	return out.Bytes(), nil
+	if out.cut {
+		return nil, fmt.Errorf("running git: it printed more than %d MiB", maxOutput>>20)
+	}
+	return out.b, nil
+}
+
+// stream runs git in a repository and has what it prints read as it comes.
+func (p *program) stream(ctx context.Context, repository string, in io.Reader, read func(*bufio.Reader) error, args ...string) error {
+	ctx, cancel := context.WithTimeout(ctx, localTimeout)
+	defer cancel()
+	cmd := p.command(ctx, repository, args...)
+	var said output
+	cmd.Stdin, cmd.Stderr = in, &said
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("running git: %w", err)
+	}
+	err = read(bufio.NewReaderSize(out, 1<<16))
+	over := ctx.Err()
+	if err != nil {
+		cancel() // there may be more, which nobody reads
+	}
+	switch ended := cmd.Wait(); {
+	case over != nil:
+		return p.failure(ctx, localTimeout, nil, over)
+	case err == nil && ended != nil:
+		return p.failure(ctx, localTimeout, said.b, ended)
+	}
+	return err
+}
+
+// maxOutput is how much of what git prints is kept: a server has a hand in it.
+const maxOutput = 8 << 20
+
+// output keeps the beginning of what is written to it.
+type output struct {
+	b   []byte
+	cut bool
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	keep := min(len(p), maxOutput-len(o.b))
+	o.b, o.cut = append(o.b, p[:keep]...), o.cut || keep < len(p)
+	return len(p), nil
 }
 
 // failure is what git said when it failed, in one line.
@@ -164,7 +211,7 @@ func (p *program) failure(ctx context.Context, within time.Duration, said []byte
 	if ctx.Err() != nil {
 		return ctx.Err()
 	}
-	text := p.remote.scrub(excerpt(said))
+	text := excerpt([]byte(p.remote.scrub(string(said))))
 	if text == "" {
 		return fmt.Errorf("running git: %w", err)
 	}

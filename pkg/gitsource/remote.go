@@ -114,12 +114,16 @@ func (r remote) environ() []string {
 	return []string{userVar + "=" + r.user, passVar + "=" + r.pass.Reveal()}
 }
 
-// scrub takes the password out of what git said, however it came there.
+// scrub takes the password, or what stands in its stead, out of what git said, however it came there.
 func (r remote) scrub(text string) string {
+	hide := r.pass.Reveal()
 	if r.pass.Empty() {
+		hide = r.user // a token stands there, as some servers want it
+	}
+	if hide == "" {
 		return text
 	}
-	for _, s := range []string{r.pass.Reveal(), url.QueryEscape(r.pass.Reveal()), url.PathEscape(r.pass.Reveal())} {
+	for _, s := range []string{hide, url.QueryEscape(hide), url.PathEscape(hide)} {
 		text = strings.ReplaceAll(text, s, secret.Redacted)
 	}
 	return text
@@ -155,11 +159,30 @@ func (p *program) ask(ctx context.Context) (tip, error) {
 			refs[name] = id
 		}
 	}
-	// In git's own order.
-	for _, name := range []string{p.remote.ref, "refs/" + p.remote.ref, "refs/tags/" + p.remote.ref, "refs/heads/" + p.remote.ref} {
-		if id := refs[name]; id != "" {
-			return tip{name, id}, nil
+	return p.choose(refs)
+}
+
+// choose finds the ref that is meant among those that the remote has. A short
+// name that is a branch and a tag as well is nobody's: git would take the tag,
+// and who may push tags need not be who may push to the branch.
+func (p *program) choose(refs map[string]string) (tip, error) {
+	ref := p.remote.ref
+	if id := refs[ref]; id != "" {
+		return tip{ref, id}, nil
+	}
+	var found []string
+	for _, name := range []string{"refs/" + ref, "refs/tags/" + ref, "refs/heads/" + ref} {
+		if refs[name] != "" {
+			found = append(found, name)
 		}
+	}
+	for _, name := range found {
+		if refs[name] != refs[found[0]] {
+			return tip{}, &refusedError{fmt.Sprintf("%s has %s, and %q does not say which is meant: name it in full, as in --ref %s", p.remote.show, strings.Join(found, " and "), ref, found[len(found)-1])}
+		}
+	}
+	if len(found) > 0 {
+		return tip{found[len(found)-1], refs[found[0]]}, nil
 	}
 	return tip{}, fmt.Errorf("%w: %s has no branch, tag or ref %q", errNoRef, p.remote.show, p.remote.ref)
 }

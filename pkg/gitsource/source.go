@@ -74,6 +74,7 @@ type Source struct {
 	failed     int  // looks in a row
 	looked     bool // since Open
 	asked      chan struct{}
+	tooLarge   *tooLargeError // the last transfer that was given up because of its size
 }
 
 // ErrLocked: another process follows a repository in the same directory.
@@ -123,6 +124,7 @@ func Open(o Options) (*Source, error) {
 	if s.lock, err = lockDir(o.Dir); err != nil {
 		return nil, fmt.Errorf("following %s: %w", r.show, err)
 	}
+	s.pruneUnfinished()
 	if err := s.remember(); err != nil {
 		return nil, errors.Join(fmt.Errorf("following %s: %w", r.show, err), s.Close())
 	}
@@ -382,7 +384,26 @@ func (s *Source) fetch(ctx context.Context, t tip) error {
 			return fmt.Errorf("making a repository: %w", err)
 		}
 	}
-	_, err := s.git.run(ctx, fetchTimeout, s.repository, "fetch", "--quiet", "--force", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head",
+	return s.transfer(ctx, t)
+}
+
+// transfer has git fetch what is to be had. What is known to be too large is not
+// transferred again, unless there is more room now.
+func (s *Source) transfer(ctx context.Context, t tip) error {
+	if over := s.tooLarge; over != nil && over.object == t.object && mostOf(s.repository) < over.most+over.most/4 {
+		return over
+	}
+	sweepPacks(s.repository) // a kill leaves them, too
+	watched, stop := watchRoom(ctx, s.repository, t.object)
+	_, err := s.git.run(watched, fetchTimeout, s.repository, "fetch", "--quiet", "--force", "--depth=1", "--no-tags", "--no-recurse-submodules", "--no-write-fetch-head",
 		"--end-of-options", remoteName, "+"+t.fetch+":"+headRef)
+	over := stop()
+	if err == nil {
+		return nil
+	}
+	sweepPacks(s.repository)
+	if s.tooLarge = over; over != nil {
+		return over
+	}
 	return err
 }
