@@ -53,7 +53,7 @@ func firstError(diags hcl.Diagnostics) error {
 		if d.Severity != hcl.DiagError {
 			continue
 		}
-		e := &templateError{summary: d.Summary, text: strings.TrimRight(d.Detail, "."), plain: safeDetail(d.Summary)}
+		e := &templateError{summary: d.Summary, text: strings.TrimRight(d.Detail, "."), plain: safeDetail(d)}
 		var inner *templateError
 		if call, ok := callError(d); ok && errors.As(call, &inner) {
 			e.plain = inner.plain

@@ -2,6 +2,7 @@ package spec
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -62,14 +63,16 @@ func publish(v cty.Value) cty.Value {
 	return u.MarkWithPaths(kept)
 }
 
-// safeDetails are the summaries of those diagnostics of hcl whose detail never
-// has a value in it, only names from the text and types.
-func safeDetail(summary string) bool {
-	switch summary {
+// safeDetail tells those diagnostics of hcl whose detail never has a value in it,
+// only names from the text and types.
+func safeDetail(d *hcl.Diagnostic) bool {
+	switch d.Summary {
+	case "Inconsistent conditional result types":
+		return !strings.Contains(d.Detail, `"`) // an object's type has its keys, which may be values
 	case "Unsupported attribute", "Invalid index", "Attempt to index null value", "Attempt to get attribute from null value",
 		"Call to unknown function", "Not enough function arguments", "Too many function arguments", "Missing map element",
 		"Invalid operand", "Incorrect condition type", "Null condition", "Invalid template interpolation value",
-		"Inconsistent conditional result types", "Iteration over null value", "Iteration over non-iterable value",
+		"Iteration over null value", "Iteration over non-iterable value",
 		"Unknown variable", "Operation failed":
 		return true
 	}
@@ -98,7 +101,7 @@ func withoutValues(diags hcl.Diagnostics, sensitive bool) Diagnostics {
 		}
 	}
 	for i, d := range tidy(diags) {
-		if sensitive && !safeDetail(d.Summary) && !shown[i] {
+		if sensitive && !safeDetail(d) && !shown[i] {
 			d.Detail = "The reason is not shown, because a sensitive value takes part in this expression."
 		}
 	}
