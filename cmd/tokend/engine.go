@@ -112,13 +112,6 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 	return e, nil
 }
 
-const (
-	// lockPatience is how long is waited for another process to let go of the
-	// state: a command holds it for a moment, a daemon holds it for good.
-	lockPatience = 5 * time.Second
-	lockLook     = 50 * time.Millisecond
-)
-
 // lastWritten is when the state in a directory was written last; zero: there is
 // none, or that cannot be told.
 func lastWritten(dir string) time.Time {
@@ -150,14 +143,11 @@ func (e *engine) openStore(ctx context.Context, cfg *spec.Config, o engineOption
 		return nil, err
 	}
 	open := func() (state.Store, error) {
-		return state.Open(ctx, state.Options{Dir: dir, Key: key, Logger: e.log})
+		return state.Open(ctx, state.Options{Dir: dir, Key: key, Logger: e.log, Holder: e.g.command})
 	}
 	store, err := open()
-	for until := time.Now().Add(lockPatience); o.wait && errors.Is(err, state.ErrLocked) && time.Now().Before(until); {
-		if _, _, served := e.g.dial(ctx); served == nil || pause(ctx, lockLook) != nil {
-			break // a daemon holds it, and will go on to
-		}
-		store, err = open()
+	if o.wait && errors.Is(err, state.ErrLocked) {
+		store, err = e.waiting().open(ctx, open, err)
 	}
 	if err != nil {
 		return nil, e.g.ownPlaceHint(fmt.Errorf("opening the state in %s: %w", dir, err), "--state DIR", e.g.state)

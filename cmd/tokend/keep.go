@@ -93,7 +93,7 @@ func (g *globals) restore(ctx context.Context, file string, force bool) error {
 	if err != nil {
 		return err
 	}
-	r, err := state.Restore(ctx, state.Options{Dir: dir, Key: key, Logger: log}, file, force)
+	r, err := state.Restore(ctx, state.Options{Dir: dir, Key: key, Logger: log, Holder: g.command}, file, force)
 	switch {
 	case errors.Is(err, state.ErrExists):
 		return withHint(fmt.Errorf("restoring the state: %w", err), "give --force to replace it; it is kept beside the new one")

@@ -60,6 +60,11 @@ func (n *notifier) progress(at time.Time) {
 	}
 }
 
+// waits says for what a start waits, and has systemd wait on with it.
+func (n *notifier) waits(status string) {
+	n.send(fmt.Sprintf("STATUS=%s\nEXTEND_TIMEOUT_USEC=%d", status, startExtends.Microseconds()))
+}
+
 // startExtends is how long systemd is asked to wait on, again and again, for a
 // first pass that gets on: thousands of tokens that came due while nothing ran
 // take their time within a provider's rate limit, and being killed for it would

@@ -21,6 +21,7 @@ type globals struct {
 	varFiles              []string
 	logLevel              string
 	logFormat             string
+	command               string // such as "tokend apply"
 	configSet, controlSet bool
 	asked, served         bool  // a daemon or a state was asked; a daemon answered
 	begins                bool  // the command begins with the directory: an empty one is a mistake
@@ -91,9 +92,10 @@ func newRoot(g *globals) *cobra.Command {
 
 // defaults fills in what the environment says where no flag does.
 func (g *globals) defaults(c *cobra.Command) error {
+	g.command = c.CommandPath()
 	g.limit = &policyGate{file: g.policyFile}
 	g.configSet, g.controlSet = c.Flags().Changed("config"), c.Flags().Changed("control")
-	switch c.CommandPath() {
+	switch g.command {
 	case "tokend dev":
 		g.limit = nil // it acts on nothing of this host
 	case "tokend validate", "tokend plan", "tokend apply", "tokend run":

@@ -119,7 +119,7 @@ func Restore(ctx context.Context, o Options, file string, replace bool) (Restore
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return Restored{}, fmt.Errorf("making the state's directory: %w", err)
 	}
-	lock, err := lockFile(filepath.Join(o.Dir, LockName))
+	lock, err := lockFile(filepath.Join(o.Dir, LockName), o.Holder)
 	if err != nil {
 		return Restored{}, err
 	}

@@ -29,6 +29,9 @@ type Options struct {
 	Dir    string       // made with mode 0700 when it is missing
 	Key    KeySource    // nil: GeneratedKeyFile(Dir/state.key)
 	Logger *slog.Logger // nil: silent
+	// Holder is what this process is, in a few words: who waits for the state is told
+	// ([LockedError]).
+	Holder string
 
 	// CommitWindow is how long a commit waits for others at the least when more
 	// are expected, and MaxCommitWindow at the most, when writes come slowly.
@@ -120,7 +123,7 @@ func Open(ctx context.Context, o Options) (*Bolt, error) {
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("making the state's directory: %w", err)
 	}
-	lock, err := lockFile(filepath.Join(o.Dir, LockName))
+	lock, err := lockFile(filepath.Join(o.Dir, LockName), o.Holder)
 	if err != nil {
 		return nil, err
 	}

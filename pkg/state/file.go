@@ -22,20 +22,43 @@ func writeZeros(f *os.File, off, n int64) error {
 	return nil
 }
 
-// lockFile takes the lock at path and writes this process's id into it. The
-// file stays when the lock goes: removing it would let two processes each hold
-// a lock of that name.
-func lockFile(path string) (*os.File, error) {
+// LockedError says who holds a state. It is an [ErrLocked].
+type LockedError struct {
+	Path   string // of the lock
+	PID    int    // 0: it is not known
+	Holder string // what that process said of itself ([Options.Holder]); "": nothing
+}
+
+// Error names the process.
+func (e *LockedError) Error() string {
+	who := "a process"
+	if e.PID > 0 {
+		who = fmt.Sprintf("process %d", e.PID)
+	}
+	text := fmt.Sprintf("%s: %s holds %s", ErrLocked, who, e.Path)
+	if e.Holder != "" {
+		text += " (" + e.Holder + ")"
+	}
+	return text
+}
+
+// Unwrap makes it an [ErrLocked].
+func (e *LockedError) Unwrap() error { return ErrLocked }
+
+// lockFile takes the lock at path and writes into it this process's id and what it
+// says of itself, for who waits. The file stays when the lock goes: removing it would
+// let two processes each hold a lock of that name.
+func lockFile(path, holder string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("opening the lock of the state: %w", err)
 	}
 	ok, err := tryLock(f)
 	if err == nil && !ok {
-		err = fmt.Errorf("%w: %s holds %s", ErrLocked, holder(f), path)
+		err = lockedBy(f, path)
 	}
 	if err == nil {
-		err = writePID(f)
+		err = writeHolder(f, holder)
 	}
 	if err != nil {
 		_ = f.Close()
@@ -44,24 +67,31 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-func writePID(f *os.File) error {
+// holderBytes bounds what is read of a lock.
+const holderBytes = 128
+
+func writeHolder(f *os.File, holder string) error {
 	if err := f.Truncate(0); err != nil {
 		return err
 	}
 	// A full disk keeps nobody from locking; the holder is then nameless.
-	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	_, _ = f.WriteAt([]byte(strings.TrimSpace(strconv.Itoa(os.Getpid())+" "+holder)+"\n"), 0)
 	return nil
 }
 
-func holder(f *os.File) string {
-	b := make([]byte, 32)
+// lockedBy reads who holds a lock: its process, and since a later version, what
+// that says of itself.
+func lockedBy(f *os.File, path string) error {
+	e := &LockedError{Path: path}
+	b := make([]byte, holderBytes)
 	n, err := f.ReadAt(b, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
-		return "a process"
+		return e
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b[:n])))
-	if err != nil {
-		return "a process"
+	line, whole, _ := strings.Cut(string(b[:n]), "\n")
+	pid, holder, _ := strings.Cut(line, " ")
+	if e.PID, err = strconv.Atoi(pid); err == nil && whole == "" {
+		e.Holder = holder
 	}
-	return fmt.Sprintf("process %d", pid)
+	return e
 }

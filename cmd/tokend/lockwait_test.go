@@ -1,0 +1,72 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"tokend/pkg/state"
+)
+
+// A daemon that starts waits for a command for as long as that works on the state,
+// and says for which; for who does not say what it is, and for another daemon, it
+// waits some seconds.
+func TestADaemonWaitsForACommand(t *testing.T) {
+	broken := errors.New("the disk is broken")
+	for name, c := range map[string]struct {
+		holder string
+		held   time.Duration // how long the state is held
+		served bool
+		stops  time.Duration // when the daemon is told to stop; 0: never
+		after  error         // what opening fails with then
+		want   error
+		waits  time.Duration // how long is waited, at most
+		said   string
+	}{
+		"a slow command":         {holder: "tokend apply", held: 10 * time.Minute, waits: 10*time.Minute + time.Second, said: "tokend apply"},
+		"a quick command":        {holder: "tokend state backup", held: 200 * time.Millisecond, waits: time.Second},
+		"a state that is broken": {holder: "tokend apply", held: time.Minute, after: broken, want: broken, waits: time.Minute + time.Second, said: "tokend apply"},
+		"a daemon that starts":   {holder: "tokend run", held: time.Hour, want: state.ErrLocked, waits: lockPatience + time.Second},
+		"a daemon that answers":  {holder: "tokend apply", held: time.Hour, served: true, want: state.ErrLocked, waits: time.Second},
+		"nobody knows who":       {held: time.Hour, want: state.ErrLocked, waits: lockPatience + time.Second},
+		"a stop meanwhile":       {holder: "tokend apply", held: time.Hour, stops: 3 * time.Minute, want: state.ErrLocked, waits: 3*time.Minute + time.Second, said: "tokend apply"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancel(t.Context())
+				defer cancel()
+				if c.stops > 0 {
+					time.AfterFunc(c.stops, cancel)
+				}
+				began := time.Now()
+				open := func() (state.Store, error) {
+					if time.Since(began) < c.held {
+						return nil, fmt.Errorf("opening the state: %w", &state.LockedError{Path: "/state/lock", PID: 17, Holder: c.holder})
+					}
+					return state.NewMemory(state.MemoryOptions{}), c.after
+				}
+				var said bytes.Buffer
+				var told []string
+				w := stateWait{log: slog.New(slog.NewTextHandler(&said, nil)), served: func(context.Context) bool { return c.served },
+					waits: func(s string) { told = append(told, s) }}
+				store, err := open()
+				store, err = w.open(ctx, open, err)
+				if !errors.Is(err, c.want) || err == nil && store == nil {
+					t.Errorf("it came to %v, %v", store, err)
+				}
+				if d := time.Since(began); d > c.waits || c.want == nil && d < c.held {
+					t.Errorf("it waited %s", d)
+				}
+				if text := said.String() + strings.Join(told, " "); (c.said == "") != (text == "") || strings.Count(text, c.said) < 2 && c.said != "" {
+					t.Errorf("it said %s", text)
+				}
+			})
+		})
+	}
+}
