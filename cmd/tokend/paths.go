@@ -20,6 +20,9 @@ func (c *pathChanges) add(add, remove []string) {
 	for _, p := range remove {
 		c.pending[p] = false
 	}
+	if len(c.pending) == 0 && len(add) > 1 {
+		c.pending = make(map[string]bool, len(add)) // a start brings a hundred thousand
+	}
 	for _, p := range add {
 		c.pending[p] = true
 	}

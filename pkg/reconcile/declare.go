@@ -9,18 +9,30 @@ import (
 
 // declareAll makes an item of everything declared, at the first configuration:
 // unchanged credentials sleep until they are due, sinks are looked at.
-func (l *Loop) declareAll(all []naming) {
-	for i := range all {
-		it := l.item(string(all[i].addr), kindOf(string(all[i].addr)))
-		it.gone, it.cfg = false, nil
+func (l *Loop) declareAll(d delta) {
+	if d.drops != l.drops {
+		for i := range d.met {
+			d.met[i] = met{} // what they led to may be something else now
+		}
 	}
-	for i := range all {
-		n := &all[i]
-		it := l.items[string(n.addr)]
-		l.linkTo(it, *n, nil)
+	for i := range d.met {
+		m, a := &d.met[i], string(d.all[i].Addr)
+		if m.it == nil {
+			m.it = l.item(a, kindOf(a))
+		}
+		m.it.gone, m.it.cfg, m.it.row = false, nil, 0
+	}
+	var paths []string
+	if len(l.byPath) == 0 {
+		l.byPath = make(map[string]watched, countIntact(d.met))
+	}
+	for i := range d.met {
+		m := &d.met[i]
+		it := m.it
+		l.linkMet(m, &d.all[i])
 		switch {
-		case n.intact != nil && it.x == nil:
-			l.takeIntact(it, n.intact)
+		case m.intact != nil && it.x == nil:
+			paths = l.takeIntact(it, m.intact, paths)
 		case it.kind == kindSink:
 			l.begin(it)
 		case it.due == 0 || !it.stored || it.phase == running: // it is being moved: then it is looked at anyway
@@ -28,6 +40,33 @@ func (l *Loop) declareAll(all []naming) {
 		default:
 			l.q.at(it, l.firstLookAt(it))
 		}
+	}
+	if len(paths) > 0 && l.o.PathsChanged != nil {
+		l.o.PathsChanged(paths, nil)
+	}
+	l.restored = restored{}
+}
+
+func countIntact(found []met) (n int) {
+	for i := range found {
+		if found[i].intact != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// linkMet is linkTo of what was met, with the edges that were found then.
+func (l *Loop) linkMet(m *met, row *spec.Declared) {
+	it := m.it
+	if len(m.uses) == 0 || len(it.uses) > 0 {
+		l.linkTo(it, namingOf(row), nil)
+		return
+	}
+	it.secret, it.uses = false, m.uses // they are credentials, all of them
+	for i := range it.uses {
+		it.uses[i].holds = 0
+		it.uses[i].to.users = append(it.uses[i].to.users, it)
 	}
 }
 

@@ -42,8 +42,9 @@ type item struct {
 
 	due      int64 // unix nanoseconds; 0: none
 	gen      uint64
-	expires  int64 // unix nanoseconds; 0: none
-	pos      int32 // place in the heap or lane that it is in
+	expires  int64  // unix nanoseconds; 0: none
+	pos      int32  // place in the heap or lane that it is in
+	row      uint32 // among what was restored, counted from 1; 0: it is not
 	kind     itemKind
 	phase    phase
 	again    bool  // something happened while it was running

@@ -101,6 +101,8 @@ type Loop struct {
 
 	// Owned by Run's goroutine.
 	items                    map[string]*item
+	drops                    int // how often one of them was taken out
+	restored                 restored
 	q                        *queue
 	cfg                      *spec.Config
 	held                     *HeldChange
@@ -182,8 +184,10 @@ func (l *Loop) restore(ctx context.Context) error {
 		return err
 	}
 	// Growing a map to a hundred thousand costs more than filling it.
-	l.items = make(map[string]*item, l.o.Store.Info().Records)
-	return l.o.Store.Heads(ctx, func(h state.Head) error {
+	info := l.o.Store.Info()
+	l.items = make(map[string]*item, info.Records)
+	l.restored = restored{serial: info.Serial, digests: make([][16]byte, 0, info.Records)}
+	return readHeads(ctx, l.o.Store, func(h *state.Head) {
 		kind := kindCredential
 		if h.Kind == state.KindSink {
 			kind = kindSink
@@ -191,11 +195,11 @@ func (l *Loop) restore(ctx context.Context) error {
 		it := l.item(h.Address, kind)
 		it.stored, it.gone = true, true
 		it.takeHead(h)
-		return nil
+		l.restored.add(it, h)
 	})
 }
 
-func (it *item) takeHead(h state.Head) {
+func (it *item) takeHead(h *state.Head) {
 	it.gen = h.Generation
 	it.expires = nanos(h.ExpiresAt)
 	it.due = nanos(h.Due)
@@ -472,6 +476,7 @@ func (l *Loop) forget(it *item) {
 	delete(l.setBack, it)
 	delete(l.hooks, it.addr)
 	delete(l.items, it.addr)
+	l.drops++
 }
 
 // Progress is when the loop last took a turn; a watchdog is fed by it.

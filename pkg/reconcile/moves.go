@@ -341,6 +341,7 @@ func (l *Loop) readdress(m rename) {
 		l.absorb(it, old)
 	}
 	delete(l.items, m.from)
+	l.drops++
 	it.addr = m.to
 	l.items[m.to] = it
 	it.cfg, it.removing = nil, false

@@ -35,26 +35,32 @@ type watched struct {
 
 // place takes over where a sink is.
 func (l *Loop) place(it *item, r result) {
+	if l.placeAt(it, r) && l.o.PathsChanged != nil {
+		l.o.PathsChanged([]string{it.path}, nil)
+	}
+}
+
+// placeAt is place, but for telling who watches files that this one is to be
+// watched from now on, of which it returns whether it is so.
+func (l *Loop) placeAt(it *item, r result) (anew bool) {
 	if r.place != "" && r.place != it.place {
 		it.place = r.place
 	}
 	if r.path == "" {
-		return
+		return false
 	}
 	if w, ok := l.byPath[r.path]; ok && it.gone && w.it != it && !w.it.gone {
-		return // the file is another sink's now
+		return false // the file is another sink's now
 	}
 	if strings.HasSuffix(it.place, r.path) {
 		r.path = it.place[len(it.place)-len(r.path):] // one string for both
 	}
-	if it.path != r.path {
+	if anew = it.path != r.path; anew {
 		l.unwatch(it)
 		it.path = r.path
-		if l.o.PathsChanged != nil {
-			l.o.PathsChanged([]string{it.path}, nil)
-		}
 	}
 	l.byPath[it.path] = watched{it: it, stamp: r.stamp}
+	return anew
 }
 
 func (l *Loop) unwatch(it *item) {

@@ -45,7 +45,9 @@ type delta struct {
 	last    map[string]*spec.Config // of addresses that were gone before the start already: what declared them last
 	lost    map[string]lostConfig   // likewise, where that cannot be read back
 	wrote   map[string][16]byte     // of the first: the digests that changed sinks were written by
-	all     []naming                // of the first: everything declared
+	all     []spec.Declared         // of the first: everything declared
+	met     []met                   // likewise: what is known of each
+	drops   int                     // likewise: Loop.drops, at that time
 }
 
 // lastOf is the configuration that declared a gone address last: the one before
@@ -264,46 +266,32 @@ func (l *Loop) compare(ctx context.Context, prev, cfg *spec.Config, o SetOptions
 		}
 		return d, nil
 	}
-	// What is declared is found out while the state is read.
-	found := make(chan []naming, 1)
-	go func() { found <- namings(cfg) }()
-	records := l.o.Store.Info().Records
-	known, gens := make(map[string][16]byte, records), make(map[string]uint64, records/2)
-	err := l.o.Store.Heads(ctx, func(h state.Head) error {
-		if known[h.Address] = h.Digest; h.Kind == state.KindCredential {
-			gens[h.Address] = h.Generation
+	err := l.compareFirst(ctx, cfg, &d, o)
+	return d, err
+}
+
+// compareFirst is compare of the first configuration since the start, beside what is
+// recorded.
+func (l *Loop) compareFirst(ctx context.Context, cfg *spec.Config, d *delta, o SetOptions) error {
+	d.all = declared(cfg)
+	if l.restored.serial != l.o.Store.Info().Serial { // an order was carried out before
+		if err := l.restoreAgain(ctx); err != nil {
+			return err
 		}
-		return nil
-	})
-	d.all = <-found
-	if err != nil {
-		return d, fmt.Errorf("reading the state: %w", err)
 	}
 	var stored []string
-	for i := range d.all {
-		n := &d.all[i]
-		was, ok := known[string(n.addr)]
-		if !ok || was != n.digest {
-			d.changed = append(d.changed, string(n.addr))
-		}
-		if ok && was != n.digest {
-			stored = append(stored, string(n.addr))
-			d.note(string(n.addr), was)
-		}
-		delete(known, string(n.addr))
-	}
-	for a := range known {
-		d.gone = append(d.gone, a)
+	if err := l.do(ctx, func() { stored = l.meet(d) }); err != nil {
+		return err
 	}
 	if !o.Dry && !l.o.Paused {
 		// Whoever is to be asked first may take an hour, in which places change.
 		credentials, _ := cfg.Counts()
-		if err := l.w.lookFirst(ctx, d.all[credentials:], gens); err != nil {
-			return d, fmt.Errorf("reading what the sinks hold: %w", err)
+		if err := l.w.lookFirst(ctx, d.all[credentials:], d.met[credentials:]); err != nil {
+			return fmt.Errorf("reading what the sinks hold: %w", err)
 		}
 	}
 	sort.Strings(d.gone)
-	return d, l.readHoldings(ctx, &d, append(stored, d.gone...))
+	return l.readHoldings(ctx, d, append(stored, d.gone...))
 }
 
 // readHoldings reads what the places of changed and gone sinks hold: this is
@@ -352,7 +340,7 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 		quiet = time.Time{}
 	}
 	if prev == nil {
-		l.declareAll(d.all)
+		l.declareAll(d)
 	}
 	for _, a := range d.changed {
 		if prev != nil {

@@ -27,14 +27,15 @@ func (w *worker) unchangedSink(ctx context.Context, j job) (result, bool) {
 	if err != nil || len(uses) != len(j.uses) {
 		return result{}, false // a secret is among them, which may have changed
 	}
-	n := naming{names: uses}
-	n.digest, _ = j.cfg.Digest(spec.Address(j.addr))
-	gens := make(map[string]uint64, len(j.uses))
-	for i, u := range j.uses {
-		gens[u] = j.gens[i]
+	digest, _ := j.cfg.Digest(spec.Address(j.addr))
+	gen := func(i int) uint64 {
+		if k := slices.Index(j.uses, string(uses[i])); k >= 0 {
+			return j.gens[k]
+		}
+		return 0
 	}
 	rec, err := w.store.Sink(ctx, j.addr)
-	if err != nil || !n.upToDate(&rec, gens) {
+	if err != nil || !upToDate(&rec, digest, uses, gen) {
 		return result{}, false
 	}
 	found := w.intact(ctx, &rec)
