@@ -15,7 +15,7 @@ func (s *simRun) comeRight() {
 	s.armed.Store(0)
 	s.calm.Store(true)
 	s.becomes(&weather{})
-	s.wait(max(time.Second, s.slowUntil.Sub(s.real())))
+	s.wait(max(time.Second, time.Until(s.slowUntil)))
 	s.mu.Lock()
 	s.readable = true
 	s.books.reopen()

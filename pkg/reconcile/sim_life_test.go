@@ -70,7 +70,7 @@ type simRun struct {
 	stepLost    bool      // nobody knows of a step back any more
 	strictSince time.Time
 	inForce     time.Time // since when the configuration is in force; zero: it is not yet
-	slowUntil   time.Time // places may still be at what they began while they were slow
+	slowUntil   time.Time // by the time that a suspend does not count: places may still be at what they began while they were slow
 	begun       []time.Time
 
 	noting  sync.Mutex
@@ -334,7 +334,7 @@ func (s *simRun) turn() {
 // its time.
 func (s *simRun) becomes(w *weather) {
 	if s.weatherNow().slowPlaces {
-		s.slowUntil = s.real().Add(slowest)
+		s.slowUntil = time.Now().Add(slowest)
 	}
 	s.w.Store(w)
 }
