@@ -30,6 +30,7 @@ type simAccess struct {
 	token   string
 	grant   *simGrant
 	expires time.Time
+	asked   time.Time // when the step was recorded that brought it: tokend counts its life from before the reply, which a suspend may have held up
 	dead    bool
 	// disowned: the API ended it, and told nobody.
 	disowned bool
@@ -157,7 +158,7 @@ func (b *simBooks) taken(t *simType, key string) {
 func (b *simBooks) extend(g *simGrant, old *simRefresh) string {
 	now, t := b.s.real(), g.typ
 	n := len(g.access) + 1
-	a := &simAccess{token: fmt.Sprintf("at%d.%d", g.id, n), grant: g, expires: now.Add(t.life)}
+	a := &simAccess{token: fmt.Sprintf("at%d.%d", g.id, n), grant: g, expires: now.Add(t.life), asked: b.s.intended[g.addr]}
 	if old != nil && t.traits.InvalidatesAccessToken {
 		for _, x := range g.access {
 			x.dead = true

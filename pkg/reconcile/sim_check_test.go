@@ -447,7 +447,7 @@ func (b *simBooks) checkSpend(r *simRefresh, real time.Time) {
 // end, or has.
 func (b *simBooks) endsSoon(g *simGrant, real time.Time) bool {
 	a := b.access[b.s.record(g.addr).access]
-	return a == nil || a.dead || a.expires.Sub(real) < time.Minute
+	return a == nil || a.dead || a.expires.Sub(real) < time.Minute || a.asked.Add(g.typ.life).Sub(real) < time.Minute
 }
 
 // wantsAnother says that the configuration declares what a grant is for with
