@@ -219,6 +219,7 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 			return
 		}
 	}
+	base := rec.Written
 	rec.SinkKind, rec.Written, rec.Failure = p.ob.kindOf, withPlace(account, p.ob.desired.Place), nil
 	if rec.Leaving = elsewhere(rec.Leaving, p.ob.desired.Place); len(rec.Leaving) == 0 {
 		rec.Delivered = p.ob.gens
@@ -253,7 +254,7 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	}
 	moved := len(rec.Leaving) > 0
 	if !moved {
-		p.record(rec)
+		p.recordOver(rec, base)
 	} else if err := p.commit(rec); err != nil { // before its earlier place is cleaned
 		return
 	}
@@ -306,19 +307,6 @@ func highest(gens map[string]uint64) uint64 {
 		top = max(top, g)
 	}
 	return top
-}
-
-// record writes the sink's record with some later commit.
-func (p *sinkPerformer) record(rec *state.Sink) {
-	p.head(rec)
-	addr, written, w := p.j.addr, rec.Written, p.w
-	w.store.Later(func(err error) {
-		w.unsaved.outcome(addr, written, err)
-		if err != nil {
-			w.log.Warn("recording what a sink holds failed; it is compared again instead", "address", addr, "error", err)
-			w.relook(addr, err)
-		}
-	}, state.Change{Sink: rec})
 }
 
 func (p *sinkPerformer) head(rec *state.Sink) {

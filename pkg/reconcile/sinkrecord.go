@@ -1,0 +1,53 @@
+package reconcile
+
+import (
+	"bytes"
+	"errors"
+
+	"tokend/pkg/state"
+)
+
+// recordOver writes the sink's record with some later commit. Where a hook's answer
+// came first, it is written once more, over that: the place holds what it says, and as long
+// as the state does not know of it a crash would leave a place behind that a
+// removal takes for somebody else's. base is the account that the record had before;
+// where it has another by now, the place is compared instead.
+func (p *sinkPerformer) recordOver(rec *state.Sink, base []byte) {
+	p.head(rec)
+	addr, kept := p.j.addr, *rec
+	p.later(rec, func(err error) {
+		if !errors.Is(err, state.ErrConflict) {
+			p.recorded(addr, kept.Written, err)
+			return
+		}
+		go func() { // what says how a commit ended must not wait for the next
+			cur, lost := p.w.store.Sink(p.ctx, addr)
+			if lost != nil || !bytes.Equal(cur.Written, base) || len(cur.Leaving) > 0 {
+				p.recorded(addr, kept.Written, err)
+				return
+			}
+			kept.Head.Version = cur.Head.Version
+			p.later(&kept, func(err error) { p.recorded(addr, kept.Written, err) })
+		}()
+	})
+}
+
+// record writes the sink's record with some later commit.
+func (p *sinkPerformer) record(rec *state.Sink) {
+	p.head(rec)
+	addr, account := p.j.addr, rec.Written
+	p.later(rec, func(err error) { p.recorded(addr, account, err) })
+}
+
+func (p *sinkPerformer) later(rec *state.Sink, done func(error)) {
+	p.w.store.Later(done, state.Change{Sink: rec})
+}
+
+// recorded takes over whether a sink's record was written.
+func (p *sinkPerformer) recorded(addr string, account []byte, err error) {
+	p.w.unsaved.outcome(addr, account, err)
+	if err != nil {
+		p.w.log.Warn("recording what a sink holds failed; it is compared again instead", "address", addr, "error", err)
+		p.w.relook(addr, err)
+	}
+}
