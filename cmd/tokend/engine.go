@@ -47,8 +47,11 @@ type engine struct {
 	began    started
 	saidNext []string // what was said of the next start
 	loading  sync.Mutex
-	// followed is told of every configuration that was taken over.
-	followed func(*spec.Config)
+	// followed is told of every configuration that was taken over, and of one that
+	// goes on because the directory is broken, with the files in which that may be
+	// mended.
+	followed func(in *spec.Config, broken *brokenDirectory)
+	broken   *brokenDirectory // as followed was told last
 }
 
 // engineOptions say what an engine is for.

@@ -23,12 +23,18 @@ func (g *globals) load(previous *spec.Config) (*spec.Config, error) {
 }
 
 func (g *globals) read(previous *spec.Config) (*spec.Config, spec.Diagnostics) {
+	return g.readTelling(previous, nil)
+}
+
+// readTelling is read that tells, where there are mistakes, which files beside
+// the directory's own were read or looked for.
+func (g *globals) readTelling(previous *spec.Config, tried func([]string)) (*spec.Config, spec.Diagnostics) {
 	dir, err := filepath.Abs(g.config)
 	if err != nil {
 		dir = g.config
 	}
 	o := g.specOptions()
-	o.Previous = previous
+	o.Previous, o.Tried = previous, tried
 	o.Declared = previous == nil && !g.contents // whoever does not merely validate goes on to look at all that is declared
 	if g.git != nil && g.git.Commit() == "" {
 		return nil, spec.Diagnostics{noCommit(g.git.Status())}

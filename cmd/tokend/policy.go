@@ -7,7 +7,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"time"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/spf13/cobra"
@@ -157,6 +156,9 @@ func (g *globals) permitted(dir string, o spec.Options) (*spec.Config, spec.Diag
 	o2 := newOrigins()
 	defer o2.close()
 	if forbidden := p.Check(cfg, before, o2.of); len(forbidden) > 0 {
+		if o.Tried != nil {
+			o.Tried(cfg.Reads())
+		}
 		return nil, append(diags, forbidden...)
 	}
 	l.mu.Lock()
@@ -352,7 +354,7 @@ func (d *service) repolicy(ctx context.Context) {
 		return
 	}
 	d.log.Info("policy taken over", "file", d.g.limit.current().File())
-	d.tryReload(ctx, time.Time{})
+	_ = d.tryReload(ctx, reloadOptions{}) // which is in the log
 	d.pool.Changed()
 	d.touched(ctx, nil, true)
 }

@@ -2,18 +2,39 @@ package main
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"tokend/pkg/reconcile"
+	"tokend/pkg/spec"
 )
+
+// errHalf: a git began to change the directory while it was read.
+var errHalf = errors.New("git is at work in the directory")
+
+// reloadOptions say how a directory is read anew.
+type reloadOptions struct {
+	reconcile.SetOptions
+	// whole, when set, is asked after the reading whether what was read is to be
+	// looked at: [errHalf] where it is not.
+	whole func() bool
+}
 
 // reload reads the directory anew. What is wrong with it is told and kept for
 // status; the configuration in force stays in force then.
 func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
+	return e.reloadBy(ctx, reloadOptions{SetOptions: o})
+}
+
+func (e *engine) reloadBy(ctx context.Context, o reloadOptions) error {
 	e.loading.Lock()
 	defer e.loading.Unlock()
 	prev, now := e.loop.Config(), time.Now()
-	cfg, diags := e.g.read(prev)
+	cfg, diags := e.readDirectory(prev)
+	if o.whole != nil && !o.whole() {
+		return errHalf
+	}
 	defer e.wasRead(now)
 	if diags.HasErrors() {
 		e.mu.Lock()
@@ -33,21 +54,54 @@ func (e *engine) reload(ctx context.Context, o reconcile.SetOptions) error {
 	}
 	if e.configuration().Valid && !o.NoSettle && prev != nil && prev.SameSources(cfg) {
 		e.inForce(cfg.Revision())
+		e.rewatch(prev)
 		return nil // an event that changed nothing: an editor's backup, a directory made beside, a commit of other files
 	}
-	if _, err := e.loop.Set(ctx, cfg, o); err != nil {
+	if _, err := e.loop.Set(ctx, cfg, o.SetOptions); err != nil {
 		return err
 	}
 	e.mu.Lock()
 	e.conf.Valid, e.conf.Errors, e.conf.Since, e.conf.LoadedAt, e.conf.Commit, e.conf.Unvouched = true, nil, time.Time{}, now, cfg.Revision(), ""
 	e.mu.Unlock()
-	if e.followed != nil {
-		e.followed(cfg)
-	}
+	e.broken = &brokenDirectory{} // what is watched is another configuration's
+	e.rewatch(cfg)
 	credentials, sinks := cfg.Counts()
 	e.sayNextStart()
 	e.log.Info("configuration taken over", append([]any{"directory", cfg.Dir(), "credentials", credentials, "sinks", sinks}, commitAttr(cfg.Revision())...)...)
 	return nil
+}
+
+// rewatch has what a configuration was read from watched, unless it is already.
+func (e *engine) rewatch(cfg *spec.Config) {
+	if e.broken != nil && e.followed != nil {
+		e.followed(cfg, nil)
+	}
+	e.broken = nil
+}
+
+// brokenDirectory is a directory with mistakes.
+type brokenDirectory struct {
+	tried []string // the files beside its own that were read or looked for
+}
+
+// mostWatchings bounds how often a broken directory is read because it wants
+// other files each time.
+const mostWatchings = 3
+
+// readDirectory reads the directory. Of one with mistakes it has the files watched
+// in which they may be mended, such as a template that is not there yet, and reads
+// it again then: what came between was seen by nobody.
+func (e *engine) readDirectory(prev *spec.Config) (cfg *spec.Config, diags spec.Diagnostics) {
+	for range mostWatchings {
+		var tried []string
+		cfg, diags = e.g.readTelling(prev, func(paths []string) { tried = paths })
+		if !diags.HasErrors() || e.followed == nil || prev == nil || e.broken != nil && slices.Equal(e.broken.tried, tried) {
+			break
+		}
+		e.broken = &brokenDirectory{tried}
+		e.followed(prev, e.broken)
+	}
+	return cfg, diags
 }
 
 // configError is a directory that cannot be used.

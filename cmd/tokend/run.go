@@ -224,7 +224,7 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 	if d.g.limit != nil {
 		d.watcher.Set(watch.Group{Name: groupPolicy, Paths: []string{d.g.policyWatched()}, Quiet: 50 * time.Millisecond, MaxDelay: 500 * time.Millisecond})
 	}
-	d.watch(cfg)
+	d.watch(cfg, nil)
 	if _, err := d.loop.Set(ctx, cfg, reconcile.SetOptions{}); err != nil {
 		return err
 	}
@@ -233,7 +233,7 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 	go func() { serving <- control.Serve(ctx, ln, routes(d), d.log) }()
 	servers++
 	// What changed between the reading and the watching was seen by nobody.
-	d.tryReload(ctx, time.Time{})
+	d.whenWhole(ctx, time.Time{})
 	if d.options.started != nil {
 		d.options.started(d.engine)
 	}
@@ -275,7 +275,7 @@ func (d *service) follow(ctx context.Context, serving chan error) error {
 				d.g.git.Poke()
 			}
 			d.repolicy(ctx)
-			d.tryReload(ctx, time.Time{})
+			_ = d.tryReload(ctx, reloadOptions{}) // which is in the log
 			d.pool.Changed()
 			d.touched(ctx, nil, true)
 			d.notify.reloaded()
@@ -323,11 +323,14 @@ func (d *service) touched(ctx context.Context, paths []string, secrets bool) {
 	}
 }
 
-func (d *service) tryReload(ctx context.Context, changed time.Time) {
+// tryReload reloads, and says in the log what is wrong.
+func (d *service) tryReload(ctx context.Context, o reloadOptions) error {
 	d.memory.stir(time.Now())
-	if err := d.reload(ctx, reconcile.SetOptions{Changed: changed}); err != nil && ctx.Err() == nil {
+	err := d.reloadBy(ctx, o)
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errHalf) {
 		d.log.Error("the new configuration is not taken over; the last good one stays in force", "error", err)
 	}
+	return err
 }
 
 // look tells systemd how it does and keeps the watch on what sinks wrote.
@@ -370,12 +373,17 @@ func (d *service) sweep(ctx context.Context) {
 }
 
 // watch watches what a configuration was read from and what its secrets are
-// read from.
-func (d *service) watch(cfg *spec.Config) {
+// read from; and where the directory is broken, what else it was to be read from.
+// Such a one may also be mended by a mode that lets its files be read.
+func (d *service) watch(cfg *spec.Config, broken *brokenDirectory) {
+	paths := append([]string{cfg.Dir()}, cfg.Reads()...)
+	if broken != nil {
+		paths = append(paths, broken.tried...)
+	}
 	secrets := d.loop.SecretPaths(cfg)
 	d.exposed.look(d.log, secrets)
 	d.watcher.Set(
-		watch.Group{Name: groupConfig, Paths: append([]string{cfg.Dir()}, cfg.Reads()...), IgnoreChmod: true, Quiet: configQuiet, MaxDelay: configMaxDelay},
+		watch.Group{Name: groupConfig, Paths: paths, IgnoreChmod: broken == nil, Quiet: configQuiet, MaxDelay: configMaxDelay},
 		watch.Group{Name: groupSecrets, Paths: secrets, Quiet: 50 * time.Millisecond},
 	)
 }

@@ -2,7 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"time"
+
+	"tokend/pkg/reconcile"
 )
 
 // When the configuration is read after its files changed: once they were quiet
@@ -27,11 +30,19 @@ type settling struct {
 // whenWhole reads the configuration anew unless a git is at work there, which
 // writes file after file: a half of a commit may well be a valid configuration.
 func (d *service) whenWhole(ctx context.Context, last time.Time) {
-	if d.settling.waits(time.Now(), last, d.unsettled() != "") {
+	atWork := d.unsettled() != ""
+	if d.settling.waits(time.Now(), last, atWork) {
 		d.settling.look = time.After(unlockedLook)
 		return
 	}
-	d.tryReload(ctx, last)
+	o := reloadOptions{SetOptions: reconcile.SetOptions{Changed: last}}
+	if !atWork {
+		o.whole = func() bool { return d.unsettled() == "" }
+	}
+	if errors.Is(d.tryReload(ctx, o), errHalf) {
+		d.settling.waits(time.Now(), last, true)
+		d.settling.look = time.After(unlockedLook)
+	}
 }
 
 // waits says whether to look again later, as long as somebody is at work and

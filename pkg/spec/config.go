@@ -53,6 +53,9 @@ type Options struct {
 	// CheckRead, when set, says why a file may not be read by a function; nil: it
 	// may. The path is absolute.
 	CheckRead func(path string) error
+	// Tried, when set, is told of a directory with mistakes which files were read
+	// or looked for beside its own: a mistake may be mended there. Absolute paths.
+	Tried func(paths []string)
 	// Declared says that what [Config.Declared] lists is going to be asked for: it
 	// is worked out while the blocks are checked, in half the time, and takes room
 	// until it was asked for.

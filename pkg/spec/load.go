@@ -230,6 +230,9 @@ func load(dir string, files []input, given map[string][]byte, o Options) (c *Con
 	l.hideLiterals()
 	diags = finish(l.diags, broken)
 	if diags.HasErrors() {
+		if o.Tried != nil {
+			o.Tried(l.reads.list())
+		}
 		return nil, diags
 	}
 	l.c.warnings = diags
@@ -278,7 +281,7 @@ func newLoader(dir string, given map[string][]byte, o Options) *loader {
 		},
 	}
 	c.options, c.seed, c.static = o, maphash.MakeSeed(), staticNames()
-	c.options.Previous = nil
+	c.options.Previous, c.options.Tried = nil, nil
 	l := &loader{c: c, o: o, reads: c.reads, expanded: map[*resource]bool{}, bad: map[*resource]bool{}}
 	l.fixed = func(path string) ([]byte, bool) {
 		abs, err := filepath.Abs(path)
