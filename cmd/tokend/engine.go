@@ -20,6 +20,7 @@ import (
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 	"tokend/pkg/vault"
+	"tokend/pkg/watch"
 )
 
 // engine is everything that works on a state in this process: the store, the
@@ -93,11 +94,18 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 	}
 	e.store = store
 	dir := cfg.Dir()
+	var clockSet <-chan struct{}
+	if o.daemon {
+		if clockSet, err = watch.Clock(e.ctx); err != nil {
+			log.Warn("that the clock is set is noticed within half a minute only", "error", err)
+		}
+	}
 	e.loop, err = reconcile.New(ctx, reconcile.Options{
 		Store: store, Providers: endpointOpener{log, g.guard, g.limit}, Sources: g.sources(e.pool, dir, log), Sinks: g.sinks(e.files, e.pool, dir),
 		Hooks: g.hooks(dir, e.scrub, log), HookDebounce: hooks.Debounce, Stands: filesink.Stands, Snapshot: g.packSnapshot, SnapshotParts: g.snapshotParts, LoadSnapshot: g.unpackSnapshot,
 		Host: hostName(), Logger: log, Observe: o.observe, Paused: o.paused, RevokeAtEnd: o.daemon, PathsChanged: e.paths.add,
 		Taken: func(*spec.Config) { e.pool.Changed() }, Revision: e.revision, Unsettled: e.unsettled, Written: written,
+		ClockSet: clockSet,
 	})
 	if err != nil {
 		e.cancel()

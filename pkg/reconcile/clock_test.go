@@ -14,13 +14,15 @@ import (
 func TestTheClockIsSetBack(t *testing.T) {
 	for name, c := range map[string]struct {
 		by    time.Duration
-		while bool // tokend runs
-		crash bool // soon after
+		while bool          // tokend runs
+		crash time.Duration // so soon after; 0: it does not
+		told  bool          // the machine tells of it
 	}{
-		"minutes":                 {8 * time.Minute, true, false},
-		"minutes before a crash":  {8 * time.Minute, true, true},
-		"days":                    {50 * time.Hour, true, false},
-		"days, while it was down": {50 * time.Hour, false, false},
+		"minutes":                  {8 * time.Minute, true, 0, false},
+		"minutes before a crash":   {8 * time.Minute, true, 35 * time.Second, false},
+		"minutes, a crash at once": {8 * time.Minute, true, time.Second, true},
+		"days":                     {50 * time.Hour, true, 0, false},
+		"days, while it was down":  {50 * time.Hour, false, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, strict(), func(t *testing.T, w *world) {
@@ -29,8 +31,11 @@ func TestTheClockIsSetBack(t *testing.T) {
 				time.Sleep(10 * time.Minute) // of twenty that its token lives
 				if c.while {
 					w.wrong.Add(-int64(c.by))
-					if c.crash {
-						time.Sleep(35 * time.Second)
+					if c.told {
+						w.clockSet <- struct{}{}
+					}
+					if c.crash > 0 {
+						time.Sleep(c.crash)
 						w.crash()
 						w.set(trader("a@example.com", ""))
 					}

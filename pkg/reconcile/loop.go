@@ -39,6 +39,9 @@ type Options struct {
 	// Uptime names this boot and the time since it began, suspends included, by
 	// a clock that nobody can step; nil: the kernel's.
 	Uptime func() (boot string, up time.Duration)
+	// ClockSet, when set, tells of every time that the machine's clock was set: that
+	// it was set back is noticed at once then, and not with the next turn.
+	ClockSet <-chan struct{}
 	// Written is when the state was written last before it was opened, by the
 	// machine's clock as it was then; zero: that is not known. A clock that is
 	// behind it was set back meanwhile.
@@ -250,7 +253,7 @@ func (l *Loop) Run(ctx context.Context) error {
 	defer stop()
 	timer := time.NewTimer(maxSleep)
 	defer timer.Stop()
-	done := ctx.Done()
+	done, clockSet := ctx.Done(), l.o.ClockSet
 	for {
 		l.progress.Store(l.o.Now().UnixNano())
 		if l.farewell != nil && l.left() {
@@ -281,6 +284,10 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.finish(r)
 			l.drain()
 		case <-timer.C:
+		case _, ok := <-clockSet: // the turn looks what that means
+			if !ok {
+				clockSet = nil
+			}
 		case <-done:
 			if done = nil; !l.leave() {
 				l.halt()

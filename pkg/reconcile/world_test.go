@@ -49,11 +49,12 @@ type world struct {
 	unread     atomic.Pointer[string] // a snapshot that has this in it cannot be read back
 	closed     atomic.Int64           // endpoints that the loop closed
 	dial       func(ctx context.Context, network, address string) (net.Conn, error)
-	down       atomic.Bool  // nobody can be reached
-	wrong      atomic.Int64 // by how much the machine's clock is, in nanoseconds
-	slept      atomic.Int64 // how long the machine has slept, in nanoseconds
-	stepped    bool         // the loop goes by that clock
-	written    time.Time    // when the state was written last before a start
+	down       atomic.Bool   // nobody can be reached
+	wrong      atomic.Int64  // by how much the machine's clock is, in nanoseconds
+	slept      atomic.Int64  // how long the machine has slept, in nanoseconds
+	stepped    bool          // the loop goes by that clock
+	clockSet   chan struct{} // tells that the clock was set
+	written    time.Time     // when the state was written last before a start
 	cancel     context.CancelFunc
 	ended      chan error
 	log        *slog.Logger
@@ -177,7 +178,7 @@ func (w *world) start() { w.begin(false) }
 // begin is start; a paused loop does nothing before it is told to.
 func (w *world) begin(paused bool) {
 	ctx, cancel := context.WithCancel(context.Background())
-	w.cancel, w.ended = cancel, make(chan error, 1)
+	w.cancel, w.ended, w.clockSet = cancel, make(chan error, 1), make(chan struct{})
 	store := state.Store(w.store)
 	if w.away != nil {
 		store = w.away
@@ -199,7 +200,7 @@ func (w *world) begin(paused bool) {
 			}
 			return c, nil
 		},
-		Stands: w.stands, Host: "host", RevokeAtEnd: true, Logger: w.log, Paused: paused, SnapshotParts: w.parts, Now: w.clock(), Uptime: w.uptime(), Written: w.written,
+		Stands: w.stands, Host: "host", RevokeAtEnd: true, Logger: w.log, Paused: paused, SnapshotParts: w.parts, Now: w.clock(), Uptime: w.uptime(), Written: w.written, ClockSet: w.clockSet,
 	})
 	if err != nil {
 		w.t.Fatal(err)
