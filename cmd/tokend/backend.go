@@ -24,7 +24,12 @@ type backend interface {
 	Get(ctx context.Context, in getRequest) (getReply, error)
 	Order(ctx context.Context, in orderRequest) (orderReply, error)
 	LoginStart(ctx context.Context, in loginRequest) (loginReply, error)
+	// LoginFinish hands a redirect over. An error that is login.Again leaves the
+	// login pending.
 	LoginFinish(ctx context.Context, in loginFinish) error
+	// LoginWait waits until a login has come to its end, by whoever finished it.
+	LoginWait(ctx context.Context, in loginID) error
+	LoginCancel(ctx context.Context, in loginID) error
 	Held(ctx context.Context) (*reconcile.HeldChange, error)
 	Approve(ctx context.Context, shown *reconcile.HeldChange) error
 	StateList(ctx context.Context) ([]stateLine, error)
@@ -110,17 +115,37 @@ type orderReply struct {
 
 type loginRequest struct {
 	Address string `json:"address"`
+	// Paste says that the redirect will be pasted, so that nobody has to receive it.
+	Paste bool `json:"paste,omitempty"`
+	// Port is the one that who asks has opened for a redirect URI that leaves it open.
+	Port int `json:"port,omitempty"`
 }
 
+// Who receives a redirect.
+const (
+	servedByDaemon  = "daemon"  // its pages: `listen` in the tokend block
+	servedByCommand = "command" // who began the login, on this machine
+)
+
+// loginReply is a login that has begun. Without an ID it has not: its redirect URI
+// leaves the port open, and who asks has to open one first.
 type loginReply struct {
-	ID  string `json:"id"`
-	URL string `json:"url"`
+	ID       string    `json:"id,omitempty"`
+	URL      string    `json:"url,omitempty"`
+	Redirect string    `json:"redirect_uri,omitempty"` // where the browser will be sent; "" where the type leaves it out
+	Served   string    `json:"served,omitempty"`       // by whom; "" for nobody: it has to be pasted
+	Until    time.Time `json:"until,omitzero"`         // how long it is waited for
 }
 
 type loginFinish struct {
 	Address  string `json:"address"`
 	ID       string `json:"id"`
 	Redirect string `json:"redirect"`
+}
+
+type loginID struct {
+	Address string `json:"address"`
+	ID      string `json:"id"`
 }
 
 type stateLine struct {

@@ -88,7 +88,7 @@ provider %q { base_url = var.cryptohopper_url }
 func (r *host) logIn(addr string) {
 	r.t.Helper()
 	r.until("a login to "+addr, func(ctx context.Context) string {
-		l, err := r.ask().LoginStart(ctx, loginRequest{addr})
+		l, err := r.ask().LoginStart(ctx, loginRequest{Address: addr})
 		if err != nil {
 			return err.Error()
 		}

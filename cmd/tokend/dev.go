@@ -259,7 +259,7 @@ func (e *engine) approveLogins(ctx context.Context) {
 }
 
 func (e *engine) approveLogin(ctx context.Context, addr string) error {
-	r, err := e.LoginStart(ctx, loginRequest{Address: addr})
+	r, err := e.LoginStart(ctx, loginRequest{Address: addr, Paste: true})
 	if err != nil {
 		return err
 	}
@@ -279,5 +279,5 @@ func (e *engine) approveLogin(ctx context.Context, addr string) error {
 	if to == "" {
 		return fmt.Errorf("the authorization page answered %s and no redirect", res.Status)
 	}
-	return e.finishLogin(ctx, loginFinish{Address: addr, ID: r.ID, Redirect: to})
+	return e.exchangeLogin(ctx, loginFinish{Address: addr, ID: r.ID, Redirect: to})
 }

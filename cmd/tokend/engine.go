@@ -39,8 +39,10 @@ type engine struct {
 	ended  sync.WaitGroup
 	runErr error
 
+	logins   logins
 	mu       sync.Mutex
-	logins   map[string]pendingLogin
+	pages    string        // where the daemon's pages are served, host:port; "" for nowhere
+	declared chan struct{} // closed when a daemon's first configuration is in force: its pages are there before
 	conf     configurationView
 	readAt   time.Time // when the last reading of the directory began
 	daemon   bool
@@ -73,7 +75,7 @@ func (g *globals) stateDir(s spec.StateSettings) string {
 
 // newEngine makes an engine that has no state yet.
 func (g *globals) newEngine(ctx context.Context, cfg *spec.Config, log *slog.Logger) *engine {
-	e := &engine{g: g, log: log, files: &atomicfile.Writer{}, logins: map[string]pendingLogin{}, paths: newPathChanges()}
+	e := &engine{g: g, log: log, files: &atomicfile.Writer{}, declared: make(chan struct{}), paths: newPathChanges()}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.pool = vault.NewPool(e.vaultSettings(cfg), vaultOptions(log, g.guard, g.limit))
 	return e

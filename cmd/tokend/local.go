@@ -2,33 +2,17 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"strings"
 	"time"
 
-	"tokend/pkg/providers"
-	"tokend/pkg/providers/login"
 	"tokend/pkg/reconcile"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
 
 var _ backend = (*engine)(nil)
-
-// pendingLogin is a login that a person is at.
-type pendingLogin struct {
-	address  string
-	pending  login.Pending
-	endpoint *providers.Endpoint
-	call     providers.Call
-	origins  []string // that its grant asks
-	since    time.Time
-}
-
-// loginLasts is how long a person has for a login.
-const loginLasts = 15 * time.Minute
 
 func (e *engine) Status(ctx context.Context, addr string) (statusReply, error) {
 	look := e.loop.Status
@@ -215,69 +199,6 @@ func (e *engine) knowsAction(in orderRequest) error {
 		return fmt.Errorf("the provider type %s has no actions", c.Type.Name)
 	}
 	return withHint(fmt.Errorf("the provider type %s has no action %q", c.Type.Name, in.Order.Action), "it has: %s", strings.Join(names, ", "))
-}
-
-func (e *engine) LoginStart(ctx context.Context, in loginRequest) (loginReply, error) {
-	ep, call, want, err := e.loop.LoginCall(ctx, in.Address)
-	if err != nil {
-		return loginReply{}, err
-	}
-	if !want.Grant.Interactive() {
-		return loginReply{}, withHint(fmt.Errorf("%s needs no login: its grant %q works by itself", want.Addr.Short(), want.Grant.Name), "`tokend status %s` says how it does", reconcile.ShellAddress(string(want.Addr)))
-	}
-	endpoint, ok := ep.(*providers.Endpoint)
-	if !ok {
-		return loginReply{}, fmt.Errorf("logging in to %s: its endpoint is of another kind", want.Addr.Short())
-	}
-	if err := endpoint.Discover(ctx, call.Grant, call.Inputs, nil); err != nil {
-		return loginReply{}, err
-	}
-	pending, err := login.Start(endpoint, call)
-	if err != nil {
-		return loginReply{}, err
-	}
-	origins, err := endpoint.Origins(call.Grant, call.Inputs)
-	if err != nil {
-		return loginReply{}, err
-	}
-	id := rand.Text()
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	for k, l := range e.logins {
-		if time.Since(l.since) > loginLasts {
-			delete(e.logins, k)
-		}
-	}
-	e.logins[id] = pendingLogin{address: in.Address, pending: pending, endpoint: endpoint, call: call, origins: origins, since: time.Now()}
-	return loginReply{ID: id, URL: pending.URL}, nil
-}
-
-func (e *engine) LoginFinish(ctx context.Context, in loginFinish) error {
-	if err := e.finishLogin(ctx, in); err != nil {
-		return err
-	}
-	return e.deliver(ctx, in.Address, reconcile.OrderLogin)
-}
-
-func (e *engine) finishLogin(ctx context.Context, in loginFinish) error {
-	e.mu.Lock()
-	l, ok := e.logins[in.ID]
-	ok = ok && l.address == in.Address && time.Since(l.since) <= loginLasts
-	if ok {
-		delete(e.logins, in.ID) // its code is sent once, however often it is handed in
-	}
-	e.mu.Unlock()
-	if !ok {
-		return withHint(errors.New("this login has ended: it was completed already, or it took too long"), "begin again: tokend login %s", reconcile.ShellAddress(in.Address))
-	}
-	flow, err := l.pending.Finish(l.endpoint, l.call, in.Redirect)
-	if err != nil {
-		e.mu.Lock()
-		e.logins[in.ID] = l // what was pasted was not it
-		e.mu.Unlock()
-		return err
-	}
-	return e.loop.Login(ctx, in.Address, reconcile.LoginCode{Flow: flow, Began: l.call, Origins: l.origins})
 }
 
 func (e *engine) Held(ctx context.Context) (*reconcile.HeldChange, error) {

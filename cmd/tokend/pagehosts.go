@@ -3,8 +3,11 @@ package main
 import (
 	"net"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 
+	"tokend/pkg/providers/login"
 	"tokend/pkg/spec"
 )
 
@@ -29,4 +32,36 @@ func namesOfPage(host, listen, public string) []string {
 		names = append(names, u.Hostname())
 	}
 	return names
+}
+
+// pageServes reports whether the daemon's pages, which listen at host:port, are
+// where a redirect URI leads: at its own port on this machine, or behind public_url.
+func pageServes(pages, public, uri string, local login.Loopback, isLocal bool) bool {
+	if isReserved(pathOf(uri)) {
+		return false
+	}
+	if !isLocal {
+		at, err1 := url.Parse(uri)
+		base, err2 := url.Parse(public)
+		return err1 == nil && err2 == nil && public != "" && strings.EqualFold(at.Scheme, base.Scheme) && strings.EqualFold(at.Host, base.Host)
+	}
+	host, port, err := net.SplitHostPort(pages)
+	if err != nil || port != strconv.Itoa(local.Port) {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsUnspecified() || ip != nil && ip.IsLoopback() && slices.Contains(local.Hosts(), ip.String())
+}
+
+// isReserved says that the daemon's pages have something else at a path.
+func isReserved(path string) bool {
+	return path == "" || path == "/" || path == "/livez" || path == "/metrics" || path == "/readyz" || strings.HasPrefix(path, "/readyz/")
+}
+
+func pathOf(uri string) string {
+	u, err := url.Parse(uri)
+	if err != nil {
+		return ""
+	}
+	return u.Path
 }

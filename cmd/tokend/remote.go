@@ -50,6 +50,16 @@ func (r *remote) LoginFinish(ctx context.Context, in loginFinish) error {
 	return err
 }
 
+func (r *remote) LoginWait(ctx context.Context, in loginID) error {
+	_, err := ask[struct{}](ctx, r, "login/wait", in)
+	return err
+}
+
+func (r *remote) LoginCancel(ctx context.Context, in loginID) error {
+	_, err := ask[struct{}](ctx, r, "login/cancel", in)
+	return err
+}
+
 func (r *remote) Held(ctx context.Context) (*reconcile.HeldChange, error) {
 	return ask[*reconcile.HeldChange](ctx, r, "held", struct{}{})
 }

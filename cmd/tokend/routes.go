@@ -7,6 +7,7 @@ import (
 	"net/http"
 
 	"tokend/pkg/control"
+	"tokend/pkg/providers/login"
 	"tokend/pkg/reconcile"
 	"tokend/pkg/state"
 )
@@ -22,6 +23,8 @@ func routes(b backend) http.Handler {
 	handle(mux, "order", b.Order)
 	handle(mux, "login/start", b.LoginStart)
 	handle(mux, "login/finish", func(ctx context.Context, in loginFinish) (struct{}, error) { return struct{}{}, b.LoginFinish(ctx, in) })
+	handle(mux, "login/wait", func(ctx context.Context, in loginID) (struct{}, error) { return struct{}{}, b.LoginWait(ctx, in) })
+	handle(mux, "login/cancel", func(ctx context.Context, in loginID) (struct{}, error) { return struct{}{}, b.LoginCancel(ctx, in) })
 	handle(mux, "held", func(ctx context.Context, _ struct{}) (*reconcile.HeldChange, error) { return b.Held(ctx) })
 	handle(mux, "approve", func(ctx context.Context, in reconcile.HeldChange) (struct{}, error) {
 		return struct{}{}, b.Approve(ctx, &in)
@@ -75,7 +78,9 @@ func kindOf(err error) control.Kind {
 	switch {
 	case errors.As(err, &missing), errors.Is(err, state.ErrNotFound):
 		return control.KindNotFound
-	case errors.Is(err, reconcile.ErrChanged):
+	case errors.Is(err, login.ErrIncomplete):
+		return control.KindInvalid
+	case errors.Is(err, reconcile.ErrChanged), errors.Is(err, login.ErrState):
 		return control.KindRefused
 	case errors.Is(err, reconcile.ErrClosed):
 		return control.KindUnavailable

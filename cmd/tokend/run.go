@@ -213,7 +213,11 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 		if err != nil {
 			return err
 		}
-		h := web.Handler(web.Options{Source: webSource{d}, Recorder: d.metrics, Version: version, Logger: d.log, State: d.stats, Spell: d.g.spell, Hosts: func() []string { return d.pageHosts(cfg) }})
+		d.mu.Lock()
+		d.pages = pages.Addr().String()
+		d.mu.Unlock()
+		h := web.Handler(web.Options{Source: webSource{d}, Recorder: d.metrics, Version: version, Logger: d.log, State: d.stats, Spell: d.g.spell, Hosts: func() []string { return d.pageHosts(cfg) },
+			Callback: d.callback(), CallbackAt: d.callbackAt})
 		go func() { serving <- web.ServeListener(ctx, pages, h, d.log) }()
 		servers++
 	}
@@ -228,6 +232,7 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 	if _, err := d.loop.Set(ctx, cfg, reconcile.SetOptions{}); err != nil {
 		return err
 	}
+	close(d.declared)
 	// Whoever asked meanwhile has waited: before there is a configuration there
 	// is nothing true to say.
 	go func() { serving <- control.Serve(ctx, ln, routes(d), d.log) }()

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/signal"
@@ -39,7 +40,8 @@ import (
 //	alive [!] API FILE        the token in a file works at the API
 //	[!] same FILE FILE        waits until two files hold the same, or do not
 //	until [!] PATTERN CMD…    repeats a command until its output matches
-//	browser ADDRESS           logs in as a person with a browser would
+//	browser ADDRESS           logs in as a person who pastes where the browser was sent
+//	comesback ADDRESS         logs in as a person whose browser comes back by itself
 func TestMain(m *testing.M) {
 	// Else each command of a script waits for a second at its end under -race.
 	if os.Getenv("GORACE") == "" {
@@ -70,7 +72,7 @@ func TestScripts(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"standin": cmdStandin, "fault": cmdFault, "books": cmdBooks, "until": cmdUntil, "browser": cmdBrowser, "mode": cmdMode, "login": cmdLogin,
+			"standin": cmdStandin, "fault": cmdFault, "books": cmdBooks, "until": cmdUntil, "browser": cmdBrowser, "comesback": cmdComesBack, "mode": cmdMode, "login": cmdLogin,
 			"mended": cmdMended, "account": cmdAccount, "client": cmdClient, "story": cmdStory, "alive": cmdAlive, "same": cmdSame,
 		},
 	})
@@ -213,6 +215,36 @@ func cmdBrowser(ts *testscript.TestScript, neg bool, args []string) {
 	err := <-done
 	if (err != nil) != neg {
 		ts.Fatalf("login %v: %v", args, err)
+	}
+}
+
+// cmdComesBack logs in without pasting: the browser goes to where it is sent.
+func cmdComesBack(ts *testscript.TestScript, neg bool, args []string) {
+	urls, in := newPipe(ts)
+	var out bytes.Buffer
+	done := make(chan int, 1)
+	go func() {
+		done <- run(context.Background(), process{args: append([]string{"login"}, args...), environ: environOf(ts), in: in, out: urls, err: &out})
+		urls.Close()
+	}()
+	for {
+		line, err := urls.r.ReadString('\n')
+		if err != nil {
+			break
+		}
+		if url := strings.TrimSpace(line); strings.HasPrefix(url, "http") {
+			go func() { _, _ = io.Copy(io.Discard, urls.r) }()
+			res, err := (&http.Client{Timeout: time.Minute}).Get(url)
+			ts.Check(err)
+			page, err := io.ReadAll(res.Body)
+			ts.Check(err)
+			res.Body.Close()
+			ts.Logf("%s\n%s", res.Status, page)
+			break
+		}
+	}
+	if status := <-done; (status == 0) == neg {
+		ts.Fatalf("login %v exited with %d: %s", args, status, out.String())
 	}
 }
 

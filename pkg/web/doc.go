@@ -9,11 +9,13 @@
 //	GET /readyz?verbose   the same with a line for every address
 //	GET /readyz/ADDRESS   one address: credential.coinify.trader, coinify.trader, sink.file.trader …
 //	GET /metrics          Prometheus' text format
+//	/callback             where logins come back to, when Options.Callback is set
 //
 // /readyz answers in plain text, or in JSON where the Accept header asks for
 // it. An address with a slash or a percent sign in a key is sent
-// percent-encoded, as in any URL. Nothing here changes anything: other methods
-// are refused, and orders go through the control socket.
+// percent-encoded, as in any URL. Nothing here changes anything, but for the
+// callback, which ends a login that began elsewhere and whose redirect it is shown:
+// other methods are refused, and orders go through the control socket.
 //
 // # What is public
 //
@@ -24,7 +26,7 @@
 // label: labels are addresses, types, operations and classes, and a [Recorder]
 // replaces what is none by "other".
 //
-// The status page and /readyz answer 421 to a request whose Host header names
+// The status page, /readyz and the callback answer 421 to a request whose Host header names
 // none of these: an IP address, localhost, or one of Options.Hosts. Otherwise a
 // web page could lead a name of its own to this port and have a browser read
 // them for it (DNS rebinding). Probes that send no Host are served. /livez says

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"tokend/pkg/reconcile"
@@ -62,11 +63,15 @@ type Options struct {
 	Hosts func() []string
 	// Spell completes the commands in a text with the flags that lead to this
 	// daemon; nil: they are shown as they are.
-	Spell    func(string) string
-	Version  string // of tokend
-	Revision string // the commit it was built from
-	Logger   *slog.Logger
-	Now      func() time.Time
+	Spell func(string) string
+	// Callback serves the paths of which CallbackAt is true, where logins come back
+	// to; nil: there are none. The paths above go before it.
+	Callback   http.Handler
+	CallbackAt func(path string) bool
+	Version    string // of tokend
+	Revision   string // the commit it was built from
+	Logger     *slog.Logger
+	Now        func() time.Time
 }
 
 const (
@@ -103,7 +108,32 @@ func Handler(o Options) http.Handler {
 	mux.Handle("GET /readyz", h.known(http.HandlerFunc(h.ready)))
 	mux.Handle("GET /readyz/{address...}", h.known(http.HandlerFunc(h.readyOne)))
 	mux.Handle("GET /metrics", metricsHandler(o, snaps))
-	return guarded(mux)
+	return guarded(h.withCallback(mux))
+}
+
+// withCallback hands what no page has to where logins come back to, if that is
+// there. A name that is not this host's is refused there, too.
+func (h *health) withCallback(pages *http.ServeMux) http.Handler {
+	if h.o.Callback == nil {
+		return pages
+	}
+	callback := h.known(h.o.Callback)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !pagePath(r.URL.Path) && h.o.CallbackAt(r.URL.Path) {
+			callback.ServeHTTP(w, r)
+			return
+		}
+		pages.ServeHTTP(w, r)
+	})
+}
+
+// pagePath reports whether a path is one of the pages'.
+func pagePath(path string) bool {
+	switch path {
+	case "/", "/livez", "/readyz", "/metrics":
+		return true
+	}
+	return strings.HasPrefix(path, "/readyz/")
 }
 
 // guarded sets on every answer, errors and redirects too, what keeps browsers

@@ -1,0 +1,374 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/providers/login"
+	"tokend/pkg/reconcile"
+	"tokend/pkg/spec"
+)
+
+// logins are the logins that persons are at, and those that came to their end a
+// while ago: a browser visits twice, and who waited may ask again. They are kept
+// in the state, so that a restart between a login's two ends loses none.
+type logins struct {
+	mu    sync.Mutex
+	known map[string]*openLogin // nil: not read from the state yet
+}
+
+// openLogin is one login, between its beginning and a while after its end.
+type openLogin struct {
+	id       string
+	address  string
+	pending  login.Pending
+	endpoint *providers.Endpoint // nil after a restart
+	call     providers.Call      // that it began with
+	compared []string            // the inputs whose change makes it one for something else
+	origins  []string            // that its grant asks
+	began    time.Time
+	until    time.Time
+
+	turn sync.Mutex // of who hands a redirect over
+	// The rest is guarded by logins.mu.
+	sent      time.Time     // when its code was sent; zero: not yet
+	obtained  bool          // the exchange brought a token
+	exchanged chan struct{} // closed when the token is recorded, or the login is over
+	done      chan struct{} // closed when the sinks hold the token, or the login is over
+	err       error         // why it failed
+}
+
+// loginLasts is how long a person has for a login.
+const loginLasts = 15 * time.Minute
+
+// errLoginOver is for a login that is not known, any more.
+func errLoginOver(addr string) error {
+	return withHint(errors.New("this login has ended: it was completed already, or it took too long"), "begin again: tokend login %s", reconcile.ShellAddress(addr))
+}
+
+// begunLogin is what a login begins with.
+type begunLogin struct {
+	endpoint *providers.Endpoint
+	call     providers.Call
+	want     *spec.Credential
+}
+
+// beginLogin looks at what a login is for.
+func (e *engine) beginLogin(ctx context.Context, addr string) (begunLogin, error) {
+	ep, call, want, err := e.loop.LoginCall(ctx, addr)
+	if err != nil {
+		return begunLogin{}, err
+	}
+	if !want.Grant.Interactive() {
+		return begunLogin{}, withHint(fmt.Errorf("%s needs no login: its grant %q works by itself", want.Addr.Short(), want.Grant.Name), "`tokend status %s` says how it does", reconcile.ShellAddress(string(want.Addr)))
+	}
+	endpoint, ok := ep.(*providers.Endpoint)
+	if !ok {
+		return begunLogin{}, fmt.Errorf("logging in to %s: its endpoint is of another kind", want.Addr.Short())
+	}
+	return begunLogin{endpoint, call, want}, endpoint.Discover(ctx, call.Grant, call.Inputs, nil)
+}
+
+// LoginStart begins a login. Who asks says whether the redirect will be pasted, or
+// which port was opened for it where the redirect URI leaves that open.
+func (e *engine) LoginStart(ctx context.Context, in loginRequest) (loginReply, error) {
+	b, err := e.beginLogin(ctx, in.Address)
+	if err != nil {
+		return loginReply{}, err
+	}
+	reply := loginReply{Redirect: b.call.Flow.RedirectURI, Served: e.serves(b.call.Flow.RedirectURI)}
+	if l, ok := login.ParseLoopback(reply.Redirect); ok && l.Port == 0 {
+		if in.Port == 0 && !in.Paste {
+			return reply, nil
+		}
+		reply.Redirect = l.At(in.Port)
+		b.call.Flow.RedirectURI = reply.Redirect
+	}
+	l, err := b.open()
+	if err != nil {
+		return loginReply{}, err
+	}
+	l.address = in.Address
+	if l.pending, err = login.Start(b.endpoint, b.call); err != nil {
+		return loginReply{}, err
+	}
+	e.keepLogin(ctx, l)
+	reply.ID, reply.URL, reply.Until = l.id, l.pending.URL, l.until
+	return reply, nil
+}
+
+// open makes a login of what it begins with.
+func (b begunLogin) open() (*openLogin, error) {
+	origins, err := b.endpoint.Origins(b.call.Grant, b.call.Inputs)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	l := &openLogin{id: rand.Text(), endpoint: b.endpoint, call: b.call, origins: origins, compared: []string{}, began: now, until: now.Add(loginLasts),
+		exchanged: make(chan struct{}), done: make(chan struct{})}
+	for _, i := range b.want.Inputs {
+		if i.OnChange == spec.OnChangeReplace {
+			l.compared = append(l.compared, i.Name)
+		}
+	}
+	return l, nil
+}
+
+// LoginFinish hands a redirect over and waits until the sinks hold what it brought.
+func (e *engine) LoginFinish(ctx context.Context, in loginFinish) error {
+	l, err := e.loginOf(ctx, in.ID, in.Address)
+	if err != nil {
+		return err
+	}
+	if err := e.redirected(ctx, l, in.Redirect); err != nil {
+		return err
+	}
+	return e.loginEnd(ctx, l, l.done)
+}
+
+// exchangeLogin hands a redirect over and waits for the exchange alone.
+func (e *engine) exchangeLogin(ctx context.Context, in loginFinish) error {
+	l, err := e.loginOf(ctx, in.ID, in.Address)
+	if err != nil {
+		return err
+	}
+	if err := e.redirected(ctx, l, in.Redirect); err != nil {
+		return err
+	}
+	return e.loginEnd(ctx, l, l.exchanged)
+}
+
+// LoginWait waits until a login has come to its end.
+func (e *engine) LoginWait(ctx context.Context, in loginID) error {
+	l, err := e.loginOf(ctx, in.ID, in.Address)
+	if err != nil {
+		return err
+	}
+	return e.loginEnd(ctx, l, l.done)
+}
+
+// LoginCancel gives a login up whose code was not sent.
+func (e *engine) LoginCancel(ctx context.Context, in loginID) error {
+	l, err := e.loginOf(ctx, in.ID, in.Address)
+	if err != nil {
+		return nil //nolint:nilerr // it is over
+	}
+	e.logins.mu.Lock()
+	waits := l.waits(time.Now())
+	if waits {
+		delete(e.logins.known, l.id)
+	}
+	e.logins.mu.Unlock()
+	if waits {
+		e.endLogin(l, withHint(errors.New("this login was given up"), "begin again: tokend login %s", reconcile.ShellAddress(l.address)))
+	}
+	return nil
+}
+
+// redirected takes what a redirect brought. Its code is sent once, however often
+// it is handed in, and also when who handed it in does not wait for the answer.
+func (e *engine) redirected(ctx context.Context, l *openLogin, given string) error {
+	l.turn.Lock()
+	defer l.turn.Unlock()
+	e.logins.mu.Lock()
+	waits := l.waits(time.Now())
+	e.logins.mu.Unlock()
+	if !waits {
+		return nil // it has its redirect: what came of that is the answer
+	}
+	endpoint, call, err := e.endpointOf(ctx, l)
+	if err != nil {
+		return err
+	}
+	flow, err := l.pending.Finish(endpoint, call, given)
+	if errors.Is(err, providers.ErrRefused) {
+		e.endLogin(l, err)
+		return nil
+	}
+	if err != nil {
+		return err // what was brought was not it
+	}
+	e.logins.mu.Lock()
+	l.sent = time.Now()
+	e.logins.mu.Unlock()
+	e.saveLogins(ctx)
+	e.ended.Add(1)
+	go func() {
+		defer e.ended.Done()
+		e.completeLogin(l, reconcile.LoginCode{Flow: flow, Began: l.call, Origins: l.origins})
+	}()
+	return nil
+}
+
+// completeLogin exchanges a code and delivers what that brought.
+func (e *engine) completeLogin(l *openLogin, code reconcile.LoginCode) {
+	if err := e.loop.Login(e.ctx, l.address, code); err != nil {
+		e.endLogin(l, err)
+		return
+	}
+	e.logins.mu.Lock()
+	l.obtained = true
+	close(l.exchanged)
+	e.logins.mu.Unlock()
+	e.endLogin(l, e.deliver(e.ctx, l.address, reconcile.OrderLogin))
+}
+
+// endLogin says how a login came to its end, once.
+func (e *engine) endLogin(l *openLogin, err error) {
+	e.logins.mu.Lock()
+	if isClosed(l.done) {
+		e.logins.mu.Unlock()
+		return
+	}
+	l.err = err
+	if !isClosed(l.exchanged) {
+		close(l.exchanged)
+	}
+	close(l.done)
+	e.logins.mu.Unlock()
+	e.saveLogins(e.ctx)
+}
+
+// loginEnd waits for one of a login's ends, or until it has taken too long.
+func (e *engine) loginEnd(ctx context.Context, l *openLogin, end <-chan struct{}) error {
+	late := time.NewTimer(time.Until(l.until))
+	defer late.Stop()
+	for {
+		select {
+		case <-end:
+			e.logins.mu.Lock()
+			defer e.logins.mu.Unlock()
+			if end == l.exchanged && l.obtained {
+				return nil // delivering it may have failed since
+			}
+			return l.err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-e.ctx.Done():
+			return reconcile.ErrClosed
+		case <-late.C:
+			e.logins.mu.Lock()
+			waits := l.waits(l.began)
+			e.logins.mu.Unlock()
+			if waits {
+				return withHint(fmt.Errorf("nobody completed this login within %s", l.until.Sub(l.began).Round(time.Second)), "begin again: tokend login %s", reconcile.ShellAddress(l.address))
+			} // else its answer comes
+		}
+	}
+}
+
+// waits reports whether a login waits for its redirect. The caller holds logins.mu.
+func (l *openLogin) waits(now time.Time) bool {
+	return l.sent.IsZero() && !isClosed(l.done) && !now.After(l.until)
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// endpointOf is whom a login's redirect is judged by: those that it began with,
+// or after a restart what the configuration says now. Where that is something else
+// the exchange is refused.
+func (e *engine) endpointOf(ctx context.Context, l *openLogin) (*providers.Endpoint, providers.Call, error) {
+	if l.endpoint != nil {
+		return l.endpoint, l.call, nil
+	}
+	b, err := e.beginLogin(ctx, l.address)
+	return b.endpoint, b.call, err
+}
+
+// serves says who receives a redirect: the daemon's pages where they are at its
+// address, else the command that began the login where that is of its machine.
+func (e *engine) serves(uri string) string {
+	e.mu.Lock()
+	pages := e.pages
+	e.mu.Unlock()
+	local, isLocal := login.ParseLoopback(uri)
+	if pages != "" && pageServes(pages, e.loop.Config().Settings().PublicURL, uri, local, isLocal) {
+		return servedByDaemon
+	}
+	if isLocal {
+		return servedByCommand
+	}
+	return ""
+}
+
+// callback is the page that redirects come to, for the daemon's pages.
+func (e *engine) callback() *login.Callback {
+	return &login.Callback{Finish: e.visited}
+}
+
+// visited is a browser that came to the daemon's pages. The redirect says by its
+// state which login it answers. One without any (an API that leaves it out, or an
+// error) is taken from this machine alone, and only while one login waits.
+func (e *engine) visited(ctx context.Context, path, redirected string, local bool) (string, error) {
+	select {
+	case <-e.declared:
+	case <-ctx.Done():
+		return "", ctx.Err()
+	}
+	e.knownLogins(ctx)
+	state := login.StateIn(redirected)
+	e.logins.mu.Lock()
+	var found *openLogin
+	var waiting []*openLogin
+	for _, l := range e.logins.known {
+		switch {
+		case l.pending.Answers(state):
+			found = l
+		case l.waits(time.Now()) && l.comesTo(path):
+			waiting = append(waiting, l)
+		}
+	}
+	e.logins.mu.Unlock()
+	if found == nil && local && len(waiting) == 1 {
+		found = waiting[0] // which judges by itself
+	}
+	switch {
+	case found != nil:
+	case len(redirected) <= len("?#"):
+		return "", login.ErrIncomplete
+	case len(waiting) > 0 && state != "":
+		return "", login.ErrState
+	default:
+		return "", login.ErrNone
+	}
+	if err := e.redirected(ctx, found, redirected); err != nil {
+		return "", err
+	}
+	return spec.Address(found.address).Short(), e.loginEnd(ctx, found, found.exchanged)
+}
+
+// comesTo reports whether a login's redirect comes to a path of the daemon's pages.
+func (l *openLogin) comesTo(path string) bool {
+	return path == callbackPath || pathOf(l.pending.RedirectURI) == path
+}
+
+// callbackPath is where the redirects of `public_url` come to.
+const callbackPath = "/callback"
+
+// callbackAt reports whether a path of the daemon's pages is where a login that is
+// known ends.
+func (e *engine) callbackAt(path string) bool {
+	if path == callbackPath {
+		return true
+	}
+	e.logins.mu.Lock()
+	defer e.logins.mu.Unlock()
+	for _, l := range e.logins.known {
+		if pathOf(l.pending.RedirectURI) == path {
+			return true
+		}
+	}
+	return false
+}

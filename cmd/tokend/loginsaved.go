@@ -1,0 +1,171 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/providers/login"
+	"tokend/pkg/reconcile"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// metaLogins is the value of the state, sealed like any, that has the logins.
+const metaLogins = "logins"
+
+// savedLogin is a login as the state has it. Of one that is over only how it ended
+// is kept.
+type savedLogin struct {
+	ID      string    `json:"id"`
+	Address string    `json:"address"`
+	Began   time.Time `json:"began"`
+	Until   time.Time `json:"until"`
+	Pending []byte    `json:"pending,omitempty"`
+	Grant   string    `json:"grant,omitempty"`
+	Scopes  []string  `json:"scopes,omitempty"`
+	Inputs  []byte    `json:"inputs,omitempty"` // those that are compared
+	Origins []string  `json:"origins,omitempty"`
+	Sent    time.Time `json:"sent,omitzero"`
+	Done    bool      `json:"done,omitempty"`
+	Error   string    `json:"error,omitempty"`
+	Hint    string    `json:"hint,omitempty"`
+}
+
+// keepLogin remembers a login that begins, and forgets those that are long over.
+func (e *engine) keepLogin(ctx context.Context, l *openLogin) {
+	e.knownLogins(ctx)
+	e.logins.mu.Lock()
+	for id, old := range e.logins.known {
+		if time.Since(old.until) > loginLasts {
+			delete(e.logins.known, id)
+		}
+	}
+	e.logins.known[l.id] = l
+	e.logins.mu.Unlock()
+	e.saveLogins(ctx)
+}
+
+// loginOf is a login that began, also before a restart.
+func (e *engine) loginOf(ctx context.Context, id, addr string) (*openLogin, error) {
+	e.knownLogins(ctx)
+	e.logins.mu.Lock()
+	l := e.logins.known[id]
+	e.logins.mu.Unlock()
+	if l == nil || l.address != addr {
+		return nil, errLoginOver(addr)
+	}
+	return l, nil
+}
+
+// saveLogins writes them into the state. Where that fails they live on in this
+// process alone.
+func (e *engine) saveLogins(ctx context.Context) {
+	e.logins.mu.Lock()
+	defer e.logins.mu.Unlock()
+	all := make([]savedLogin, 0, len(e.logins.known))
+	for _, l := range e.logins.known {
+		s, err := l.saved()
+		if err != nil {
+			e.log.Warn("a login will not outlive a restart", "address", l.address, "error", err)
+			continue
+		}
+		all = append(all, s)
+	}
+	change := state.Change{MetaKey: metaLogins}
+	if len(all) > 0 {
+		b, err := json.Marshal(all)
+		if err != nil {
+			e.log.Warn("logins will not outlive a restart", "error", "they cannot be encoded") // not err: it may quote
+			return
+		}
+		change.Meta = b
+	}
+	if err := e.store.Commit(ctx, change); err != nil && ctx.Err() == nil {
+		e.log.Warn("logins will not outlive a restart", "error", err)
+	}
+}
+
+// saved is a login for the state. The caller holds logins.mu.
+func (l *openLogin) saved() (savedLogin, error) {
+	s := savedLogin{ID: l.id, Address: l.address, Began: l.began, Until: l.until, Sent: l.sent, Done: isClosed(l.done)}
+	if s.Done && l.err != nil {
+		s.Error, s.Hint = l.err.Error(), hintOf(l.err)
+	}
+	if s.Done || !l.sent.IsZero() {
+		return s, nil // what its secrets were for is over
+	}
+	var err error
+	if s.Pending, err = l.pending.Seal(); err != nil {
+		return s, err
+	}
+	s.Grant, s.Scopes, s.Origins = l.call.Grant, l.call.Scopes, l.origins
+	s.Inputs, err = l.call.Inputs.Seal(l.compared)
+	return s, err
+}
+
+// knownLogins reads what the state has of logins, once.
+func (e *engine) knownLogins(ctx context.Context) {
+	e.logins.mu.Lock()
+	defer e.logins.mu.Unlock()
+	if e.logins.known != nil {
+		return
+	}
+	e.logins.known = map[string]*openLogin{}
+	b, err := e.store.Meta(ctx, metaLogins)
+	var all []savedLogin
+	if err == nil {
+		err = json.Unmarshal(b, &all)
+	}
+	if err != nil {
+		if !errors.Is(err, state.ErrNotFound) {
+			e.log.Warn("the logins that were under way cannot be read back; they have to begin again")
+		}
+		return
+	}
+	for _, s := range all {
+		if l, err := s.open(); err == nil {
+			e.logins.known[l.id] = l
+			e.settleLogin(ctx, l)
+		}
+	}
+}
+
+// open is a login that the state has.
+func (s savedLogin) open() (*openLogin, error) {
+	l := &openLogin{id: s.ID, address: s.Address, began: s.Began, until: s.Until, sent: s.Sent, origins: s.Origins, exchanged: make(chan struct{}), done: make(chan struct{})}
+	if s.Done {
+		if s.Error != "" {
+			l.err = withHint(errors.New(s.Error), "%s", s.Hint)
+		}
+		close(l.exchanged)
+		close(l.done)
+	}
+	if s.Pending == nil {
+		return l, nil
+	}
+	var err error
+	if l.pending, err = login.Open(s.Pending); err != nil {
+		return nil, err
+	}
+	inputs, err := spec.OpenValues(s.Inputs)
+	l.call, l.compared = providers.Call{Op: providers.OpExchange, Grant: s.Grant, Scopes: s.Scopes, Inputs: inputs}, inputs.Names()
+	return l, err
+}
+
+// settleLogin finds out what came of a login whose code was sent before a restart:
+// a code is never sent twice. The caller holds logins.mu.
+func (e *engine) settleLogin(ctx context.Context, l *openLogin) {
+	if l.sent.IsZero() || isClosed(l.done) {
+		return
+	}
+	rec, _, _, err := e.loop.Record(ctx, l.address)
+	if err != nil || rec.Grant == nil || rec.Grant.GrantedAt.Before(l.sent) {
+		l.err = withHint(errors.New("tokend stopped while the code of this login was being exchanged, and what came of that is not known"),
+			"see tokend status %s", reconcile.ShellAddress(l.address))
+	}
+	close(l.exchanged)
+	close(l.done)
+}
