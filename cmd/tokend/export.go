@@ -39,7 +39,8 @@ const exportHelp = `Writes what a plan needs of the state, to be planned against
 
 There is nothing secret in it: no token, no sensitive input, neither in clear nor
 hashed. It has addresses, generations, expiries, lifecycle settings, where sinks
-are, and the inputs that are not sensitive, hashed under a key of its own.`
+are, and, hashed under a key of its own, the inputs that are not sensitive and what
+sinks hold but for what is hidden there.`
 
 func stateExportCommand(g *globals) *cobra.Command {
 	var out string

@@ -27,6 +27,13 @@ type owners struct {
 	seen   [2]fileID
 	users  map[string]account
 	groups map[string]int
+	names  map[nameOf]string
+}
+
+// nameOf asks for the name of a user, or of a group.
+type nameOf struct {
+	group bool
+	id    int
 }
 
 type account struct{ uid, gid int }
@@ -75,7 +82,7 @@ func (o *owners) forgetStale() {
 		}
 	}
 	if now != o.seen || o.users == nil {
-		o.seen, o.users, o.groups = now, map[string]account{}, map[string]int{}
+		o.seen, o.users, o.groups, o.names = now, map[string]account{}, map[string]int{}, map[nameOf]string{}
 	}
 }
 
@@ -147,4 +154,29 @@ func (w *Writer) Owner(a Attr) (uid, gid int, err error) {
 		return noID, noID, err
 	}
 	return who.uid, who.gid, nil
+}
+
+// Names returns the names of a user and a group, "" for one that has none.
+func (w *Writer) Names(uid, gid int) (owner, group string) {
+	o := &w.owners
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.forgetStale()
+	return o.name(nameOf{id: uid}), o.name(nameOf{group: true, id: gid})
+}
+
+func (o *owners) name(of nameOf) string {
+	if n, ok := o.names[of]; ok {
+		return n
+	}
+	n := ""
+	if of.group {
+		if g, err := user.LookupGroupId(strconv.Itoa(of.id)); err == nil {
+			n = g.Name
+		}
+	} else if u, err := user.LookupId(strconv.Itoa(of.id)); err == nil {
+		n = u.Username
+	}
+	o.names[of] = n
+	return n
 }

@@ -6,8 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"tokend/pkg/providers"
@@ -32,15 +30,6 @@ func (g guardLog) public() guardLog {
 type awayStore struct {
 	state.Store
 	x *Export
-}
-
-// sink is what was exported of a sink, which may be nothing.
-func (s awayStore) sink(addr string) ExportedSink {
-	i, ok := slices.BinarySearchFunc(s.x.Sinks, addr, func(x ExportedSink, a string) int { return strings.Compare(x.Address, a) })
-	if !ok {
-		return ExportedSink{}
-	}
-	return s.x.Sinks[i]
 }
 
 func (s awayStore) Hash(label string, b []byte) string { return s.x.hash(label, b) }
@@ -130,7 +119,7 @@ func (g *ExportedGrant) restore(ctx context.Context, m state.Store, addr, which 
 		GrantedAt: g.GrantedAt, ObtainedAt: g.ObtainedAt, ExpiresAt: g.ExpiresAt, RefreshUntil: g.RefreshUntil,
 		Rotation: g.Rotation, RefreshState: g.RefreshState, LostRefresh: g.LostRefresh, Late: g.Late, Origins: g.Origins,
 	}
-	if g.Unspent {
+	if g.Unspent || g.Tokenless {
 		out.AccessToken = secret.Text{}
 	}
 	if g.Refreshable {
@@ -201,43 +190,4 @@ func (e awayEndpoint) Traits(string) providers.Traits {
 		RevokeOn: t.RevokeOn, RevokeNeeds: t.RevokeNeeds, RevokeNamesAccess: t.RevokeNamesAccess, Rotates: t.Rotates, ReplayWindow: t.ReplayWindow,
 		InvalidatesAccessToken: t.InvalidatesAccessToken, Session: t.Session,
 	}
-}
-
-// observeAway is observePlace where the place is out of sight: what it holds is
-// known by its record alone.
-func (w *worker) observeAway(ctx context.Context, j job, ob *observedSink) error {
-	in := &ob.in
-	for _, u := range ob.want.Uses {
-		if u.Kind() != "credential" {
-			continue
-		}
-		rec, _, err := w.store.Credential(ctx, string(u))
-		switch {
-		case err != nil && !errors.Is(err, state.ErrNotFound):
-			return err
-		case rec.Grant == nil:
-			in.Missing = []string{string(u)}
-			continue
-		}
-		ob.gens[string(u)] = rec.Head.Generation
-		if in.Record.Delivered[string(u)] != rec.Head.Generation {
-			in.Newer = append(in.Newer, string(u))
-		}
-	}
-	ob.desired.Place = placeWanted(j, ob)
-	if in.Record.Head.Digest == ([16]byte{}) {
-		in.Changed = false // that was not exported
-	}
-	if away, ok := w.store.(awayStore); ok && in.Changed {
-		// Other hooks are no reason to write it.
-		was := away.sink(j.addr).Content
-		in.Changed = was == "" || was != contentDigest(j.cfg, j.addr)
-	}
-	place := placeOf(in.Record.Written)
-	in.Moved = place != "" && ob.desired.Place != "" && place != ob.desired.Place
-	in.Deferred = true
-	if in.Moved {
-		in.Changed = true
-	}
-	return nil
 }

@@ -25,6 +25,7 @@ type SinkInput struct {
 	Checked  bool     // Drift was measured in this look
 	Foreign  string   // in a plan: what stands, in words, where it is about to be written for the first time
 	Deferred bool     // what it shall hold is not known without reading secrets
+	Told     bool     // and that it has to be written all the same is
 	Awaits   []string // credentials whose next grant alone has what it names
 	AsBefore bool     // so it is looked at as it was declared before
 
@@ -169,7 +170,7 @@ func deferSink(in *SinkInput) (Step, bool) {
 	if !in.Deferred {
 		return Step{}, false
 	}
-	if in.Stored && !in.Changed && len(in.Newer) == 0 {
+	if in.Stored && len(in.Newer) == 0 && !in.Told && !in.Moved && in.Drift == "" {
 		return Step{Action: ActNone, State: Ready, Reason: "known at apply"}, true
 	}
 	s := Step{Action: ActWrite, State: Pending}
@@ -180,8 +181,10 @@ func deferSink(in *SinkInput) (Step, bool) {
 		s.Reason = "its place changed: what it will hold is known at apply"
 	case len(in.Newer) > 0:
 		s.Reason = "a newer token is there: what else it holds is known at apply"
+	case in.Told:
+		s.Reason = "what it shall hold changed"
 	default:
-		s.Reason = "what the configuration says of it changed: whether it has to be written is known at apply"
+		s.Reason = in.Drift + ": what it will hold is known at apply"
 	}
 	return s, true
 }

@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"sort"
 	"time"
 
@@ -64,6 +65,8 @@ type ExportedGrant struct {
 	ObtainedAt   time.Time          `json:"obtained_at,omitzero"`
 	ExpiresAt    time.Time          `json:"expires_at,omitzero"`
 	RefreshUntil time.Time          `json:"refresh_until,omitzero"`
+	Outputs      []string           `json:"outputs,omitempty"`   // the names of those that it has
+	Tokenless    bool               `json:"tokenless,omitempty"` // it is a key, and has no access token
 	Rotation     state.Rotation     `json:"rotation"`
 	RefreshState state.RefreshState `json:"refresh_state"`
 	LostRefresh  bool               `json:"lost_refresh,omitempty"` // a reply to a refresh of it was lost
@@ -88,14 +91,14 @@ type ExportedFailure struct {
 	Stopped bool      `json:"stopped,omitempty"`
 }
 
-// ExportedSink is what is exported of one sink: where it is and which
-// generations it holds, and nothing of its content.
+// ExportedSink is what is exported of one sink: where it is, which generations it
+// holds, and of its content what the configuration says of that.
 type ExportedSink struct {
 	Address   string            `json:"address"`
 	Kind      string            `json:"kind"`
-	Digest    string            `json:"digest,omitempty"`  // likewise; and its place, where that is as declared
-	Content   string            `json:"content,omitempty"` // its digest but for its hooks
+	Digest    string            `json:"digest,omitempty"` // likewise; and its place, where that is as declared
 	Place     string            `json:"place,omitempty"`
+	Portrait  *ExportedPortrait `json:"portrait,omitempty"`
 	Delivered map[string]uint64 `json:"delivered,omitempty"`
 	Notify    []string          `json:"notify,omitempty"` // hooks that have not run since it changed
 	Hooks     []string          `json:"hooks,omitempty"`  // hooks that run when it changes; left out like its digest
@@ -164,10 +167,10 @@ func (w *worker) exportGuard(ctx context.Context, x *Export) error {
 }
 
 // declaredBy is the configuration by which a record was made: the one in force,
-// or the one that what is held lives on by. None that has a sensitive variable,
+// or the one that what is held, or waits for another grant, lives on by. None that has a sensitive variable,
 // which could be guessed from the digest; nil where it is not known any more.
 func declaredBy(j job, digest [16]byte) *spec.Config {
-	for _, cfg := range []*spec.Config{j.force, j.cfg, j.last} {
+	for _, cfg := range []*spec.Config{j.force, j.cfg, j.earlier, j.last} {
 		if cfg == nil || cfg.HasSensitiveVariables() {
 			continue
 		}
@@ -186,22 +189,15 @@ func (w *worker) exportSink(ctx context.Context, x *Export, j job, open bool) er
 	s := ExportedSink{Address: j.addr, Kind: rec.SinkKind, Delivered: rec.Delivered, Notify: rec.Notify, Failure: exportFailure(rec.Failure)}
 	if by := declaredBy(j, rec.Head.Digest); open && by != nil {
 		s.Digest, s.Place = hex.EncodeToString(rec.Head.Digest[:]), placeOf(rec.Written)
-		s.Content = contentDigest(by, j.addr)
+		if err := w.exportPortrait(x, by, &s, accountOf(rec.Written)); err != nil {
+			return err
+		}
 	}
 	if open {
 		s.Hooks = hooksOf(j)
 	}
 	x.Sinks = append(x.Sinks, s)
 	return nil
-}
-
-// contentDigest is the digest of what a sink holds and where, without its hooks.
-func contentDigest(cfg *spec.Config, sink string) string {
-	d, ok := cfg.ContentDigest(spec.Address(sink))
-	if !ok {
-		return ""
-	}
-	return hex.EncodeToString(d[:])
 }
 
 // hooksOf are the hooks that run when a sink changes, or is removed.
@@ -263,9 +259,12 @@ func exportFailure(f *state.Failure) *ExportedFailure {
 
 func exportGrant(g, cur *state.Grant, t Traits) ExportedGrant {
 	x := ExportedGrant{
-		Generation: g.Generation, Provider: g.Provider, Type: g.Type, Grant: g.GrantType, Traits: t, Refreshable: !g.RefreshToken.Empty(), Unspent: unspent(g),
+		Generation: g.Generation, Provider: g.Provider, Type: g.Type, Grant: g.GrantType, Traits: t, Refreshable: !g.RefreshToken.Empty(), Unspent: unspent(g), Tokenless: g.AccessToken.Empty() && !unspent(g),
 		GrantedAt: g.GrantedAt, ObtainedAt: g.ObtainedAt, ExpiresAt: g.ExpiresAt, RefreshUntil: g.RefreshUntil,
 		Rotation: g.Rotation, RefreshState: g.RefreshState, LostRefresh: g.LostRefresh, Late: g.Late, Origins: g.Origins,
+	}
+	if values, err := spec.OpenValues(g.Outputs); err == nil {
+		x.Outputs = slices.DeleteFunc(values.Names(), func(n string) bool { return !values.Has(n) })
 	}
 	if r := g.Retired; r != nil {
 		x.Cause, x.Since, x.DeliveredAt, x.NextAt = r.Cause, r.Since, r.DeliveredAt, r.NextAt

@@ -35,7 +35,10 @@ type foreseen struct {
 	gen     uint64 // of a credential: its token's
 	has     bool   // of a credential: it has a token
 	names   []string
-	seen    []uint64          // of a sink: the generations of names that it was compared with, or will be written with
+	seen    []uint64         // of a sink: the generations of names that it was compared with, or will be written with
+	had     []uint64         // of a sink: those that there are now
+	key     *spec.Attributes // of a credential: the key that is about to be taken over, where it is known
+	with    func(keys map[string]*spec.Attributes) (drift string, ok bool)
 	holds   map[string]uint64 // of a sink: what its place will hold
 	notify  []string          // of a sink: its hooks
 	untold  []string          // of a sink: hooks that have not run since it was written
@@ -257,7 +260,7 @@ func (f *forecast) sinkGoesOn(n *foreseen) bool {
 			if !passes(&in.Now, in.Quiet, n.now, s) {
 				return did
 			}
-			if f := in.Record.Failure; in.Declared && !in.Checked && len(in.Missing) == 0 && !in.Deferred && (f == nil || f.Op != opClean) {
+			if f := in.Record.Failure; in.Declared && !in.Checked && len(in.Missing) == 0 && (f == nil && !in.Deferred || f != nil && f.Op != opClean) {
 				in.Drift = "its last write failed"
 			}
 			continue
@@ -290,7 +293,7 @@ func (f *forecast) expect(n *foreseen) {
 	if !in.Declared || n.blind {
 		return
 	}
-	waited := len(in.Missing) > 0
+	waited, news := len(in.Missing) > 0, false
 	in.Missing = nil
 	for i, c := range n.names {
 		gen, has := n.seen[i], n.seen[i] > 0
@@ -306,7 +309,11 @@ func (f *forecast) expect(n *foreseen) {
 		case gen != n.seen[i] || waited && f.renews(c):
 			n.seen[i], n.by = gen, c
 			in.Newer, in.Drift, in.Checked = []string{c}, "a newer token is there", true
+			news = true
 		}
+	}
+	if news && len(in.Missing) == 0 && len(in.Awaits) == 0 {
+		f.expectKeys(n)
 	}
 	if waited && len(in.Missing) == 0 && in.Drift == "" {
 		in.Drift, in.Checked = "it could not be compared", true

@@ -22,7 +22,7 @@ func (f *forecast) report(p *Plan) {
 		}
 		p.Steps = append(p.Steps, shown...)
 		p.Later = append(p.Later, n.later()...)
-		if len(shown) == 0 && n.unsure {
+		if len(shown) == 0 && f.unsure(n) {
 			p.Unknown = append(p.Unknown, n.addr)
 		}
 	}
@@ -97,6 +97,15 @@ func (n *foreseen) later() []Step {
 		out = append(out, s)
 	}
 	return out
+}
+
+// unsure says that only a look at a secret tells whether there is something to do:
+// of a sink also where that is so of a token or key that it names.
+func (f *forecast) unsure(n *foreseen) bool {
+	return n.unsure || n.kind == kindSink && !n.gone && slices.ContainsFunc(n.names, func(c string) bool {
+		u := f.byAddr[c]
+		return u != nil && u.unsure
+	})
 }
 
 func (h *foreseenHook) step(addr string) Step {

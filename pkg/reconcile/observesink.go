@@ -24,6 +24,7 @@ type observedSink struct {
 	lane    string            // where its place is looked at and written
 	found   sinks.Mark        // what the place says of who delivered there
 	by      *spec.Config      // by which it was looked at instead of the one in force
+	unsure  bool              // only what is hidden tells whether it has to be written
 }
 
 // observeSink gathers what deciding about a sink needs: its record, the tokens

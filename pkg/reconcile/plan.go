@@ -195,7 +195,9 @@ func (w *worker) foresee(ctx context.Context, j job) *foreseen {
 			}
 		}
 	}
-	n.broken = w.unreadable(ctx, j, n.first)
+	if n.broken = w.unreadable(ctx, j, n.first); n.first.Action == ActStatic && n.broken == nil {
+		n.key = w.foreseenKey(j, &ob)
+	}
 	return n
 }
 
@@ -263,12 +265,12 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	if !ob.in.Declared {
 		n.heir = w.claimant(j.force, placeOf(ob.in.Record.Written))
 		n.notify = append(n.notify, declaredHooks(ob.in.Record.Notify, j.force, notifies)...)
-		if away, ok := w.store.(awayStore); ok {
-			n.notify = append(n.notify, away.sink(j.addr).Hooks...) // whatever the checkout says of them
+		if x, _ := w.exported(); x != nil {
+			n.notify = append(n.notify, x.sink(j.addr).Hooks...) // whatever the checkout says of them
 		}
 	}
 	// Of a sink whose digest was not exported it is not known what changed.
-	n.unsure = n.unsure || w.o.Away && ob.in.Declared && ob.in.Stored && ob.in.Record.Head.Digest == [16]byte{}
+	n.unsure = n.unsure || ob.unsure || w.o.Away && ob.in.Declared && ob.in.Stored && ob.in.Record.Head.Digest == [16]byte{}
 	if in := &ob.in; in.Declared && !w.o.Away {
 		n.wanted = n.place
 		if in.Moved {
@@ -281,7 +283,7 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	if len(ob.in.Awaits) > 0 {
 		n.next = placeWanted(j, &ob)
 	}
-	n.written = written(&ob.in.Record)
+	n.written, n.had, n.with = written(&ob.in.Record), slices.Clone(n.seen), w.comparedWith(ctx, j, &ob)
 	in := ob.in
 	n.sink = &in
 }

@@ -157,7 +157,7 @@ func TestAnExportWhileAChangeIsHeld(t *testing.T) {
 				t.Errorf("at %s: planned %q, want %q", place, got, want)
 			}
 		}
-		x.Sinks[0].Digest, x.Sinks[0].Content, x.Sinks[0].Place = "", "", ""
+		x.Sinks[0].Digest, x.Sinks[0].Portrait, x.Sinks[0].Place = "", nil, ""
 		p := w.against(x, placed(holdsAll, "elsewhere"))
 		if len(p.Unknown) != 1 || p.Unknown[0] != `sink.mem.trader["a"]` {
 			t.Errorf("known at apply: %v, of a sink of which nothing was exported", p.Unknown)

@@ -94,6 +94,14 @@ func (k simSink) Write(_ context.Context, d sinks.Desired, _ []byte) ([]byte, er
 	return []byte(place + " " + content), nil
 }
 
+func (k simSink) Portray(d sinks.Desired, _ []byte, hash func([]byte) string) (sinks.Portrait, error) {
+	content, known := d.Content.(string)
+	if !known {
+		return sinks.Portrait{}, sinks.ErrUnknown
+	}
+	return sinks.Portrait{Content: hash([]byte(content))}, nil
+}
+
 func (k simSink) Intend(d sinks.Desired) ([]byte, error) {
 	return []byte(strings.TrimPrefix(d.Place, "mem:") + " " + d.Content.(string)), nil
 }

@@ -467,6 +467,14 @@ func (p *places) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, 
 	return p.Intend(d)
 }
 
+func (p *places) Portray(d sinks.Desired, _ []byte, hash func([]byte) string) (sinks.Portrait, error) {
+	content, known := d.Content.(string)
+	if !known {
+		return sinks.Portrait{}, sinks.ErrUnknown
+	}
+	return sinks.Portrait{Content: hash([]byte(content))}, nil
+}
+
 // Intend is the account of a write too: the place and its content.
 func (p *places) Intend(d sinks.Desired) ([]byte, error) {
 	return []byte(d.Place[len("mem:"):] + " " + d.Content.(string)), nil

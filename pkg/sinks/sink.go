@@ -41,6 +41,12 @@ type Sink interface {
 	// own account. It is pure, so two are alike when place and content are.
 	// Intact is true of none.
 	Intend(d Desired) (intended []byte, err error)
+	// Portray says what d is compared by where nobody can look at the place: with
+	// written, what the place is since that Write; with nil, what it shall be. Two
+	// fit exactly where a Write of the one would leave nothing to do for the other.
+	// The content is given to hash, and nowhere else. It may look up the names of
+	// users, and nothing else of the host.
+	Portray(d Desired, written []byte, hash func(content []byte) string) (Portrait, error)
 	// Intact says that the place certainly still is as Write left it, and that
 	// the same arguments would be written the same way today, without being told
 	// them. False says nothing: Check has to be asked. A hundred thousand places
@@ -90,4 +96,18 @@ type Mark struct {
 	Address    string // of the credential
 	Generation uint64
 	At         time.Time // when it was delivered
+}
+
+// Portrait is a place as it is, or as it shall be, for a comparison away from it.
+type Portrait struct {
+	// Content is a hash of what it holds, alike in two of one kind exactly where
+	// that is.
+	Content string
+	// Parts are the names of what the content is made of (variables, members),
+	// sorted; nil where it is all one.
+	Parts []string
+	// Traits are what else is compared, such as a mode: of a place as it is all
+	// that would be right for it (its owner by name and by number), of one that
+	// shall be what is asked for. What is not in it is not asked for.
+	Traits map[string][]string
 }

@@ -31,32 +31,6 @@ func (c *Config) Digest(a Address) ([16]byte, bool) {
 	return c.digest(p)
 }
 
-// ContentDigest is [Config.Digest] of a sink without its hooks: while it stays
-// the same, nothing that the configuration says is a reason to write the sink.
-func (c *Config) ContentDigest(sink Address) ([16]byte, bool) {
-	var out [16]byte
-	p, err := parseAddress(string(sink))
-	if err != nil || p.kind != kindSink {
-		return out, false
-	}
-	res := c.find(p.kind, p.typ, p.label)
-	if res == nil || res.insts == nil && p.key.kind != noKey {
-		return out, false
-	}
-	f, _ := newForm(res.src, int(res.row))
-	b := c.formSumWithout("notify", p.kind, f)
-	s := b.sum
-	if res.insts != nil {
-		in, err := c.instanceOf(p, res)
-		if err != nil {
-			return out, false
-		}
-		s = c.instanceSum(in, b)
-	}
-	copy(out[:], s[:])
-	return out, true
-}
-
 // sum is a full hash; digests that are given out are its first half.
 type sum [sha256.Size]byte
 
@@ -118,10 +92,8 @@ func (c *Config) blockSum(kind string, res *resource) *blockSum {
 }
 
 // formSum is blockSum of a block that is parsed already, and not kept.
-func (c *Config) formSum(kind string, f *form) *blockSum { return c.formSumWithout("", kind, f) }
-
-func (c *Config) formSumWithout(argument, kind string, f *form) *blockSum {
-	d := &digester{c: c, ev: c.evaluator(Scope{}), h: sha256.New(), out: &blockSum{form: f}, without: argument}
+func (c *Config) formSum(kind string, f *form) *blockSum {
+	d := &digester{c: c, ev: c.evaluator(Scope{}), h: sha256.New(), out: &blockSum{form: f}}
 	d.block(f, expands(kind))
 	switch kind {
 	case kindCredential:
@@ -213,8 +185,6 @@ type digester struct {
 	buf []byte
 	in  *instance // nil: of a block, for all its instances
 	out *blockSum // of a block: where what varies is put aside
-	// without is an argument that is left out; "" for none.
-	without string
 }
 
 // text adds a string, delimited by its length.
@@ -245,7 +215,7 @@ func (d *digester) block(f *form, instances bool) {
 	rows := f.src.attrs[f.row.attrs:f.row.attrsEnd]
 	for i := range f.args {
 		a := &f.args[i]
-		if isMeta(a.name) && instances || a.name == d.without {
+		if isMeta(a.name) && instances {
 			continue
 		}
 		d.text(a.name)

@@ -69,7 +69,19 @@ func (s *Sink) Render(args spec.Values) (sinks.Desired, error) {
 	if err != nil {
 		return sinks.Desired{}, hostfile.Wrong(target.Path, err)
 	}
-	return target.Desired(text), nil
+	return target.Desired(text, names(lines)...), nil
+}
+
+// names are those of the variables that lines set, sorted.
+func names(lines []line) []string {
+	var out []string
+	for _, l := range lines {
+		if l.name != "" {
+			out = append(out, l.name)
+		}
+	}
+	slices.Sort(out)
+	return out
 }
 
 // parse reads the arguments alone.

@@ -67,6 +67,7 @@ func Run(t *testing.T, start func(t *testing.T) Rig) {
 		{"a place that cannot be written", blocked},
 		{"readers see whole versions", wholeVersions},
 		{"an intended write is removed like one that was made", intended},
+		{"a portrait tells places apart as a look at them does", portrayed},
 		{"many places at once", manyPlaces},
 		{"any order of events", anyOrder},
 	} {

@@ -108,9 +108,10 @@ func parseMode(args spec.Values, name string) (fs.FileMode, error) {
 	return fs.FileMode(n), nil
 }
 
-// Desired is the target with its content, for the caller to pass around.
-func (t Target) Desired(content secret.Text) sinks.Desired {
-	return sinks.Desired{Place: t.place(), Content: desired{Target: t, content: content}}
+// Desired is the target with its content, for the caller to pass around. The
+// parts of the content have names where it is made of some.
+func (t Target) Desired(content secret.Text, parts ...string) sinks.Desired {
+	return sinks.Desired{Place: t.place(), Content: desired{Target: t, content: content, parts: parts}}
 }
 
 // Unknown is the target while its content is not known.
@@ -129,4 +130,5 @@ const placePrefix = "file:"
 type desired struct {
 	Target
 	content secret.Text
+	parts   []string
 }

@@ -1,0 +1,114 @@
+package reconcile
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+
+	"tokend/pkg/sinks"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// exported is the export that a plan away from the host is made against, and how
+// the address of a record is found that moved blocks lead elsewhere.
+func (w *worker) exported() (x *Export, recorded func(string) string) {
+	recorded = func(addr string) string { return addr }
+	store := w.store
+	if o, ok := store.(*overlay); ok {
+		store = o.Store
+		recorded = func(addr string) string {
+			if at, ok := o.there[addr]; ok {
+				return at
+			}
+			return addr
+		}
+	}
+	if away, ok := store.(awayStore); ok {
+		x = away.x
+	}
+	return x, recorded
+}
+
+// sink is what was exported of a sink, which may be nothing.
+func (x *Export) sink(addr string) ExportedSink {
+	i, ok := slices.BinarySearchFunc(x.Sinks, ExportedSink{Address: addr}, func(s, t ExportedSink) int { return cmp.Compare(s.Address, t.Address) })
+	if !ok {
+		return ExportedSink{}
+	}
+	return x.Sinks[i]
+}
+
+// observeAway is observePlace where the place is out of sight: what it holds is
+// known by its record and by its portrait alone.
+func (w *worker) observeAway(ctx context.Context, j job, ob *observedSink) error {
+	in := &ob.in
+	x, recorded := w.exported()
+	var is ExportedSink
+	if x != nil && in.Stored {
+		is = x.sink(recorded(j.addr))
+	}
+	for _, u := range ob.want.Uses {
+		if u.Kind() != "credential" {
+			continue
+		}
+		rec, _, err := w.store.Credential(ctx, string(u))
+		switch {
+		case err != nil && !errors.Is(err, state.ErrNotFound):
+			return err
+		case rec.Grant == nil:
+			in.Missing = []string{string(u)}
+			continue
+		}
+		ob.gens[string(u)] = rec.Head.Generation
+		// Of one that it was not given before its portrait tells whether it holds it.
+		if gen, held := in.Record.Delivered[string(u)]; gen != rec.Head.Generation && (held || is.Portrait == nil) {
+			in.Newer = append(in.Newer, string(u))
+		}
+	}
+	in.Deferred = true
+	ob.desired.Place = placeWanted(j, ob)
+	place := placeOf(in.Record.Written)
+	in.Moved = place != "" && ob.desired.Place != "" && place != ob.desired.Place
+	if in.Record.Head.Digest == ([16]byte{}) {
+		in.Changed = false // that was not exported
+	}
+	if in.Moved {
+		in.Changed, in.Told = true, true
+	}
+	if !in.Changed || in.Told || len(in.Missing) > 0 || x == nil {
+		return nil
+	}
+	w.compareAway(ctx, j, ob, x, &is, recorded)
+	return nil
+}
+
+// compareAway says whether what a block says now, and did not say when its sink
+// was written, is a reason to write it.
+func (w *worker) compareAway(ctx context.Context, j job, ob *observedSink, x *Export, is *ExportedSink, recorded func(string) string) {
+	in := &ob.in
+	want, err := x.portraitOf(ob.kind, j.cfg, j.addr, func(way int, a spec.Address) (spec.Attributes, error) {
+		at, err := x.attributesAt(way, recorded(string(a)))
+		if err == nil {
+			w.awaits(ctx, j, in, a, &at)
+		}
+		return at, err
+	}, nil)
+	slices.Sort(in.Awaits)
+	if in.Awaits = slices.Compact(in.Awaits); len(in.Awaits) > 0 && errors.Is(err, sinks.ErrUnknown) {
+		return // what it shall hold comes with another grant
+	}
+	in.Awaits = nil
+	if want != nil {
+		want.Secrets = x.hiding(ob.want.Uses, recorded)
+	}
+	switch is.Portrait.likeness(want) {
+	case unlike:
+		in.Told = true
+	case alike:
+		in.Changed = false
+	case unclear:
+		in.Changed, ob.unsure = false, true
+	}
+}
