@@ -213,11 +213,12 @@ func (p *performer) settle() {
 }
 
 // mayBeSpent writes down of a refresh token that works once that it may have
-// been used.
+// been used. One that was refused before, and that a person had tried again, is of
+// no more use than it was: it is worth no last try.
 func (p *performer) mayBeSpent(g *state.Grant) {
 	switch {
 	case !singleUse(p.ob.in.Held, g):
-	case p.ob.in.Intent.LastTry:
+	case p.ob.in.Intent.LastTry, g.RefreshState == state.RefreshRefused:
 		g.RefreshState = state.RefreshRefused
 	default:
 		g.RefreshState = state.RefreshIndeterminate
