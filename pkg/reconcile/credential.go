@@ -299,22 +299,30 @@ func (p *performer) answer() {
 }
 
 // orderError is why an order could not be carried out, when the decision found
-// that there is nothing to do for it.
+// that there is nothing to do for it, or that something else comes first: a replay
+// that waits for its next try, say.
 func (p *performer) orderError() error {
-	s := p.step
+	s, rec := p.step, &p.ob.in.Record
+	inTheWay := &OrderError{Kind: p.j.order.order.Kind, Address: p.j.addr, Reason: s.Reason, Why: s.Why, Mend: s.Mend}
 	switch p.j.order.order.Kind {
-	case OrderRefresh, OrderLogin:
+	case OrderRefresh, OrderLogin, OrderAction:
 		if s.Action == ActNone || s.Action == ActWait || s.Action == ActDrop {
-			return &OrderError{Kind: p.j.order.order.Kind, Address: p.j.addr, Reason: s.Reason, Why: s.Why, Mend: s.Mend}
+			return inTheWay
 		}
 	case OrderTaint:
-		if s.Action == ActNote {
+		switch {
+		case s.Action == ActNote:
 			return nil
+		case s.Action == ActWait && (rec.Grant != nil || rec.Raw != nil):
+			return inTheWay
 		}
 		return fmt.Errorf("%s has no token to replace", spec.Address(p.j.addr).Short())
 	case OrderRevoke:
-		if s.Action == ActDrop {
+		switch {
+		case s.Action == ActDrop:
 			return nil // its removal has revoked it
+		case s.Action == ActWait && (rec.Grant != nil || len(rec.Retiring) > 0):
+			return inTheWay
 		}
 		return fmt.Errorf("there is nothing to revoke of %s", spec.Address(p.j.addr).Short())
 	}

@@ -57,3 +57,14 @@ func TestDecideARetryOfARefusedLogin(t *testing.T) {
 		t.Errorf("both: decided %s", s)
 	}
 }
+
+// Nor is it once another action has failed, or its reply was lost.
+func TestAFailedActionLetsAnEndedAccountStayEnded(t *testing.T) {
+	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	in := Input{Now: now, Declared: true, Want: &spec.Credential{}}
+	in.Record.Failure = &state.Failure{Op: opAction, Class: "permanent", Stopped: true, Message: "its account was ended"}
+	in.failed(outcome{op: opAction, class: classUnknown, message: "no reply came", reached: true}, now, spec.RetryPolicy{})
+	if s := Decide(in); s.State != Stopped {
+		t.Errorf("decided %s (%s)", s, s.State)
+	}
+}

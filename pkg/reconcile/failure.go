@@ -41,7 +41,7 @@ func (in *Input) failed(o outcome, now time.Time, p spec.RetryPolicy) *state.Fai
 	switch {
 	case o.op == opRefresh && held != nil && held.Op == opGrant:
 		in.RefreshFailure = f
-	case o.op == opAction && isRefusal(held):
+	case o.op == opAction && (isRefusal(held) || accountEnded(held)): // which outlive an action that failed
 	case o.op == opGrant && held != nil && held.Op == opRefresh:
 		in.RefreshFailure, rec.Failure = held, f
 	default:

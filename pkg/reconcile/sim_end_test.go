@@ -81,6 +81,9 @@ func (s *simRun) mendAll() {
 	if v.Held != nil {
 		s.approve()
 	}
+	s.mu.Lock()
+	s.books.reopen() // also what an action ended that was ordered before everything was there again
+	s.mu.Unlock()
 	for _, l := range v.Sinks {
 		if l.State == reconcile.Held && strings.HasPrefix(l.Mend, "take the moved block out") {
 			s.note("status", l.Address, string(l.State)+": "+l.Why, 0)
