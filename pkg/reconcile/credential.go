@@ -321,7 +321,7 @@ func (p *performer) orderError() error {
 		switch {
 		case s.Action == ActDrop:
 			return nil // its removal has revoked it
-		case s.Action == ActWait && (rec.Grant != nil || len(rec.Retiring) > 0):
+		case s.Action == ActWait && (rec.Grant != nil && !p.j.order.order.Forget || len(rec.Retiring) > 0):
 			return inTheWay
 		}
 		return fmt.Errorf("there is nothing to revoke of %s", spec.Address(p.j.addr).Short())

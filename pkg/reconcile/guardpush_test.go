@@ -58,6 +58,41 @@ settle = "1s"`
 	})
 }
 
+// A guard that was made stricter by a change of which something is held is in force
+// all the same: a push that loosens it again is judged by it, also after a crash.
+func TestTheGuardTightenedByAChangeThatIsHeld(t *testing.T) {
+	tight, loose := "max_revocations = 2\nsettle = \"1s\"", "max_revocations = 1000\nmax_revoked_percent = 100\nsettle = \"1s\""
+	for _, crash := range []bool{false, true} {
+		inWorld(t, strict(), func(t *testing.T, w *world) {
+			w.set(traders(loose, "x", "a b c d e f", ""))
+			time.Sleep(time.Minute)
+			if h := w.set(traders(tight, "x", "a b c", "")); h == nil || len(h.Revocations) != 3 {
+				t.Fatalf("held %+v", h)
+			}
+			time.Sleep(5 * time.Hour)
+			if crash {
+				w.crash()
+			}
+			h := w.set(traders(loose, "x", "a b", ""))
+			if h == nil || !strings.Contains(h.Reason, "guard.max_revocations is 2, or was within the hour before") {
+				t.Errorf("crash %v: held %+v", crash, h)
+			}
+			time.Sleep(time.Hour)
+			if n := w.revocations(); n != 0 {
+				t.Errorf("crash %v: %d revocations", crash, n)
+			}
+			// Taken back, it is over, and an hour later the guard is what it says.
+			if h := w.set(traders(loose, "x", "a b c d e f", "")); h != nil {
+				t.Errorf("crash %v: taken back, held %+v", crash, h)
+			}
+			time.Sleep(61 * time.Minute)
+			if h := w.set(traders(loose, "x", "a b", "")); h != nil {
+				t.Errorf("crash %v: an hour later held %+v", crash, h)
+			}
+		})
+	}
+}
+
 // An hour after it was loosened, the guard is what the configuration says.
 func TestALoosenedGuardCountsAfterAnHour(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {

@@ -81,14 +81,19 @@ func (l *Loop) acceptedGuard(ctx context.Context) (*guardSettings, error) {
 
 // guardAccepted is the named value of the guard's settings once a configuration
 // is accepted. What a person approved, the guard that comes with it included,
-// leaves nothing of earlier ones.
-func (l *Loop) guardAccepted(ctx context.Context, g spec.Guard, approved bool) (state.Change, error) {
+// leaves nothing of earlier ones. While something of it is held, or could not be
+// looked at, it can make the guard stricter, and no looser.
+func (l *Loop) guardAccepted(ctx context.Context, g spec.Guard, a acceptance) (state.Change, error) {
 	old, err := l.acceptedGuard(ctx)
 	if err != nil {
 		return state.Change{}, err
 	}
 	next := guardSettings{Guard: g}
-	if old != nil && !approved {
+	switch {
+	case old == nil:
+	case a.held != nil || a.unseen:
+		next.Guard, next.Former = stricter(g, old.Guard), old.Former
+	case !a.approved:
 		now := l.o.Now()
 		next = old.follow(g, now, now.Add(-guardWindow))
 	}

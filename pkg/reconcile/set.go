@@ -177,7 +177,7 @@ type acceptance struct {
 
 // accept records a configuration as the one in force, with what else goes with
 // that. What is held back of it lives on by an earlier one, which is kept too,
-// and the guard stays as it was until the whole of it was seen and let go.
+// and the guard gets no looser until the whole of it was seen and let go.
 func (l *Loop) accept(ctx context.Context, cfg *spec.Config, a acceptance, more ...state.Change) error {
 	before, err := snapshotNames(ctx, l.o.Store)
 	if err != nil {
@@ -197,14 +197,11 @@ func (l *Loop) accept(ctx context.Context, cfg *spec.Config, a acceptance, more 
 	if err != nil {
 		return err
 	}
-	changes := append([]state.Change{{MetaKey: metaAccepted, Meta: []byte(blob)}, {MetaKey: metaLeaving, Meta: leaving}, holding}, more...)
-	if a.held == nil && !a.unseen {
-		g, err := l.guardAccepted(ctx, cfg.Settings().Guard, a.approved)
-		if err != nil {
-			return err
-		}
-		changes = append(changes, g)
+	guard, err := l.guardAccepted(ctx, cfg.Settings().Guard, a)
+	if err != nil {
+		return err
 	}
+	changes := append([]state.Change{{MetaKey: metaAccepted, Meta: []byte(blob)}, {MetaKey: metaLeaving, Meta: leaving}, holding, guard}, more...)
 	if changes, err = l.news(ctx, changes); err != nil {
 		return err
 	}

@@ -114,11 +114,22 @@ func (s *simRun) recorded(c *state.Credential) {
 	s.checkPrevented(addr, old, now)
 	s.rereadTooLate(addr, old, now)
 	if now.grant != nil && now.grant != old.grant {
-		s.books.refusals(now.grant.account).tries = 0
+		s.books.succeeded(addr)
 	}
 	s.records[addr] = now
 	s.note("record", addr, now.access+" "+now.refresh+" "+now.raw, len(now.retiring)*100+now.orphans)
 	s.checkKept(addr, old, now)
+}
+
+// succeeded: a credential got a token, so what failed before is no row any more,
+// also of tries for another account that it was of before: which of its inputs names
+// the account nobody has told tokend.
+func (b *simBooks) succeeded(addr string) {
+	for account, r := range b.refused {
+		if addressOf(account) == addr {
+			r.tries = 0
+		}
+	}
 }
 
 func (s *simRun) deleted(addr string) {
@@ -503,7 +514,7 @@ func (s *simRun) checkDeath(x *simAccess) {
 			ret = &rec.retiring[i]
 		}
 	}
-	if ret == nil || ret.cause == "revoke" || s.revoking[x.grant.addr] > 0 {
+	if ret == nil || s.revoking[x.grant.addr] > 0 || rec.orderedGone(x.grant) {
 		return
 	}
 	wall := s.wall()
@@ -524,6 +535,12 @@ func (s *simRun) checkDeath(x *simAccess) {
 	if left, ok := s.left[x.token]; ok && !s.skewedAt.After(left) && wall.Sub(left) < overlap {
 		s.fail("%s is revoked (%s) %s after the last place let go of it; its overlap is %s", x.token, ret.cause, wall.Sub(left), overlap)
 	}
+}
+
+// orderedGone says that a person wants a grant revoked, which takes along whatever
+// tokens of it wait for their overlap.
+func (r *simRecord) orderedGone(g *simGrant) bool {
+	return slices.ContainsFunc(r.retiring, func(x simRetired) bool { return x.grant == g && x.cause == "revoke" })
 }
 
 // overlaps are how long an old token may hold on and how long it must. A record
