@@ -227,9 +227,9 @@ func (l *policyGate) allowRequest(client *spec.HTTPSettings) func(typ, origin st
 }
 
 // allowVault is asked where a Vault server sends a request on to another one.
-func (l *policyGate) allowVault(address string) error {
+func (l *policyGate) allowVault(address, namespace, serverName string) error {
 	if p := l.current(); p != nil {
-		return p.Vault(address)
+		return p.Vault(address, namespace, serverName)
 	}
 	return nil
 }

@@ -324,13 +324,10 @@ func (p *Policy) Proxy(typ, proxy string) error {
 	})
 }
 
-// Vault says whether a Vault server may be asked.
-func (p *Policy) Vault(address string) error { return p.vaultServer(address, "", "") }
-
-// vaultServer says whether a Vault server may be asked in a namespace, and with
-// another name in its certificate than that of its host. In each namespace the
-// same paths mean other secrets.
-func (p *Policy) vaultServer(address, namespace, name string) error {
+// Vault says whether a Vault server may be asked in a namespace, and with another
+// name in its certificate than that of its host. In each namespace the same paths
+// mean other secrets.
+func (p *Policy) Vault(address, namespace, name string) error {
 	return p.allowed("vault", "", "a Vault server", func(r *rule) *Violation {
 		if o := originOf(address); o == "" || !anyWild(r.lists["addresses"], o, "/:@") {
 			return p.no(r, "addresses", "address", 0, address)

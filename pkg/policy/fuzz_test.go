@@ -55,6 +55,6 @@ func FuzzPolicy(f *testing.F) {
 				}
 			}
 		}
-		_, _, _, _, _ = p.Origin("oauth2", word), p.Vault(word), p.Mount(word), p.State(word), p.Type(word)
+		_, _, _, _, _ = p.Origin("oauth2", word), p.Vault(word, word, word), p.Mount(word), p.State(word), p.Type(word)
 	})
 }

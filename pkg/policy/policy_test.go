@@ -220,11 +220,11 @@ state {
 		{"kv", p.Secret("vault_kv", args("mount", "kv/", "path", "/trading/a")), ""},
 		{"kv", p.Sink("vault_kv", args("mount", "kv", "path", "trading/a")), "kv/trading/a is not among the paths"},
 		{"kv", p.Sink("vault_kv", args("mount", "other", "path", "x")), `mount "other" is not among the mounts of /etc/tokend-policy.hcl:8`},
-		{"vault", p.Vault("https://vault.example.com:8200/"), ""},
-		{"vault", p.Vault("https://eu.vault.example.com"), ""},
-		{"vault", p.Vault("https://evil.example/x.vault.example.com"), "addresses"},
-		{"vault", p.Vault("https://evil.example@vault.example.com:8201"), "addresses"},
-		{"vault", p.Vault("http://vault.example.com:8200"), "addresses"},
+		{"vault", p.Vault("https://vault.example.com:8200/", "", ""), ""},
+		{"vault", p.Vault("https://eu.vault.example.com", "", ""), ""},
+		{"vault", p.Vault("https://evil.example/x.vault.example.com", "", ""), "addresses"},
+		{"vault", p.Vault("https://evil.example@vault.example.com:8201", "", ""), "addresses"},
+		{"vault", p.Vault("http://vault.example.com:8200", "", ""), "addresses"},
 		{"origin", p.Origin("coinify", "https://app-api.coinify.com"), ""},
 		{"origin", p.Origin("coinify", "https://APP-api.coinify.com:443"), ""},
 		{"origin", p.Origin("coinify", "https://app-api.coinify.com:8443"), "is not among the origins"},
@@ -259,7 +259,7 @@ state {
 	empty := parse(t, "/etc/tokend", "")
 	for what, err := range map[string]error{
 		"secret": empty.Secret("file", args("path", "/x")), "sink": empty.Sink("file", args("path", "/x")), "hook": empty.Hook("exec", argv("command", "/x")),
-		"origin": empty.Origin("coinify", "https://x"), "vault": empty.Vault("https://x"), "mount": empty.Mount("kv"), "type": empty.Type("x"), "read": empty.Read("/x"), "state": empty.State("/x"),
+		"origin": empty.Origin("coinify", "https://x"), "vault": empty.Vault("https://x", "", ""), "mount": empty.Mount("kv"), "type": empty.Type("x"), "read": empty.Read("/x"), "state": empty.State("/x"),
 		"state's key": empty.StateKey("state.key"),
 	} {
 		want(t, what, err, "/etc/tokend-policy.hcl has no block that allows")

@@ -28,7 +28,7 @@ func (p *Policy) vault(b *spec.Block) []asked {
 	if address, ok := text(b.Args, "address"); ok {
 		namespace, _ := text(b.Args, "namespace") // what is not known yet is asked about when it is used
 		name, _ := text(b.Args, "tls_server_name")
-		all = append(all, asked{"", p.vaultServer(address, namespace, name)})
+		all = append(all, asked{"", p.Vault(address, namespace, name)})
 	}
 	for _, n := range []string{"ca_file", "ca_dir", "client_cert_file", "client_key_file"} {
 		all = append(all, p.outside(n, b.Args, n)...)

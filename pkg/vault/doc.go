@@ -24,7 +24,8 @@
 // Every call is sent once: retries belong to whoever schedules the caller. The
 // two exceptions are answers of Vault that mean "not done": a read whose token
 // turned out to be dead is sent again with a new one, and a standby's redirect
-// to the active node is followed, once and never from https to http.
+// to the active node is followed, once and never from https to http. Where the
+// active node is, sys/leader has to say: nothing is sent on anywhere else.
 //
 // Errors are *[Error]; ask them with errors.Is for [ErrSealed],
 // [ErrUnreachable], [ErrStandby], [ErrDenied], [ErrNotFound],

@@ -61,7 +61,7 @@ func newEndpoint(name spec.Address, s Settings, p *Pool) (*endpoint, error) {
 		IdleConnTimeout: 50 * time.Second,
 	}
 	return &endpoint{name: name, settings: s, stamps: stamps, http: &http.Client{
-		Transport:     &boundedTransport{base: base, home: serverOf(s.Address), allow: p.allow},
+		Transport:     &boundedTransport{base: base, home: serverOf(s.Address), allow: p.allowedFor(s)},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
@@ -188,27 +188,32 @@ type retryAfterKey struct{}
 // asked here whether a request may go where an answer sent it on to: Vault's library
 // follows one redirect, to whatever host, with the token and the body.
 type boundedTransport struct {
-	base  *http.Transport
-	home  string // scheme://host:port of the settings
-	allow func(address string) error
+	base   *http.Transport
+	home   string // scheme://host:port of the settings
+	allow  func(address string) error
+	leader leader
 }
 
-// serverOf is the scheme, host and port of an address.
+// serverOf is the scheme, host and port of an address, each in one form.
 func serverOf(address string) string {
 	u, err := url.Parse(address)
 	if err != nil {
 		return ""
 	}
-	return u.Scheme + "://" + u.Host
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"https": "443", "http": "80"}[u.Scheme]
+	}
+	return u.Scheme + "://" + net.JoinHostPort(spec.LowerASCII(u.Hostname()), port)
 }
 
 func (t *boundedTransport) RoundTrip(r *http.Request) (*http.Response, error) {
-	if to := r.URL.Scheme + "://" + r.URL.Host; to != t.home && t.allow != nil {
-		if err := t.allow(to); err != nil {
+	if to := serverOf(r.URL.String()); to != t.home {
+		if err := t.follows(r.Context(), to); err != nil {
 			if r.Body != nil {
 				_ = r.Body.Close()
 			}
-			return nil, fmt.Errorf("it sends requests on to %s, which is %w", to, err)
+			return nil, err
 		}
 	}
 	resp, err := t.base.RoundTrip(r)

@@ -309,17 +309,12 @@ func TestTheEnvironmentIsNotUsed(t *testing.T) {
 
 func TestARedirectOfAStandbyIsFollowedOnce(t *testing.T) {
 	active, activeURL := startFake(t)
-	standby := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, activeURL+r.URL.Path, http.StatusTemporaryRedirect)
-	}))
-	t.Cleanup(standby.Close)
+	standby := startStandby(t, activeURL, namesLeader(activeURL))
 	p, _, _ := newPool(t, byAppRole(standby.URL, "r", "s"))
 	if _, _, err := client(t, p).ReadKV(t.Context(), "kv", "x", 0); err != nil || active.count(login) != 1 {
 		t.Errorf("through a standby: %v, %d logins", err, active.count(login))
 	}
-	secure := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		http.Redirect(w, r, activeURL+r.URL.Path, http.StatusTemporaryRedirect)
-	}))
+	secure := httptest.NewTLSServer(standbyOf(activeURL, namesLeader(activeURL)))
 	secure.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
 	t.Cleanup(secure.Close)
 	settings := byAppRole(secure.URL, "r", "s")

@@ -26,8 +26,9 @@ type Options struct {
 	// DialContext replaces net.Dialer's, for tests that have no network.
 	DialContext func(ctx context.Context, network, address string) (net.Conn, error)
 	// AllowServer, when set, says why a server (scheme://host:port) must not be
-	// asked that another one sends a request on to, as a standby does; nil: it may.
-	AllowServer func(address string) error
+	// asked, in a namespace and under a name in its certificate, that another one
+	// sends a request on to, as a standby does; nil: it may.
+	AllowServer func(address, namespace, serverName string) error
 }
 
 // Pool keeps one session for each `vault` block. It is safe for concurrent use.
@@ -36,12 +37,20 @@ type Pool struct {
 	log     *slog.Logger
 	now     func() time.Time
 	dial    dialFunc
-	allow   func(address string) error
+	allow   func(address, namespace, serverName string) error
 	wake    chan struct{} // of capacity 1: Run looks at the due times again
 
 	mu      sync.Mutex
 	entries map[spec.Address]*entry
 	giving  sync.WaitGroup // tokens being given up
+}
+
+// allowedFor is AllowServer for requests by some settings.
+func (p *Pool) allowedFor(s Settings) func(address string) error {
+	if p.allow == nil {
+		return nil
+	}
+	return func(address string) error { return p.allow(address, s.Namespace, s.TLSServerName) }
 }
 
 // NewPool makes an empty pool. It contacts nobody.

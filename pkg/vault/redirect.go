@@ -1,0 +1,85 @@
+package vault
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A node of a Vault cluster that is not the active one asks that one itself, or
+// sends the client on to it: to the api_addr of the active node, with status 307.
+// Vault's library then repeats the request there, with the token and the body, and
+// does so for any redirect of whatever stands before Vault: a portal that wants a
+// login would be sent both. So a request goes to another origin only where Vault
+// itself says, asked for that without a token, that its active node is there.
+
+// leaderLasts is how long an answer of sys/leader counts: a standby may send every
+// request on, and need not be asked each time.
+const leaderLasts = time.Minute
+
+// leader remembers where the active node is. It is safe for concurrent use.
+type leader struct {
+	mu     sync.Mutex
+	origin string
+	until  time.Time
+}
+
+// follows says whether requests may be sent on to an origin: nil, or why not.
+func (t *boundedTransport) follows(ctx context.Context, to string) error {
+	if t.allow != nil {
+		if err := t.allow(to); err != nil {
+			return fmt.Errorf("it sends requests on to %s, which is %w", to, err)
+		}
+	}
+	t.leader.mu.Lock()
+	defer t.leader.mu.Unlock()
+	if to == t.leader.origin && time.Now().Before(t.leader.until) {
+		return nil
+	}
+	active, err := t.activeNode(ctx)
+	switch {
+	case err != nil:
+		return fmt.Errorf("it sends requests on to %s, and does not say that Vault's active node is there: %w", to, err)
+	case active != to:
+		return fmt.Errorf("it sends requests on to %s, which is not where it says that Vault's active node is (%s): neither a token nor a secret is sent there", to, active)
+	}
+	t.leader.origin, t.leader.until = active, time.Now().Add(leaderLasts)
+	return nil
+}
+
+// activeNode asks for the origin of the active node (GET sys/leader, which needs no
+// token, and which a standby answers itself).
+func (t *boundedTransport) activeNode(ctx context.Context) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.home+"/v1/sys/leader", nil)
+	if err != nil {
+		return "", err
+	}
+	req.Header.Set("User-Agent", "tokend")
+	resp, err := t.base.RoundTrip(req)
+	if err != nil {
+		return "", fmt.Errorf("asking %s/v1/sys/leader: %w", t.home, err)
+	}
+	defer resp.Body.Close()
+	var says struct {
+		HA      bool   `json:"ha_enabled"`
+		Address string `json:"leader_address"`
+	}
+	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&says)
+	switch {
+	case resp.StatusCode != http.StatusOK:
+		return "", fmt.Errorf("%s/v1/sys/leader answers %d", t.home, resp.StatusCode)
+	case err != nil:
+		return "", fmt.Errorf("%s/v1/sys/leader does not answer as Vault does", t.home)
+	case !says.HA || says.Address == "":
+		return "", fmt.Errorf("%s/v1/sys/leader names no active node", t.home)
+	}
+	if !strings.Contains(says.Address, "://") {
+		says.Address = "https://" + says.Address // as Vault reads it when it redirects
+	}
+	return serverOf(says.Address), nil
+}
