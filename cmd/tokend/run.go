@@ -167,6 +167,9 @@ func (g *globals) lastInForce(ctx context.Context, log *slog.Logger, diags spec.
 		return nil, nil, errors.Join(broken, err)
 	}
 	last, err := e.loop.Accepted(ctx)
+	if err != nil && !errors.Is(err, reconcile.ErrNoneAccepted) {
+		broken = withHint(fmt.Errorf("%s cannot be used, and what was last in force cannot be gone on with: %w", g.config, err), "%s", g.beginHint())
+	}
 	if err != nil {
 		return nil, nil, errors.Join(broken, e.Close())
 	}

@@ -29,15 +29,12 @@ type snapshot struct {
 }
 
 func (g *globals) packSnapshot(c *spec.Config) ([]byte, error) {
-	o := g.specOptions()
-	s := snapshot{Dir: c.Dir(), Vars: o.Vars, VarFiles: absolute(o.VarFiles), Revision: c.Revision()}
+	// By what it was loaded with: one that is itself read back from a state may have
+	// other values than this process would give it.
+	vars, varFiles, environ := c.Given()
+	s := snapshot{Dir: c.Dir(), Vars: vars, VarFiles: absolute(varFiles), Environ: environ, Revision: c.Revision()}
 	if partsOf(c.SourceList()) == 0 {
 		s.Files = c.Sources()
-	}
-	for _, e := range g.environ {
-		if strings.HasPrefix(e, "TOKEND_VAR_") {
-			s.Environ = append(s.Environ, e)
-		}
 	}
 	return json.Marshal(s)
 }

@@ -91,3 +91,52 @@ func together(t *testing.T, g *globals, c *spec.Config) ([]byte, []reconcile.Par
 	}
 	return out, parts
 }
+
+// TestASnapshotKeepsItsOwnValues: a configuration that is read back from a state,
+// and recorded again by a process that has other values for its variables, or
+// none, is still the one that was in force.
+func TestASnapshotKeepsItsOwnValues(t *testing.T) {
+	dir, values := t.TempDir(), filepath.Join(t.TempDir(), "values.hcl")
+	text := "variable \"a\" { type = string }\nvariable \"b\" { type = string }\nvariable \"c\" { type = string }\n" +
+		"sink \"file\" \"x\" {\n  path = \"/run/x\"\n  content = \"${var.a}${var.b}${var.c}\"\n}\n"
+	for path, content := range map[string]string{filepath.Join(dir, "main.hcl"): text, values: "c = \"three\"\n"} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	by := func(vars, files []string, environ ...string) *globals {
+		return &globals{process: process{out: t.Output(), err: t.Output(), environ: environ}, catalog: catalog.FS, config: dir, vars: vars, varFiles: files}
+	}
+	first := by([]string{"a=one"}, []string{values}, "TOKEND_VAR_b=two", "OTHER=x")
+	cfg, diags := first.read(nil)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	if err := os.Remove(values); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := first.packSnapshot(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := by([]string{"a=other"}, nil)
+	for range 3 { // as many starts
+		back, err := later.unpackSnapshot(kept)
+		if err != nil {
+			t.Fatal(err)
+		}
+		args, err := back.SinkArgs("sink.file.x", spec.Scope{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := args.String("content"); err != nil || got != "onetwothree" {
+			t.Errorf("the content is %q, %v", got, err)
+		}
+		if kept, err = later.packSnapshot(back); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if bytes.Contains(kept, []byte("OTHER")) {
+		t.Error("more of the environment is kept than its variables")
+	}
+}

@@ -160,7 +160,7 @@ func (l *Loop) recall(ctx context.Context, d *delta) *spec.Config {
 // cannot be read back.
 func (l *Loop) recalled(ctx context.Context) (*spec.Config, lostConfig) {
 	last, err := l.accepted(ctx)
-	if err == nil || errors.Is(err, errNoneAccepted) {
+	if err == nil || errors.Is(err, ErrNoneAccepted) {
 		return last, lostConfig{}
 	}
 	l.log.Warn("the configuration that was last in force cannot be read back; what is removed waits for a person", "error", err)

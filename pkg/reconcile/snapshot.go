@@ -88,14 +88,14 @@ func (l *Loop) leaving(ctx context.Context) (map[string]*spec.Config, map[string
 	return out, lost, errors.Join(unreadable...)
 }
 
-// errNoneAccepted: no configuration was ever in force.
-var errNoneAccepted = errors.New("no configuration was ever in force")
+// ErrNoneAccepted: no configuration was ever in force.
+var ErrNoneAccepted = errors.New("no configuration was ever in force")
 
 // accepted reads the configuration that was last in force back.
 func (l *Loop) accepted(ctx context.Context) (*spec.Config, error) {
 	name, err := l.o.Store.Meta(ctx, metaAccepted)
 	if errors.Is(err, state.ErrNotFound) {
-		return nil, fmt.Errorf("%w: %w", errNoneAccepted, err)
+		return nil, fmt.Errorf("%w: %w", ErrNoneAccepted, err)
 	}
 	if err != nil {
 		return nil, err

@@ -58,6 +58,13 @@ func (c *Config) Files() map[string]*hcl.File {
 // functions and as variable files: they are to be watched too.
 func (c *Config) Reads() []string { return c.reads.list() }
 
+// Given is what the values of its variables were given by when it was loaded:
+// [Options.Vars], [Options.VarFiles] and, of [Options.Environ], what is a variable.
+// Nobody changes them.
+func (c *Config) Given() (vars map[string]string, files, environ []string) {
+	return c.options.Vars, c.options.VarFiles, variablesOf(c.options.Environ)
+}
+
 // Settings returns those of the tokend block, defaults filled in.
 func (c *Config) Settings() Settings { return c.settings }
 
