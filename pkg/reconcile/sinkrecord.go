@@ -51,3 +51,14 @@ func (p *sinkPerformer) recorded(addr string, account []byte, err error) {
 		p.w.relook(addr, err)
 	}
 }
+
+// asRecorded says that a place certainly is as the write left it that is recorded:
+// what it holds is right for the newer token, too (which may differ in what the
+// sink does not name), no write went unrecorded, and there is nobody to tell.
+func (p *sinkPerformer) asRecorded(account []byte) bool {
+	if p.lastWriteFailed() {
+		return false
+	}
+	_, ok := p.ob.kind.Intact(p.ctx, account)
+	return ok
+}
