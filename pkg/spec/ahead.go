@@ -80,7 +80,10 @@ func (k *checker) note(kind string, in *instance, f *form, uses []Address, varyi
 		return nil
 	}
 	c, d := k.l.c, k.row
-	s := c.formSum(kind, f)
+	if k.digester == nil {
+		k.digester = newDigester(c, k.evaluator())
+	}
+	s := k.digester.form(kind, f)
 	copy(d.Digest[:], s.sum[:])
 	if now := c.usesOf(uses, varying, in); k.uses == nil || !slices.Equal(k.uses, now) {
 		k.uses = now

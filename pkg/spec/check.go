@@ -20,8 +20,20 @@ type checker struct {
 
 	requests *requestCheck // nil until the first credential
 	row      *Declared     // of the block at hand; nil: not asked for
+	ev       *evaluator    // see evaluator; nil: not made yet
+	digester *digester     // of rows; likewise
+	section  *loader       // gathers what is wrong with one instance
 	uses     []Address     // of the last row: the next often names the same
 	provider Address       // likewise
+}
+
+// evaluator is one without secrets and tokens, for one block after the other:
+// whatever it remembers is the same for all of them.
+func (k *checker) evaluator() *evaluator {
+	if k.ev == nil {
+		k.ev = k.l.c.evaluator(Scope{})
+	}
+	return k.ev
 }
 
 // claim says where a sink writes.
@@ -82,7 +94,11 @@ func (l *loader) checkBlocks() {
 	}
 	close(jobs)
 	wg.Wait()
-	var claims []claim
+	n := 0
+	for _, k := range all {
+		n += len(k.claims)
+	}
+	claims := make([]claim, 0, n)
 	readings := l.readings
 	for _, k := range all {
 		l.report(k.diags...)
@@ -99,6 +115,7 @@ func (l *loader) checkBlocks() {
 func (k *checker) safely(kind string, res *resource) {
 	defer func() {
 		if recover() != nil {
+			k.ev, k.digester, k.section = nil, nil, nil // they were left in the middle of something
 			k.report(problem(res.header(), evaluatorFailed, "Checking this block failed inside tokend. Write it in simpler steps, with locals, and report it."))
 		}
 	}()
@@ -122,8 +139,7 @@ func (k *checker) block(kind string, res *resource) {
 	failed := map[*argument]bool{}
 	sink := &sinkCheck{k: k, plan: p}
 	k.instances(kind, res, func(in *instance, first bool) {
-		ev := k.l.c.evaluator(Scope{})
-		m, diags := ev.args(p.form, p.schema, in, &selectArgs{check: true, varying: !first, failed: failed})
+		m, diags := k.evaluator().args(p.form, p.schema, in, &selectArgs{check: true, varying: !first, failed: failed})
 		k.report(diags...)
 		k.readings = k.l.c.noteReadings(p.schema, in.address(), m, k.readings)
 		switch kind {
@@ -199,8 +215,8 @@ func (k *checker) credential(res *resource) {
 		k.grantUnknown(p, res)
 		return
 	}
-	section1 := func(in *instance, m map[string]cty.Value) section {
-		return section{l: &loader{c: c}, f: p.form, v: NewValues(m), in: in}
+	if k.section == nil {
+		k.section = &loader{c: c}
 	}
 	failed := map[*argument]bool{}
 	requests := &credentialRequests{k: k, p: p}
@@ -212,7 +228,7 @@ func (k *checker) credential(res *resource) {
 		if !first && !p.varies && !varyingInputs {
 			return
 		}
-		ev := c.evaluator(Scope{})
+		ev := k.evaluator()
 		m, diags := ev.args(p.form, p.schema, in, &selectArgs{check: true, varying: !first, failed: failed})
 		k.report(diags...)
 		requests.instance(m, first, diags.HasErrors())
@@ -224,9 +240,9 @@ func (k *checker) credential(res *resource) {
 		}
 		// Bounds are looked at even where something else is wrong: what has no
 		// value is not among the arguments.
-		s := section1(in, m)
-		cr := c.readCredential(p, s)
-		k.report(s.l.diags...)
+		k.section.diags = nil
+		cr := c.readCredential(p, section{l: k.section, f: p.form, v: NewValues(m), in: in})
+		k.report(k.section.diags...)
 		k.grantNeeds(p, &cr)
 		if d := k.note(kindCredential, in, p.form, p.uses, p.useRefs); d != nil {
 			if k.provider != cr.Provider {
@@ -308,8 +324,7 @@ func (k *checker) claim(p *blockPlan, res *resource, in *instance, m map[string]
 			if a.expr == nil || a.varies() {
 				return // it could not be evaluated, which is reported
 			}
-			ev := k.l.c.evaluator(Scope{})
-			got, diags := ev.arg(a, p.schema.attr(n), in, &selectArgs{})
+			got, diags := k.evaluator().arg(a, p.schema.attr(n), in, &selectArgs{})
 			if diags.HasErrors() {
 				return
 			}
@@ -328,6 +343,14 @@ func (k *checker) claim(p *blockPlan, res *resource, in *instance, m map[string]
 	kind := in.typ
 	if path {
 		kind = "" // a path of one kind collides with that of another
+	}
+	if k.claims == nil {
+		// There may be very many, and growing takes several times as much.
+		n := len(k.l.c.resources[kindSink]) / checkers
+		if res.insts != nil {
+			n = max(n, res.insts.len())
+		}
+		k.claims = make([]claim, 0, n+n/8)
 	}
 	k.claims = append(k.claims, claim{what: what, kind: kind, res: res, addr: in.address(), at: rangeIn(p.form, unique[len(unique)-1])})
 }

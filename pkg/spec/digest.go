@@ -93,7 +93,17 @@ func (c *Config) blockSum(kind string, res *resource) *blockSum {
 
 // formSum is blockSum of a block that is parsed already, and not kept.
 func (c *Config) formSum(kind string, f *form) *blockSum {
-	d := &digester{c: c, ev: c.evaluator(Scope{}), h: sha256.New(), out: &blockSum{form: f}}
+	return newDigester(c, c.evaluator(Scope{})).form(kind, f)
+}
+
+func newDigester(c *Config, ev *evaluator) *digester {
+	return &digester{c: c, ev: ev, h: sha256.New()}
+}
+
+// form is the sum of a block. Afterwards the digester can be used for another one.
+func (d *digester) form(kind string, f *form) *blockSum {
+	d.h.Reset()
+	d.out = &blockSum{form: f}
 	d.block(f, expands(kind))
 	switch kind {
 	case kindCredential:

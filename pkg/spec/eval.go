@@ -45,6 +45,9 @@ type evaluator struct {
 	last  parsed    // what was looked up last
 	found *resource // where it is declared
 
+	nearKind string // of block that was found last
+	near     int    // where among those of its kind
+
 	// While a directory is being loaded, blocks are expanded and locals settled
 	// when they are first named.
 	expand func(kind string, res *resource)

@@ -97,6 +97,9 @@ func formAt(s *source, i int, locals []string) (*form, int, Diagnostics) {
 	row := &s.blocks[i]
 	f := &form{src: s, row: row, typ: s.ident(row.typ)}
 	for n := range min(int(row.nlabels), len(row.labels)) {
+		if f.labels == nil {
+			f.labels = make([]string, 0, len(row.labels))
+		}
 		f.labels = append(f.labels, s.label(row, n))
 	}
 	if f.typ == "dynamic" {

@@ -116,14 +116,15 @@ func (l *loader) indexBlock(s *source, i int) {
 		l.report(unknownBlock(typ, s.rangeOf(b, b.typ)))
 		return
 	}
-	labels := make([]string, min(int(b.nlabels), len(b.labels)))
-	ranges := make([]hcl.Range, len(labels))
+	var few [len(b.labels)]string
+	labels := few[:min(int(b.nlabels), len(b.labels))]
 	bad := int(b.nlabels) != n
 	for k := range labels {
 		labels[k] = s.label(b, k)
 		bad = bad || !isIdent(labels[k])
 	}
 	if bad {
+		ranges := make([]hcl.Range, len(labels))
 		for k := range labels {
 			ranges[k] = s.rangeOf(b, b.labels[k])
 		}
@@ -185,11 +186,15 @@ func named(what string) string {
 
 // find returns the block that declares an address, or nil.
 func (c *Config) find(kind, typ, label string) *resource {
-	list := c.resources[kind]
-	if i, found := slices.BinarySearchFunc(list, label, func(r resource, label string) int { return r.compare(typ, label) }); found {
-		return &list[i]
+	if i, found := c.position(kind, typ, label); found {
+		return &c.resources[kind][i]
 	}
 	return nil
+}
+
+// position is where a block is among those of its kind.
+func (c *Config) position(kind, typ, label string) (int, bool) {
+	return slices.BinarySearchFunc(c.resources[kind], label, func(r resource, label string) int { return r.compare(typ, label) })
 }
 
 // maxCandidates bounds how many names a suggestion is looked for among.

@@ -67,6 +67,7 @@ type credentialRequests struct {
 	k    *checker
 	p    *credentialPlan
 	args map[string]cty.Value // of the instance that is looked at; nil: no more are
+	own  bool                 // args are not those of the first instance any more
 }
 
 // instance checks one instance. m are its arguments: of the first all, of the
@@ -76,8 +77,11 @@ func (s *credentialRequests) instance(m map[string]cty.Value, first, failed bool
 	case s.k.l.o.WasInForce || s.p.grant.Static || !first && s.args == nil:
 		return
 	case first:
-		s.args = maps.Clone(m)
+		s.args = m
 	default:
+		if !s.own {
+			s.args, s.own = maps.Clone(s.args), true
+		}
 		maps.Copy(s.args, m)
 	}
 	if s.k.requests == nil {

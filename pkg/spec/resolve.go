@@ -36,7 +36,7 @@ func (ev *evaluator) target(r *ref, in *instance) (target, *hcl.Diagnostic) {
 	res := ev.remembered(p)
 	if res == nil {
 		var d *hcl.Diagnostic
-		if res, d = ev.c.lookup(p, r.rng); d != nil {
+		if res, d = ev.lookup(p, r.rng); d != nil {
 			return target{}, d
 		}
 		ev.last, ev.found = p, res
@@ -62,6 +62,25 @@ func (ev *evaluator) target(r *ref, in *instance) (target, *hcl.Diagnostic) {
 		return t, nil
 	}
 	return t, ev.c.checkKey(&t, r)
+}
+
+// lookup is [Config.lookup], which looks first where it found a block last, and
+// behind that: what is written in order names others in that order.
+func (ev *evaluator) lookup(p parsed, at hcl.Range) (*resource, *hcl.Diagnostic) {
+	list := ev.c.resources[p.kind]
+	if ev.nearKind == p.kind {
+		for i := ev.near; i < min(ev.near+2, len(list)); i++ {
+			if list[i].compare(p.typ, p.label) == 0 {
+				ev.near = i
+				return &list[i], nil
+			}
+		}
+	}
+	if i, found := ev.c.position(p.kind, p.typ, p.label); found {
+		ev.nearKind, ev.near = p.kind, i
+		return &list[i], nil
+	}
+	return ev.c.lookup(p, at)
 }
 
 // remembered is the block that an address names where the evaluator looked that

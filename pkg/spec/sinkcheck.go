@@ -14,6 +14,7 @@ type sinkCheck struct {
 	k    *checker
 	plan *blockPlan
 	args map[string]cty.Value // of the instance that is looked at; nil: no more are
+	own  bool                 // args are not those of the first instance any more
 }
 
 // instance checks one instance. m are its arguments: of the first all, of the
@@ -25,11 +26,17 @@ func (s *sinkCheck) instance(in *instance, m map[string]cty.Value, first, failed
 	case check == nil:
 		return
 	case first:
-		s.args = maps.Clone(m)
-		delete(s.args, "notify")
+		s.args = m
+		if _, has := m["notify"]; has {
+			s.args, s.own = maps.Clone(m), true
+			delete(s.args, "notify")
+		}
 	case s.args == nil:
 		return
 	default:
+		if !s.own {
+			s.args, s.own = maps.Clone(s.args), true
+		}
 		for n, v := range m {
 			if n != "notify" {
 				s.args[n] = v
