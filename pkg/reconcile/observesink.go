@@ -25,6 +25,8 @@ type observedSink struct {
 	found   sinks.Mark        // what the place says of who delivered there
 	by      *spec.Config      // by which it was looked at instead of the one in force
 	unsure  bool              // only what is hidden tells whether it has to be written
+	// stamp is of its file, as it was just before it was compared; zero where it was not.
+	stamp stamp
 }
 
 // observeSink gathers what deciding about a sink needs: its record, the tokens
@@ -161,6 +163,9 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 		last = nil
 	}
 	ob.desired.Found = func(m sinks.Mark) { ob.found = m }
+	if paths := ob.kind.Paths(accountOf(in.Record.Written)); len(paths) > 0 && last != nil {
+		ob.stamp = stampOf(paths[0]) // before it is compared: what is done to it after that is news
+	}
 	in.Drift, err = ob.kind.Check(ctx, ob.desired, last)
 	in.Checked = err == nil
 	if err != nil {

@@ -76,7 +76,9 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 		r.place = ob.desired.Place
 	}
 	if ob.in.Record.Written != nil && ob.kind != nil {
-		r.watch(ob.kind.Paths(accountOf(ob.in.Record.Written)))
+		if paths := ob.kind.Paths(accountOf(ob.in.Record.Written)); len(paths) > 0 {
+			r.path, r.stamp = paths[0], ob.stamp
+		}
 	}
 	if j.first && ob.in.Stored {
 		r.holds = nonNil(ob.in.Record.Delivered)
@@ -114,10 +116,18 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	return r
 }
 
-// watch says which file is to be watched, and how it was left.
-func (r *result) watch(paths []string) {
-	if len(paths) > 0 {
-		r.path, r.stamp = paths[0], stampOf(paths[0])
+// left says which file is to be watched, and how a write left it. What somebody else
+// did to it since may have come before anybody watched it, and is not taken for the
+// write: then, and where its kind cannot tell, it is looked at once more.
+func (r *result) left(ctx context.Context, kind sinks.Sink, account []byte) {
+	paths := kind.Paths(account)
+	if len(paths) == 0 {
+		return
+	}
+	seen, intact := kind.Intact(ctx, account)
+	r.path, r.stamp = paths[0], stamp{ino: seen.Inode, ctime: seen.Changed}
+	if !intact {
+		r.stamp, r.again = stamp{}, true
 	}
 }
 
@@ -259,8 +269,8 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 		return
 	}
 	p.r.stored, p.r.holds, p.r.standing = true, nonNil(rec.Delivered), nil
-	p.r.watch(p.ob.kind.Paths(accountOf(rec.Written)))
-	p.r.again = moved
+	p.r.left(p.ctx, p.ob.kind, accountOf(rec.Written))
+	p.r.again = p.r.again || moved
 	if p.ob.in.AsBefore {
 		waits := awaiting(&p.ob.in)
 		p.r.standing, p.r.next = standingOf(waits), waits.Next

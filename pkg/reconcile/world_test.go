@@ -44,6 +44,7 @@ type world struct {
 	relative   bool                                // places are paths, relative to it
 	loop       *reconcile.Loop
 	places     *places
+	kind       sinks.Sink             // of all sinks, instead of places; nil: places
 	unreadable atomic.Bool            // secrets cannot be read
 	values     atomic.Pointer[string] // what a secret whose block says "from-the-loop" says instead
 	unread     atomic.Pointer[string] // a snapshot that has this in it cannot be read back
@@ -172,6 +173,13 @@ func (o opener) Restore(b []byte) (reconcile.Endpoint, error) {
 	return e, err
 }
 
+func (w *world) sinkKind() sinks.Sink {
+	if w.kind != nil {
+		return w.kind
+	}
+	return w.places
+}
+
 // start begins a loop over the store, as a process does.
 func (w *world) start() { w.begin(false) }
 
@@ -187,7 +195,7 @@ func (w *world) begin(paused bool) {
 		store = w.wrap(store)
 	}
 	loop, err := reconcile.New(ctx, reconcile.Options{
-		Store: store, Away: w.away != nil, Providers: opener{w}, Sources: map[string]sources.Source{"mem": secretOf{&w.unreadable, &w.values}}, Sinks: map[string]sinks.Sink{"mem": w.places},
+		Store: store, Away: w.away != nil, Providers: opener{w}, Sources: map[string]sources.Source{"mem": secretOf{&w.unreadable, &w.values}}, Sinks: map[string]sinks.Sink{"mem": w.sinkKind()},
 		Hooks: map[string]hooks.Hook{"mem": hookInto{w.places}}, HookDebounce: func(spec.Values) time.Duration { return time.Second },
 		Snapshot: func(c *spec.Config) ([]byte, error) { return c.Sources()["main.hcl"], nil },
 		LoadSnapshot: func(b []byte) (*spec.Config, error) {
