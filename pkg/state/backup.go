@@ -138,7 +138,7 @@ func Restore(ctx context.Context, o Options, file string, replace bool) (Restore
 	if err := writeWhole(tmp, func(to *os.File) error { return copyFrom(to, file) }); err != nil {
 		return Restored{}, fmt.Errorf("copying %s into %s: %w", file, o.Dir, err)
 	}
-	r, err := adopt(ctx, o, tmp, readMark(o.Dir))
+	r, err := adopt(ctx, o, tmp, path)
 	if err != nil {
 		return Restored{}, err
 	}
@@ -164,8 +164,9 @@ func copyFrom(to *os.File, file string) error {
 	return err
 }
 
-// adopt opens a copy with the key, brings it up to date and marks it.
-func adopt(ctx context.Context, o Options, path string, was position) (r Restored, err error) {
+// adopt opens a copy with the key, brings it up to date and marks it. replaces is
+// where the state is that it is to replace, if there is one.
+func adopt(ctx context.Context, o Options, path, replaces string) (r Restored, err error) {
 	s := &Bolt{opts: o, path: path, borrowed: true}
 	defer func() {
 		if cerr := s.closeFile(); err == nil {
@@ -180,19 +181,57 @@ func adopt(ctx context.Context, o Options, path string, was position) (r Restore
 	}
 	r.Records, r.Serial = int(s.info.records.Load()), s.info.serial.Load()
 	next := r.Serial + 1
-	if was.lineage == s.lineage && was.serial > r.Serial {
-		r.Lost = was.serial - r.Serial
-		next = was.serial + 1
+	if was := s.reached(replaces); was > r.Serial {
+		r.Lost = was - r.Serial
+		next = was + 1
 	}
 	r.Doubtful, err = s.outdate(time.Now(), next)
 	return r, err
 }
 
+// reached says how far the state of this lineage has come that lies at a path:
+// what it says itself, and what its mark says, which may be some seconds behind
+// after a kill, and is all that there is of a damaged one; 0 where there is none.
+func (s *Bolt) reached(path string) (serial uint64) {
+	if mark := readMark(filepath.Dir(path)); mark.lineage == s.lineage {
+		serial = mark.serial
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return serial
+	}
+	defer f.Close()
+	var lineage, sealed []byte
+	metas, _, err := readMetas(f)
+	if err == nil {
+		err = inspect(f, metas[0], func(bucket string, key, value []byte) error {
+			switch {
+			case bucket != bucketHouse:
+			case string(key) == houseLineage:
+				lineage = append([]byte(nil), value...)
+			case string(key) == houseStatus:
+				sealed = append([]byte(nil), value...)
+			}
+			return nil
+		})
+	}
+	if err != nil || string(lineage) != s.lineage {
+		return serial
+	}
+	if st, err := s.sealer.openStatus(s.lineage, sealed); err == nil {
+		serial = max(serial, st.serial)
+	}
+	return serial
+}
+
 // SaveBackup makes the file at path a backup that write writes: durably, mode
 // 0600, and only once it was read back and is a whole state. It replaces a file
-// only when replace is set ([ErrExists]).
+// only when replace is set ([ErrExists]), and never what is no regular file.
 func SaveBackup(path string, replace bool, write func(io.Writer) error) (c Copy, err error) {
-	if _, err := os.Lstat(path); err == nil && !replace {
+	switch info, err := os.Lstat(path); {
+	case err == nil && !info.Mode().IsRegular():
+		return Copy{}, fmt.Errorf("%s is no regular file, and would be replaced by one", path)
+	case err == nil && !replace:
 		return Copy{}, fmt.Errorf("%w: %s", ErrExists, path)
 	}
 	err = writeWhole(path, func(f *os.File) error {

@@ -4,11 +4,14 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"tokend/pkg/secret"
 )
@@ -127,6 +130,9 @@ func TestARestoredCopyDoubtsWhatMayHaveBeenSpent(t *testing.T) {
 		t.Errorf("Restore while it is open = %v, want ErrLocked with the holder's pid", err)
 	}
 	s.Close()
+	if err := os.Remove(filepath.Join(dir, MarkName)); err != nil { // after a kill it may be behind: the state says itself how far it came
+		t.Fatal(err)
+	}
 	before := load(t, dir)
 	if _, err := Restore(t.Context(), Options{Dir: dir}, file, false); !errors.Is(err, ErrExists) {
 		t.Errorf("Restore over a state = %v, want ErrExists", err)
@@ -190,6 +196,16 @@ func TestAnOldFileIsNoticed(t *testing.T) {
 	s = mustOpen(t, dir) // nothing was put back this time
 	if got, _, err := s.Credential(t.Context(), "credential.a.b"); err != nil || got.Grant.RefreshState != RefreshUsable {
 		t.Errorf("a state that is as it was left is doubted: %v", err)
+	}
+}
+
+func TestABackupReplacesNothingButAFile(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "pipe")
+	if err := unix.Mkfifo(path, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := SaveBackup(path, true, func(io.Writer) error { return errors.New("it is written") }); err == nil || !strings.Contains(err.Error(), "no regular file") {
+		t.Errorf("SaveBackup = %v", err)
 	}
 }
 
