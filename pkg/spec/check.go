@@ -39,10 +39,19 @@ func (k *checker) evaluator() *evaluator {
 // claim says where a sink writes.
 type claim struct {
 	what string
+	real string // of a file: what, with links to its directory followed; "" where there are none
 	kind string
 	res  *resource
 	addr Address
 	at   hcl.Range
+}
+
+// place is the same for two claims of one place.
+func (c *claim) place() string {
+	if c.real != "" {
+		return c.real
+	}
+	return c.what
 }
 
 func (k *checker) report(diags ...*hcl.Diagnostic) { k.diags = append(k.diags, diags...) }
@@ -105,8 +114,12 @@ func (l *loader) checkBlocks() {
 		claims, readings = append(claims, k.claims...), append(readings, k.readings...)
 	}
 	l.prepared()
+	own := l.newOwnFiles()
+	if !l.o.WasInForce {
+		own.resolve(claims)
+	}
 	l.checkClaims(claims)
-	l.checkOwn(claims, readings)
+	l.checkOwn(own, claims, readings)
 	l.c.claims = claimRows(l.c.seed, claims)
 }
 
@@ -360,7 +373,7 @@ func (l *loader) checkClaims(claims []claim) {
 	type place struct{ kind, what string }
 	first := make(map[place]int, len(claims))
 	for i := range claims {
-		at := place{claims[i].kind, claims[i].what}
+		at := place{claims[i].kind, claims[i].place()}
 		j, taken := first[at]
 		if !taken {
 			first[at] = i
@@ -372,7 +385,10 @@ func (l *loader) checkClaims(claims []claim) {
 		}
 		d := problem(b.at, "Two sinks with one path", "%s writes where %s writes already (%s:%d). Give each sink a place of its own.",
 			b.addr, a.addr, a.at.Filename, a.at.Start.Line)
-		if a.res == b.res {
+		if a.what != b.what {
+			d.Detail = fmt.Sprintf("%s writes to %s and %s (%s:%d) to %s, which are the same file: a directory on the way is a link. Give each sink a place of its own.",
+				b.addr, b.what, a.addr, a.at.Filename, a.at.Start.Line, a.what)
+		} else if a.res == b.res {
 			key := "each.key"
 			if a.res.insts.kind == numKey {
 				key = "count.index"

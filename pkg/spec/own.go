@@ -226,6 +226,20 @@ func split(path string) (dir, base string) {
 	return path[:i], path[i+1:]
 }
 
+// resolve follows the links to the directories of the files that sinks claim: one
+// file by two names has one place.
+func (o *ownFiles) resolve(claims []claim) {
+	for i := range claims {
+		if claims[i].kind != "" {
+			continue
+		}
+		at, base := split(claims[i].what)
+		if dir := o.dir(at).path; dir != at {
+			claims[i].real = filepath.Join(dir, base)
+		}
+	}
+}
+
 // hashes are those of all files, in order, to be kept at rest.
 func (o *ownFiles) hashes() []uint64 {
 	var rows []uint64
@@ -247,11 +261,10 @@ func (o *ownFiles) holds(dir, base string) bool {
 
 // checkOwn reports sinks that would write over what tokend itself keeps or
 // reads, one of each block.
-func (l *loader) checkOwn(claims []claim, readings []reading) {
+func (l *loader) checkOwn(o *ownFiles, claims []claim, readings []reading) {
 	if l.o.WasInForce {
 		return
 	}
-	o := l.newOwnFiles()
 	o.learn(l, readings)
 	l.c.readRows = o.hashes()
 	said := map[*resource]bool{}
@@ -293,6 +306,7 @@ func (q *quick) ownsAny(k *checker, readsBefore int) bool {
 			return true
 		}
 	}
+	o.resolve(k.claims)
 	for i := range k.claims {
 		if k.claims[i].kind == "" && o.find(k.claims[i].what) != "" {
 			return true

@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -94,5 +95,42 @@ func TestLinkedFilesOfAConfiguration(t *testing.T) {
 	}
 	if _, diags := Load(dir, testOptions()); len(diags) != 1 || !strings.Contains(diags[0].Detail, "which is a file of this configuration.") {
 		t.Errorf("%v", diags)
+	}
+}
+
+// TestOnePathByTwoNames: two sinks whose directories are one by a link write to one
+// file, also where one of them comes later.
+func TestOnePathByTwoNames(t *testing.T) {
+	root, dir := t.TempDir(), t.TempDir()
+	if err := errors.Join(os.Mkdir(filepath.Join(root, "run"), 0o700), os.Symlink("run", filepath.Join(root, "var"))); err != nil {
+		t.Fatal(err)
+	}
+	sink := func(name, path string) string {
+		return fmt.Sprintf("sink \"file\" %q {\n  path    = %q\n  content = \"x\"\n}\n", name, filepath.Join(root, path))
+	}
+	refused := func(diags Diagnostics) bool {
+		return len(diags) == 1 && diags[0].Summary == "Two sinks with one path" && strings.Contains(diags[0].Detail, "are the same file")
+	}
+	o := testOptions()
+	for _, c := range []struct{ first, second string }{{"run/x", "var/x"}, {"var/x", "run/x"}, {"var/missing/x", "run/missing/x"}} {
+		write(t, dir, "a.hcl", sink("a", c.first))
+		write(t, dir, "b.hcl", sink("b", "run/other"))
+		o.Previous = nil
+		cfg, diags := Load(dir, o)
+		if diags.HasErrors() {
+			t.Fatal(diags)
+		}
+		write(t, dir, "b.hcl", sink("b", c.second))
+		for _, previous := range []*Config{nil, cfg} {
+			o.Previous = previous
+			if _, diags := Load(dir, o); !refused(diags) {
+				t.Errorf("%s and %s, after another %v: %v", c.first, c.second, previous != nil, diags)
+			}
+		}
+		was := o
+		was.Previous, was.WasInForce = nil, true
+		if _, diags := Load(dir, was); diags.HasErrors() {
+			t.Errorf("what was in force is refused: %v", diags)
+		}
 	}
 }

@@ -317,7 +317,7 @@ type claimRow struct {
 func claimRows(seed maphash.Seed, claims []claim) []claimRow {
 	out := make([]claimRow, 0, len(claims))
 	for i := range claims {
-		out = append(out, claimRow{hash: maphash.String(seed, claims[i].kind+"\x00"+claims[i].what), src: claims[i].res.src})
+		out = append(out, claimRow{hash: maphash.String(seed, claims[i].kind+"\x00"+claims[i].place()), src: claims[i].res.src})
 	}
 	slices.SortFunc(out, func(a, b claimRow) int { return cmp.Compare(a.hash, b.hash) })
 	return out
