@@ -65,6 +65,9 @@ func (l *Loop) order(ctx context.Context, addr string, w *waiter) error {
 	var missing error
 	if w.order.Kind == OrderRetry {
 		l.w.secrets.forget() // who says so may have changed one just now
+		if err := l.owed(ctx, addr); err != nil {
+			return err
+		}
 	}
 	err := l.do(ctx, func() {
 		it, ok := l.items[addr]
