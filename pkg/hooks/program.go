@@ -150,9 +150,12 @@ func withTimeout(ctx context.Context, d time.Duration) (context.Context, context
 }
 
 // plain takes os/exec's "fork/exec /path: " off an error that is about to be
-// wrapped in a line that names the program already.
+// wrapped in a line that names the program already. Another file that is in the way
+// of a start, such as /dev/null, keeps its name.
 func plain(err error) error {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok && pe.Op != "fork/exec" {
+		return fmt.Errorf("starting it: %w", pe)
+	} else if ok {
 		return fmt.Errorf("starting it: %w", pe.Err)
 	}
 	return err

@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
+	"net/url"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -289,8 +290,26 @@ func (e *Endpoint) sendError(r *Request, f *flight, err error) *Error {
 	}
 	out.Class = ClassTransient
 	out.Message, out.Hint, out.Err = beforeWriting(err, e.timeout, r)
+	if toProxy, host := e.proxyRefused(err); toProxy {
+		out.Message = fmt.Sprintf("reaching the proxy %s: %s", host, out.Message)
+		out.Hint = "check proxy in http { … } on the provider, and that the proxy runs"
+	}
 	out.Message = clean(secret.Scrub(out.Message, append(r.secrets(), e.clientSecrets()...)...), 300)
 	return out
+}
+
+// proxyRefused says whether it was the proxy, and not the server, that could not be
+// reached, and which one that is.
+func (e *Endpoint) proxyRefused(err error) (bool, string) {
+	var op *net.OpError
+	if !errors.As(err, &op) || op.Op != "proxyconnect" {
+		return false, ""
+	}
+	u, err := url.Parse(e.provider.HTTP.Proxy)
+	if err != nil {
+		return false, ""
+	}
+	return true, u.Host
 }
 
 // afterWriting says why no whole reply came. The transport's own words are not
@@ -333,7 +352,7 @@ func beforeWriting(err error, timeout time.Duration, r *Request) (message, hint 
 	case errors.As(err, &host):
 		return "the server's certificate is not for " + r.url.Hostname(), "check the name in base_url", err
 	case errors.As(err, &invalid):
-		return "the server's certificate is not valid (expired, or this host's clock is wrong)", "", err
+		return "the server's certificate is not valid (expired, or this host's clock is wrong)", "have the server's certificate renewed, or set this host's clock", err
 	case errors.As(err, &record):
 		return "the server does not speak TLS at this address", "check the scheme and the port of base_url", err
 	case errors.Is(err, context.DeadlineExceeded):

@@ -419,3 +419,19 @@ func TestProxy(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+// A proxy that cannot be reached is named: it is not the server that is to be
+// looked at.
+func TestProxyNotReached(t *testing.T) {
+	closed, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := closed.Addr().String()
+	_ = closed.Close()
+	_, err = send(waysEndpoint(t, "https://api.example", func(p *spec.Provider) { p.HTTP.Proxy = "http://" + addr }), "post_json")
+	e := asError(t, err)
+	if want := "reaching the proxy " + addr + ": the connection was refused"; !strings.Contains(e.Error(), want) || !strings.Contains(e.Hint, "proxy in http") || strings.Contains(e.Hint, "base_url") {
+		t.Errorf("%v (%s)", e, e.Hint)
+	}
+}

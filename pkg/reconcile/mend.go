@@ -21,9 +21,12 @@ func (e *lackingError) Error() string { return "waits for the token of " + e.cre
 // help; "" where trying again may be all that it takes.
 func cure(err error) string {
 	var unread *spec.UnreadableError
+	var eval *spec.EvalError
 	switch {
 	case errors.As(err, &unread) && unread.Addr.Kind() == "secret":
 		return "give " + unread.Addr.Short() + " a value that can be read"
+	case errors.As(err, &eval):
+		return "mend the configuration there, or what it reads"
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return "make room there"
 	case errors.Is(err, unix.EROFS):
