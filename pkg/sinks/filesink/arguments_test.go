@@ -22,6 +22,7 @@ func TestRefusedArguments(t *testing.T) {
 	}{
 		{"reading path: it must name a file", map[string]cty.Value{"path": str("")}},
 		{"reading path: it must be absolute", map[string]cty.Value{"path": str("run/token")}},
+		{"write the path in full", map[string]cty.Value{"path": str("~/token")}},
 		{"ends in a slash", map[string]cty.Value{"path": str("/run/tokend/")}},
 		{"contains a zero byte", map[string]cty.Value{"path": str("/run/to\x00ken")}},
 		{"reading path: the value is sensitive", map[string]cty.Value{"path": spec.Sensitive(str("/run/" + token))}},

@@ -71,6 +71,8 @@ func Path(args spec.Values, name, base string) (string, error) {
 		return "", Wrong("the file", argument(name, "it must name a file"))
 	case strings.ContainsRune(p, 0):
 		return "", Wrong("the file", argument(name, "%q contains a zero byte", p))
+	case p == "~" || strings.HasPrefix(p, "~/"):
+		return "", Wrong(p, argument(name, "there is no shell to replace the ~, so that it would be a directory of that name: write the path in full"))
 	case strings.HasSuffix(p, "/"):
 		return "", Wrong(p, argument(name, "it ends in a slash and so names a directory; a file is required"))
 	}
