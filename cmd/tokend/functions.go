@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -15,8 +17,9 @@ func functionsCommand(g *globals) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			docs := spec.Functions()
 			if asJSON {
-				return g.printJSON(docs)
+				return g.printJSON(functionLines(docs))
 			}
+			slices.SortStableFunc(docs, func(a, b spec.FunctionDoc) int { return strings.Compare(a.Group, b.Group) })
 			group := ""
 			for _, d := range docs {
 				if d.Group != group {
@@ -32,4 +35,20 @@ func functionsCommand(g *globals) *cobra.Command {
 		}}
 	c.Flags().BoolVar(&asJSON, "json", false, "print it as JSON")
 	return c
+}
+
+// functionLine is a function as `tokend functions --json` prints it.
+type functionLine struct {
+	Name  string `json:"name"`
+	Group string `json:"group"`
+	Usage string `json:"usage"`
+	Doc   string `json:"doc"`
+}
+
+func functionLines(docs []spec.FunctionDoc) []functionLine {
+	lines := make([]functionLine, len(docs))
+	for i, d := range docs {
+		lines[i] = functionLine(d)
+	}
+	return lines
 }

@@ -222,6 +222,9 @@ func (e *engine) StateList(ctx context.Context) ([]stateLine, error) {
 }
 
 func (e *engine) StateShow(ctx context.Context, addr string) (stateRecord, error) {
+	if spec.Address(addr).Kind() == "hook" {
+		return stateRecord{}, withHint(fmt.Errorf("%s has no record of its own: each sink's record has the hooks that have not run for it yet", addr), "`tokend status %s` says how it does", addr)
+	}
 	c, i, s, err := e.loop.Record(ctx, addr)
 	if errors.Is(err, state.ErrNotFound) {
 		return stateRecord{}, e.loop.Missing(ctx, addr)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sync"
@@ -115,7 +116,11 @@ func (g *globals) readPolicy() (*policy.Policy, error) {
 		return nil, nil
 	}
 	if !g.limit.shows {
-		if err := policy.Trusted(file); err != nil {
+		err := policy.Trusted(file)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, withHint(err, "write the policy there, or mend --policy; docs/policy.md has a whole one")
+		}
+		if err != nil {
 			return nil, withHint(err, "nothing acts by a policy that others can change")
 		}
 	}

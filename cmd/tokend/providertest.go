@@ -11,6 +11,7 @@ import (
 	"github.com/zclconf/go-cty/cty"
 
 	"tokend/pkg/providers"
+	"tokend/pkg/reconcile"
 	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 )
@@ -41,6 +42,9 @@ func dryRun(w io.Writer, cfg *spec.Config, a spec.Address) error {
 	cr, err := cfg.Credential(a)
 	var unknown *spec.UnknownAddressError
 	if errors.As(err, &unknown) {
+		if of := instancesOf(cfg, a); len(of) > 0 {
+			return &reconcile.NotFoundError{Address: string(a), Instances: of}
+		}
 		return withHint(fmt.Errorf("%s declares no %s", cfg.Dir(), a), "`tokend provider test` takes the address of a credential, such as coinify.trader; `tokend plan` shows them")
 	}
 	if err != nil {
@@ -188,4 +192,16 @@ func madeUp(v spec.Values, fields []spec.Field) spec.Values {
 		out[f.Name] = x
 	}
 	return spec.NewValues(out)
+}
+
+// instancesOf are the credentials of a block with for_each or count, as they are
+// written on a command line.
+func instancesOf(cfg *spec.Config, block spec.Address) []string {
+	var of []string
+	for _, a := range cfg.Credentials() {
+		if strings.HasPrefix(string(a), string(block)+"[") {
+			of = append(of, reconcile.ShellAddress(string(a)))
+		}
+	}
+	return of
 }

@@ -86,6 +86,7 @@ func newRoot(g *globals) *cobra.Command {
 		stateCommand(g), providerCommand(g), devCommand(g), execCommand(g), fmtCommand(g), functionsCommand(g), schemaCommand(g), versionCommand(g),
 	)
 	teach(root)
+	root.SetHelpCommand(helpCommand())
 	explainUse(root)
 	return root
 }

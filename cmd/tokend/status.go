@@ -166,7 +166,7 @@ func (g *globals) printBroken(w io.Writer, c configurationView, now time.Time) {
 	for _, e := range c.Errors {
 		fmt.Fprintf(w, "  %s\n", e)
 	}
-	fmt.Fprintln(w)
+	fmt.Fprintf(w, "    to mend: put right what `tokend validate --config %s` shows\n\n", shellWord(c.Directory))
 }
 
 // columns say how one kind of line is shown, beside its address and status.

@@ -16,6 +16,14 @@ func explainUse(c *cobra.Command) {
 		if near := nearFlag(c, err); near != "" {
 			return withHint(err, "did you mean --%s?", near)
 		}
+		if head, cause, ok := strings.Cut(err.Error(), " flag: "); ok {
+			switch {
+			case strings.HasPrefix(cause, "time: "):
+				return withHint(fmt.Errorf("%s: it is no duration", head), "write a number with its unit, such as 30s, 5m or 1h30m")
+			case strings.HasPrefix(cause, "strconv."):
+				return withHint(fmt.Errorf("%s: it is not of the right kind", head), "`%s --help` says what it takes", c.CommandPath())
+			}
+		}
 		return withHint(err, "`%s --help` lists the flags", c.CommandPath())
 	})
 	for _, sub := range c.Commands() {
@@ -109,4 +117,22 @@ func operands(words []string) string {
 		return "one " + words[0]
 	}
 	return strings.Join(words[:len(words)-1], ", ") + " and " + words[len(words)-1]
+}
+
+// helpCommand is cobra's own, but for a command that there is not: that is a
+// mistake, not a wish to read everything.
+func helpCommand() *cobra.Command {
+	return &cobra.Command{Use: "help [COMMAND…]", Short: "say what a command does",
+		Long: "Says what a command does, as its --help.",
+		RunE: func(c *cobra.Command, args []string) error {
+			about, rest, err := c.Root().Find(args)
+			if err != nil {
+				return err
+			}
+			if err := knownCommand(about, rest); err != nil {
+				return err
+			}
+			about.InitDefaultHelpFlag()
+			return about.Help()
+		}}
 }
