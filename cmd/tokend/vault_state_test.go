@@ -59,8 +59,15 @@ tokend {
 	l.start()
 	l.untilReady(2)
 
-	// And without a daemon, to a file.
+	// A start on a broken directory asks Vault for the key all the same.
 	l.stop()
+	l.write("broken.hcl", "credential \"apirone\" {")
+	l.start()
+	l.untilReady(2)
+	l.stop()
+	l.remove("broken.hcl")
+
+	// And without a daemon, to a file.
 	key := filepath.Join(t.TempDir(), "key")
 	if err := os.WriteFile(key, []byte(strings.Repeat("0123456789abcdef", 4)+"\n"), 0o600); err != nil {
 		t.Fatal(err)

@@ -56,3 +56,37 @@ func TestRescueStateLeavesOutWhatIsNotAllowed(t *testing.T) {
 		t.Errorf("%+v; want the key file alone", s)
 	}
 }
+
+// A state whose key a Vault keeps opens with what asking that Vault takes, whatever
+// else is wrong in the directory.
+func TestRescueStateOfAVaultsKey(t *testing.T) {
+	const sealed = "tokend {\n  bogus = 1\n  state {\n    path = var.state\n    transit {\n      vault = vault.main\n      mount = \"transit\"\n      key   = \"k\"\n    }\n  }\n}\n"
+	const vault = "vault \"main\" {\n  address = \"https://vault.example.com\"\n  auth \"approle\" {\n    role_id   = \"r\"\n    secret_id = secret.file.id.value\n  }\n}\nsecret \"file\" \"id\" { path = \"id\" }\n"
+	const variables = "variable \"state\" { default = \"/s\" }\n"
+	for name, c := range map[string]struct {
+		files     map[string]string
+		forbidden string
+		found     bool
+	}{
+		"the mistake is elsewhere":  {map[string]string{"a.hcl": sealed + vault + variables, "b.hcl": "credential {"}, "", true},
+		"after it, in its file":     {map[string]string{"a.hcl": sealed, "b.hcl": vault + variables + "credential {{{"}, "", true},
+		"in what is not needed":     {map[string]string{"a.hcl": sealed + vault + variables + "locals { x = credential.nothing.at_all.access_token }\n"}, "", true},
+		"there is no such vault":    {map[string]string{"a.hcl": sealed + variables}, "", false},
+		"where it is, is forbidden": {map[string]string{"a.hcl": sealed + vault + variables}, "/s", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			for n, text := range c.files {
+				write(t, dir, n, text)
+			}
+			cfg, diags := RescueState(dir, testOptions(), func(path string) bool { return path != c.forbidden })
+			if diags.HasErrors() {
+				t.Fatal(diags)
+			}
+			s := cfg.Settings().State
+			if found := s.Transit != nil; found != c.found || found && (s.Path != "/s" || s.Transit.Vault != "vault.main" || !cfg.Declares("vault.main")) {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
