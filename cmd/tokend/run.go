@@ -291,6 +291,7 @@ func (d *service) follow(ctx context.Context, serving chan error) error {
 			add, remove := d.paths.take()
 			d.watcher.Remove(groupSinks, remove...)
 			d.watcher.Add(groupSinks, add...)
+			d.touched(ctx, add, false) // what changed between the look at it and this watch, nobody tells of
 		case <-look.C:
 			d.look(ctx)
 		case err := <-serving:

@@ -26,7 +26,7 @@ func half(path string) (bytes int64, ok bool) {
 	if err := unix.Statfs(path, &st); err != nil {
 		return 0, false
 	}
-	return int64(st.Bavail) * st.Bsize / 2, true
+	return int64(st.Bavail) * int64(st.Bsize) / 2, true
 }
 
 // fits refuses a commit whose files would take more than half of what is free.

@@ -52,7 +52,7 @@ func (x *Export) invent(way int, addr, member string) string {
 		return `it's "` + hex.EncodeToString(b) + `" $x\y #z`
 	}
 	part := base64.RawURLEncoding.EncodeToString
-	claims := fmt.Sprintf(`{"sub":%q,"iss":%q,"iat":%d,"exp":%d}`, hex.EncodeToString(b[:8]), hex.EncodeToString(b[8:]), 1<<30+int(b[0]), 1<<31+int(b[1]))
+	claims := fmt.Sprintf(`{"sub":%q,"iss":%q,"iat":%d,"exp":%d}`, hex.EncodeToString(b[:8]), hex.EncodeToString(b[8:]), 1<<30+int(b[0]), int64(1)<<31+int64(b[1]))
 	return part([]byte(`{"alg":"none","typ":"JWT"}`)) + "." + part([]byte(claims)) + "." + part(b)
 }
 

@@ -49,7 +49,7 @@ func parseMeta(page []byte, index int) (fileMeta, error) {
 	order := binary.NativeEndian
 	b := page[pageHeader : pageHeader+metaSize]
 	if got := order.Uint32(b); got != boltMagic {
-		return fileMeta{}, fmt.Errorf("it begins with %#x and not with %#x", got, boltMagic)
+		return fileMeta{}, fmt.Errorf("it begins with %#x and not with %#x", got, uint32(boltMagic))
 	}
 	if got := order.Uint32(b[4:]); got != boltVersion {
 		return fileMeta{}, fmt.Errorf("its file format is %d and not %d", got, boltVersion)

@@ -4,13 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 
 	"golang.org/x/sys/unix"
 )
 
-// farAhead is a time that does not come: what is waited for is that the clock is set.
-var farAhead = unix.ItimerSpec{Value: unix.Timespec{Sec: 1 << 33}}
+// farAhead is a time that does not come, as far ahead as the machine can count:
+// what is waited for is that the clock is set.
+var farAhead = unix.ItimerSpec{Value: unix.Timespec{Sec: min(math.MaxInt, 1<<33)}}
 
 // Clock tells of every time that the machine's wall clock is set, until ctx ends;
 // then the channel is closed. Several that nobody has received are one. A clock that
