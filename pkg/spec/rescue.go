@@ -12,19 +12,19 @@ import (
 )
 
 // RescueState makes a configuration out of a directory that cannot be loaded
-// which says no more than where the state is and what key file seals it: as far
-// as a tokend block gives them as text, with path.config and host.name at most,
-// and stands before the first place at which its file makes no sense. A start on
-// a broken directory finds the configuration that was last in force with it. It
-// is empty where nothing of the kind can be read. Where a Vault keeps the key, the
-// blocks that asking it takes are in it, too. Paths that allowed, if it is
+// which says no more than where the state is and what key seals it, with what
+// asking a Vault for that takes. Where these blocks are not right by themselves,
+// it has of them what a tokend block gives as text, with path.config and host.name
+// at most, and stands before the first place at which its file makes no sense. A
+// start on a broken directory finds the configuration that was last in force with
+// it. It is empty where nothing of the kind can be read. Paths that allowed, if it is
 // given, says no to are left out: a directory may be refused because of them.
 func RescueState(dir string, o Options, allowed func(path string) bool) (*Config, Diagnostics) {
 	abs, err := filepath.Abs(dir)
 	if err != nil {
 		abs = dir
 	}
-	if c := rescuedSealed(abs, o, allowed); c != nil {
+	if c := rescuedBlocks(abs, o, allowed); c != nil {
 		return c, nil
 	}
 	files := map[string][]byte{}

@@ -17,6 +17,7 @@ func TestRescueState(t *testing.T) {
 		"in it":                    {map[string]string{"a.hcl": "tokend {\n  state {\n    path = \"/s\n  }\n}\n"}, "", ""},
 		"a word that it knows":     {map[string]string{"a.hcl": "tokend {\n  bogus = 1\n  state {\n    path = \"${path.config}/s\"\n  }\n}\n"}, "DIR/s", ""},
 		"a variable":               {map[string]string{"a.hcl": "tokend {\n  state {\n    path = var.nothing\n    key_file = \"/k\"\n  }\n}\n"}, "", "/k"},
+		"a variable that there is": {map[string]string{"a.hcl": "tokend {\n  state {\n    path = \"${local.base}/s\"\n  }\n}\nlocals { base = var.base }\n", "b.hcl": "variable \"base\" { default = \"/b\" }\nvault {"}, "/b/s", ""},
 		"JSON":                     {map[string]string{"a.hcl.json": `{"tokend": {"bogus": 1, "state": {"path": "/s"}}}`}, "/s", ""},
 		"nothing of the kind":      {map[string]string{"a.hcl": "nonsense"}, "", ""},
 	} {

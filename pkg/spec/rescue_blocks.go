@@ -1,18 +1,19 @@
 package spec
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
 
-// rescuedSealed makes a configuration of what opening a state takes whose key a
-// Vault keeps: the state block, the vault blocks, and the secrets and variables
-// that these name, as far as they are right by themselves, whatever is wrong
-// elsewhere. Blocks behind the first place at which their file makes no sense are
-// not found, nor those in JSON. It is nil where there is no such key.
-func rescuedSealed(dir string, o Options, allowed func(path string) bool) *Config {
+// rescuedBlocks makes a configuration of what opening a state takes: the state
+// block, the vault blocks, and the secrets, variables and locals that these may
+// name, as far as they are right by themselves, whatever is wrong elsewhere. Blocks
+// behind the first place at which their file makes no sense are not found, nor
+// those in JSON. It is nil where that does not do.
+func rescuedBlocks(dir string, o Options, allowed func(path string) bool) *Config {
 	texts := map[string]string{}
 	found, _ := readDir(dir, nil)
 	for _, f := range found {
@@ -20,26 +21,29 @@ func rescuedSealed(dir string, o Options, allowed func(path string) bool) *Confi
 			soundBlocks(f.Name, f.Bytes, texts)
 		}
 	}
-	if !strings.Contains(texts["tokend"], "transit") {
+	if texts["tokend"] == "" {
 		return nil
 	}
 	o.Previous, o.Tried = nil, nil
 	// What has a mistake of its own is often not needed.
-	for _, kinds := range [][]string{{"variable", "locals", kindSecret}, {"variable", kindSecret}, {kindSecret}, nil} {
-		text := texts["tokend"] + texts[kindVault]
-		by := o
-		if len(kinds) == 0 || kinds[0] != "variable" {
-			by.Vars, by.VarFiles, by.Environ = nil, nil, nil
-		}
+	for _, kinds := range [][]string{
+		{kindVault, kindSecret, "variable", "locals"}, {kindVault, kindSecret, "variable"}, {kindVault, kindSecret}, {kindVault}, {"variable", "locals"}, {"variable"},
+	} {
+		text, by := texts["tokend"], o
 		for _, k := range kinds {
 			text += texts[k]
 		}
+		if !slices.Contains(kinds, "variable") {
+			by.Vars, by.VarFiles, by.Environ = nil, nil, nil
+		}
 		c, diags := LoadFiles(dir, map[string][]byte{"state.hcl": []byte(text)}, by)
-		if diags.HasErrors() || c.settings.State.Transit == nil {
+		if diags.HasErrors() {
 			continue
 		}
-		if path := c.settings.State.Path; path != "" && allowed != nil && !allowed(path) {
-			return nil
+		for _, path := range []string{c.settings.State.Path, c.settings.State.KeyFile} {
+			if path != "" && allowed != nil && !allowed(path) {
+				return nil
+			}
 		}
 		return c
 	}
