@@ -27,6 +27,9 @@ const (
 	// memoryFloor bounds what the garbage of a busy time may take, where less
 	// than a third of it lives.
 	memoryFloor = 256 << 20
+	// readingFloor is memoryFloor while a configuration is read: the pages of the
+	// state's file, which count later, are not there yet.
+	readingFloor = memoryFloor + mappedRoom
 	// mappedRoom is what is left of the bound to the pages of the state's file,
 	// while a start goes through all of it.
 	mappedRoom = 40 << 20
@@ -45,7 +48,7 @@ func newMemory(p process) *memory {
 		return nil
 	}
 	debug.SetGCPercent(gcBusy)
-	debug.SetMemoryLimit(memoryFloor)
+	debug.SetMemoryLimit(readingFloor)
 	return &memory{trim: func() {}}
 }
 
@@ -67,7 +70,7 @@ func (m *memory) begin() (end func()) {
 				if m.read.Load() {
 					debug.SetMemoryLimit(boundFor(m.lives(), 145) - mappedRoom)
 				} else {
-					m.bound(145)
+					debug.SetMemoryLimit(max(readingFloor, boundFor(m.lives(), 145)))
 				}
 			case <-stop:
 				return
