@@ -92,14 +92,15 @@ func (p *leftPlaces) others(ctx context.Context, store state.Store, place, than 
 
 // tellWhatStands logs what a first write replaces.
 func (p *sinkPerformer) tellWhatStands() {
-	tell := func(what string) {
-		if what == "" || p.inherits() {
-			return
-		}
-		p.w.log.Warn("a sink replaces what somebody else put at its place", "address", p.j.addr, "type", p.ob.kindOf, "place", p.ob.desired.Place, "replaces", what)
+	p.tellReplaced(p.w.stands(p.ob.desired.Place))
+	p.ob.desired.Replaces = p.tellReplaced
+}
+
+func (p *sinkPerformer) tellReplaced(what string) {
+	if what == "" || p.inherits() {
+		return
 	}
-	tell(p.w.stands(p.ob.desired.Place))
-	p.ob.desired.Replaces = tell
+	p.w.log.Warn("a sink replaces what somebody else put at its place", "address", p.j.addr, "type", p.ob.kindOf, "place", p.ob.desired.Place, "replaces", what)
 }
 
 // inherits says that another sink has written the place, or a claim of it.

@@ -186,6 +186,7 @@ func (p *sinkPerformer) write() {
 	rec := &p.ob.in.Record
 	last := accountOf(rec.Written)
 	first := p.ob.in.Moved || rec.Written == nil // and not only named, which may have been written before a crash
+	again := !first && named(rec) && p.lastWriteFailed()
 	if p.ob.in.Moved || rec.Written == nil || named(rec) {
 		if !p.intend() {
 			return
@@ -195,8 +196,11 @@ func (p *sinkPerformer) write() {
 	if p.step.Action == ActRepair && !p.promise() {
 		return
 	}
-	if first {
+	switch {
+	case first:
 		p.tellWhatStands()
+	case again: // who has to be asked could not be, perhaps, and the first write told nothing
+		p.ob.desired.Replaces = p.tellReplaced
 	}
 	began := p.w.now()
 	written, err := p.put(last)
