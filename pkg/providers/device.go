@@ -23,6 +23,20 @@ func (c *compiler) device(r *spec.DeviceResponse) *deviceProgram {
 	}
 }
 
+// Waits reports whether a reply to a poll for a device code's token says that the
+// person has not decided yet (RFC 8628 section 3.5), in the standard's words or as
+// the type's error block has it: what that calls transient.
+func (e *Error) Waits() bool {
+	return e.Code == CodePending || e.Code == CodeSlowDown || e.Class == ClassTransient && e.Status != 0 && !e.Walled
+}
+
+// The codes by which a server says that the person has not decided yet, and that
+// in the meantime it is asked too often.
+const (
+	CodePending  = "authorization_pending"
+	CodeSlowDown = "slow_down"
+)
+
 // ReadDevice reads the reply to an OpDevice.
 func (e *Endpoint) ReadDevice(c Call, r *Reply) (DeviceAuthorization, error) {
 	g, err := e.grant(&c)

@@ -125,6 +125,7 @@ func rules() []rule {
 	return []rule{
 		{"an action's outcome is unknown", openAction},             // never repeated, so it is settled before anything else happens
 		{"a code exchange's outcome is unknown", openExchange},     // a code is never sent twice
+		{"a poll's outcome is unknown", openPoll},                  // before whoever polls asks again
 		{"a refresh's outcome is unknown", openRefresh},            // before anything may spend the token again
 		{"an old grant's refresh is unknown", openRevive},          // before anything may spend that token again
 		{"a grant's outcome is unknown", openGrant},                // an orphan may exist; count it and go on
@@ -261,6 +262,7 @@ const (
 	opRefresh  = "refresh"
 	opRevive   = "revive" // the refresh of a grant that is given up
 	opExchange = "exchange"
+	opPoll     = "poll" // an exchange that asks whether a person has approved a device code
 	opRevoke   = "revoke"
 	opAction   = "action"
 	opVerify   = "verify"

@@ -25,6 +25,16 @@ func openExchange(in *Input) (Step, bool) {
 		Reason: "the reply to a login's code exchange was lost; a code works once, so a person has to log in again"}, true
 }
 
+// openPoll: a device code may be asked about again (RFC 8628 section 3.5), which
+// whoever polls does. The lost reply may have brought the token, though.
+func openPoll(in *Input) (Step, bool) {
+	if in.Intent == nil || in.Intent.Op != opPoll {
+		return Step{}, false
+	}
+	return Step{Action: ActSettle, State: NeedsLogin, Mend: in.mend("login"),
+		Reason: "the reply to a question whether a login was approved was lost; if it brought the token, nobody saw it"}, true
+}
+
 // openRevive: the refresh token of a grant that is given up may be spent.
 func openRevive(in *Input) (Step, bool) {
 	if in.Intent == nil || in.Intent.Op != opRevive {

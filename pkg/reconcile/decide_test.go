@@ -136,8 +136,13 @@ func TestDecide(t *testing.T) {
 
 		"grant lost":    {func(in *Input) { in.Record.Grant = nil; in.Intent = &state.Intent{Op: opGrant} }, ActSettle, Pending, "orphan", 0},
 		"exchange lost": {func(in *Input) { interactive(in); in.Intent = &state.Intent{Op: opExchange} }, ActSettle, NeedsLogin, "code works once", 0},
-		"action lost":   {func(in *Input) { in.Intent = &state.Intent{Op: opAction, Action: "deactivate"} }, ActSettle, Failing, "not repeated", 0},
-		"refresh lost":  {func(in *Input) { in.Intent = &state.Intent{Op: opRefresh} }, ActSettle, Indeterminate, "works once", 0},
+		"poll lost":     {func(in *Input) { interactive(in); in.Intent = &state.Intent{Op: opPoll} }, ActSettle, NeedsLogin, "nobody saw it", 0},
+		"poll lost, asked again": {func(in *Input) {
+			interactive(in)
+			in.Intent, in.Order.Kind = &state.Intent{Op: opPoll}, OrderLogin
+		}, ActSettle, NeedsLogin, "nobody saw it", 0},
+		"action lost":  {func(in *Input) { in.Intent = &state.Intent{Op: opAction, Action: "deactivate"} }, ActSettle, Failing, "not repeated", 0},
+		"refresh lost": {func(in *Input) { in.Intent = &state.Intent{Op: opRefresh} }, ActSettle, Indeterminate, "works once", 0},
 		"refresh lost, kept": {func(in *Input) {
 			in.Intent = &state.Intent{Op: opRefresh}
 			in.Record.Grant.Rotation = state.RotationKept

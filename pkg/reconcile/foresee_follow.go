@@ -123,7 +123,7 @@ func (in *Input) settle(s Step) {
 		}
 		in.Intent = nil
 		return
-	case opExchange:
+	case opExchange, opPoll:
 		o.class = classLogin
 	}
 	if f := in.failureOf(op); f == nil || f.Op != op || !f.LastAt.After(in.Intent.At) {

@@ -41,7 +41,7 @@ func lost(rec *state.Credential, intent *state.Intent, now time.Time) (n int) {
 	}
 	if intent != nil {
 		switch intent.Op {
-		case opGrant, opExchange, opRefresh, opRevive:
+		case opGrant, opExchange, opPoll, opRefresh, opRevive:
 			n++
 		}
 	}

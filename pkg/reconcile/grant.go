@@ -25,6 +25,7 @@ type call struct {
 	blob   string        // where the state keeps ep
 	took   time.Duration
 	reread bool // its reply came long ago: the configuration may say something else by now
+	poll   bool // asks whether a person has approved a device code
 }
 
 // obtain runs the grant, or exchanges a login's code.
@@ -53,6 +54,9 @@ func (p *performer) obtain() {
 	if p.step.Action == ActExchange {
 		c.op, c.c.Op, c.c.Flow = opExchange, providers.OpExchange, p.j.order.login.Flow
 		c.spends, c.c.Origins = c.c.Flow.Code, p.j.order.login.Origins
+		if c.poll = !c.c.Flow.DeviceCode.Empty(); c.poll {
+			c.spends = c.c.Flow.DeviceCode
+		}
 	}
 	c.intent.Generation = in.Record.Head.Generation + 1
 	reply, err := p.send(&c)
@@ -60,7 +64,10 @@ func (p *performer) obtain() {
 		p.refused(&c, err)
 		return
 	}
-	p.read(&c, reply, func(t providers.Token) { p.granted(&c, t) })
+	p.read(&c, reply, func(t providers.Token) {
+		p.polled(&c)
+		p.granted(&c, t)
+	})
 }
 
 // send journals the intent, makes the call once, and hands back the reply. A
@@ -92,6 +99,9 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	boot, up := p.w.o.Uptime()
 	c.intent.Op, c.intent.At, c.intent.Boot, c.intent.Monotonic = c.op, p.w.now(), boot, up
 	c.intent.Endpoint, c.intent.GrantType = c.blob, c.c.Grant
+	if c.poll {
+		c.intent.Op = opPoll
+	}
 	if !c.spends.Empty() {
 		c.intent.TokenHash = state.HashText(p.w.store, "spent", c.spends)
 	}
@@ -205,6 +215,9 @@ var (
 
 // observe tells the metrics and the breaker how a call ended.
 func (p *performer) observe(c *call, err error) {
+	if c.poll && waitsForPerson(err) {
+		err = nil // the provider answers as it should
+	}
 	p.seen(err)
 	if p.w.o.Observe == nil {
 		return

@@ -202,6 +202,11 @@ func (p *performer) settle() {
 		if rec.Grant != nil && in.Traits.Session == spec.SessionOnePerAccount {
 			rec.Head.Flags |= state.FlagTainted // that login may have ended the token in force
 		}
+	case opPoll:
+		p.lostPoll(in.Intent.TokenHash, p.step.Reason)
+		p.log().Warn("the outcome of a call is unknown", "op", in.Intent.Op, "meaning", p.step.Reason)
+		p.r.again = p.save("what a lost reply means", state.Change{IntentFor: p.j.addr, ClearIntent: true})
+		return
 	case opAction:
 		o.stops = false
 	}
@@ -242,6 +247,9 @@ func (p *performer) refused(c *call, err error) {
 		pe = &providers.Error{Class: providers.ClassConfig, Message: err.Error()}
 	}
 	o := p.outcome(c, pe)
+	if c.poll && p.pollRefused(c, pe, err) {
+		return
+	}
 	if pe.Class == providers.ClassUnknown || c.op == opRefresh && p.step.Action != ActReplay && maySpend(pe, in.Held, rec.Grant) {
 		p.unknown(c, o)
 		return

@@ -196,7 +196,7 @@ type Raw struct {
 // cleared in the commit that records the outcome. It is stored apart from its
 // record, so that writing one costs little.
 type Intent struct {
-	Op         string // "grant", "refresh", "revive", "exchange", "revoke", "action"
+	Op         string // "grant", "refresh", "revive", "exchange", "poll", "revoke", "action"
 	Attempt    int
 	At         time.Time
 	Boot       string // boot id and monotonic reading: what depends on elapsed time alone does not trust a wall clock that stepped

@@ -1,0 +1,89 @@
+package reconcile
+
+import (
+	"errors"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// A login by a device code (RFC 8628) asks the provider again and again whether the
+// person has approved. Each of these questions is a code exchange of its own, in
+// the same durable order, since any of them may bring the token. Two things are
+// different: most are answered with "not yet", which is no failure of anything; and
+// a question whose reply was lost is asked again, as the standard has it. The lost
+// reply may have brought the token, so it is counted as an orphan until an answer
+// shows that it did not.
+
+// deviceCode is what the failure of a lost question calls the code that it asked
+// about, to know it by when there is an answer.
+const deviceCode = "device_code"
+
+// waitsForPerson reports whether an error says that the person has not decided yet.
+func waitsForPerson(err error) bool {
+	var pe *providers.Error
+	return errors.As(err, &pe) && pe.Waits()
+}
+
+// pollRefused takes over an answer that brought no token: not yet, or not known.
+// It returns false for one that ends the login and is recorded as its failure.
+func (p *performer) pollRefused(c *call, pe *providers.Error, err error) bool {
+	in := &p.ob.in
+	clear := state.Change{IntentFor: p.j.addr, ClearIntent: true}
+	switch {
+	case pe.Class == providers.ClassUnknown:
+		p.log().Warn("the outcome of a call is unknown: no complete reply came", "op", opPoll, "error", err)
+		p.lostPoll(c.intent.TokenHash, "the reply to a question whether a login was approved was lost")
+		p.r.again = p.save("an unknown outcome", clear)
+	case pe.Waits(), pe.Class == providers.ClassTransient, pe.Class == providers.ClassThrottled:
+		if pe.Waits() && p.polled(c) {
+			p.r.again = p.save("that nothing was lost", clear)
+		} else if in.Intent != nil {
+			p.r.again = p.commit("that a login was not approved yet", clear)
+		}
+		in.Intent = nil
+	case in.Record.Grant != nil && in.Intent != nil:
+		p.log().Warn("a login was not approved; the token held stays in force", "error", err)
+		if in.Traits.Session == spec.SessionOnePerAccount && p.lostBefore(c.intent.TokenHash) {
+			in.Record.Head.Flags |= state.FlagTainted // what was lost was a login, which may have ended it
+		}
+		p.r.again = p.save("that a login was not approved", clear)
+	default:
+		return false
+	}
+	p.fail(err)
+	return true
+}
+
+// lostBefore reports whether an earlier question about the same code was not
+// answered, and nothing since.
+func (p *performer) lostBefore(hash string) bool {
+	f := p.ob.in.Record.Failure
+	return f != nil && f.Op == opPoll && f.InputHash[deviceCode] == hash
+}
+
+// lostPoll writes down that a question was not answered. A code is worth one token,
+// however many answers are lost.
+func (p *performer) lostPoll(hash, why string) {
+	if !p.lostBefore(hash) {
+		p.ob.in.Record.Orphans++
+	}
+	o := outcome{op: opPoll, class: classLogin, message: why, reached: true, login: true, inputs: map[string]string{deviceCode: hash}}
+	p.r.next = p.failed(o).NextAt
+}
+
+// polled takes back what was written down of earlier questions, now that one about
+// the same code is answered: they brought nothing. It says whether there was any.
+func (p *performer) polled(c *call) bool {
+	rec := &p.ob.in.Record
+	if !c.poll || !p.lostBefore(c.intent.TokenHash) {
+		return false
+	}
+	rec.Failure = nil
+	rec.Orphans = max(rec.Orphans-1, 0)
+	if rec.Raw != nil && rec.Raw.Op == opExchange && doubtful(rec.Raw) {
+		rec.Raw = nil // there is a better answer
+	}
+	return true
+}
