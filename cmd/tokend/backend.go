@@ -135,6 +135,15 @@ type loginReply struct {
 	Redirect string    `json:"redirect_uri,omitempty"` // where the browser will be sent; "" where the type leaves it out
 	Served   string    `json:"served,omitempty"`       // by whom; "" for nobody: it has to be pasted
 	Until    time.Time `json:"until,omitzero"`         // how long it is waited for
+	// Device is what the person enters, on any device; nil for a login by a redirect.
+	Device *deviceReply `json:"device,omitempty"`
+}
+
+// deviceReply is a device authorization (RFC 8628 section 3.2).
+type deviceReply struct {
+	UserCode string `json:"user_code"`
+	URI      string `json:"verification_uri"`
+	Complete string `json:"verification_uri_complete,omitempty"` // with the code in it
 }
 
 type loginFinish struct {

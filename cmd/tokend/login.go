@@ -30,8 +30,13 @@ address (the values stand after "?" or "#") into this terminal, as one line. Bot
 ways are open at once. With --paste only that one is: it prints the URL, receives
 nothing and reads one line from standard input, for scripts and remote hosts.
 
-The login is waited for 15 minutes, also while the daemon is restarted. Ctrl-C gives
-it up.
+A grant by a device code (RFC 8628) prints a code and where to enter it, on any
+device, and asks the provider until that is done. With a daemon it is the daemon that
+asks: it goes on when this command ends.
+
+A login is waited for 15 minutes, or as long as the provider's code is good, also
+while the daemon is restarted. Ctrl-C gives it up, but for a device code that the
+daemon asks about.
 
 Exit status: 0 logged in, 1 not.`
 
@@ -73,6 +78,10 @@ func (s *loginSession) run(ctx context.Context) error {
 	}
 	s.say()
 	err := s.await(ctx)
+	if ctx.Err() != nil && s.reply.Device != nil && s.t.daemon {
+		fmt.Fprintf(s.g.err, "The daemon goes on asking until %s: once the code is entered, %s is logged in.\n", clock(s.reply.Until), shown(s.address))
+		return ctx.Err()
+	}
 	if ctx.Err() != nil {
 		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), callbackGrace)
 		defer cancel()
@@ -80,7 +89,7 @@ func (s *loginSession) run(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if err != nil {
-		if hintOf(err) == "" {
+		if hintOf(err) == "" && s.reply.Device == nil {
 			err = withHint(err, "begin again: tokend login %s, and paste the whole address that the browser was sent to", s.typed)
 		}
 		return err
@@ -102,7 +111,7 @@ func (s *loginSession) begin(ctx context.Context) error {
 			s.barred = takenWhy(at, err)
 		}
 	}
-	if r.ID == "" { // the port was left open
+	if r.ID == "" && r.Device == nil { // the port was left open
 		again := loginRequest{Address: s.address, Paste: s.server == nil}
 		if s.server != nil {
 			again.Port = s.server.port
@@ -125,6 +134,14 @@ func (s *loginSession) closeServer() {
 // say prints what the person has to do.
 func (s *loginSession) say() {
 	out := s.g.out
+	if d := s.reply.Device; d != nil {
+		fmt.Fprintf(out, "Open this address in a browser, on any device, and enter the code %s:\n\n  %s\n\n", d.UserCode, d.URI)
+		if d.Complete != "" {
+			fmt.Fprintf(out, "This one has the code in it:\n\n  %s\n\n", d.Complete)
+		}
+		fmt.Fprintf(out, "Waiting until %s for the approval.\n", clock(s.reply.Until))
+		return
+	}
 	if s.paste && !isTerminal(out) {
 		fmt.Fprintln(out, s.reply.URL)
 		return
@@ -135,13 +152,16 @@ func (s *loginSession) say() {
 	case s.paste:
 		fmt.Fprintf(out, "Then %s\n", where)
 	case s.received():
-		fmt.Fprintf(out, "Waiting until %s for the browser to come back to %s.\nWhere it is on another machine, that page does not load: %s\n", s.reply.Until.Local().Format("15:04"), s.reply.Redirect, where)
+		fmt.Fprintf(out, "Waiting until %s for the browser to come back to %s.\nWhere it is on another machine, that page does not load: %s\n", clock(s.reply.Until), s.reply.Redirect, where)
 	case s.barred != "":
 		fmt.Fprintf(out, "The browser's way back is barred: %s.\nIts last page may not load. Then %s\n", s.barred, where)
 	default:
 		fmt.Fprintf(out, "Nobody here receives the browser's way back. Then %s\n", where)
 	}
 }
+
+// clock is a time of today as a person says it.
+func clock(t time.Time) string { return t.Local().Format("15:04") }
 
 // received reports whether somebody receives the redirect.
 func (s *loginSession) received() bool { return s.server != nil || s.reply.Served == servedByDaemon }
@@ -163,6 +183,9 @@ func (s *loginSession) await(ctx context.Context) error {
 	}()
 	go func() { ended <- s.wait(ctx) }()
 	go func() {
+		if s.reply.Device != nil {
+			return // there is nothing to paste
+		}
 		if err := s.readPaste(ctx); err != nil {
 			ended <- err
 		}

@@ -31,6 +31,7 @@ type openLogin struct {
 	call     providers.Call      // that it began with
 	compared []string            // the inputs whose change makes it one for something else
 	origins  []string            // that its grant asks
+	device   *deviceCode         // nil for a login by a redirect
 	began    time.Time
 	until    time.Time
 
@@ -80,6 +81,9 @@ func (e *engine) LoginStart(ctx context.Context, in loginRequest) (loginReply, e
 	b, err := e.beginLogin(ctx, in.Address)
 	if err != nil {
 		return loginReply{}, err
+	}
+	if b.want.Grant.Device != nil {
+		return e.startDevice(ctx, in, b)
 	}
 	reply := loginReply{Redirect: b.call.Flow.RedirectURI, Served: e.serves(b.call.Flow.RedirectURI)}
 	if l, ok := login.ParseLoopback(reply.Redirect); ok && l.Port == 0 {
@@ -173,6 +177,9 @@ func (e *engine) LoginCancel(ctx context.Context, in loginID) error {
 // redirected takes what a redirect brought. Its code is sent once, however often
 // it is handed in, and also when who handed it in does not wait for the answer.
 func (e *engine) redirected(ctx context.Context, l *openLogin, given string) error {
+	if l.device != nil {
+		return fmt.Errorf("%s logs in by a code that is entered at the provider: there is nothing to hand over", spec.Address(l.address).Short())
+	}
 	l.turn.Lock()
 	defer l.turn.Unlock()
 	e.logins.mu.Lock()
@@ -236,7 +243,11 @@ func (e *engine) endLogin(l *openLogin, err error) {
 
 // loginEnd waits for one of a login's ends, or until it has taken too long.
 func (e *engine) loginEnd(ctx context.Context, l *openLogin, end <-chan struct{}) error {
-	late := time.NewTimer(time.Until(l.until))
+	over := time.Until(l.until)
+	if l.device != nil {
+		over += deviceGrace // who polls has the last word
+	}
+	late := time.NewTimer(over)
 	defer late.Stop()
 	for {
 		select {
@@ -326,7 +337,7 @@ func (e *engine) visited(ctx context.Context, path, redirected string, local boo
 		switch {
 		case l.pending.Answers(state):
 			found = l
-		case l.waits(time.Now()) && l.comesTo(path):
+		case l.device == nil && l.waits(time.Now()) && l.comesTo(path):
 			waiting = append(waiting, l)
 		}
 	}

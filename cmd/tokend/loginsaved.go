@@ -9,6 +9,7 @@ import (
 	"tokend/pkg/providers"
 	"tokend/pkg/providers/login"
 	"tokend/pkg/reconcile"
+	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
@@ -28,10 +29,13 @@ type savedLogin struct {
 	Scopes  []string  `json:"scopes,omitempty"`
 	Inputs  []byte    `json:"inputs,omitempty"` // those that are compared
 	Origins []string  `json:"origins,omitempty"`
-	Sent    time.Time `json:"sent,omitzero"`
-	Done    bool      `json:"done,omitempty"`
-	Error   string    `json:"error,omitempty"`
-	Hint    string    `json:"hint,omitempty"`
+	// Of a login by a device code, which is kept until it is over.
+	DeviceCode string        `json:"device_code,omitempty"`
+	Interval   time.Duration `json:"interval,omitempty"`
+	Sent       time.Time     `json:"sent,omitzero"`
+	Done       bool          `json:"done,omitempty"`
+	Error      string        `json:"error,omitempty"`
+	Hint       string        `json:"hint,omitempty"`
 }
 
 // keepLogin remembers a login that begins, and forgets those that are long over.
@@ -98,7 +102,9 @@ func (l *openLogin) saved() (savedLogin, error) {
 		return s, nil // what its secrets were for is over
 	}
 	var err error
-	if s.Pending, err = l.pending.Seal(); err != nil {
+	if l.device != nil {
+		s.DeviceCode, s.Interval = l.device.code.Reveal(), l.device.interval
+	} else if s.Pending, err = l.pending.Seal(); err != nil {
 		return s, err
 	}
 	s.Grant, s.Scopes, s.Origins = l.call.Grant, l.call.Scopes, l.origins
@@ -143,12 +149,16 @@ func (s savedLogin) open() (*openLogin, error) {
 		close(l.exchanged)
 		close(l.done)
 	}
-	if s.Pending == nil {
-		return l, nil
-	}
 	var err error
-	if l.pending, err = login.Open(s.Pending); err != nil {
-		return nil, err
+	switch {
+	case s.DeviceCode != "":
+		l.device = &deviceCode{code: secret.New(s.DeviceCode), interval: s.Interval}
+	case s.Pending == nil:
+		return l, nil
+	default:
+		if l.pending, err = login.Open(s.Pending); err != nil {
+			return nil, err
+		}
 	}
 	inputs, err := spec.OpenValues(s.Inputs)
 	l.call, l.compared = providers.Call{Op: providers.OpExchange, Grant: s.Grant, Scopes: s.Scopes, Inputs: inputs}, inputs.Names()

@@ -41,7 +41,8 @@ import (
 //	[!] same FILE FILE        waits until two files hold the same, or do not
 //	until [!] PATTERN CMD…    repeats a command until its output matches
 //	browser ADDRESS           logs in as a person who pastes where the browser was sent
-//	comesback ADDRESS         logs in as a person whose browser comes back by itself
+//	comesback ADDRESS         logs in as a person whose browser comes back by itself, or who
+//	                          enters a code where the login says
 func TestMain(m *testing.M) {
 	// Else each command of a script waits for a second at its end under -race.
 	if os.Getenv("GORACE") == "" {
@@ -227,19 +228,28 @@ func cmdComesBack(ts *testscript.TestScript, neg bool, args []string) {
 		done <- run(context.Background(), process{args: append([]string{"login"}, args...), environ: environOf(ts), in: in, out: urls, err: &out})
 		urls.Close()
 	}()
-	for {
-		line, err := urls.r.ReadString('\n')
-		if err != nil {
-			break
+	lines := make(chan string, 100)
+	go func() {
+		defer close(lines)
+		for {
+			line, err := urls.r.ReadString('\n')
+			if err != nil {
+				return
+			}
+			lines <- strings.TrimSpace(line)
 		}
-		if url := strings.TrimSpace(line); strings.HasPrefix(url, "http") {
-			go func() { _, _ = io.Copy(io.Discard, urls.r) }()
-			res, err := (&http.Client{Timeout: time.Minute}).Get(url)
-			ts.Check(err)
-			page, err := io.ReadAll(res.Body)
-			ts.Check(err)
-			res.Body.Close()
-			ts.Logf("%s\n%s", res.Status, page)
+	}()
+	for url := range lines {
+		if !strings.HasPrefix(url, "http") {
+			continue
+		}
+		res, err := (&http.Client{Timeout: time.Minute}).Get(url)
+		ts.Check(err)
+		page, err := io.ReadAll(res.Body)
+		ts.Check(err)
+		res.Body.Close()
+		ts.Logf("%s\n%s", res.Status, page)
+		if !strings.Contains(string(page), "Connect a device") { // that one asks for the code
 			break
 		}
 	}

@@ -32,6 +32,8 @@ type Counts struct {
 	Revocations   int `json:"revocations"`
 	Deactivations int `json:"deactivations"`
 	Denied        int `json:"denied"` // consent pages answered with no
+	Polls         int `json:"polls"`  // questions whether a device code was approved
+	SlowDowns     int `json:"slow_downs"`
 
 	LiveAccess  int `json:"live_access"` // when the books were read
 	LiveRefresh int `json:"live_refresh"`

@@ -74,34 +74,36 @@ type pair struct {
 
 // ledger holds the tokens of one API. Its methods want mu held, and hold no lock over anything slow.
 type ledger struct {
-	mu       sync.Mutex
-	api      API
-	rng      *rand.ChaCha8 // tokens of a stand-in are worth nothing, so a seeded generator is enough
-	key      []byte        // signs the JWTs
-	tokens   map[string]*token
-	order    []*token // as issued
-	limit    int      // dead tokens kept
-	prune    int      // len(order) at which pruning is tried
-	accounts map[string]*account
-	sessions uint64
-	codes    map[string]*code
-	pending  map[string]*authorization
-	logins   map[string]Account
-	offline  map[string]Account // by offline token
-	clients  map[string]Client
-	counts   Counts
-	requests ring
-	second   int64
-	inSecond int
-	recent   []time.Time // of the last Rules.RateRequests admitted requests
-	oldest   int
+	mu        sync.Mutex
+	api       API
+	rng       *rand.ChaCha8 // tokens of a stand-in are worth nothing, so a seeded generator is enough
+	key       []byte        // signs the JWTs
+	tokens    map[string]*token
+	order     []*token // as issued
+	limit     int      // dead tokens kept
+	prune     int      // len(order) at which pruning is tried
+	accounts  map[string]*account
+	sessions  uint64
+	codes     map[string]*code
+	pending   map[string]*authorization
+	devices   map[string]*deviceLogin
+	userCodes map[string]string // the device code of each
+	logins    map[string]Account
+	offline   map[string]Account // by offline token
+	clients   map[string]Client
+	counts    Counts
+	requests  ring
+	second    int64
+	inSecond  int
+	recent    []time.Time // of the last Rules.RateRequests admitted requests
+	oldest    int
 }
 
 func newLedger(api API, requestLog, tokenLog int) *ledger {
 	l := &ledger{
 		api: api, limit: tokenLog, prune: 2 * tokenLog, key: make([]byte, 32),
 		tokens: map[string]*token{}, accounts: map[string]*account{}, codes: map[string]*code{},
-		pending: map[string]*authorization{}, logins: map[string]Account{}, offline: map[string]Account{}, clients: map[string]Client{},
+		pending: map[string]*authorization{}, devices: map[string]*deviceLogin{}, userCodes: map[string]string{}, logins: map[string]Account{}, offline: map[string]Account{}, clients: map[string]Client{},
 		requests: ring{limit: requestLog},
 	}
 	var seed [32]byte

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// The generic server: RFC 6749 with PKCE (RFC 7636), revocation (RFC 7009) and metadata (RFC 8414, also below the
+// The generic server: RFC 6749 with PKCE (RFC 7636), device codes (RFC 8628), revocation (RFC 7009) and metadata (RFC 8414, also below the
 // path of OpenID discovery). Unknown parameters are ignored, as the RFCs demand; repeated ones are refused.
 // client_credentials brings no refresh token (RFC 6749 section 4.4.3). /api/me takes any living token.
 
 func oauth2Routes() map[string]route {
-	return mergeRoutes(consentRoutes(), map[string]route{
+	return mergeRoutes(consentRoutes(), deviceRoutes(), map[string]route{
 		"/authorize": {http.MethodGet, inputQuery, oauth2Authorize},
 		"/token":     {http.MethodPost, inputForm, oauth2Token},
 		"/revoke":    {http.MethodPost, inputForm, oauth2Revoke},
@@ -29,8 +29,8 @@ func oauth2Metadata(c *call) *reply {
 	}
 	at := func(path string) string { return string(appendString(nil, scheme+c.r.Host+path)) }
 	return allowed(actNone, `{"issuer":`+at("")+`,"authorization_endpoint":`+at("/authorize")+`,"token_endpoint":`+at("/token")+
-		`,"revocation_endpoint":`+at("/revoke")+`,"response_types_supported":["code"]`+
-		`,"grant_types_supported":["authorization_code","client_credentials","password","refresh_token"]`+
+		`,"revocation_endpoint":`+at("/revoke")+`,"device_authorization_endpoint":`+at("/device_authorization")+`,"response_types_supported":["code"]`+
+		`,"grant_types_supported":["authorization_code","client_credentials","password","refresh_token","`+deviceGrant+`"]`+
 		`,"token_endpoint_auth_methods_supported":["client_secret_basic","client_secret_post","none"]`+
 		`,"code_challenge_methods_supported":["S256","plain"]}`)
 }
@@ -119,6 +119,8 @@ func oauth2Token(c *call) *reply {
 			return c.malformed(problem)
 		}
 		return c.exchange(client, false)
+	case deviceGrant:
+		return c.exchangeDevice(client)
 	case "":
 		return c.malformed("the field `grant_type` is missing")
 	}

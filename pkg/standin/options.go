@@ -102,6 +102,8 @@ type Rules struct {
 	ScopesInState bool `json:"scopes_in_state"`
 	// RequirePKCE refuses an authorization of the generic server without a code challenge, and the plain one.
 	RequirePKCE bool `json:"require_pkce"`
+	// DeviceInterval is how often the generic server may be asked about a device code, in whole seconds.
+	DeviceInterval time.Duration `json:"device_interval"`
 }
 
 // Account is somebody whom an API knows. Which fields count depends on the API.
@@ -177,6 +179,7 @@ func (r Rules) over(base Rules) Rules {
 	pick(&r.RefusedStatus, base.RefusedStatus)
 	pick(&r.ScopesInState, base.ScopesInState)
 	pick(&r.RequirePKCE, base.RequirePKCE)
+	pick(&r.DeviceInterval, base.DeviceInterval)
 	return r
 }
 
@@ -215,6 +218,7 @@ func pageRules(api API) Rules {
 		ExpiresIn:           ExpiryNumber,
 		RatePer:             time.Second,
 		RefusedStatus:       400,
+		DeviceInterval:      5 * time.Second,
 	}
 	switch api {
 	case Coinify:

@@ -1,0 +1,188 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"time"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/providers/login"
+	"tokend/pkg/reconcile"
+	"tokend/pkg/secret"
+	"tokend/pkg/spec"
+)
+
+// deviceCode is what a login by a device code asks about until the person has
+// decided. It is whoever works on the state that asks: a daemon goes on when the
+// command has ended, and after a restart.
+type deviceCode struct {
+	code     secret.Text
+	interval time.Duration
+}
+
+// deviceLasts bounds what a server says of how long its codes live.
+const deviceLasts = time.Hour
+
+// deviceGrace is how long the last answer about a code may take.
+const deviceGrace = time.Minute
+
+// startDevice begins a login by a device code. It takes the place of one of the same
+// address that waits: nobody looks at that one's code any more.
+func (e *engine) startDevice(ctx context.Context, in loginRequest, b begunLogin) (loginReply, error) {
+	short := spec.Address(in.Address).Short()
+	if in.Paste {
+		return loginReply{}, withHint(fmt.Errorf("%s logs in by a code that is entered at the provider: there is no address to paste", short), "tokend login %s", reconcile.ShellAddress(in.Address))
+	}
+	call := b.call
+	call.Op = providers.OpDevice
+	req, err := b.endpoint.Prepare(call)
+	if err != nil {
+		return loginReply{}, err
+	}
+	reply, err := b.endpoint.Send(ctx, req)
+	if err != nil {
+		return loginReply{}, err
+	}
+	d, err := b.endpoint.ReadDevice(call, reply)
+	if err != nil {
+		return loginReply{}, err
+	}
+	for _, uri := range []string{d.VerificationURI, d.VerificationURIComplete} {
+		if u, err := url.Parse(uri); err != nil || uri != "" && u.Scheme != "https" && u.Scheme != "http" || !plain(uri) || !plain(d.UserCode) {
+			return loginReply{}, fmt.Errorf("logging in to %s: what the provider wants a person to open or to enter cannot be shown", short)
+		}
+	}
+	l, err := b.open()
+	if err != nil {
+		return loginReply{}, err
+	}
+	l.address, l.device = in.Address, &deviceCode{d.DeviceCode, d.Interval}
+	if !d.ExpiresAt.IsZero() {
+		l.until = d.ExpiresAt
+	}
+	if most := l.began.Add(deviceLasts); l.until.After(most) {
+		l.until = most
+	}
+	e.replaceDevice(ctx, l)
+	e.keepLogin(ctx, l)
+	e.pollInBackground(l)
+	return loginReply{ID: l.id, Until: l.until, Device: &deviceReply{UserCode: d.UserCode, URI: d.VerificationURI, Complete: d.VerificationURIComplete}}, nil
+}
+
+// replaceDevice ends the logins by a code whose place another takes.
+func (e *engine) replaceDevice(ctx context.Context, by *openLogin) {
+	e.knownLogins(ctx)
+	var old []*openLogin
+	e.logins.mu.Lock()
+	for _, l := range e.logins.known {
+		if l.device != nil && l.address == by.address && l.waits(time.Now()) {
+			old = append(old, l)
+		}
+	}
+	e.logins.mu.Unlock()
+	for _, l := range old {
+		e.endLogin(l, errors.New("another login of it began meanwhile, and this one was given up"))
+	}
+}
+
+// resumeLogins goes on with what was being asked about before a restart.
+func (e *engine) resumeLogins(ctx context.Context) {
+	e.knownLogins(ctx)
+	e.logins.mu.Lock()
+	var waiting []*openLogin
+	for _, l := range e.logins.known {
+		if l.device != nil && l.waits(time.Now()) {
+			waiting = append(waiting, l)
+		}
+	}
+	e.logins.mu.Unlock()
+	for _, l := range waiting {
+		e.log.Info("a login that began before the restart waits for its approval", "address", l.address, "until", l.until)
+		e.pollInBackground(l)
+	}
+}
+
+func (e *engine) pollInBackground(l *openLogin) {
+	e.ended.Add(1)
+	go func() {
+		defer e.ended.Done()
+		e.poll(l)
+	}()
+}
+
+// poll asks about a device code until there is an answer, or it has expired. Each
+// question is an exchange in the durable order, like that of any code.
+func (e *engine) poll(l *openLogin) {
+	p := login.NewPoll(l.device.interval)
+	code := reconcile.LoginCode{Flow: providers.Flow{DeviceCode: l.device.code}, Began: l.call, Origins: l.origins}
+	for wait := p.Interval(); ; {
+		if time.Now().Add(wait).After(l.until) {
+			wait = max(time.Until(l.until), 0) + time.Second // the last answer is the server's
+		}
+		select {
+		case <-time.After(wait):
+		case <-l.done:
+			return
+		case <-e.ctx.Done():
+			return // the next start goes on
+		}
+		if isClosed(l.done) {
+			return
+		}
+		err := e.loop.Login(e.ctx, l.address, code)
+		if e.ctx.Err() != nil || errors.Is(err, reconcile.ErrClosed) {
+			return
+		}
+		goesOn := false
+		if err != nil {
+			wait, goesOn = p.After(pollFailure(err))
+		}
+		switch {
+		case err == nil:
+			e.logins.mu.Lock()
+			l.obtained = true
+			e.logins.mu.Unlock()
+			e.endLogin(l, e.deliver(e.ctx, l.address, reconcile.OrderLogin))
+			return
+		case !goesOn:
+			e.endLogin(l, deviceRefused(l, err))
+			return
+		case time.Now().After(l.until):
+			e.endLogin(l, deviceLate(l))
+			return
+		}
+	}
+}
+
+// pollFailure is what a question's failure counts as. What kept it from being sent
+// (a secret that cannot be read now, a disk that is full) may be over soon.
+func pollFailure(err error) error {
+	var answer *providers.Error
+	var inWay *reconcile.OrderError
+	var missing *reconcile.NotFoundError
+	if errors.As(err, &answer) || errors.As(err, &inWay) || errors.As(err, &missing) {
+		return err
+	}
+	return &providers.Error{Op: providers.OpExchange, Class: providers.ClassTransient}
+}
+
+// deviceRefused says in words how a login by a code ended.
+func deviceRefused(l *openLogin, err error) error {
+	var answer *providers.Error
+	if !errors.As(err, &answer) {
+		return err
+	}
+	switch answer.Code {
+	case "expired_token":
+		return deviceLate(l)
+	case "access_denied":
+		return withHint(fmt.Errorf("the person did not approve it: %w", err), "begin again: tokend login %s", reconcile.ShellAddress(l.address))
+	}
+	return err
+}
+
+func deviceLate(l *openLogin) error {
+	return withHint(fmt.Errorf("nobody approved it before its code expired, after %s", l.until.Sub(l.began).Round(time.Second)), "begin again: tokend login %s", reconcile.ShellAddress(l.address))
+}
