@@ -174,6 +174,9 @@ func (ev *evaluator) arg(a *argument, at *Attr, in *instance, sel *selectArgs) (
 	}
 	v, diags := ev.eval(a.expr, a.refs, in)
 	if diags.HasErrors() {
+		if madeUp(in) && lacksInstance(diags[0]) {
+			return cty.DynamicVal, Diagnostics{following(a)}
+		}
 		ev.adviseAttribute(a, in, diags)
 		return cty.DynamicVal, diags
 	}

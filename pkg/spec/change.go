@@ -111,6 +111,16 @@ func (c *Config) declared(p parsed) bool {
 	return res.insts != nil && res.insts.indexOf(p.key) >= 0
 }
 
+// stands reports whether what moved is still declared: of a block that was its own
+// only instance before it got its for_each, whether it still is.
+func (c *Config) stands(from, to parsed) bool {
+	if from.key.kind == noKey && from.block() == to.block() {
+		res := c.find(from.kind, from.typ, from.label)
+		return res != nil && res.insts == nil
+	}
+	return c.declared(from)
+}
+
 func (l *loader) readMoved(f *form) {
 	if !l.onlyArgs(f, movedSchema()) {
 		return
@@ -129,7 +139,7 @@ func (l *loader) readMoved(f *form) {
 		l.report(problem(f.arg("to").rng(), "Nothing moved", "from and to are the same address."))
 	case !l.sameShape(from, to):
 		l.report(problem(f.arg("to").rng(), "Ends of moved differ", "An instance moves to an instance, and a whole block to a whole block."))
-	case l.c.declared(from):
+	case l.c.stands(from, to):
 		l.report(problem(f.arg("from").rng(), "Moved block is still declared", "%s is still declared. Rename it to %s, or remove this block.", from.address(), to.address()))
 	default:
 		l.addMoved(f, from, to)
@@ -140,8 +150,8 @@ func (l *loader) readMoved(f *form) {
 // without for_each is its own only instance, so that it can become one of many
 // and the other way round.
 func (l *loader) sameShape(from, to parsed) bool {
-	if (from.key.kind == noKey) == (to.key.kind == noKey) {
-		return true
+	if (from.key.kind == noKey) == (to.key.kind == noKey) || from.block() == to.block() {
+		return true // or the block got its for_each, or lost it
 	}
 	keyless := to
 	if from.key.kind == noKey {

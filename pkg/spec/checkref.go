@@ -15,7 +15,11 @@ var rootNames = []string{"var", "local", "secret", "credential", "sink", "hook",
 func (c *Config) checkRefs(ev *evaluator, a *argument, in *instance) Diagnostics {
 	var diags Diagnostics
 	for i := range a.refs {
-		if d := c.checkRef(ev, &a.refs[i], in); d != nil {
+		d := c.checkRef(ev, &a.refs[i], in)
+		if lacksInstance(d) && (madeUp(in) || a.expr != nil && mayDoWithout(a.expr)) {
+			continue // evaluating it tells whether it needs that
+		}
+		if d != nil {
 			diags = append(diags, d)
 		}
 	}

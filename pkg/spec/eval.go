@@ -69,11 +69,14 @@ func (ev *evaluator) eval(e hclsyntax.Expression, refs []ref, in *instance) (cty
 	if v, ok := ev.fast(e, in); ok {
 		return v, nil
 	}
-	ctx, diags := ev.context(refs, in)
+	ctx, absent, diags := ev.context(refs, in)
 	if diags.HasErrors() {
 		return cty.DynamicVal, diags
 	}
 	v, more := safeValue(e, ctx)
+	if len(absent) > 0 && more.HasErrors() {
+		return cty.DynamicVal, append(diags, absent...)
+	}
 	if len(more) > 0 {
 		adviseMembers(more, e, ctx)
 		more = withoutValues(more, sensitiveContext(ctx))
@@ -214,10 +217,11 @@ func (ev *evaluator) startAddress(r *ref, in *instance) (cty.Value, hcl.Traversa
 	return v, t.rest, diags
 }
 
-// context builds the variables that the references need, and no others.
-func (ev *evaluator) context(refs []ref, in *instance) (*hcl.EvalContext, Diagnostics) {
+// context builds the variables that the references need, and no others. absent says
+// which instances are named that there are not: whether that is a mistake,
+// evaluating tells.
+func (ev *evaluator) context(refs []ref, in *instance) (ctx *hcl.EvalContext, absent, diags Diagnostics) {
 	vars := map[string]cty.Value{}
-	var diags Diagnostics
 	var tree refTree
 	var locals map[string]cty.Value
 	each := false
@@ -259,11 +263,15 @@ func (ev *evaluator) context(refs []ref, in *instance) (*hcl.EvalContext, Diagno
 				continue
 			}
 			t, d := ev.target(r, in)
-			if d != nil {
+			switch {
+			case lacksInstance(d):
+				absent = append(absent, d)
+				tree.of(t)
+			case d != nil:
 				diags = append(diags, d)
-				continue
+			default:
+				tree.add(t)
 			}
-			tree.add(t)
 		}
 	}
 	if locals != nil {
@@ -283,7 +291,7 @@ func (ev *evaluator) context(refs []ref, in *instance) (*hcl.EvalContext, Diagno
 			vars[n] = v
 		}
 	}
-	return &hcl.EvalContext{Variables: vars, Functions: ev.functions()}, diags
+	return &hcl.EvalContext{Variables: vars, Functions: ev.functions()}, absent, diags
 }
 
 func (ev *evaluator) functions() map[string]function.Function {

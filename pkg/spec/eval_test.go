@@ -457,7 +457,7 @@ sink "env" "x" {
 					if !ok {
 						continue
 					}
-					ctx, diags := ev.context(collectRefs(e, nil), in)
+					ctx, _, diags := ev.context(collectRefs(e, nil), in)
 					if diags.HasErrors() {
 						t.Fatal(diags)
 					}

@@ -153,7 +153,7 @@ func (c *Config) checkKey(t *target, r *ref) *hcl.Diagnostic {
 			}
 			hint = didYouMean(t.p.key.str, keys)
 		}
-		return problem(r.keyRange(), "No such instance", "%s has no instance %s.%s", t.p.block(), t.p.key.suffix(), hint)
+		return problem(r.keyRange(), noSuchInstance, "%s has no instance %s.%s", t.p.block(), t.p.key.suffix(), hint)
 	}
 	return nil
 }

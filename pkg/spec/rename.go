@@ -137,7 +137,9 @@ func (c *Config) changesStillHold() bool {
 		return err == nil && !c.declared(p)
 	}
 	for _, m := range c.moved {
-		if !gone(m.From) {
+		from, err := parseAddress(string(m.From))
+		to, err2 := parseAddress(string(m.To))
+		if err == nil && err2 == nil && c.stands(from, to) {
 			return false
 		}
 	}

@@ -322,6 +322,16 @@ type selection struct {
 }
 
 func (t *refTree) add(x target) {
+	s := t.of(x)
+	if x.whole {
+		s.whole = true
+	} else {
+		s.keys[x.p.key] = true
+	}
+}
+
+// of is what is collected of a block.
+func (t *refTree) of(x target) *selection {
 	if *t == nil {
 		*t = refTree{}
 	}
@@ -340,11 +350,7 @@ func (t *refTree) add(x target) {
 		s = &selection{keys: map[instKey]bool{}}
 		labels[x.p.label] = s
 	}
-	if x.whole {
-		s.whole = true
-	} else {
-		s.keys[x.p.key] = true
-	}
+	return s
 }
 
 // resolveTree puts the collected blocks into vars as nested objects.
