@@ -221,6 +221,9 @@ func (l *Loop) movable(from, to string) ([]rename, error) {
 	}
 	sort.Slice(moves, func(i, j int) bool { return moves[i].from < moves[j].from })
 	for _, m := range moves {
+		if m.from != from && strings.Contains(to, "[") {
+			return nil, fmt.Errorf("%s has instances, and %s is one: move each instance by itself", spec.Address(from).Short(), spec.Address(to).Short())
+		}
 		if it, ok := l.items[m.to]; ok && it.stored && !it.bare() {
 			return nil, &MoveError{Address: m.from, To: m.to, Both: true}
 		}
