@@ -69,6 +69,10 @@ type Input struct {
 	Unknown bool     // there are sinks of which that is not known yet
 	Telling []string // hooks that are about to tell consumers of what changed in its sinks
 
+	// Lacks, in a plan, is a credential whose token its grant needs, and that has
+	// none yet.
+	Lacks string
+
 	// What holds a change back, in words; "" for nothing.
 	Guarded string
 	// Stuck is why its record cannot follow a moved block, in words.

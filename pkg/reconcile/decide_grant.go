@@ -229,6 +229,9 @@ func replace(in *Input) (Step, bool) {
 	if wait, blocked := backedOff(in); blocked {
 		return kept(in, wait), true
 	}
+	if in.Lacks != "" {
+		return kept(in, Step{Action: ActWait, State: Waiting, Reason: waitsFor([]string{in.Lacks}), Why: waitsFor([]string{in.Lacks})}), true
+	}
 	return s, true
 }
 

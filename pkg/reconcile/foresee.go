@@ -167,9 +167,15 @@ func (f *forecast) credentialGoesOn(n *foreseen) bool {
 			s.At = in.Now
 		}
 		if c := f.lacking(n, s); c != "" {
-			why := waitsFor([]string{c})
-			n.rest = Step{Address: n.addr, Action: ActWait, State: Waiting, Reason: why, Why: why}
-			return did
+			// Until then the token in force is looked after.
+			lacks, at := *in, s.At
+			lacks.Lacks = c
+			if s = Decide(lacks); !s.acts() || grants(s) {
+				why := waitsFor([]string{c})
+				n.rest = Step{Address: n.addr, Action: ActWait, State: Waiting, Reason: why, Why: why}
+				return did
+			}
+			s.At = at
 		}
 		if s.Action == ActVerify {
 			in.follow(s) // which changes nothing, so a plan does not show it
