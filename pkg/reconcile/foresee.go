@@ -36,6 +36,7 @@ type foreseen struct {
 	has     bool   // of a credential: it has a token
 	names   []string
 	seen    []uint64         // of a sink: the generations of names that it was compared with, or will be written with
+	away    bool             // of a sink: its place is out of sight
 	had     []uint64         // of a sink: those that there are now
 	key     *spec.Attributes // of a credential: the key that is about to be taken over, where it is known
 	with    func(keys map[string]*spec.Attributes) (drift string, ok bool)
@@ -299,7 +300,7 @@ func (f *forecast) expect(n *foreseen) {
 	if !in.Declared || n.blind {
 		return
 	}
-	waited, news := len(in.Missing) > 0, false
+	waited, news, hidden := len(in.Missing) > 0, false, false
 	in.Missing = nil
 	for i, c := range n.names {
 		gen, has := n.seen[i], n.seen[i] > 0
@@ -313,13 +314,25 @@ func (f *forecast) expect(n *foreseen) {
 			n.arrives(c)
 			n.seen[i], n.by = gen, c
 		case gen != n.seen[i] || waited && f.renews(c):
-			n.seen[i], n.by = gen, c
+			n.seen[i] = gen
+			if n.away && in.Stored && f.followsKey(c) {
+				hidden = true // the key may be what the place holds already
+				continue
+			}
+			n.by = c
 			in.Newer, in.Drift, in.Checked = []string{c}, "a newer token is there", true
 			news = true
 		}
 	}
 	if news && len(in.Missing) == 0 && len(in.Awaits) == 0 {
 		f.expectKeys(n)
+	}
+	if hidden && !news {
+		n.unsure, n.holds = true, make(map[string]uint64, len(n.names)) // in any case it holds that then
+		for i, c := range n.names {
+			n.holds[c] = n.seen[i]
+		}
+		return
 	}
 	if waited && len(in.Missing) == 0 && in.Drift == "" {
 		in.Drift, in.Checked = "it could not be compared", true
@@ -335,6 +348,13 @@ func (n *foreseen) arrives(credential string) {
 	if n.next != "" {
 		n.wanted, in.Moved = n.next, in.Record.Written != nil && placeOf(in.Record.Written) != n.next
 	}
+}
+
+// followsKey says whether all that comes of a credential is another key.
+func (f *forecast) followsKey(credential string) bool {
+	n := f.byAddr[credential]
+	return n != nil && slices.ContainsFunc(n.steps, func(s Step) bool { return s.Action == ActStatic }) &&
+		!slices.ContainsFunc(n.steps, func(s Step) bool { return s.Action == ActObtain || s.Action == ActReplace || s.Action == ActRefresh })
 }
 
 // grantsAnew says whether a credential gets another grant in the plan.

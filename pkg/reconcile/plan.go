@@ -237,7 +237,7 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	n.stand(ob.in.since(n.first.State), ob.in.failing(), func(f *state.Failure) string { return mendSink(&ob.in, f) })
 	n.holds = ob.in.Record.Delivered
 	left := ob.in.Record.Leaving
-	n.again = j.first && (len(ob.in.Newer) > 0 || ob.in.Changed || len(elsewhere(left, ob.desired.Place)) < len(left)) // as mayBeAnother has it
+	n.again = j.first && !ob.recorded() && (len(ob.in.Newer) > 0 || ob.in.Changed || len(elsewhere(left, ob.desired.Place)) < len(left)) // as mayBeAnother has it
 	notifies := j.cfg
 	if notifies == nil {
 		notifies = j.last
@@ -283,7 +283,7 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	if len(ob.in.Awaits) > 0 {
 		n.next = placeWanted(j, &ob)
 	}
-	n.written, n.had, n.with = written(&ob.in.Record), slices.Clone(n.seen), w.comparedWith(ctx, j, &ob)
+	n.written, n.had, n.with, n.away = written(&ob.in.Record), slices.Clone(n.seen), w.comparedWith(ctx, j, &ob), w.o.Away
 	in := ob.in
 	n.sink = &in
 }

@@ -94,6 +94,14 @@ func (k simSink) Write(_ context.Context, d sinks.Desired, _ []byte) ([]byte, er
 	return []byte(place + " " + content), nil
 }
 
+func (k simSink) Wrote(d sinks.Desired, written []byte) bool {
+	if d.Content == nil {
+		return false
+	}
+	account, err := k.Intend(d)
+	return err == nil && string(account) == string(written)
+}
+
 func (k simSink) Portray(d sinks.Desired, _ []byte, hash func([]byte) string) (sinks.Portrait, error) {
 	content, known := d.Content.(string)
 	if !known {

@@ -219,7 +219,7 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	if account == nil {
 		account = accountOf(rec.Written)
 	}
-	if !changed && (account == nil || len(p.ob.in.Newer) > 0 && !p.asRecorded(account) || p.mayBeAnother()) {
+	if !changed && !p.ob.recorded() && (account == nil || len(p.ob.in.Newer) > 0 && !p.asRecorded(account) || p.mayBeAnother()) {
 		// The place holds the right value already, but no account of it was
 		// recorded: a crash came between, a write took effect although no answer
 		// came, or another write of the record won. Writing again is harmless, and
@@ -283,6 +283,14 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 		p.r.began = begun{Sinks: 1, Replaced: true} // its earlier place goes next
 	}
 	p.answer(nil)
+}
+
+// recorded says that what the place shall hold is what was written there last, by the
+// account of that write: whatever else the configuration says otherwise now, no
+// write came after it that nobody was told of.
+func (ob *observedSink) recorded() bool {
+	rec := &ob.in.Record
+	return ob.kind != nil && rec.Failure == nil && len(rec.Leaving) == 0 && !ob.in.Moved && ob.kind.Wrote(ob.desired, accountOf(rec.Written))
 }
 
 // mayBeAnother says that what the place holds, though right, may come from

@@ -476,6 +476,14 @@ func (p *places) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, 
 	return p.Intend(d)
 }
 
+func (p *places) Wrote(d sinks.Desired, written []byte) bool {
+	if d.Content == nil {
+		return false
+	}
+	account, err := p.Intend(d)
+	return err == nil && string(account) == string(written)
+}
+
 func (p *places) Portray(d sinks.Desired, _ []byte, hash func([]byte) string) (sinks.Portrait, error) {
 	content, known := d.Content.(string)
 	if !known {

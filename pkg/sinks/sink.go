@@ -47,6 +47,9 @@ type Sink interface {
 	// The content is given to hash, and nowhere else. It may look up the names of
 	// users, and nothing else of the host.
 	Portray(d Desired, written []byte, hash func(content []byte) string) (Portrait, error)
+	// Wrote says that written is the account of a Write of d: of the same content at
+	// the same place, with all that is asked for besides. It looks at no place.
+	Wrote(d Desired, written []byte) bool
 	// Intact says that the place certainly still is as Write left it, and that
 	// the same arguments would be written the same way today, without being told
 	// them. False says nothing: Check has to be asked. A hundred thousand places

@@ -33,3 +33,13 @@ func (s *Sink) Portray(d sinks.Desired, written []byte, hash func([]byte) string
 	p.Traits[traitOnRemove] = []string{a.OnRemove}
 	return p, nil
 }
+
+// Wrote implements [sinks.Sink].
+func (s *Sink) Wrote(d sinks.Desired, written []byte) bool {
+	want, err := secretOf(d)
+	if err != nil {
+		return false
+	}
+	a, recorded := want.account(written)
+	return recorded && a.OnRemove == want.onRemove && a.is(want.content)
+}

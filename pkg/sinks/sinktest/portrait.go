@@ -28,6 +28,9 @@ func portrayed(t *testing.T, r *rig) {
 		if fits := wants.Content == is.Content && within(wants.Traits, is.Traits); fits != (drift == "") {
 			t.Errorf("%s: by its portrait it fits: %v, and a look at it says %q", c.name, fits, drift)
 		}
+		if wrote := r.Sink.Wrote(c.want, last); wrote != (drift == "") {
+			t.Errorf("%s: it is what was written last: %v, and a look at it says %q", c.name, wrote, drift)
+		}
 		if diff := cmp.Diff(is.Parts, wants.Parts); diff != "" {
 			t.Errorf("%s: it is made of other parts (-is +shall be):\n%s", c.name, diff)
 		}
@@ -35,6 +38,11 @@ func portrayed(t *testing.T, r *rig) {
 			for _, v := range values {
 				clean(t, "the trait "+trait, v)
 			}
+		}
+	}
+	for _, none := range [][]byte{nil, []byte("nonsense"), r.write(t, r.desire(t, "b", canary(1)), nil)} {
+		if r.Sink.Wrote(d, none) {
+			t.Errorf("the account %q is none of a write of this", none)
 		}
 	}
 	if _, err := r.Sink.Portray(sinks.Desired{Place: d.Place}, nil, hash); err == nil {

@@ -52,6 +52,20 @@ func (f Files) Portray(d sinks.Desired, written []byte, hash func([]byte) string
 	return p, nil
 }
 
+// Wrote implements [sinks.Sink].
+func (f Files) Wrote(d sinks.Desired, written []byte) bool {
+	want, err := f.begin(context.Background(), d)
+	if err != nil {
+		return false
+	}
+	a, fp, err := open(written)
+	if err != nil || a.Path != want.Path || fp.SHA256 != atomicfile.Sum([]byte(want.content.Reveal())).SHA256 {
+		return false
+	}
+	uid, gid, err := f.writer.Owner(want.Attr)
+	return err == nil && a.Mode == wanted(want.Attr)[traitMode][0] && (uid < 0 || uid == a.UID) && (gid < 0 || gid == a.GID)
+}
+
 // wanted are the traits that a file shall have.
 func wanted(a atomicfile.Attr) map[string][]string {
 	mode := a.Mode
