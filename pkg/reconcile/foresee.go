@@ -36,7 +36,7 @@ type foreseen struct {
 	has     bool   // of a credential: it has a token
 	names   []string
 	seen    []uint64         // of a sink: the generations of names that it was compared with, or will be written with
-	away    bool             // of a sink: its place is out of sight
+	away    bool             // of a sink: its place is out of sight, or its secrets are
 	had     []uint64         // of a sink: those that there are now
 	key     *spec.Attributes // of a credential: the key that is about to be taken over, where it is known
 	with    func(keys map[string]*spec.Attributes) (drift string, ok bool)

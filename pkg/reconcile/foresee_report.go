@@ -15,6 +15,7 @@ func (f *forecast) report(p *Plan) {
 		n.first.Address = n.addr
 		p.Now = append(p.Now, n.first)
 		shown := n.shown()
+		rests := len(shown) == 0
 		n.held()
 		if n.rest.State != Ready && n.rest.State != "" {
 			n.rest.Address = n.addr
@@ -22,7 +23,7 @@ func (f *forecast) report(p *Plan) {
 		}
 		p.Steps = append(p.Steps, shown...)
 		p.Later = append(p.Later, n.later()...)
-		if len(shown) == 0 && f.unsure(n) {
+		if rests && f.unsure(n) && (len(shown) == 0 || n.rest.State == Held) { // what is held lives on as it is
 			p.Unknown = append(p.Unknown, n.addr)
 		}
 	}

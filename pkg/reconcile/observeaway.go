@@ -80,13 +80,12 @@ func (w *worker) observeAway(ctx context.Context, j job, ob *observedSink) error
 	if !in.Changed || in.Told || len(in.Missing) > 0 || x == nil {
 		return nil
 	}
-	w.compareAway(ctx, j, ob, x, &is, recorded)
-	return nil
+	return w.compareAway(ctx, j, ob, x, &is, recorded)
 }
 
 // compareAway says whether what a block says now, and did not say when its sink
 // was written, is a reason to write it.
-func (w *worker) compareAway(ctx context.Context, j job, ob *observedSink, x *Export, is *ExportedSink, recorded func(string) string) {
+func (w *worker) compareAway(ctx context.Context, j job, ob *observedSink, x *Export, is *ExportedSink, recorded func(string) string) error {
 	in := &ob.in
 	want, err := x.portraitOf(ob.kind, j.cfg, j.addr, func(way int, a spec.Address) (spec.Attributes, error) {
 		at, err := x.attributesAt(way, recorded(string(a)))
@@ -97,7 +96,10 @@ func (w *worker) compareAway(ctx context.Context, j job, ob *observedSink, x *Ex
 	}, nil)
 	slices.Sort(in.Awaits)
 	if in.Awaits = slices.Compact(in.Awaits); len(in.Awaits) > 0 && errors.Is(err, sinks.ErrUnknown) {
-		return // what it shall hold comes with another grant
+		return nil // what it shall hold comes with another grant
+	}
+	if err != nil {
+		return err
 	}
 	in.Awaits = nil
 	if want != nil {
@@ -111,4 +113,5 @@ func (w *worker) compareAway(ctx context.Context, j job, ob *observedSink, x *Ex
 	case unclear:
 		in.Changed, ob.unsure = false, true
 	}
+	return nil
 }

@@ -283,7 +283,7 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	if len(ob.in.Awaits) > 0 {
 		n.next = placeWanted(j, &ob)
 	}
-	n.written, n.had, n.with, n.away = written(&ob.in.Record), slices.Clone(n.seen), w.comparedWith(ctx, j, &ob), w.o.Away
+	n.written, n.had, n.with, n.away = written(&ob.in.Record), slices.Clone(n.seen), w.comparedWith(ctx, j, &ob), w.o.Away || j.noSecrets
 	in := ob.in
 	n.sink = &in
 }

@@ -31,7 +31,7 @@ func TestAPlanAwayIsWhatIsDone(t *testing.T) {
 		first, n = one, 1
 	}
 	stories := rapid.Custom(drawAwayStory)
-	seeds := []int{368833211} // a key by another name
+	seeds := []int{368833211, 369712192} // a key by another name, and one in a sink that is held
 	for seed := range n {
 		seeds = append(seeds, first+seed)
 	}

@@ -84,10 +84,10 @@ func (x *Export) attributes(way int, c *ExportedCredential) (spec.Attributes, er
 
 // portraitOf renders a sink as a configuration says it, with what is invented for
 // it. at gives the attributes of a credential; written is the account of its last
-// write, nil of what it shall be.
+// write, nil of what it shall be. It is nil where that cannot be made with what is
+// invented, and an error says what is wrong with the sink.
 func (x *Export) portraitOf(kind sinks.Sink, cfg *spec.Config, addr string, at func(way int, a spec.Address) (spec.Attributes, error), written []byte) (*ExportedPortrait, error) {
 	p := &ExportedPortrait{Holds: make([]string, inventions)}
-	var failed error
 	made := false
 	for way := range inventions {
 		args, err := cfg.SinkArgs(spec.Address(addr), spec.Scope{
@@ -97,12 +97,13 @@ func (x *Export) portraitOf(kind sinks.Sink, cfg *spec.Config, addr string, at f
 			}),
 		})
 		if err != nil {
-			failed = err
-			continue
+			continue // it is made of more than its text
 		}
 		d, err := kind.Render(args)
+		if err != nil && way == 0 {
+			return nil, err // with values that anything takes: they are not what is wrong
+		}
 		if err != nil {
-			failed = err
 			continue
 		}
 		is, err := kind.Portray(d, written, func(content []byte) string { return x.hash(fmt.Sprint("holds ", way), content) })
@@ -119,7 +120,7 @@ func (x *Export) portraitOf(kind sinks.Sink, cfg *spec.Config, addr string, at f
 		}
 	}
 	if !made {
-		return nil, failed
+		return nil, nil
 	}
 	return p, nil
 }
