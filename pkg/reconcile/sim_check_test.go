@@ -465,7 +465,11 @@ func (b *simBooks) endsSoon(g *simGrant, real time.Time) bool {
 // another account or address than it has: with these it may not be obtained anew.
 func (b *simBooks) wantsAnother(g *simGrant) bool {
 	i := slices.Index(simCredentials[:], g.addr)
-	return slices.ContainsFunc(b.s.saidOfLate(), func(c simConfig) bool {
+	said := b.s.saidOfLate()
+	if !b.s.config.declares(i) {
+		said = append(said, b.s.lastOf[i]) // by which it lives on while the guard holds its removal
+	}
+	return slices.ContainsFunc(said, func(c simConfig) bool {
 		_, _, base, _ := c.shape()
 		return c.declares(i) && (g.origin != base || g.account != c.account(i))
 	})

@@ -53,7 +53,8 @@ type simRun struct {
 	lastWritten int // which of them was tokend's last write
 	told        int // how many of them hooks have told
 	before      simConfig
-	changedAt   time.Time // since when it is no longer declared
+	lastOf      [len(simCredentials)]simConfig // the last one that declares each
+	changedAt   time.Time                      // since when it is no longer declared
 	given       map[string]bool
 	intended    map[string]time.Time    // when the last intent of each was about to be written
 	heldSinks   []string                // that live on by a configuration before
@@ -271,6 +272,7 @@ func (s *simRun) declare(c simConfig, down bool) {
 func (s *simRun) begunAnew(c simConfig) {
 	for i, addr := range simCredentials {
 		if c.declares(i) {
+			s.lastOf[i] = c
 			s.limited[slices.Index(simTypeNames[:], typeOfSim(i))] = c.limited()
 			s.books.refusals(c.account(i)).pardon(s.real())
 			delete(s.given, addr)
