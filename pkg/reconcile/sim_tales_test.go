@@ -24,7 +24,7 @@ const (
 var simTales = [...]struct {
 	name   string
 	chance float64
-}{{taleMoved, 0.1}, {taleLogin, 0}, {taleAction, 0}}
+}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0}}
 
 // drawTales draws which stories a run has.
 func (s *simRun) drawTales() {
@@ -41,6 +41,16 @@ func (s *simRun) drawTales() {
 		movers = append(movers, 3)
 	}
 	s.config.mover = one(s.draws, "mover", "", movers...)
+}
+
+// isTale says that there is a story of that name.
+func isTale(name string) bool {
+	for _, tale := range simTales {
+		if tale.name == name {
+			return true
+		}
+	}
+	return false
 }
 
 func (s *simRun) has(tale string) bool { return slices.Contains(s.tales, tale) }
