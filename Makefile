@@ -13,7 +13,8 @@ build:
 # Every test that this machine allows. TOKEND_TEST_INSTALL=1 make test, as root on
 # Debian, first installs and builds the real servers that the tests meet, and then
 # skips nothing. FUZZTIME=10s also fuzzes each target for that long, and SIMTIME=40s
-# has the simulation of the reconciler run seeds for that long that no run had before.
+# has the simulation of the reconciler run seeds for that long that no run had before
+# (SIMOF=anything has it run those of anything, which are always the same).
 test:
 	@$(GO) build -buildvcs=false -o $(OUT)/testrun ./test/run
 	@$(OUT)/testrun

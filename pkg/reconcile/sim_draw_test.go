@@ -1,8 +1,11 @@
 package reconcile_test
 
 import (
+	"hash/fnv"
 	"hash/maphash"
+	"iter"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -84,5 +87,33 @@ func (d *draws) longOrShort(what, of string, lo, hi time.Duration) time.Duration
 // one picks from a list.
 func one[T any](d *draws, what, of string, list ...T) T { return list[d.below(what, of, len(list))] }
 
-// newSeed is one that no run had before.
-func newSeed() uint64 { return new(maphash.Hash).Sum64() % 1e12 }
+// newSeeds are seeds that no run had before, one after the other: of what is tested,
+// where somebody says what that is, so that a failure is one as long as it is the
+// same, and else of nothing.
+func newSeeds(tested string) iter.Seq[uint64] {
+	seed := new(maphash.Hash).Sum64()
+	if tested != "" {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(tested))
+		seed = h.Sum64()
+	}
+	return func(yield func(uint64) bool) {
+		for seed = 1e9 + seed%1e12; yield(seed); seed++ {
+		}
+	}
+}
+
+func TestNewSeeds(t *testing.T) {
+	first := func(tested string) uint64 {
+		for seed := range newSeeds(tested) {
+			return seed
+		}
+		return 0
+	}
+	if a := first("a tree"); a != first("a tree") || a == first("another") || a < 1e9 {
+		t.Errorf("of a tree the first is %d, then %d, of another %d", a, first("a tree"), first("another"))
+	}
+	if a := first(""); a == first("") || a < 1e9 {
+		t.Errorf("of nothing the first is %d twice", a)
+	}
+}
