@@ -107,3 +107,41 @@ func TestAStopRevokesNothingThatCouldNotBeRevokedWhenJudged(t *testing.T) {
 		w.start()
 	})
 }
+
+// What a push says of how a credential goes counts from when it was looked at: where
+// it allows the removal, and nothing can be looked at, the next push's removal is held
+// by what the record says, and none is forgotten that was to be revoked.
+func TestARemovalGoesByWhatWasRecorded(t *testing.T) {
+	const guard = "max_revocations = 100\nmax_revoked_percent = 100\nsettle = \"1s\""
+	with := func(t *testing.T, names, lifecycle, secret string) string {
+		t.Helper()
+		text := traders(guard, "x", names, "")
+		return based(t, strings.Replace(text, "  partner_id =", "  lifecycle { "+lifecycle+" }\n  partner_id =", 1), secret)
+	}
+	for name, c := range map[string]struct {
+		before, after string
+		readable      bool
+		revoked       int
+	}{
+		"protected, the change is seen":     {"prevent_destroy = true", "prevent_destroy = false", true, 1},
+		"protected, the change is not seen": {"prevent_destroy = true", "prevent_destroy = false", false, 0},
+		"protected since, which is unseen":  {"prevent_destroy = false", "prevent_destroy = true", false, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				w.set(with(t, "a b", c.before, "base"))
+				time.Sleep(time.Minute)
+				w.unreadable.Store(!c.readable)
+				w.set(with(t, "a b", c.after, "other"))
+				time.Sleep(time.Minute)
+				w.set(with(t, "b", c.after, "other"))
+				time.Sleep(time.Minute)
+				w.unreadable.Store(false)
+				time.Sleep(10 * time.Minute)
+				if n := w.revocations(); n != c.revoked {
+					t.Errorf("%d revoked: %+v", n, w.line(`credential.coinify.trader["b"]`))
+				}
+			})
+		})
+	}
+}
