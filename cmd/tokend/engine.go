@@ -64,6 +64,7 @@ type engineOptions struct {
 	memory  bool // there is no state yet and none shall be made: a plan
 	rotates bool // a former key may seal the state still
 	former  string
+	untold  bool // the directory is broken: what it does not say of the state's key is as it was
 	daemon  bool // its end revokes what shall not outlive it
 	observe func(reconcile.Event)
 }
@@ -141,6 +142,9 @@ func (e *engine) openStore(ctx context.Context, cfg *spec.Config, o engineOption
 	if err := e.g.leftBehind(s); err != nil {
 		return nil, err
 	}
+	if o.untold {
+		s = e.g.notedKey(dir, s)
+	}
 	e.began.state = s
 	if o.memory {
 		if _, err := os.Stat(filepath.Join(dir, state.FileName)); errors.Is(err, os.ErrNotExist) {
@@ -164,6 +168,9 @@ func (e *engine) openStore(ctx context.Context, cfg *spec.Config, o engineOption
 	}
 	if err != nil {
 		return nil, e.g.ownPlaceHint(fmt.Errorf("opening the state in %s: %w", dir, err), "--state DIR", e.g.state)
+	}
+	if e.g.guard == nil {
+		e.noteKey(dir, s)
 	}
 	return store, nil
 }

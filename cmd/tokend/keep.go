@@ -253,6 +253,7 @@ func (e *engine) StateRotateKey(ctx context.Context, in keyRequest) (keyReply, e
 	if err := s.RotateKey(ctx, key); err != nil {
 		return keyReply{}, err
 	}
+	e.noteKey(dir, to)
 	e.mu.Lock()
 	e.began.state = to
 	e.mu.Unlock()

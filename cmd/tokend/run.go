@@ -158,6 +158,7 @@ func (g *globals) lastInForce(ctx context.Context, log *slog.Logger, diags spec.
 		g.printDiagnostics(diags)
 		return nil, nil, broken
 	}
+	o.untold = true
 	e, err := g.openEngine(ctx, empty, log, o)
 	if o.paused && errors.Is(err, state.ErrLocked) {
 		return nil, nil, err // a daemon that holds it answers by its own configuration, in a moment
