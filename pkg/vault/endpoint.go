@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -61,7 +62,7 @@ func newEndpoint(name spec.Address, s Settings, p *Pool) (*endpoint, error) {
 		IdleConnTimeout: 50 * time.Second,
 	}
 	return &endpoint{name: name, settings: s, stamps: stamps, http: &http.Client{
-		Transport:     &boundedTransport{base: base, home: serverOf(s.Address), allow: p.allowedFor(s)},
+		Transport:     &boundedTransport{base: base, address: strings.TrimRight(s.Address, "/"), home: serverOf(s.Address), allow: p.allowedFor(s)},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
 }
@@ -188,10 +189,11 @@ type retryAfterKey struct{}
 // asked here whether a request may go where an answer sent it on to: Vault's library
 // follows one redirect, to whatever host, with the token and the body.
 type boundedTransport struct {
-	base   *http.Transport
-	home   string // scheme://host:port of the settings
-	allow  func(address string) error
-	leader leader
+	base    *http.Transport
+	address string // of the settings, which may have a path before Vault's own
+	home    string // scheme://host:port of it
+	allow   func(address string) error
+	leader  leader
 }
 
 // serverOf is the scheme, host and port of an address, each in one form.

@@ -22,11 +22,16 @@ import (
 // request on, and need not be asked each time.
 const leaderLasts = time.Minute
 
-// leader remembers where the active node is. It is safe for concurrent use.
+// refusalLasts is how long it counts that requests may not be sent on to an origin:
+// what waits for that together asks once.
+const refusalLasts = 5 * time.Second
+
+// leader remembers where the active node is, or is not. It is safe for concurrent use.
 type leader struct {
-	mu     sync.Mutex
-	origin string
-	until  time.Time
+	mu      sync.Mutex
+	origin  string
+	refusal error // why requests may not be sent on to it; nil: they may
+	until   time.Time
 }
 
 // follows says whether requests may be sent on to an origin: nil, or why not.
@@ -39,30 +44,36 @@ func (t *boundedTransport) follows(ctx context.Context, to string) error {
 	t.leader.mu.Lock()
 	defer t.leader.mu.Unlock()
 	if to == t.leader.origin && time.Now().Before(t.leader.until) {
-		return nil
+		return t.leader.refusal
 	}
 	active, err := t.activeNode(ctx)
 	switch {
+	case ctx.Err() != nil:
+		return ctx.Err() // says nothing of the origin
 	case err != nil:
-		return fmt.Errorf("it sends requests on to %s, and does not say that Vault's active node is there: %w", to, err)
+		err = fmt.Errorf("it sends requests on to %s, and does not say that Vault's active node is there: %w", to, err)
 	case active != to:
-		return fmt.Errorf("it sends requests on to %s, which is not where it says that Vault's active node is (%s): neither a token nor a secret is sent there", to, active)
+		err = fmt.Errorf("it sends requests on to %s, which is not where it says that Vault's active node is (%s): neither a token nor a secret is sent there", to, active)
 	}
-	t.leader.origin, t.leader.until = active, time.Now().Add(leaderLasts)
-	return nil
+	lasts := leaderLasts
+	if err != nil {
+		lasts = refusalLasts
+	}
+	t.leader.origin, t.leader.refusal, t.leader.until = to, err, time.Now().Add(lasts)
+	return err
 }
 
 // activeNode asks for the origin of the active node (GET sys/leader, which needs no
 // token, and which a standby answers itself).
 func (t *boundedTransport) activeNode(ctx context.Context) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.home+"/v1/sys/leader", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, t.address+"/v1/sys/leader", nil)
 	if err != nil {
 		return "", err
 	}
 	req.Header.Set("User-Agent", "tokend")
 	resp, err := t.base.RoundTrip(req)
 	if err != nil {
-		return "", fmt.Errorf("asking %s/v1/sys/leader: %w", t.home, err)
+		return "", fmt.Errorf("asking %s/v1/sys/leader: %w", t.address, err)
 	}
 	defer resp.Body.Close()
 	var says struct {
@@ -72,11 +83,11 @@ func (t *boundedTransport) activeNode(ctx context.Context) (string, error) {
 	err = json.NewDecoder(io.LimitReader(resp.Body, 1<<16)).Decode(&says)
 	switch {
 	case resp.StatusCode != http.StatusOK:
-		return "", fmt.Errorf("%s/v1/sys/leader answers %d", t.home, resp.StatusCode)
+		return "", fmt.Errorf("%s/v1/sys/leader answers %d", t.address, resp.StatusCode)
 	case err != nil:
-		return "", fmt.Errorf("%s/v1/sys/leader does not answer as Vault does", t.home)
+		return "", fmt.Errorf("%s/v1/sys/leader does not answer as Vault does", t.address)
 	case !says.HA || says.Address == "":
-		return "", fmt.Errorf("%s/v1/sys/leader names no active node", t.home)
+		return "", fmt.Errorf("%s/v1/sys/leader names no active node", t.address)
 	}
 	if !strings.Contains(says.Address, "://") {
 		says.Address = "https://" + says.Address // as Vault reads it when it redirects

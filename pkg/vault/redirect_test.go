@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -103,5 +104,65 @@ func TestARedirectElsewhereIsNotFollowed(t *testing.T) {
 	}
 	if n := elsewhere.count(login); n != 0 {
 		t.Errorf("%d logins were sent on", n)
+	}
+}
+
+// Vault's API may begin below a path of a proxy: there the active node is asked for,
+// once for all that are sent on while the answer counts.
+func TestTheActiveNodeIsAskedForBelowAProxysPath(t *testing.T) {
+	active, activeURL := startFake(t)
+	var asked atomic.Int64
+	below := http.StripPrefix("/vault", standbyOf(activeURL, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		namesLeader(activeURL)(w, r)
+	}))
+	proxy := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !strings.HasPrefix(r.URL.Path, "/vault/") {
+			http.NotFound(w, r)
+			return
+		}
+		below.ServeHTTP(w, r)
+	}))
+	t.Cleanup(proxy.Close)
+	p, _, _ := newPool(t, byAppRole(proxy.URL+"/vault/", "r", "s"))
+	if _, err := p.Client(t.Context(), main); err != nil {
+		t.Fatal(err)
+	}
+	if active.count(login) != 1 || asked.Load() != 1 {
+		t.Errorf("%d logins, and the active node was asked for %d times", active.count(login), asked.Load())
+	}
+}
+
+// That the active node is not there is asked once, however many want to know.
+func TestARefusedRedirectIsAskedAboutOnce(t *testing.T) {
+	active, _ := startFake(t)
+	_, elsewhereURL := startFake(t)
+	var asked atomic.Int64
+	standby := standbyOf(elsewhereURL, func(w http.ResponseWriter, r *http.Request) {
+		asked.Add(1)
+		namesLeader("https://vault-2.example.com:8200")(w, r)
+	})
+	var sealed atomic.Bool // from then on it sends everything on
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if sealed.Load() {
+			standby.ServeHTTP(w, r)
+			return
+		}
+		active.ServeHTTP(w, r)
+	}))
+	t.Cleanup(s.Close)
+	p, _, _ := newPool(t, byAppRole(s.URL, "r", "s"))
+	c, err := p.Client(t.Context(), main)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sealed.Store(true)
+	for range 3 {
+		if _, err := c.StatKV(t.Context(), "kv", "x"); err == nil || !strings.Contains(err.Error(), "sends requests on to "+elsewhereURL) {
+			t.Fatalf("%v", err)
+		}
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("the active node was asked for %d times", n)
 	}
 }
