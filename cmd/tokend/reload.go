@@ -92,16 +92,15 @@ const mostWatchings = 3
 // in which they may be mended, such as a template that is not there yet, and reads
 // it again then: what came between was seen by nobody.
 func (e *engine) readDirectory(prev *spec.Config) (cfg *spec.Config, diags spec.Diagnostics) {
-	for range mostWatchings {
+	for watchings := 0; ; watchings++ {
 		var tried []string
 		cfg, diags = e.g.readTelling(prev, func(paths []string) { tried = paths })
-		if !diags.HasErrors() || e.followed == nil || prev == nil || e.broken != nil && slices.Equal(e.broken.tried, tried) {
-			break
+		if watchings == mostWatchings || !diags.HasErrors() || e.followed == nil || prev == nil || e.broken != nil && slices.Equal(e.broken.tried, tried) {
+			return cfg, diags
 		}
 		e.broken = &brokenDirectory{tried}
 		e.followed(prev, e.broken)
 	}
-	return cfg, diags
 }
 
 // configError is a directory that cannot be used.
