@@ -200,11 +200,22 @@ func (s *loginSession) await(ctx context.Context) error {
 
 // visited hands over what a browser brought. How the login ends, wait says.
 func (s *loginSession) visited(ctx context.Context, redirected string) (string, error) {
-	err := againOf(s.t.LoginFinish(ctx, loginFinish{Address: s.address, ID: s.reply.ID, Redirect: redirected}))
+	err := s.handOver(ctx, redirected)
 	if login.Again(err) {
 		return "", err
 	}
 	return shown(s.address), err
+}
+
+// handOver gives the login its redirect. Where the daemon goes away meanwhile it is
+// given to the one that comes: a login takes one redirect, however often it is given.
+func (s *loginSession) handOver(ctx context.Context, redirected string) error {
+	for {
+		err := s.t.LoginFinish(ctx, loginFinish{Address: s.address, ID: s.reply.ID, Redirect: redirected})
+		if !s.t.daemon || !interrupted(err) || pause(ctx, loginLook) != nil {
+			return againOf(err)
+		}
+	}
 }
 
 // readPaste reads pasted lines and hands them over, until one ends the login. The
@@ -219,9 +230,9 @@ func (s *loginSession) readPaste(ctx context.Context) error {
 		if err != nil {
 			return withHint(fmt.Errorf("reading the redirected address: %w", err), "give the redirected address as one line on standard input")
 		}
-		err = againOf(s.t.LoginFinish(ctx, loginFinish{Address: s.address, ID: s.reply.ID, Redirect: line}))
+		err = s.handOver(ctx, line)
 		switch {
-		case err == nil, interrupted(err):
+		case err == nil, ctx.Err() != nil:
 			return nil
 		case s.paste || !login.Again(err):
 			return err

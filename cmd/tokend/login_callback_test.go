@@ -372,12 +372,12 @@ func TestLoginOutlivesARestart(t *testing.T) {
 	p.ends(0)
 	l.grants(standin.Cryptohopper, 1)
 
-	// The same by a paste.
+	// The same by a paste, which waits for the daemon that comes.
 	p = l.person("cryptohopper.bot")
 	back = p.approved()
 	l.stop()
+	fmt.Fprintln(p.in, back) // while there is nobody to take it
 	l.start()
-	fmt.Fprintln(p.in, back)
 	p.ends(0)
 	l.grants(standin.Cryptohopper, 2)
 

@@ -132,7 +132,7 @@ func (e *engine) poll(l *openLogin) {
 			return
 		}
 		err := e.loop.Login(e.ctx, l.address, code)
-		if e.ctx.Err() != nil || errors.Is(err, reconcile.ErrClosed) {
+		if err != nil && e.ctx.Err() != nil {
 			return
 		}
 		goesOn := false
@@ -141,10 +141,7 @@ func (e *engine) poll(l *openLogin) {
 		}
 		switch {
 		case err == nil:
-			e.logins.mu.Lock()
-			l.obtained = true
-			e.logins.mu.Unlock()
-			e.endLogin(l, e.deliver(e.ctx, l.address, reconcile.OrderLogin))
+			e.obtainedLogin(l)
 			return
 		case !goesOn:
 			e.endLogin(l, deviceRefused(l, err))

@@ -214,15 +214,25 @@ func (e *engine) redirected(ctx context.Context, l *openLogin, given string) err
 
 // completeLogin exchanges a code and delivers what that brought.
 func (e *engine) completeLogin(l *openLogin, code reconcile.LoginCode) {
-	if err := e.loop.Login(e.ctx, l.address, code); err != nil {
+	err := e.loop.Login(e.ctx, l.address, code)
+	switch {
+	case err == nil:
+		e.obtainedLogin(l)
+	case e.ctx.Err() == nil:
 		e.endLogin(l, err)
-		return
-	}
+	} // else what came of it the next start finds out
+}
+
+// obtainedLogin delivers what a login brought.
+func (e *engine) obtainedLogin(l *openLogin) {
 	e.logins.mu.Lock()
 	l.obtained = true
 	close(l.exchanged)
 	e.logins.mu.Unlock()
-	e.endLogin(l, e.deliver(e.ctx, l.address, reconcile.OrderLogin))
+	e.saveLogins(context.WithoutCancel(e.ctx))
+	if err := e.deliver(e.ctx, l.address, reconcile.OrderLogin); err == nil || e.ctx.Err() == nil {
+		e.endLogin(l, err)
+	}
 }
 
 // endLogin says how a login came to its end, once.
@@ -238,7 +248,7 @@ func (e *engine) endLogin(l *openLogin, err error) {
 	}
 	close(l.done)
 	e.logins.mu.Unlock()
-	e.saveLogins(e.ctx)
+	e.saveLogins(context.WithoutCancel(e.ctx)) // the state is closed after who works on logins has ended
 }
 
 // loginEnd waits for one of a login's ends, or until it has taken too long.

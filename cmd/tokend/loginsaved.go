@@ -33,6 +33,7 @@ type savedLogin struct {
 	DeviceCode string        `json:"device_code,omitempty"`
 	Interval   time.Duration `json:"interval,omitempty"`
 	Sent       time.Time     `json:"sent,omitzero"`
+	Got        bool          `json:"got,omitempty"` // a token, though perhaps its sinks do not hold it yet
 	Done       bool          `json:"done,omitempty"`
 	Error      string        `json:"error,omitempty"`
 	Hint       string        `json:"hint,omitempty"`
@@ -94,11 +95,11 @@ func (e *engine) saveLogins(ctx context.Context) {
 
 // saved is a login for the state. The caller holds logins.mu.
 func (l *openLogin) saved() (savedLogin, error) {
-	s := savedLogin{ID: l.id, Address: l.address, Began: l.began, Until: l.until, Sent: l.sent, Done: isClosed(l.done)}
+	s := savedLogin{ID: l.id, Address: l.address, Began: l.began, Until: l.until, Sent: l.sent, Got: l.obtained, Done: isClosed(l.done)}
 	if s.Done && l.err != nil {
 		s.Error, s.Hint = l.err.Error(), hintOf(l.err)
 	}
-	if s.Done || !l.sent.IsZero() {
+	if s.Done || s.Got || !l.sent.IsZero() {
 		return s, nil // what its secrets were for is over
 	}
 	var err error
@@ -142,7 +143,7 @@ func (e *engine) knownLogins(ctx context.Context) {
 // open is a login that the state has.
 func (s savedLogin) open() (*openLogin, error) {
 	l := &openLogin{id: s.ID, address: s.Address, began: s.Began, until: s.Until, sent: s.Sent, origins: s.Origins, exchanged: make(chan struct{}), done: make(chan struct{})}
-	if s.Done {
+	if l.obtained = s.Got; s.Done || s.Got {
 		if s.Error != "" {
 			l.err = withHint(errors.New(s.Error), "%s", s.Hint)
 		}
