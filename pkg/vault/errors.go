@@ -67,9 +67,14 @@ type Error struct {
 // Error is "reading kv/x from vault.main (https://…): permission denied: …; hint".
 func (e *Error) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s at %s (%s): %s", e.Op, e.Vault, e.Address, e.Class)
-	if e.Message != "" && e.Message != e.Class.Error() {
-		b.WriteString(": " + e.Message)
+	fmt.Fprintf(&b, "%s at %s (%s): ", e.Op, e.Vault, e.Address)
+	switch {
+	case e.Message == "" || e.Message == e.Class.Error():
+		b.WriteString(e.Class.Error())
+	case e.Class == ErrDenied && e.Status == 0:
+		b.WriteString(e.Message) // Vault was not asked: it denied nothing
+	default:
+		b.WriteString(e.Class.Error() + ": " + e.Message)
 	}
 	if e.Hint != "" {
 		b.WriteString("; " + e.Hint)
