@@ -158,18 +158,25 @@ func (gr group) words(n int) string {
 
 // printGroup prints the steps of one kind and returns how many there are.
 func (g *globals) printGroup(gr group, steps []planStep) int {
-	paint, n := g.painter(), 0
+	paint, n, now := g.painter(), 0, time.Now()
+	var mine []planStep
 	for _, s := range steps {
-		if s.Action != gr.action {
-			continue
+		if s.Action == gr.action {
+			mine = append(mine, s)
 		}
+	}
+	for i, s := range mine {
 		if n++; n == 1 {
 			fmt.Fprintln(g.out, paint(bold, gr.heading))
 		}
 		if n > planShown {
 			continue
 		}
-		fmt.Fprintf(g.out, "  %s %s\n      %s\n", paint(gr.colour, gr.sign), shown(s.Address), s.reason(time.Now()))
+		fmt.Fprintf(g.out, "  %s %s\n", paint(gr.colour, gr.sign), shown(s.Address))
+		if n < planShown && i+1 < len(mine) && s.waitsAs(&mine[i+1], now) {
+			continue // said once, below the last of them
+		}
+		fmt.Fprintf(g.out, "      %s\n", s.reason(now))
 		if len(s.Inputs) > 0 {
 			fmt.Fprintf(g.out, "      forced by: %s\n", strings.Join(s.Inputs, ", "))
 		}
@@ -184,6 +191,12 @@ func (g *globals) printGroup(gr group, steps []planStep) int {
 		fmt.Fprintln(g.out)
 	}
 	return n
+}
+
+// waitsAs says whether two steps wait for one thing, which one command mends, such
+// as the approval of a change that gives many up.
+func (s *planStep) waitsAs(next *planStep, now time.Time) bool {
+	return s.Action == planWait && len(s.Inputs)+len(next.Inputs) == 0 && s.Mend != "" && s.Mend == next.Mend && s.reason(now) == next.reason(now)
 }
 
 // reason is why, and when, where that is not at once.

@@ -109,3 +109,38 @@ func documentedFields(t *testing.T, path string) map[string][]string {
 	}
 	return fields
 }
+
+// What many wait for, and one command mends, is said once; what each waits for by
+// itself is said of each.
+func TestWhatManyWaitForIsSaidOnce(t *testing.T) {
+	var out bytes.Buffer
+	g := &globals{process: process{out: &out}}
+	held := func(a string) planStep {
+		return planStep{Address: a, Action: planWait, Reason: "the change would give up 2 tokens", Mend: "tokend approve"}
+	}
+	forced := held("credential.coinify.d")
+	forced.Inputs = []string{"email"}
+	n := g.printGroup(group{"·", planWait, dim, "Wait"}, []planStep{
+		held("credential.coinify.a"), {Address: "credential.coinify.b", Action: planObtain}, held("credential.coinify.c"), forced,
+		{Address: "sink.file.a", Action: planWait, Reason: "waits for the token of coinify.a"},
+		{Address: "sink.file.b", Action: planWait, Reason: "waits for the token of coinify.a"},
+	})
+	want := `Wait
+  · coinify.a
+  · coinify.c
+      the change would give up 2 tokens
+      to mend: tokend approve
+  · coinify.d
+      the change would give up 2 tokens
+      forced by: email
+      to mend: tokend approve
+  · sink.file.a
+      waits for the token of coinify.a
+  · sink.file.b
+      waits for the token of coinify.a
+
+`
+	if diff := cmp.Diff(want, out.String()); diff != "" || n != 5 {
+		t.Errorf("%d (-want +got):\n%s", n, diff)
+	}
+}
