@@ -79,6 +79,7 @@ func (ev *evaluator) eval(e hclsyntax.Expression, refs []ref, in *instance) (cty
 	}
 	if len(more) > 0 {
 		adviseMembers(more, e, ctx)
+		nameKeys(more, e)
 		more = withoutValues(more, sensitiveContext(ctx))
 	}
 	return v, append(diags, more...)
@@ -120,6 +121,7 @@ func (ev *evaluator) traverse(r *ref, in *instance) (cty.Value, Diagnostics) {
 			if d.Subject == nil {
 				d.Subject = r.rng.Ptr()
 			}
+			nameKey(d, r.trav)
 			adviseMember(d, rest, func(n int) (cty.Value, hcl.Diagnostics) { return rest[:n].TraverseRel(v) })
 		}
 		more = withoutValues(more, sensitive)

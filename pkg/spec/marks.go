@@ -100,9 +100,6 @@ func withoutValues(diags hcl.Diagnostics, sensitive bool) Diagnostics {
 			}
 		}
 	}
-	for _, d := range diags {
-		nameKey(d)
-	}
 	for i, d := range tidy(diags) {
 		if sensitive && !safeDetail(d) && !shown[i] {
 			d.Detail = "The reason is not shown, because a sensitive value takes part in this expression."

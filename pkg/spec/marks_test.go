@@ -33,33 +33,3 @@ func TestNoKeyOfASensitiveObjectIsShown(t *testing.T) {
 		}
 	}
 }
-
-// A key that a reference names and a secret does not have is told; what keys the
-// secret has is not.
-func TestAMissingKeyOfASecretIsNamed(t *testing.T) {
-	secret := cty.ObjectVal(map[string]cty.Value{"api": cty.ObjectVal(map[string]cty.Value{
-		"value": Sensitive(cty.MapVal(map[string]cty.Value{"canary": cty.StringVal("canary")})),
-		"list":  Sensitive(cty.ListVal([]cty.Value{cty.StringVal("canary")})),
-	})})
-	ctx := &hcl.EvalContext{Variables: map[string]cty.Value{"secret": secret, "sensitive": Sensitive(cty.StringVal("canary2"))}}
-	for text, want := range map[string]string{
-		`secret.api.value["pass"]`:    `secret.api.value has no "pass".`,
-		`"x${secret.api.value["p"]}"`: `secret.api.value has no "p".`,
-		`secret["api"].list[3]`:       `secret["api"].list has no 3.`,
-		`secret.api.value[sensitive]`: "The given key does not identify an element",
-	} {
-		e, diags := hclsyntax.ParseExpression([]byte(text), "x.hcl", hcl.InitialPos)
-		if diags.HasErrors() {
-			t.Fatal(diags)
-		}
-		_, diags = e.Value(ctx)
-		if len(diags) != 1 {
-			t.Errorf("%s: %v", text, diags)
-		}
-		for _, d := range withoutValues(diags, true) {
-			if strings.Contains(d.Summary+d.Detail, "canary") || !strings.Contains(d.Detail, want) {
-				t.Errorf("%s: %s: %s", text, d.Summary, d.Detail)
-			}
-		}
-	}
-}

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/hashicorp/hcl/v2"
-	"github.com/hashicorp/hcl/v2/hclsyntax"
 	"github.com/zclconf/go-cty/cty"
 )
 
@@ -13,18 +12,26 @@ import (
 // it is: hcl's own words name neither, and its place is not shown where what is
 // indexed is a secret. A key that stands in the text of a reference is no value of
 // anything, so it may be shown; which keys there are may not.
-func nameKey(d *hcl.Diagnostic) {
-	ref, ok := d.Expression.(*hclsyntax.ScopeTraversalExpr)
-	if !ok || d.Summary != "Invalid index" || d.Subject == nil {
+func nameKey(d *hcl.Diagnostic, ref hcl.Traversal) {
+	if d.Summary != "Invalid index" || d.Subject == nil || ref.IsRelative() {
 		return
 	}
-	for i, step := range ref.Traversal {
+	for i, step := range ref {
 		at, ok := step.(hcl.TraverseIndex)
 		if !ok || at.SrcRange != *d.Subject {
 			continue
 		}
-		d.Detail = fmt.Sprintf("%s has no %s.", referenceText(ref.Traversal[:i]), keyText(at.Key))
+		d.Detail = fmt.Sprintf("%s has no %s.", referenceText(ref[:i]), keyText(at.Key))
 		return
+	}
+}
+
+// nameKeys is nameKey for an expression that has references in it.
+func nameKeys(diags hcl.Diagnostics, e hcl.Expression) {
+	for _, d := range diags {
+		for _, ref := range e.Variables() {
+			nameKey(d, ref)
+		}
 	}
 }
 
