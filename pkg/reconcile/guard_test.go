@@ -169,6 +169,7 @@ func TestAHeldChangeIsJudgedByTheHourBeforeItCame(t *testing.T) {
 
 // The log forgets what will not come; after a start, what may have begun counts.
 func TestTheLogOfWhatWasLetGo(t *testing.T) {
+	none := func(string) bool { return false }
 	a, b := candidate{addr: "a", digest: "removed"}, candidate{addr: "b", digest: "removed"}
 	log := guardLog{}.with([]candidate{a, b, {addr: "f", forget: true}, {addr: "p", person: true}}, t0)
 	if n := len(log.Steps); n != 2 {
@@ -177,14 +178,26 @@ func TestTheLogOfWhatWasLetGo(t *testing.T) {
 	if n := len(log.with([]candidate{a}, t0).Steps); n != 2 {
 		t.Errorf("a step is in the log twice")
 	}
-	if got := log.withdraw([]candidate{a}, false); len(got.Steps) != 1 || got.Steps[0].Address != "a" {
+	if got := log.withdraw([]candidate{a}, false, none); len(got.Steps) != 1 || got.Steps[0].Address != "a" {
 		t.Errorf("after b was taken back: %+v", got)
 	}
-	if got := log.withdraw([]candidate{a}, true); len(got.Steps) != 2 || !got.Steps[1].Begun {
+	if got := log.withdraw([]candidate{a}, true, none); len(got.Steps) != 2 || !got.Steps[1].Begun {
 		t.Errorf("after a start without b: %+v", got)
 	}
-	if got := log.withdraw([]candidate{{addr: "a", digest: "another"}}, false); len(got.Steps) != 0 {
+	if got := log.withdraw([]candidate{{addr: "a", digest: "another"}}, false, none); len(got.Steps) != 0 {
 		t.Errorf("after another change of a: %+v", got)
+	}
+	if got := log.withdraw([]candidate{a}, false, func(addr string) bool { return addr == "b" }); len(got.Steps) != 2 || got.Steps[1].Begun {
+		t.Errorf("while b is at work: %+v", got)
+	}
+	waited := log.pending()
+	began := log.withBegun(letGo{Address: "a", Digest: "removed", At: t0, Begun: true})
+	again := candidate{addr: "a", digest: "once more"}
+	if got := began.notBegun([]candidate{a, b, again}, waited); len(got) != 2 || got[0].addr != "b" || got[1].digest != "once more" {
+		t.Errorf("what was looked at before it began counts twice: %+v", got)
+	}
+	if got := began.notBegun([]candidate{a}, began.pending()); len(got) != 1 {
+		t.Errorf("what had begun before the look is another step: %+v", got)
 	}
 }
 

@@ -67,9 +67,10 @@ func (g guardLog) pending() map[string]string {
 }
 
 // withdraw takes out the steps that were let go and will not come, because the
-// configuration changed again. After a start it is not known whether one that
-// is not there any more has begun, so all of those count as if they had.
-func (g guardLog) withdraw(all []candidate, started bool) guardLog {
+// configuration changed again; those at work may have come, and nobody was told yet.
+// After a start it is not known whether one that is not there any more has begun, so
+// all of those count as if they had.
+func (g guardLog) withdraw(all []candidate, started bool, atWork func(addr string) bool) guardLog {
 	comes := map[string]string{}
 	for _, c := range all {
 		comes[c.addr] = c.digest
@@ -77,7 +78,7 @@ func (g guardLog) withdraw(all []candidate, started bool) guardLog {
 	kept := guardLog{}
 	for _, s := range g.Steps {
 		switch {
-		case s.Begun || comes[s.Address] == s.Digest:
+		case s.Begun || comes[s.Address] == s.Digest || comes[s.Address] == "" && atWork(s.Address):
 		case started:
 			s.Begun = true
 		default:
@@ -86,6 +87,18 @@ func (g guardLog) withdraw(all []candidate, started bool) guardLog {
 		kept.Steps = append(kept.Steps, s)
 	}
 	return kept
+}
+
+// notBegun are the candidates without those whose step was waiting in an earlier log,
+// and has begun since: they were looked at before, and count already.
+func (g guardLog) notBegun(all []candidate, waited map[string]string) []candidate {
+	begun := map[string]string{}
+	for _, s := range g.Steps {
+		if s.Begun && s.Digest != "" && waited[s.Address] == s.Digest {
+			begun[s.Address] = s.Digest
+		}
+	}
+	return slices.DeleteFunc(all, func(c candidate) bool { return begun[c.addr] == c.digest })
 }
 
 // with adds steps that may go ahead, but those that are there, that revoke

@@ -61,6 +61,10 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 	if err != nil {
 		return v, err
 	}
+	var waited map[string]string // let go, and not begun before they are looked at now
+	if err := l.do(ctx, func() { waited = l.guard.pending() }); err != nil {
+		return v, err
+	}
 	all, unseen, err := l.candidates(ctx, jobs)
 	if err != nil {
 		return v, err
@@ -69,7 +73,11 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 	var total change
 	var held *HeldChange
 	err = l.do(ctx, func() {
-		v.log, held = l.guard.withdraw(all, d.first), l.held
+		all = l.guard.notBegun(all, waited)
+		v.log, held = l.guard.withdraw(all, d.first, func(addr string) bool {
+			it, ok := l.items[addr]
+			return ok && it.phase == running
+		}), l.held
 		if len(all) > 0 {
 			for _, it := range l.items {
 				total.count(it)
