@@ -160,7 +160,7 @@ func (e *engine) openStore(ctx context.Context, cfg *spec.Config, o engineOption
 		return nil, err
 	}
 	open := func() (state.Store, error) {
-		return state.Open(ctx, state.Options{Dir: dir, Key: key, Logger: e.log, Holder: e.g.command})
+		return state.Open(ctx, state.Options{Dir: dir, Key: key, Logger: e.log, Holder: holderOf(e.g.command)})
 	}
 	store, err := open()
 	if o.wait && errors.Is(err, state.ErrLocked) {

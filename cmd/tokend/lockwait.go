@@ -65,6 +65,15 @@ func (w stateWait) open(ctx context.Context, open func() (state.Store, error), e
 	return store, err
 }
 
+// holderOf is what a process writes beside its id into the lock: a daemon nothing, so
+// that kill -HUP $(cat state.lock) does what people expect of such a file.
+func holderOf(command string) string {
+	if isCommand(command) {
+		return command
+	}
+	return ""
+}
+
 // isCommand says of what a process calls itself that it lets go of the state by
 // itself, once it is done.
 func isCommand(holder string) bool {
