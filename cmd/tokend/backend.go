@@ -150,6 +150,7 @@ type loginFinish struct {
 	Address  string `json:"address"`
 	ID       string `json:"id"`
 	Redirect string `json:"redirect"`
+	Visited  bool   `json:"visited,omitempty"` // a browser brought it, and no person
 }
 
 type loginID struct {

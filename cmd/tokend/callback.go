@@ -86,7 +86,7 @@ const (
 func (s *callbackServer) serve(ctx context.Context, finish func(ctx context.Context, redirected string) (string, error)) {
 	srv := &http.Server{
 		Handler: &login.Callback{
-			Finish: func(ctx context.Context, _, redirected string, _ bool) (string, error) {
+			Finish: func(ctx context.Context, _, redirected string) (string, error) {
 				return finish(ctx, redirected)
 			},
 			Host: func(host string) bool { return s.at.Serves(host, s.port) },

@@ -26,8 +26,8 @@ without a port, or with port 0, has it open a free one: for providers that take 
 port there (RFC 8252).
 
 Where the browser runs on another machine, its last page does not load: copy its
-address (the values stand after "?" or "#") into this terminal, as one line. Both
-ways are open at once. With --paste only that one is: it prints the URL, receives
+address (the values stand after "?" or "#") into this terminal, as one line. So is one
+of an API that sends no state back: the page says so. Both ways are open at once. With --paste only that one is: it prints the URL, receives
 nothing and reads one line from standard input, for scripts and remote hosts.
 
 A grant by a device code (RFC 8628) prints a code and where to enter it, on any
@@ -200,7 +200,7 @@ func (s *loginSession) await(ctx context.Context) error {
 
 // visited hands over what a browser brought. How the login ends, wait says.
 func (s *loginSession) visited(ctx context.Context, redirected string) (string, error) {
-	err := s.handOver(ctx, redirected)
+	err := s.handOver(ctx, redirected, true)
 	if login.Again(err) {
 		return "", err
 	}
@@ -209,9 +209,9 @@ func (s *loginSession) visited(ctx context.Context, redirected string) (string, 
 
 // handOver gives the login its redirect. Where the daemon goes away meanwhile it is
 // given to the one that comes: a login takes one redirect, however often it is given.
-func (s *loginSession) handOver(ctx context.Context, redirected string) error {
+func (s *loginSession) handOver(ctx context.Context, redirected string, visited bool) error {
 	for {
-		err := s.t.LoginFinish(ctx, loginFinish{Address: s.address, ID: s.reply.ID, Redirect: redirected})
+		err := s.t.LoginFinish(ctx, loginFinish{Address: s.address, ID: s.reply.ID, Redirect: redirected, Visited: visited})
 		if !s.t.daemon || !interrupted(err) || pause(ctx, loginLook) != nil {
 			return againOf(err)
 		}
@@ -230,7 +230,7 @@ func (s *loginSession) readPaste(ctx context.Context) error {
 		if err != nil {
 			return withHint(fmt.Errorf("reading the redirected address: %w", err), "give the redirected address as one line on standard input")
 		}
-		err = s.handOver(ctx, line)
+		err = s.handOver(ctx, line, false)
 		switch {
 		case err == nil, ctx.Err() != nil:
 			return nil

@@ -281,42 +281,50 @@ func TestLoginOpensAFreePort(t *testing.T) {
 	}
 }
 
-// Values after the # are handed over by the page's script; an API that returns no
-// state is told by being awaited alone.
-func TestLoginByAFragment(t *testing.T) {
+// An API that returns no state leaves nothing to tell its redirect from another's by:
+// a page of another site can send the browser here with a code of its own account. So
+// a visit does not finish such a login, in the daemon's pages and in the command's;
+// the person pastes the address.
+func TestAVisitWithoutOurStateEndsNoLogin(t *testing.T) {
 	t.Parallel()
-	at := ownLoopback(t)
-	l := callbackLab(t, at, "http://"+at+"/callback")
-	l.start()
-	p := l.person("coinsph.wallet")
-	page, fragment, ok := strings.Cut(p.approved(), "#")
-	if !ok {
-		t.Fatal("the stand-in gave no fragment")
+	for _, pages := range []bool{true, false} {
+		t.Run(fmt.Sprintf("the daemon's pages %v", pages), func(t *testing.T) {
+			t.Parallel()
+			at := ownLoopback(t)
+			listen := ""
+			if pages {
+				listen = at
+			}
+			l := callbackLab(t, listen, "http://"+at+"/callback")
+			l.start()
+			p := l.person("coinsph.wallet")
+			back := p.approved()
+			page, fragment, ok := strings.Cut(back, "#")
+			if !ok || mustParse(t, "?"+fragment).Query().Has("state") {
+				t.Fatalf("the stand-in sent %s", back)
+			}
+			l.visits(page, http.StatusBadRequest, "scripts are off")
+			l.visits(page+"?"+fragment, http.StatusBadRequest, "paste it where")
+			l.visits(page+"?"+fragment+"&state=buyorder", http.StatusBadRequest, "another login")
+			l.visits(page+"?error=access_denied&error_description=Call+us", http.StatusBadRequest, "paste it where")
+			for _, state := range []string{"", "&state=buyorder"} {
+				res, err := http.PostForm(page, url.Values{"fragment": {fragment + state}, "query": {""}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				res.Body.Close()
+				if res.StatusCode != http.StatusBadRequest {
+					t.Errorf("handed over with %q: %s", state, res.Status)
+				}
+			}
+			l.grants(standin.CoinsPh, 0)
+			fmt.Fprintln(p.in, back)
+			if said := p.ends(0); strings.Contains(said, "Call us") {
+				t.Error(said)
+			}
+			l.grants(standin.CoinsPh, 1)
+		})
 	}
-	l.visits(page, http.StatusBadRequest, "scripts are off")
-	hand := func(status int, says string) {
-		t.Helper()
-		res, err := http.PostForm(page, url.Values{"fragment": {fragment}, "query": {""}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer res.Body.Close()
-		if b, _ := io.ReadAll(res.Body); res.StatusCode != status || !strings.Contains(string(b), says) {
-			t.Errorf("%d %s", res.StatusCode, b)
-		}
-	}
-	// Two that wait cannot be told apart without a state.
-	other := l.person("cryptohopper.bot")
-	other.url()
-	hand(http.StatusNotFound, "No login waits here")
-	l.grants(standin.CoinsPh, 0)
-	other.giveUp()
-	if said := other.ends(1); !strings.Contains(said, "interrupted") {
-		t.Error(said)
-	}
-	hand(http.StatusOK, "Logged in")
-	p.ends(0)
-	l.grants(standin.CoinsPh, 1)
 }
 
 // Where the port is taken, and wherever the browser is on another machine, the

@@ -129,6 +129,9 @@ func (e *engine) LoginFinish(ctx context.Context, in loginFinish) error {
 	if err != nil {
 		return err
 	}
+	if in.Visited && !l.pending.Answers(login.StateIn(in.Redirect)) {
+		return fmt.Errorf("finishing the login: %w", login.ErrState)
+	}
 	if err := e.redirected(ctx, l, in.Redirect); err != nil {
 		return err
 	}
@@ -164,12 +167,13 @@ func (e *engine) LoginCancel(ctx context.Context, in loginID) error {
 	}
 	e.logins.mu.Lock()
 	waits := l.waits(time.Now())
-	if waits {
+	if waits { // at once, or its code is sent in between
 		delete(e.logins.known, l.id)
+		l.end(withHint(errors.New("this login was given up"), "begin again: tokend login %s", reconcile.ShellAddress(l.address)))
 	}
 	e.logins.mu.Unlock()
 	if waits {
-		e.endLogin(l, withHint(errors.New("this login was given up"), "begin again: tokend login %s", reconcile.ShellAddress(l.address)))
+		e.keepLogins()
 	}
 	return nil
 }
@@ -200,16 +204,38 @@ func (e *engine) redirected(ctx context.Context, l *openLogin, given string) err
 	if err != nil {
 		return err // what was brought was not it
 	}
-	e.logins.mu.Lock()
-	l.sent = time.Now()
-	e.logins.mu.Unlock()
-	e.saveLogins(ctx)
+	if sends, err := e.sendLogin(l); err != nil || !sends {
+		return err
+	}
 	e.ended.Add(1)
 	go func() {
 		defer e.ended.Done()
 		e.completeLogin(l, reconcile.LoginCode{Flow: flow, Began: l.call, Origins: l.origins})
 	}()
 	return nil
+}
+
+// sendLogin notes that a login's code is sent, before it is: one that was given up
+// meanwhile is not sent, nor one of which a restart would not know.
+func (e *engine) sendLogin(l *openLogin) (sends bool, err error) {
+	e.logins.mu.Lock()
+	if sends = l.waits(time.Now()); sends {
+		l.sent = time.Now()
+	}
+	e.logins.mu.Unlock()
+	if !sends {
+		return false, nil
+	}
+	if err := e.saveLogins(e.ctx); err != nil {
+		e.logins.mu.Lock()
+		l.sent = time.Time{}
+		e.logins.mu.Unlock()
+		if e.ctx.Err() != nil {
+			return false, reconcile.ErrClosed
+		}
+		return false, withHint(fmt.Errorf("noting in the state that the code of this login is sent: %w: it was not sent", err), "see to the state, and begin again: tokend login %s", reconcile.ShellAddress(l.address))
+	}
+	return true, nil
 }
 
 // completeLogin exchanges a code and delivers what that brought.
@@ -225,30 +251,45 @@ func (e *engine) completeLogin(l *openLogin, code reconcile.LoginCode) {
 
 // obtainedLogin delivers what a login brought.
 func (e *engine) obtainedLogin(l *openLogin) {
-	e.logins.mu.Lock()
-	l.obtained = true
-	close(l.exchanged)
-	e.logins.mu.Unlock()
-	e.saveLogins(context.WithoutCancel(e.ctx))
+	e.noteObtained(l)
 	if err := e.deliver(e.ctx, l.address, reconcile.OrderLogin); err == nil || e.ctx.Err() == nil {
 		e.endLogin(l, err)
 	}
 }
 
+// noteObtained notes that there is a token, also where the login was ended in the
+// middle of the exchange.
+func (e *engine) noteObtained(l *openLogin) {
+	e.logins.mu.Lock()
+	l.obtained = true
+	if !isClosed(l.exchanged) {
+		close(l.exchanged)
+	}
+	e.logins.mu.Unlock()
+	e.keepLogins()
+}
+
 // endLogin says how a login came to its end, once.
 func (e *engine) endLogin(l *openLogin, err error) {
 	e.logins.mu.Lock()
+	ends := l.end(err)
+	e.logins.mu.Unlock()
+	if ends {
+		e.keepLogins()
+	}
+}
+
+// end notes a login's end, unless it has come to one. The caller holds logins.mu.
+func (l *openLogin) end(err error) bool {
 	if isClosed(l.done) {
-		e.logins.mu.Unlock()
-		return
+		return false
 	}
 	l.err = err
 	if !isClosed(l.exchanged) {
 		close(l.exchanged)
 	}
 	close(l.done)
-	e.logins.mu.Unlock()
-	e.saveLogins(context.WithoutCancel(e.ctx)) // the state is closed after who works on logins has ended
+	return true
 }
 
 // loginEnd waits for one of a login's ends, or until it has taken too long.
@@ -330,9 +371,9 @@ func (e *engine) callback() *login.Callback {
 }
 
 // visited is a browser that came to the daemon's pages. The redirect says by its
-// state which login it answers. One without any (an API that leaves it out, or an
-// error) is taken from this machine alone, and only while one login waits.
-func (e *engine) visited(ctx context.Context, path, redirected string, local bool) (string, error) {
+// state which login it answers, and that it answers one: any web page can have a
+// browser come here.
+func (e *engine) visited(ctx context.Context, path, redirected string) (string, error) {
 	select {
 	case <-e.declared:
 	case <-ctx.Done():
@@ -342,24 +383,19 @@ func (e *engine) visited(ctx context.Context, path, redirected string, local boo
 	state := login.StateIn(redirected)
 	e.logins.mu.Lock()
 	var found *openLogin
-	var waiting []*openLogin
+	waiting := false
 	for _, l := range e.logins.known {
 		switch {
 		case l.pending.Answers(state):
 			found = l
 		case l.device == nil && l.waits(time.Now()) && l.comesTo(path):
-			waiting = append(waiting, l)
+			waiting = true
 		}
 	}
 	e.logins.mu.Unlock()
-	if found == nil && local && len(waiting) == 1 {
-		found = waiting[0] // which judges by itself
-	}
 	switch {
 	case found != nil:
-	case len(redirected) <= len("?#"):
-		return "", login.ErrIncomplete
-	case len(waiting) > 0 && state != "":
+	case waiting:
 		return "", login.ErrState
 	default:
 		return "", login.ErrNone

@@ -50,8 +50,12 @@ func (e *engine) keepLogin(ctx context.Context, l *openLogin) {
 	}
 	e.logins.known[l.id] = l
 	e.logins.mu.Unlock()
-	e.saveLogins(ctx)
+	_ = e.saveLogins(ctx)
 }
+
+// keepLogins writes them into the state also while the daemon stops: the state is
+// closed after who works on logins has ended.
+func (e *engine) keepLogins() { _ = e.saveLogins(context.WithoutCancel(e.ctx)) }
 
 // loginOf is a login that began, also before a restart.
 func (e *engine) loginOf(ctx context.Context, id, addr string) (*openLogin, error) {
@@ -66,8 +70,8 @@ func (e *engine) loginOf(ctx context.Context, id, addr string) (*openLogin, erro
 }
 
 // saveLogins writes them into the state. Where that fails they live on in this
-// process alone.
-func (e *engine) saveLogins(ctx context.Context) {
+// process alone, and the log says so.
+func (e *engine) saveLogins(ctx context.Context) error {
 	e.logins.mu.Lock()
 	defer e.logins.mu.Unlock()
 	all := make([]savedLogin, 0, len(e.logins.known))
@@ -84,13 +88,15 @@ func (e *engine) saveLogins(ctx context.Context) {
 		b, err := json.Marshal(all)
 		if err != nil {
 			e.log.Warn("logins will not outlive a restart", "error", "they cannot be encoded") // not err: it may quote
-			return
+			return errors.New("they cannot be encoded")
 		}
 		change.Meta = b
 	}
-	if err := e.store.Commit(ctx, change); err != nil && ctx.Err() == nil {
+	err := e.store.Commit(ctx, change)
+	if err != nil && ctx.Err() == nil {
 		e.log.Warn("logins will not outlive a restart", "error", err)
 	}
+	return err
 }
 
 // saved is a login for the state. The caller holds logins.mu.

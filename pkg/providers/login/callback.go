@@ -8,7 +8,6 @@ import (
 	"errors"
 	"html/template"
 	"mime"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -46,15 +45,21 @@ func Again(err error) bool {
 // hands it over by a script of a few lines, the only one that its policy allows,
 // and tells a browser without scripts to paste the address instead.
 //
+// Any web page can send a browser here, with a code of somebody else's account or
+// an error that nobody met. So what carries no state is handed to nobody: the page
+// asks the person to paste its address, which a person has to mean. Nor does a visit
+// count that is no visit of a page (Sec-Fetch-Dest: a picture, a frame).
+//
 // A HEAD request finishes nothing, nor does one for another host, which a web page
 // may have led here under a name of its own (DNS rebinding). Nothing of a redirect
 // is shown, stored or logged.
 type Callback struct {
 	// Finish completes the login that a redirect answers, given as its query and
 	// its fragment ("?…#…"), and says which credential that was. path is where it
-	// came to, and local says that it came from this machine. It is called by many
-	// goroutines at once. An error of which [Again] is true leaves the login pending.
-	Finish func(ctx context.Context, path, redirected string, local bool) (address string, err error)
+	// came to. It has a state, and whether that is the one of a login Finish finds
+	// out. It is called by many goroutines at once. An error of which [Again] is true
+	// leaves the login pending.
+	Finish func(ctx context.Context, path, redirected string) (address string, err error)
 	// Host reports whether a Host header names the one that serves; nil: whoever
 	// calls the handler has looked at it.
 	Host func(host string) bool
@@ -69,7 +74,6 @@ type callbackView struct {
 	Title   string
 	Text    string
 	Hint    string
-	Query   string // of the request, for the script to send along
 	Address string
 }
 
@@ -82,6 +86,8 @@ func (c *Callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 	case r.Method == http.MethodHead:
 		c.show(w, r, http.StatusOK, callbackView{})
+	case !isPage(r):
+		c.show(w, r, http.StatusBadRequest, callbackView{Title: "Not understood", Text: "A login comes back here by a visit of this page, and as no part of another one."})
 	case r.Method == http.MethodGet:
 		c.visited(w, r)
 	case r.Method == http.MethodPost:
@@ -95,13 +101,10 @@ func (c *Callback) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // visited is a browser that was sent here. Where its query is not all of it, the
 // script hands over the fragment, if there is one.
 func (c *Callback) visited(w http.ResponseWriter, r *http.Request) {
-	address, err := "", error(ErrIncomplete)
-	if r.URL.RawQuery != "" {
-		address, err = c.Finish(r.Context(), r.URL.Path, "?"+r.URL.RawQuery, isLocal(r))
-	}
+	address, err := c.finish(r, "?"+r.URL.RawQuery)
 	status, v := outcome(address, err)
 	if errors.Is(err, ErrIncomplete) {
-		v.Script, v.Query = template.JS(callbackScript), r.URL.RawQuery
+		v.Script = template.JS(callbackScript)
 	}
 	c.show(w, r, status, v)
 }
@@ -118,9 +121,24 @@ func (c *Callback) handed(w http.ResponseWriter, r *http.Request) {
 	if q := r.PostForm.Get("query"); q != "" {
 		given = "?" + q + given
 	}
-	address, err := c.Finish(r.Context(), r.URL.Path, given, isLocal(r))
+	address, err := c.finish(r, given)
 	status, v := outcome(address, err)
 	c.show(w, r, status, v)
+}
+
+// finish hands over what says which login it answers, and nothing else.
+func (c *Callback) finish(r *http.Request, given string) (string, error) {
+	if StateIn(given) == "" {
+		return "", ErrIncomplete
+	}
+	return c.Finish(r.Context(), r.URL.Path, given)
+}
+
+// isPage reports whether a browser asks for a page that the person then sees, as
+// far as it tells.
+func isPage(r *http.Request) bool {
+	dest := r.Header.Get("Sec-Fetch-Dest")
+	return dest == "" || dest == "document"
 }
 
 // sameOrigin refuses what a page of another origin sends, as far as the browser
@@ -137,16 +155,9 @@ func sameOrigin(r *http.Request) bool {
 	return err == nil && strings.EqualFold(u.Host, r.Host)
 }
 
-// isLocal reports whether a request came from this machine; behind a reverse
-// proxy every request does.
-func isLocal(r *http.Request) bool {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	return err == nil && isLoopback(host)
-}
-
 // outcome is what came of a redirect, in words.
 func outcome(address string, err error) (int, callbackView) {
-	const paste = "You can also paste this page's whole address where `tokend login` waits for it."
+	const paste = "Where a login brought you here: copy this page's whole address, and paste it where `tokend login` waits."
 	v := callbackView{Address: address}
 	var refused *providers.Error
 	switch {
@@ -154,13 +165,13 @@ func outcome(address string, err error) (int, callbackView) {
 		v.Title, v.Text = "Logged in", "tokend has what it needs. You can close this page."
 		return http.StatusOK, v
 	case errors.Is(err, ErrIncomplete):
-		v.Title, v.Text, v.Hint = "Nothing was handed over", "Logins come back to this page, and this visit brought nothing that a login could go on with.", paste
+		v.Title, v.Text, v.Hint = "Nothing was handed over", "Logins come back to this page. What this visit brought does not say which login it belongs to, and nothing was taken from it.", paste
 		return http.StatusBadRequest, v
 	case errors.Is(err, ErrNone):
 		v.Title, v.Text, v.Hint = "No login waits here", "The login that this page belongs to is over, or it began somewhere else.", "Begin again with `tokend login`."
 		return http.StatusNotFound, v
 	case errors.Is(err, ErrState):
-		v.Title, v.Text, v.Hint = "This belongs to another login", "What the browser brought does not answer the login that waits here, and was not used.", "Open the address that `tokend login` printed last."
+		v.Title, v.Text, v.Hint = "This belongs to another login", "What the browser brought does not answer the login that waits here, and was not used.", "Open the address that `tokend login` printed last. Where it was that one: copy this page's whole address, and paste it there."
 		return http.StatusBadRequest, v
 	case errors.Is(err, providers.ErrRefused):
 		v.Title = "Not approved"

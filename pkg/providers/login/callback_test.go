@@ -18,7 +18,6 @@ import (
 type desk struct {
 	login.Callback
 	given []string
-	local []bool
 	err   error
 }
 
@@ -26,8 +25,8 @@ func newDesk(err error) *desk {
 	d := &desk{err: err}
 	d.Host = func(h string) bool { return h == "127.0.0.1:8250" }
 	d.Path = func(p string) bool { return p == "/callback" }
-	d.Finish = func(_ context.Context, path, redirected string, local bool) (string, error) {
-		d.given, d.local = append(d.given, path+redirected), append(d.local, local)
+	d.Finish = func(_ context.Context, path, redirected string) (string, error) {
+		d.given = append(d.given, path+redirected)
 		return "example.me", d.err
 	}
 	return d
@@ -36,7 +35,6 @@ func newDesk(err error) *desk {
 func (d *desk) ask(method, target, body string, header ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	r.Host = "127.0.0.1:8250"
-	r.RemoteAddr = "127.0.0.1:51515"
 	if body != "" {
 		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
@@ -44,8 +42,6 @@ func (d *desk) ask(method, target, body string, header ...string) *httptest.Resp
 		switch header[i] {
 		case "Host":
 			r.Host = header[i+1]
-		case "From":
-			r.RemoteAddr = header[i+1]
 		default:
 			r.Header.Set(header[i], header[i+1])
 		}
@@ -65,11 +61,8 @@ func TestCallbackTakesARedirect(t *testing.T) {
 	if strings.Contains(body, "c0de") || strings.Contains(body, "st4te") || strings.Contains(body, "<script") {
 		t.Errorf("the page shows what came, or runs a script for nothing: %s", body)
 	}
-	if fmt.Sprint(d.given) != "[/callback?code=c0de&state=st4te]" || !d.local[0] {
-		t.Error(d.given, d.local)
-	}
-	if d.ask("GET", "/callback?code=c0de", "", "From", "192.0.2.7:4711"); d.local[1] {
-		t.Error("a visit from elsewhere counts as one of this machine")
+	if fmt.Sprint(d.given) != "[/callback?code=c0de&state=st4te]" {
+		t.Error(d.given)
 	}
 	for name, want := range map[string]string{"Cache-Control": "no-store", "Referrer-Policy": "same-origin", "X-Content-Type-Options": "nosniff"} {
 		if got := w.Header().Get(name); got != want {
@@ -94,14 +87,49 @@ func TestCallbackHandsTheFragmentOver(t *testing.T) {
 	if w = d.ask("POST", "/callback", form, "Sec-Fetch-Site", "same-origin"); w.Code != http.StatusOK || d.given[0] != "/callback#code=a%2Bb&state=x" {
 		t.Errorf("%d %v", w.Code, d.given)
 	}
-	form = url.Values{"fragment": {"code=1"}, "query": {"tenant=7"}}.Encode()
-	if w = d.ask("POST", "/callback", form, "Origin", "http://127.0.0.1:8250"); w.Code != http.StatusOK || d.given[1] != "/callback?tenant=7#code=1" {
+	form = url.Values{"fragment": {"code=1&state=x"}, "query": {"tenant=7"}}.Encode()
+	if w = d.ask("POST", "/callback", form, "Origin", "http://127.0.0.1:8250"); w.Code != http.StatusOK || d.given[1] != "/callback?tenant=7#code=1&state=x" {
 		t.Errorf("%d %v", w.Code, d.given)
 	}
-	// A query that is not all of it is kept for the script.
+	// A query that is not all of it the script finds in the address: it is not in the page.
 	d.err = login.ErrIncomplete
-	if w = d.ask("GET", `/callback?tenant=7&x="><b>`, ""); !strings.Contains(w.Body.String(), `value="tenant=7&amp;x=`) || strings.Contains(w.Body.String(), "<b>") {
-		t.Error(w.Body)
+	for _, query := range []string{"tenant=7", "tenant=7&state=x"} {
+		if w = d.ask("GET", "/callback?"+query, ""); strings.Contains(w.Body.String(), "tenant") || !strings.Contains(w.Body.String(), "<script>") {
+			t.Error(w.Body)
+		}
+	}
+}
+
+// Any web page can send a browser here, or have it load this as a picture: what
+// carries no state is handed to nobody, neither a code nor an error.
+func TestCallbackTakesNothingOfAnotherPage(t *testing.T) {
+	d := newDesk(nil)
+	for _, w := range []*httptest.ResponseRecorder{
+		d.ask("GET", "/callback?code=c0de", ""),
+		d.ask("GET", "/callback?code=c0de&state=", ""),
+		d.ask("GET", "/callback?error=access_denied&error_description=c0de", ""),
+		d.ask("POST", "/callback", "fragment=code%3Dc0de", "Sec-Fetch-Site", "same-origin"),
+		d.ask("POST", "/callback", "query=error%3Dc0de&fragment=", "Sec-Fetch-Site", "same-origin"),
+	} {
+		if body := w.Body.String(); w.Code != http.StatusBadRequest || strings.Contains(body, "c0de") || !strings.Contains(body, "paste it where") {
+			t.Errorf("%d %s", w.Code, body)
+		}
+	}
+	for _, dest := range []string{"image", "iframe", "frame", "script", "empty"} {
+		for _, w := range []*httptest.ResponseRecorder{
+			d.ask("GET", "/callback?code=c0de&state=x", "", "Sec-Fetch-Dest", dest),
+			d.ask("POST", "/callback", "fragment=code%3Dc0de%26state%3Dx", "Sec-Fetch-Dest", dest),
+		} {
+			if w.Code != http.StatusBadRequest {
+				t.Errorf("%s: %d %s", dest, w.Code, w.Body)
+			}
+		}
+	}
+	if len(d.given) != 0 {
+		t.Error(d.given)
+	}
+	if w := d.ask("GET", "/callback?code=c0de&state=x", "", "Sec-Fetch-Dest", "document"); w.Code != http.StatusOK || len(d.given) != 1 {
+		t.Errorf("a visit: %d %v", w.Code, d.given)
 	}
 }
 
@@ -145,7 +173,7 @@ func TestCallbackSaysWhatCame(t *testing.T) {
 		{&providers.Error{Op: providers.OpExchange, Class: providers.ClassPermanent, Message: "<script>alert(1)</script>\x1b[31m"}, http.StatusForbidden, "Not logged in"},
 		{errors.New("the disk is full"), http.StatusForbidden, "the disk is full"},
 	} {
-		w := newDesk(c.err).ask("GET", "/callback?code=c0de", "")
+		w := newDesk(c.err).ask("GET", "/callback?code=c0de&state=x", "")
 		if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) || strings.Contains(w.Body.String(), "<script") || strings.ContainsAny(w.Body.String(), "\x1b") {
 			t.Errorf("%v: %d %s", c.err, w.Code, w.Body)
 		}
