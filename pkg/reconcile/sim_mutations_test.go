@@ -25,6 +25,7 @@ var simFind = flag.Uint64("sim.find", 0, "search so many seeds, from the first o
 //
 //	What is wrong then.
 //
+//	tale login
 //	seeds 12 345
 //	--- retire.go
 //	what stands there
@@ -32,10 +33,12 @@ var simFind = flag.Uint64("sim.find", 0, "search so many seeds, from the first o
 //	what stands there when mutated("the-name-of-the-file") is true
 //
 // The first of the seeds is the first at all, counted from 1, at which the
-// simulation fails by it: so many seeds it took.
+// simulation fails by it: so many seeds it took. The line with a tale is there
+// where only runs that have that story can notice: all of its runs have it then.
 type mutation struct {
 	name  string
 	about string
+	tale  string
 	seeds []uint64
 	hunks []hunk
 }
@@ -68,11 +71,15 @@ func readMutations(t *testing.T) []mutation {
 
 func parseMutation(name, text string) (mutation, error) {
 	head, rest, ok := strings.Cut(text, "\n--- ")
-	about, seeds, said := strings.Cut(head, "\n\nseeds")
+	about, seeds, said := strings.Cut(head, "\nseeds")
 	if !ok || !said {
 		return mutation{}, fmt.Errorf("it needs a line that starts with seeds, and one with ---")
 	}
-	m := mutation{name: name, about: about}
+	about, tale, _ := strings.Cut(about, "\ntale ")
+	m := mutation{name: name, about: strings.TrimSpace(about), tale: tale}
+	if tale != "" && !isTale(tale) {
+		return m, fmt.Errorf("there is no story %q", tale)
+	}
 	for _, f := range strings.Fields(seeds) {
 		n, err := strconv.ParseUint(f, 10, 64)
 		if err != nil {
@@ -164,11 +171,11 @@ var failedSeed = regexp.MustCompile(`(?m)^\s*(after .*)\n\s*seed (\d+); to see i
 
 // simulate has the program simulate seeds until one fails, and returns that and
 // why; 0 when none did.
-func (x mutants) simulate(t *testing.T, name string, limit time.Duration, args ...string) (uint64, string) {
+func (x mutants) simulate(t *testing.T, name, tale string, limit time.Duration, args ...string) (uint64, string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, x.binary, append([]string{"-test.run=^TestSimulation$", "-test.timeout=0", "-sim.only"}, args...)...)
+	cmd := exec.CommandContext(ctx, x.binary, append([]string{"-test.run=^TestSimulation$", "-test.timeout=0", "-sim.only", "-sim.tale=" + tale}, args...)...)
 	cmd.Env = append(os.Environ(), "TOKEND_MUTATION="+name)
 	out, err := cmd.CombinedOutput()
 	if err == nil {
@@ -189,14 +196,14 @@ func tail(b []byte, n int) []byte { return b[max(0, len(b)-n):] }
 
 // caught is the first of the seeds in [from, to) at which the simulation fails by
 // a mutation, and not without it.
-func (x mutants) caught(t *testing.T, name string, from, to uint64, limit time.Duration) (uint64, string) {
+func (x mutants) caught(t *testing.T, m mutation, from, to uint64, limit time.Duration) (uint64, string) {
 	t.Helper()
 	for from < to {
-		seed, why := x.simulate(t, name, limit, fmt.Sprint("-sim.from=", from), fmt.Sprint("-sim.seeds=", to-from))
+		seed, why := x.simulate(t, m.name, m.tale, limit, fmt.Sprint("-sim.from=", from), fmt.Sprint("-sim.seeds=", to-from))
 		if seed == 0 {
 			break
 		}
-		if !x.failsAnyway(t, seed, limit) {
+		if !x.failsAnyway(t, m, seed, limit) {
 			return seed, why
 		}
 		from = seed + 1
@@ -204,9 +211,9 @@ func (x mutants) caught(t *testing.T, name string, from, to uint64, limit time.D
 	return 0, ""
 }
 
-func (x mutants) failsAnyway(t *testing.T, seed uint64, limit time.Duration) bool {
+func (x mutants) failsAnyway(t *testing.T, m mutation, seed uint64, limit time.Duration) bool {
 	t.Helper()
-	failed, _ := x.simulate(t, "", limit, fmt.Sprint("-sim.from=", seed), "-sim.seeds=1")
+	failed, _ := x.simulate(t, "", m.tale, limit, fmt.Sprint("-sim.from=", seed), "-sim.seeds=1")
 	return failed != 0
 }
 
@@ -240,12 +247,12 @@ func TestMutations(t *testing.T) {
 				return
 			}
 			for _, seed := range m.seeds {
-				if found, why := x.caught(t, m.name, seed, seed+1, mutantFor); found != 0 {
+				if found, why := x.caught(t, m, seed, seed+1, mutantFor); found != 0 {
 					t.Logf("seed %d: %s", found, why)
 					return
 				}
 			}
-			found, why := x.caught(t, m.name, 1, manySeeds+1, mutantFor)
+			found, why := x.caught(t, m, 1, manySeeds+1, mutantFor)
 			if found == 0 {
 				t.Fatalf("%s And no seed of %d notices", m.about, manySeeds)
 			}
@@ -261,7 +268,7 @@ const seedsKept = 2
 func (x mutants) find(t *testing.T, m mutation) {
 	m.seeds = nil
 	for from := uint64(1); len(m.seeds) < seedsKept; {
-		seed, why := x.caught(t, m.name, from, *simFind+1, 30*time.Minute)
+		seed, why := x.caught(t, m, from, *simFind+1, 30*time.Minute)
 		if seed == 0 {
 			break
 		}
@@ -279,7 +286,11 @@ func (x mutants) find(t *testing.T, m mutation) {
 
 func (m mutation) text() []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s\n\nseeds", m.about)
+	fmt.Fprintf(&b, "%s\n\n", m.about)
+	if m.tale != "" {
+		fmt.Fprintf(&b, "tale %s\n", m.tale)
+	}
+	b.WriteString("seeds")
 	for _, s := range slices.Sorted(slices.Values(m.seeds)) {
 		fmt.Fprintf(&b, " %d", s)
 	}
