@@ -67,6 +67,7 @@ type simRun struct {
 	declared    int        // how many changes of the configuration there were
 	skewed      bool       // the clock was put at least once
 	skewedAt    time.Time
+	steppedAt   time.Time // when the clock was put last, by the time of the world
 	setBackAt   time.Time // when the clock was set back last
 	stepLost    bool      // nobody knows of a step back any more
 	strictSince time.Time
@@ -300,6 +301,7 @@ func (s *simRun) putClock(d time.Duration) {
 	s.note("clock", d.String(), "", 0)
 	s.mu.Lock()
 	s.skewed = true
+	s.steppedAt = s.real()
 	if at := s.wall().Add(max(0, d)); at.After(s.skewedAt) { // a second step back soon after the first is at an earlier hour
 		s.skewedAt = at
 	}
@@ -377,6 +379,9 @@ func (s *simRun) disown() {
 	a.dead, a.disowned = true, true
 	if s.draws.chance("with its grant", "", 0.4) {
 		a.grant.end()
+		for _, x := range a.grant.access {
+			x.disowned = true // also one that nobody could read yet
+		}
 	}
 	s.mu.Unlock()
 	s.note("disown", addr, a.token, 0)
