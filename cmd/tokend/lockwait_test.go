@@ -55,8 +55,8 @@ func TestADaemonWaitsForACommand(t *testing.T) {
 				var told []string
 				w := stateWait{log: slog.New(slog.NewTextHandler(&said, nil)), served: func(context.Context) bool { return c.served },
 					waits: func(s string) { told = append(told, s) }}
-				store, err := open()
-				store, err = w.open(ctx, open, err)
+				_, locked := open()
+				store, err := w.open(ctx, open, locked)
 				if !errors.Is(err, c.want) || err == nil && store == nil {
 					t.Errorf("it came to %v, %v", store, err)
 				}
