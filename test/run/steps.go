@@ -193,7 +193,7 @@ func (r *run) test(ctx context.Context) {
 	}
 	for _, dir := range append([]string{"."}, modules...) {
 		r.heading("tests of the module in %s", dir)
-		args := []string{"test", "-json", "-p=2", "-timeout=25m"}
+		args := []string{"test", "-json", "-p=2", "-timeout=45m"}
 		if err := parts.Compiler().Missing(); err == nil {
 			args = append(args, "-race")
 		}
