@@ -176,7 +176,7 @@ func (x mutants) simulate(t *testing.T, name, tale string, limit time.Duration, 
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, x.binary, append([]string{"-test.run=^TestSimulation$", "-test.timeout=0", "-sim.only", "-sim.tale=" + tale}, args...)...)
-	cmd.Env = append(os.Environ(), "TOKEND_MUTATION="+name)
+	cmd.Env = append(os.Environ(), "TOKEND_MUTATION="+name, "SIMTIME=") // the seeds asked for, and no new ones
 	out, err := cmd.CombinedOutput()
 	if err == nil {
 		return 0, ""
