@@ -250,7 +250,7 @@ func (p *performer) refused(c *call, err error) {
 	if c.poll && p.pollRefused(c, pe, err) {
 		return
 	}
-	if pe.Class == providers.ClassUnknown || c.op == opRefresh && p.step.Action != ActReplay && maySpend(pe, in.Held, rec.Grant) {
+	if pe.Class == providers.ClassUnknown || c.op == opRefresh && maySpend(pe, in.Held, rec.Grant) {
 		p.unknown(c, o)
 		return
 	}
@@ -297,7 +297,8 @@ func (p *performer) refused(c *call, err error) {
 
 // maySpend says that a refresh which a web page refused may have spent its refresh
 // token all the same: what stands before an API may put a page in the place of its
-// answer, too. A token that stays the same is none the worse for it.
+// answer, too. So may one that a page answered when it was repeated, and it is not
+// repeated again. A token that stays the same is none the worse for it.
 func maySpend(e *providers.Error, t Traits, g *state.Grant) bool {
 	return e.Walled && e.Class == providers.ClassTransient && g != nil && singleUse(t, g)
 }

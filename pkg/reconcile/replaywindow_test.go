@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"net"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -181,4 +182,44 @@ func TestARefusedReplayLeavesAnOrphan(t *testing.T) {
 			t.Errorf("%d faults; the place holds %q", c.Faulted, w.places.get("trader"))
 		}
 	})
+}
+
+// A repeated refresh that a web page answers may have spent what the first one
+// brought, so it is not repeated again; what the API itself asks to be tried again,
+// or what never got there, is repeated while the window is open.
+func TestWhatAnswersAReplay(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault         standin.Fault
+		times, grants int
+	}{
+		"a page of another's": {standin.Fault{Kind: standin.FaultHTML, Status: http.StatusForbidden}, 1, 2},
+		"a page":              {standin.Fault{Kind: standin.FaultHTML}, 1, 2},
+		"the API is busy":     {standin.Fault{Kind: standin.FaultStatus, Status: http.StatusServiceUnavailable}, 3, 1},
+		"too many requests":   {standin.Fault{Kind: standin.FaultThrottle, RetryAfter: 10 * time.Second}, 3, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := strict()
+			o.Rules.ReplayWindow = 10 * time.Minute
+			inWorld(t, o, func(t *testing.T, w *world) {
+				w.halt()
+				w.stepped = true
+				w.start()
+				w.set(trader("a@example.com", replaying(t, "10m")))
+				<-time.After(time.Minute)
+				w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultLost, Grant: "refresh_token"})
+				c.fault.API, c.fault.Grant = standin.Coinify, "refresh_token"
+				for range c.times {
+					w.server.Fail(c.fault)
+				}
+				<-time.After(24 * time.Hour)
+				n := w.server.Counts(standin.Coinify)
+				if n.Faulted-1 != c.times || n.Grants != c.grants || n.Reuses != 0 {
+					t.Errorf("%d faults, %d replays, %d grants, %d reuses", n.Faulted, n.Replays, n.Grants, n.Reuses)
+				}
+				if !w.works(standin.Coinify, "trader") {
+					t.Error("the place holds a token that does not work")
+				}
+			})
+		})
+	}
 }
