@@ -54,11 +54,11 @@ func (e *engine) startDevice(ctx context.Context, in loginRequest, b begunLogin)
 			return loginReply{}, fmt.Errorf("logging in to %s: what the provider wants a person to open or to enter cannot be shown", short)
 		}
 	}
-	l, err := b.open()
+	l, err := e.newLogin(in.Address, b)
 	if err != nil {
 		return loginReply{}, err
 	}
-	l.address, l.device = in.Address, &deviceCode{d.DeviceCode, d.Interval}
+	l.device = &deviceCode{d.DeviceCode, d.Interval}
 	if !d.ExpiresAt.IsZero() {
 		l.until = d.ExpiresAt
 	}
@@ -87,23 +87,6 @@ func (e *engine) replaceDevice(ctx context.Context, by *openLogin) {
 	}
 }
 
-// resumeLogins goes on with what was being asked about before a restart.
-func (e *engine) resumeLogins(ctx context.Context) {
-	e.knownLogins(ctx)
-	e.logins.mu.Lock()
-	var waiting []*openLogin
-	for _, l := range e.logins.known {
-		if l.device != nil && l.waits(time.Now()) {
-			waiting = append(waiting, l)
-		}
-	}
-	e.logins.mu.Unlock()
-	for _, l := range waiting {
-		e.log.Info("a login that began before the restart waits for its approval", "address", l.address, "until", l.until)
-		e.pollInBackground(l)
-	}
-}
-
 func (e *engine) pollInBackground(l *openLogin) {
 	e.ended.Add(1)
 	go func() {
@@ -116,7 +99,7 @@ func (e *engine) pollInBackground(l *openLogin) {
 // question is an exchange in the durable order, like that of any code.
 func (e *engine) poll(l *openLogin) {
 	p := login.NewPoll(l.device.interval)
-	code := reconcile.LoginCode{Flow: providers.Flow{DeviceCode: l.device.code}, Began: l.call, Origins: l.origins}
+	code := l.code(providers.Flow{DeviceCode: l.device.code})
 	for wait := p.Interval(); ; {
 		if time.Now().Add(wait).After(l.until) {
 			wait = max(time.Until(l.until), 0) + time.Second // the last answer is the server's

@@ -29,9 +29,10 @@ type openLogin struct {
 	pending  login.Pending
 	endpoint *providers.Endpoint // nil after a restart
 	call     providers.Call      // that it began with
-	compared []string            // the inputs whose change makes it one for something else
+	inputs   map[string]string   // keyed hashes of those whose change makes it one for something else
 	origins  []string            // that its grant asks
 	device   *deviceCode         // nil for a login by a redirect
+	older    bool                // the state has it in the form of an earlier version
 	began    time.Time
 	until    time.Time
 
@@ -93,34 +94,43 @@ func (e *engine) LoginStart(ctx context.Context, in loginRequest) (loginReply, e
 		reply.Redirect = l.At(in.Port)
 		b.call.Flow.RedirectURI = reply.Redirect
 	}
-	l, err := b.open()
+	l, err := e.newLogin(in.Address, b)
 	if err != nil {
 		return loginReply{}, err
 	}
-	l.address = in.Address
 	if l.pending, err = login.Start(b.endpoint, b.call); err != nil {
 		return loginReply{}, err
 	}
 	e.keepLogin(ctx, l)
+	e.expireInBackground(l)
 	reply.ID, reply.URL, reply.Until = l.id, l.pending.URL, l.until
 	return reply, nil
 }
 
-// open makes a login of what it begins with.
-func (b begunLogin) open() (*openLogin, error) {
+// newLogin makes a login of what it begins with.
+func (e *engine) newLogin(addr string, b begunLogin) (*openLogin, error) {
 	origins, err := b.endpoint.Origins(b.call.Grant, b.call.Inputs)
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
-	l := &openLogin{id: rand.Text(), endpoint: b.endpoint, call: b.call, origins: origins, compared: []string{}, began: now, until: now.Add(loginLasts),
-		exchanged: make(chan struct{}), done: make(chan struct{})}
+	compared := []string{}
 	for _, i := range b.want.Inputs {
 		if i.OnChange == spec.OnChangeReplace {
-			l.compared = append(l.compared, i.Name)
+			compared = append(compared, i.Name)
 		}
 	}
-	return l, nil
+	inputs, err := e.loop.LoginInputs(b.call.Inputs, compared)
+	if err != nil {
+		return nil, err
+	}
+	now := time.Now()
+	return &openLogin{id: rand.Text(), address: addr, endpoint: b.endpoint, call: b.call, origins: origins, inputs: inputs, began: now, until: now.Add(loginLasts),
+		exchanged: make(chan struct{}), done: make(chan struct{})}, nil
+}
+
+// code is what a login brought, with what it began with.
+func (l *openLogin) code(flow providers.Flow) reconcile.LoginCode {
+	return reconcile.LoginCode{Flow: flow, Began: l.call, Origins: l.origins, Inputs: l.inputs}
 }
 
 // LoginFinish hands a redirect over and waits until the sinks hold what it brought.
@@ -210,7 +220,7 @@ func (e *engine) redirected(ctx context.Context, l *openLogin, given string) err
 	e.ended.Add(1)
 	go func() {
 		defer e.ended.Done()
-		e.completeLogin(l, reconcile.LoginCode{Flow: flow, Began: l.call, Origins: l.origins})
+		e.completeLogin(l, l.code(flow))
 	}()
 	return nil
 }
@@ -318,7 +328,7 @@ func (e *engine) loginEnd(ctx context.Context, l *openLogin, end <-chan struct{}
 			waits := l.waits(l.began)
 			e.logins.mu.Unlock()
 			if waits {
-				return withHint(fmt.Errorf("nobody completed this login within %s", l.until.Sub(l.began).Round(time.Second)), "begin again: tokend login %s", reconcile.ShellAddress(l.address))
+				return loginLate(l)
 			} // else its answer comes
 		}
 	}

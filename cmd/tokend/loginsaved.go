@@ -27,8 +27,11 @@ type savedLogin struct {
 	Pending []byte    `json:"pending,omitempty"`
 	Grant   string    `json:"grant,omitempty"`
 	Scopes  []string  `json:"scopes,omitempty"`
-	Inputs  []byte    `json:"inputs,omitempty"` // those that are compared
 	Origins []string  `json:"origins,omitempty"`
+	// Keyed hashes of the inputs that are compared. Earlier versions kept these as
+	// they are.
+	InputHashes map[string]string `json:"input_hashes,omitempty"`
+	Inputs      []byte            `json:"inputs,omitempty"`
 	// Of a login by a device code, which is kept until it is over.
 	DeviceCode string        `json:"device_code,omitempty"`
 	Interval   time.Duration `json:"interval,omitempty"`
@@ -114,9 +117,8 @@ func (l *openLogin) saved() (savedLogin, error) {
 	} else if s.Pending, err = l.pending.Seal(); err != nil {
 		return s, err
 	}
-	s.Grant, s.Scopes, s.Origins = l.call.Grant, l.call.Scopes, l.origins
-	s.Inputs, err = l.call.Inputs.Seal(l.compared)
-	return s, err
+	s.Grant, s.Scopes, s.Origins, s.InputHashes = l.call.Grant, l.call.Scopes, l.origins, l.inputs
+	return s, nil
 }
 
 // knownLogins reads what the state has of logins, once.
@@ -139,16 +141,17 @@ func (e *engine) knownLogins(ctx context.Context) {
 		return
 	}
 	for _, s := range all {
-		if l, err := s.open(); err == nil {
+		if l, err := e.openSaved(s); err == nil {
 			e.logins.known[l.id] = l
 			e.settleLogin(ctx, l)
 		}
 	}
 }
 
-// open is a login that the state has.
-func (s savedLogin) open() (*openLogin, error) {
-	l := &openLogin{id: s.ID, address: s.Address, began: s.Began, until: s.Until, sent: s.Sent, origins: s.Origins, exchanged: make(chan struct{}), done: make(chan struct{})}
+// openSaved is a login that the state has.
+func (e *engine) openSaved(s savedLogin) (*openLogin, error) {
+	l := &openLogin{id: s.ID, address: s.Address, began: s.Began, until: s.Until, sent: s.Sent, origins: s.Origins, inputs: s.InputHashes,
+		exchanged: make(chan struct{}), done: make(chan struct{})}
 	if l.obtained = s.Got; s.Done || s.Got {
 		if s.Error != "" {
 			l.err = withHint(errors.New(s.Error), "%s", s.Hint)
@@ -167,9 +170,19 @@ func (s savedLogin) open() (*openLogin, error) {
 			return nil, err
 		}
 	}
-	inputs, err := spec.OpenValues(s.Inputs)
-	l.call, l.compared = providers.Call{Op: providers.OpExchange, Grant: s.Grant, Scopes: s.Scopes, Inputs: inputs}, inputs.Names()
-	return l, err
+	l.call = providers.Call{Op: providers.OpExchange, Grant: s.Grant, Scopes: s.Scopes}
+	if l.older = s.Inputs != nil; l.older {
+		inputs, err := spec.OpenValues(s.Inputs)
+		if err != nil {
+			return nil, err
+		}
+		l.inputs, err = e.loop.LoginInputs(inputs, inputs.Names())
+		return l, err
+	}
+	if l.inputs == nil {
+		l.inputs = map[string]string{} // of none
+	}
+	return l, nil
 }
 
 // settleLogin finds out what came of a login whose code was sent before a restart:

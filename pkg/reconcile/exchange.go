@@ -20,6 +20,15 @@ type LoginCode struct {
 	// than what is wanted. A call without a grant, and no origins, are not compared.
 	Began   providers.Call
 	Origins []string
+	// Inputs, where there are any, are compared in the place of those of Began: keyed
+	// hashes, from [Loop.LoginInputs], for who keeps a login and not what it names.
+	Inputs map[string]string
+}
+
+// LoginInputs are keyed hashes of the named values of a login's call, for
+// [LoginCode].
+func (l *Loop) LoginInputs(values spec.Values, names []string) (map[string]string, error) {
+	return l.w.hashNamed(values, names)
 }
 
 // asBegun says whether a login's code is for what the configuration says now; if
@@ -48,7 +57,7 @@ func (p *performer) begunOtherwise(values spec.Values) string {
 		return "scopes"
 	}
 	for _, i := range in.Want.Inputs {
-		if i.OnChange == spec.OnChangeReplace && !sameInput(began.Inputs, values, i.Name) {
+		if i.OnChange == spec.OnChangeReplace && !p.sameInput(code, values, i.Name) {
 			return i.Name
 		}
 	}
@@ -61,8 +70,15 @@ func (p *performer) begunOtherwise(values spec.Values) string {
 	return ""
 }
 
-func sameInput(a, b spec.Values, name string) bool {
-	x, errX := a.Canonical(name)
-	y, errY := b.Canonical(name)
-	return errX == nil && errY == nil && bytes.Equal(x, y)
+// sameInput says that a login began with what the configuration says now.
+func (p *performer) sameInput(code *LoginCode, values spec.Values, name string) bool {
+	now, err := values.Canonical(name)
+	if err != nil {
+		return false
+	}
+	if code.Inputs != nil {
+		return code.Inputs[name] == p.w.hashInput(name, now)
+	}
+	then, err := code.Began.Inputs.Canonical(name)
+	return err == nil && bytes.Equal(then, now)
 }

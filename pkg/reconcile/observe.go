@@ -354,18 +354,31 @@ func (w *worker) hashInputs(j job, ob *observed, all bool) (map[string]string, e
 }
 
 func (w *worker) hashValues(want *spec.Credential, names []string, values spec.Values) (map[string]string, error) {
+	out, err := w.hashNamed(values, names)
+	if err != nil {
+		return nil, err
+	}
+	if want.Scopes != nil {
+		out["scopes"] = w.store.Hash("input:scopes", scopesBytes(want.Scopes))
+	}
+	return out, nil
+}
+
+func (w *worker) hashNamed(values spec.Values, names []string) (map[string]string, error) {
 	out := make(map[string]string, len(names)+2)
 	for _, n := range names {
 		b, err := values.Canonical(n)
 		if err != nil {
 			return nil, err
 		}
-		out[n] = w.store.Hash("input:"+n, b)
-	}
-	if want.Scopes != nil {
-		out["scopes"] = w.store.Hash("input:scopes", scopesBytes(want.Scopes))
+		out[n] = w.hashInput(n, b)
 	}
 	return out, nil
+}
+
+// hashInput is a keyed hash of the canonical form of an input.
+func (w *worker) hashInput(name string, canonical []byte) string {
+	return w.store.Hash("input:"+name, canonical)
 }
 
 func scopesBytes(scopes []string) []byte { return []byte(strings.Join(scopes, "\x00")) }
