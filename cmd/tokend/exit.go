@@ -27,6 +27,14 @@ type exit int
 
 func (e exit) Error() string { return fmt.Sprintf("exit status %d", int(e)) }
 
+// endsWith is an error that a command ends with another status than exitFailed for.
+type endsWith struct {
+	error
+	status int
+}
+
+func (e endsWith) Unwrap() error { return e.error }
+
 // hinted is an error with the next move.
 type hinted struct {
 	err  error
@@ -54,8 +62,9 @@ func (g *globals) report(err error) int {
 		return exitFailed
 	}
 	g.printError(g.err, err)
-	if errors.Is(err, errNobody) {
-		return exitTodo
+	var other endsWith
+	if errors.As(err, &other) {
+		return other.status
 	}
 	return exitFailed
 }

@@ -13,7 +13,7 @@ import (
 func functionsCommand(g *globals) *cobra.Command {
 	var asJSON bool
 	c := &cobra.Command{Use: "functions", Short: "list the functions of the language", Args: cobra.NoArgs,
-		Long: "Lists the functions that expressions may call. They are those of Terraform that make\nsense without its runtime, and a few of tokend's own. None is impure: a plan is the\nsame twice.",
+		Long: "Lists the functions that expressions may call, and the one that only the requests of\na provider type have. They are those of Terraform that make sense without its\nruntime, and a few of tokend's own. None is impure: a plan is the same twice.",
 		RunE: func(*cobra.Command, []string) error {
 			docs := spec.Functions()
 			if asJSON {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
@@ -29,6 +30,9 @@ func statusCommand(g *globals) *cobra.Command {
 			return err
 		}
 		t, err := g.target(c.Context(), targetOptions{state: true})
+		if errors.Is(err, errNobody) {
+			return endsWith{err, exitTodo}
+		}
 		if err != nil {
 			return err
 		}

@@ -16,8 +16,8 @@ import (
 )
 
 // signJWT is jwt_sign of the language: a compact JWS (RFC 7515) over claims.
-// key is a PEM private key for RS*, PS*, ES* and EdDSA, a JWK for any, and the
-// shared secret itself for HS*. Errors quote nothing of it.
+// key is a private key as PEM or JWK for RS*, PS*, ES* and EdDSA, and the shared
+// secret itself for HS*. Errors quote nothing of it.
 func signJWT(algorithm, key string, claims, headers cty.Value) (string, error) {
 	alg := jose.SignatureAlgorithm(algorithm)
 	signingKey, err := privateKey(alg, key)

@@ -13,15 +13,18 @@ import (
 // FunctionDoc describes one function of the language.
 type FunctionDoc struct {
 	Name  string
-	Group string // "string", "number", "collection", "encoding", "hash", "date", "file", "type"
+	Group string // "string", "number", "collection", "encoding", "hash", "date", "file", "type", "request"
 	Usage string // the call with its parameters' names: join(separator, lists...)
 	Doc   string // one line
 }
 
-// Functions lists the functions of the language by name. Those that provider
-// types have beside these (jwt_sign, in requests) are not among them.
+// Functions lists the functions of the language by name. Those of the group
+// "request" are for the requests of provider types alone.
 func Functions() []FunctionDoc {
-	entries := functionTable(newFiles("", nil))
+	entries := append(functionTable(newFiles("", nil)), functionEntry{
+		name: "jwt_sign", group: "request", fn: JWTSignFunction(nil),
+		doc: "a signed JSON Web Token (RFC 7519), in the requests of a provider type alone; headers may be left out",
+	})
 	docs := make([]FunctionDoc, 0, len(entries))
 	for _, e := range entries {
 		docs = append(docs, FunctionDoc{Name: e.name, Group: e.group, Usage: usage(e.name, e.fn), Doc: e.doc})

@@ -77,6 +77,7 @@ func TestFunctionResults(t *testing.T) {
 func TestEveryFunctionIsDocumented(t *testing.T) {
 	docs := Functions()
 	have := functions(newFiles("/", nil))
+	have["jwt_sign"] = JWTSignFunction(nil) // which requests have beside these
 	if len(docs) != len(have) {
 		t.Errorf("%d documented, %d there", len(docs), len(have))
 	}
