@@ -88,11 +88,28 @@ func (l *lab) git(args ...string) {
 	}
 }
 
-// A git checkout of hundreds of files: what it adds is written, what it takes
-// away is removed, and no half of it is ever taken for a configuration: each
-// file names what another one of the same commit declares.
+// A git checkout, and a git pull, of hundreds of files: what it adds is written,
+// what it takes away is removed, and no half of it is ever taken for a
+// configuration: each file names what another one of the same commit declares.
 func TestCheckoutOfHundredsOfFiles(t *testing.T) {
-	t.Parallel()
+	for name, change := range map[string]func(l *lab, newest string){
+		"checkout": func(l *lab, newest string) { l.git("checkout", "--quiet", newest) },
+		"pull": func(l *lab, newest string) {
+			origin := filepath.Join(t.TempDir(), "origin.git")
+			l.git("init", "--quiet", "--bare", origin)
+			l.git("push", "--quiet", origin, newest+":main")
+			l.git("switch", "--quiet", "--force-create", "main")
+			l.git("pull", "--quiet", "--ff-only", origin, "main")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			checkoutOfHundreds(t, change)
+		})
+	}
+}
+
+func checkoutOfHundreds(t *testing.T, change func(l *lab, newest string)) {
 	const files = 200
 	l := settleLab(t)
 	l.git("init", "--quiet", "--initial-branch=main")
@@ -112,12 +129,13 @@ func TestCheckoutOfHundredsOfFiles(t *testing.T) {
 	write("two", files/2, files+files/2)
 	l.git("add", ".")
 	l.git("commit", "--quiet", "--message", "two")
+	l.git("tag", "newest")
 	l.git("checkout", "--quiet", "HEAD~1")
 	l.start()
 	l.untilContent("s199", "one")
 	l.untilContent("s000", "one")
 
-	l.git("checkout", "--quiet", "main")
+	change(l, "newest")
 	l.untilContent("s299", "two")
 	l.untilContent("s199", "two")
 	l.untilContent("s000", "")
