@@ -203,3 +203,37 @@ func TestLoginByADeviceCodeThroughFailures(t *testing.T) {
 		t.Errorf("the books: %+v", c)
 	}
 }
+
+// The request for a code is one of its provider's like any: it keeps to the rate.
+func TestLoginByADeviceCodeKeepsToTheRate(t *testing.T) {
+	t.Parallel()
+	l := deviceLab(t, time.Hour)
+	l.edit("main.hcl", `variable "out"`, `provider "oauth2" {
+  rate_limit {
+    requests = 1
+    per      = "2s"
+  }
+}
+variable "out"`, `sink "file" "tv"`, fmt.Sprintf(`credential "oauth2" "other" {
+  grant         = "device_code"
+  device_url    = "%[1]s/device_authorization"
+  token_url     = "%[1]s/token"
+  client_id     = "tv"
+  client_secret = secret.file.client.value
+  scopes        = ["read"]
+}
+sink "file" "tv"`, l.urls.OAuth2))
+	l.start()
+	one, other := l.person("oauth2.tv"), l.person("oauth2.other")
+	one.code()
+	other.code()
+	var asked []time.Time
+	for _, r := range l.api.Ledger(standin.OAuth2).Requests {
+		if strings.HasSuffix(r.Path, "/device_authorization") {
+			asked = append(asked, r.At)
+		}
+	}
+	if len(asked) != 2 || asked[1].Sub(asked[0]) < 1900*time.Millisecond {
+		t.Errorf("codes were asked for at %v", asked)
+	}
+}

@@ -37,15 +37,11 @@ func (e *engine) startDevice(ctx context.Context, in loginRequest, b begunLogin)
 	}
 	call := b.call
 	call.Op = providers.OpDevice
-	req, err := b.endpoint.Prepare(call)
-	if err != nil {
-		return loginReply{}, err
-	}
-	reply, err := b.endpoint.Send(ctx, req)
-	if err != nil {
-		return loginReply{}, err
-	}
-	d, err := b.endpoint.ReadDevice(call, reply)
+	var d providers.DeviceAuthorization
+	err := e.loop.Ask(ctx, b.want, b.endpoint, call, func(reply *providers.Reply) (err error) {
+		d, err = b.endpoint.ReadDevice(call, reply)
+		return err
+	})
 	if err != nil {
 		return loginReply{}, err
 	}

@@ -166,20 +166,27 @@ func (b *breaker) prefers(a, than *item) bool {
 // takeHealth takes over what a call said of the provider whose lane it was made
 // in.
 func (l *Loop) takeHealth(r result) {
-	if r.health == nil || r.lane.name == localLane {
+	if r.health != nil {
+		l.heard(r.lane, r.item.addr, *r.health)
+	}
+}
+
+// heard is takeHealth for whatever was asked of a lane on behalf of an address.
+func (l *Loop) heard(n *lane, addr string, h health) {
+	if n.name == localLane {
 		return
 	}
-	b, now := &r.lane.breaker, l.o.Now()
-	if !r.health.down {
+	b, now := &n.breaker, l.o.Now()
+	if !h.down {
 		if b.open() {
-			l.log.Info("a provider answers again", "lane", r.lane.name, "after", now.Sub(b.since).Round(time.Second), "waiting", len(r.lane.waiting.items))
+			l.log.Info("a provider answers again", "lane", n.name, "after", now.Sub(b.since).Round(time.Second), "waiting", len(n.waiting.items))
 		}
 		b.answered()
 		return
 	}
-	if b.unanswered(r.item.addr, *r.health, now, fraction(r.lane.name, fmt.Sprint(b.opens))) {
-		l.log.Warn("a provider does not answer; its credentials wait, and one call is let through every few seconds to see", "lane", r.lane.name, "failed", len(b.failed), "error", b.why)
-		for _, it := range r.lane.waiting.items {
+	if b.unanswered(addr, h, now, fraction(n.name, fmt.Sprint(b.opens))) {
+		l.log.Warn("a provider does not answer; its credentials wait, and one call is let through every few seconds to see", "lane", n.name, "failed", len(b.failed), "error", b.why)
+		for _, it := range n.waiting.items {
 			l.passed(it) // the first pass does not wait for a provider that is away
 			l.recount(it)
 		}

@@ -170,23 +170,29 @@ func (p *performer) hide(c *call, err error) {
 // its lane. Only the call itself holds a slot: waiting for a commit to reach the
 // disk costs no concurrency. A stop waits for neither: the call is not made then.
 func (p *performer) inFlight(call func() (*providers.Reply, error)) (*providers.Reply, error) {
-	if p.w.isStopped() {
+	return p.j.inFlight(p.w.now, p.w.stopped, call)
+}
+
+func (j *job) inFlight(now func() time.Time, stopped <-chan struct{}, call func() (*providers.Reply, error)) (*providers.Reply, error) {
+	select {
+	case <-stopped:
 		return nil, errNotBegun
+	default:
 	}
-	if p.j.calls != nil {
+	if j.calls != nil {
 		select {
-		case p.j.calls <- struct{}{}:
-		case <-p.w.stopped:
+		case j.calls <- struct{}{}:
+		case <-stopped:
 			return nil, errNotBegun
 		}
-		defer func() { <-p.j.calls }()
+		defer func() { <-j.calls }()
 	}
-	if p.j.pace != nil {
-		end, ok := p.j.pace.pass(p.w.now, p.w.stopped)
+	if j.pace != nil {
+		end, ok := j.pace.pass(now, stopped)
 		if !ok {
 			return nil, errNotBegun
 		}
-		p.j.seat.leave()
+		j.seat.leave()
 		defer end()
 	}
 	return call()
@@ -222,15 +228,19 @@ func (p *performer) observe(c *call, err error) {
 	if p.w.o.Observe == nil {
 		return
 	}
-	class := "ok"
+	p.w.o.Observe(Event{Address: p.j.addr, Type: p.providerType(), Op: c.op, Class: classOf(err), Took: c.took})
+}
+
+// classOf is how a call ended, for the metrics.
+func classOf(err error) string {
 	var pe *providers.Error
 	switch {
 	case errors.As(err, &pe):
-		class = string(pe.Class)
+		return string(pe.Class)
 	case err != nil:
-		class = "failed"
+		return "failed"
 	}
-	p.w.o.Observe(Event{Address: p.j.addr, Type: p.providerType(), Op: c.op, Class: class, Took: c.took})
+	return "ok"
 }
 
 // seen notes what a call's outcome says of its provider.
