@@ -61,15 +61,15 @@ func (e *engine) startDevice(ctx context.Context, in loginRequest, b begunLogin)
 	if most := l.began.Add(deviceLasts); l.until.After(most) {
 		l.until = most
 	}
-	e.replaceDevice(ctx, l)
+	e.replaceDevice(l)
 	e.keepLogin(ctx, l)
 	e.pollInBackground(l)
 	return loginReply{ID: l.id, Until: l.until, Device: &deviceReply{UserCode: d.UserCode, URI: d.VerificationURI, Complete: d.VerificationURIComplete}}, nil
 }
 
 // replaceDevice ends the logins by a code whose place another takes.
-func (e *engine) replaceDevice(ctx context.Context, by *openLogin) {
-	e.knownLogins(ctx)
+func (e *engine) replaceDevice(by *openLogin) {
+	e.knownLogins()
 	var old []*openLogin
 	e.logins.mu.Lock()
 	for _, l := range e.logins.known {

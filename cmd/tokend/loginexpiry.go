@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"fmt"
 	"time"
 
@@ -14,8 +13,8 @@ const expiryLook = 30 * time.Second
 
 // resumeLogins goes on with the logins that wait since before a restart, and ends
 // those that ran out meanwhile.
-func (e *engine) resumeLogins(ctx context.Context) {
-	e.knownLogins(ctx)
+func (e *engine) resumeLogins() {
+	e.knownLogins()
 	e.logins.mu.Lock()
 	var waiting []*openLogin
 	stale := false // what the state has of one is more than it is to have
@@ -28,7 +27,7 @@ func (e *engine) resumeLogins(ctx context.Context) {
 			waiting = append(waiting, l)
 			stale = stale || l.older
 		case l.sent.IsZero():
-			stale = l.end(loginLate(l)) || stale
+			stale = l.end(loginLate(l)) || stale || l.device != nil // its code is not kept
 		}
 	}
 	e.logins.mu.Unlock()

@@ -135,7 +135,7 @@ func (l *openLogin) code(flow providers.Flow) reconcile.LoginCode {
 
 // LoginFinish hands a redirect over and waits until the sinks hold what it brought.
 func (e *engine) LoginFinish(ctx context.Context, in loginFinish) error {
-	l, err := e.loginOf(ctx, in.ID, in.Address)
+	l, err := e.loginOf(in.ID, in.Address)
 	if err != nil {
 		return err
 	}
@@ -150,7 +150,7 @@ func (e *engine) LoginFinish(ctx context.Context, in loginFinish) error {
 
 // exchangeLogin hands a redirect over and waits for the exchange alone.
 func (e *engine) exchangeLogin(ctx context.Context, in loginFinish) error {
-	l, err := e.loginOf(ctx, in.ID, in.Address)
+	l, err := e.loginOf(in.ID, in.Address)
 	if err != nil {
 		return err
 	}
@@ -162,7 +162,7 @@ func (e *engine) exchangeLogin(ctx context.Context, in loginFinish) error {
 
 // LoginWait waits until a login has come to its end.
 func (e *engine) LoginWait(ctx context.Context, in loginID) error {
-	l, err := e.loginOf(ctx, in.ID, in.Address)
+	l, err := e.loginOf(in.ID, in.Address)
 	if err != nil {
 		return err
 	}
@@ -171,7 +171,7 @@ func (e *engine) LoginWait(ctx context.Context, in loginID) error {
 
 // LoginCancel gives a login up whose code was not sent.
 func (e *engine) LoginCancel(ctx context.Context, in loginID) error {
-	l, err := e.loginOf(ctx, in.ID, in.Address)
+	l, err := e.loginOf(in.ID, in.Address)
 	if err != nil {
 		return nil //nolint:nilerr // it is over
 	}
@@ -389,7 +389,7 @@ func (e *engine) visited(ctx context.Context, path, redirected string) (string, 
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
-	e.knownLogins(ctx)
+	e.knownLogins()
 	state := login.StateIn(redirected)
 	e.logins.mu.Lock()
 	var found *openLogin
@@ -425,11 +425,12 @@ func (l *openLogin) comesTo(path string) bool {
 const callbackPath = "/callback"
 
 // callbackAt reports whether a path of the daemon's pages is where a login that is
-// known ends.
+// known ends, also while the daemon still starts.
 func (e *engine) callbackAt(path string) bool {
 	if path == callbackPath {
 		return true
 	}
+	e.knownLogins()
 	e.logins.mu.Lock()
 	defer e.logins.mu.Unlock()
 	for _, l := range e.logins.known {

@@ -44,7 +44,7 @@ type savedLogin struct {
 
 // keepLogin remembers a login that begins, and forgets those that are long over.
 func (e *engine) keepLogin(ctx context.Context, l *openLogin) {
-	e.knownLogins(ctx)
+	e.knownLogins()
 	e.logins.mu.Lock()
 	for id, old := range e.logins.known {
 		if time.Since(old.until) > loginLasts {
@@ -61,8 +61,8 @@ func (e *engine) keepLogin(ctx context.Context, l *openLogin) {
 func (e *engine) keepLogins() { _ = e.saveLogins(context.WithoutCancel(e.ctx)) }
 
 // loginOf is a login that began, also before a restart.
-func (e *engine) loginOf(ctx context.Context, id, addr string) (*openLogin, error) {
-	e.knownLogins(ctx)
+func (e *engine) loginOf(id, addr string) (*openLogin, error) {
+	e.knownLogins()
 	e.logins.mu.Lock()
 	l := e.logins.known[id]
 	e.logins.mu.Unlock()
@@ -121,8 +121,10 @@ func (l *openLogin) saved() (savedLogin, error) {
 	return s, nil
 }
 
-// knownLogins reads what the state has of logins, once.
-func (e *engine) knownLogins(ctx context.Context) {
+// knownLogins reads what the state has of logins, once and for all: whoever asks
+// first may go away meanwhile.
+func (e *engine) knownLogins() {
+	ctx := context.WithoutCancel(e.ctx)
 	e.logins.mu.Lock()
 	defer e.logins.mu.Unlock()
 	if e.logins.known != nil {
@@ -186,16 +188,33 @@ func (e *engine) openSaved(s savedLogin) (*openLogin, error) {
 }
 
 // settleLogin finds out what came of a login whose code was sent before a restart:
-// a code is never sent twice. The caller holds logins.mu.
+// a code is never sent twice. That of a device was sent again and again, and goes on
+// so unless it is spent: an answer may have been recorded of which the login does not
+// know, and a code that is sent once more may cost the token that it brought. The
+// caller holds logins.mu.
 func (e *engine) settleLogin(ctx context.Context, l *openLogin) {
-	if l.sent.IsZero() || isClosed(l.done) {
+	since := l.sent
+	if l.device != nil {
+		since = l.began
+	}
+	if since.IsZero() || isClosed(l.done) {
 		return
 	}
 	rec, _, _, err := e.loop.Record(ctx, l.address)
-	if err != nil || rec.Grant == nil || rec.Grant.GrantedAt.Before(l.sent) {
+	switch {
+	case err == nil && rec.Grant != nil && !rec.Grant.GrantedAt.Before(since):
+		l.obtained = true
+	case l.device != nil && (err != nil || rec.Raw == nil || rec.Raw.Op != string(providers.OpExchange) || rec.Raw.At.Before(since)):
+		return
+	case l.device != nil:
+		l.err = withHint(errors.New("the answer to this login cannot be read, and is kept"), "see tokend status %s", reconcile.ShellAddress(l.address))
+	default:
 		l.err = withHint(errors.New("tokend stopped while the code of this login was being exchanged, and what came of that is not known"),
 			"see tokend status %s", reconcile.ShellAddress(l.address))
 	}
 	close(l.exchanged)
 	close(l.done)
+	if l.device != nil {
+		e.log.Info("a login that began before the restart has had its answer", "address", l.address)
+	}
 }

@@ -237,7 +237,7 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 		return err
 	}
 	close(d.declared)
-	d.resumeLogins(ctx)
+	d.resumeLogins()
 	// Whoever asked meanwhile has waited: before there is a configuration there
 	// is nothing true to say.
 	go func() { serving <- control.Serve(ctx, ln, routes(d), d.log) }()
