@@ -36,7 +36,7 @@ func (p *sinkPerformer) intend() bool {
 	intended, holds := withPlace(account, p.ob.desired.Place), bothHold(rec.Delivered, p.ob.gens)
 	if !named(rec) || !bytes.Equal(rec.Written, intended) || !maps.Equal(rec.Delivered, holds) {
 		if rec.Written != nil && !bytes.Equal(rec.Written, intended) {
-			rec.Leaving = leave(rec.Leaving, rec.Written)
+			rec.Leaving = leaveBehind(rec)
 		}
 		rec.SinkKind, rec.Written, rec.WrittenAt, rec.Delivered = p.ob.kindOf, intended, time.Time{}, holds
 		if err := p.commit(rec); err != nil {
@@ -138,18 +138,34 @@ const mostLeft = 8
 
 // leave adds an account to those of what a sink's places may hold.
 func leave(list [][]byte, account []byte) [][]byte {
-	list = slices.DeleteFunc(slices.Clone(list), func(a []byte) bool { return bytes.Equal(a, account) })
 	var same []int
 	for i, a := range list {
-		if placeOf(a) == placeOf(account) {
+		switch {
+		case placeOf(a) != placeOf(account):
+		case bytes.Equal(a, account) && len(same) == 0:
+			return list // what was there first stays so
+		case !bytes.Equal(a, account):
 			same = append(same, i)
 		}
 	}
+	list = slices.Clone(list)
 	if len(same) >= mostLeft {
 		// What was there first, and what came last, are the likeliest to be there still.
 		list = slices.Delete(list, same[mostLeft/2], same[mostLeft/2]+1)
 	}
-	return append(list, account)
+	return append(slices.DeleteFunc(list, func(a []byte) bool { return bytes.Equal(a, account) }), account)
+}
+
+// leaveBehind adds to what a sink's places may hold what its own does. What was
+// written there for certain is what was there first, whatever was tried since: it
+// is there still unless one of those tries was a write.
+func leaveBehind(rec *state.Sink) [][]byte {
+	list := leave(rec.Leaving, rec.Written)
+	if named(rec) {
+		return list
+	}
+	others := slices.DeleteFunc(slices.Clone(list), func(a []byte) bool { return bytes.Equal(a, rec.Written) })
+	return append([][]byte{rec.Written}, others...)
 }
 
 // leaves says that a sink has other places than its own to clean.
