@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"strings"
+	"time"
 
 	"tokend/pkg/providers"
 	"tokend/pkg/reconcile"
@@ -144,7 +146,29 @@ func (e *simEndpoint) told(c providers.Call) {
 }
 
 // reopen has every account that was ended get tokens again.
-func (b *simBooks) reopen() { clear(b.ended) }
+func (b *simBooks) reopen() {
+	for account := range b.ended {
+		b.reopened[account] = true
+	}
+	clear(b.ended)
+}
+
+// mendReopened has a person who opened accounts again say so of those for which a
+// token was refused before that, and is needed only now.
+func (s *simRun) mendReopened() {
+	v, err := s.p.loop.Status(context.Background(), "")
+	if err != nil {
+		return
+	}
+	for _, l := range v.Credentials {
+		i := slices.Index(simCredentials[:], firstName(l.Address))
+		if l.State == reconcile.Stopped && s.books.reopened[s.config.account(i)] {
+			s.mendAll()
+			s.wait(time.Minute)
+			return
+		}
+	}
+}
 
 // loginHelps says that a person who knows that an account was opened again goes on
 // by a login.

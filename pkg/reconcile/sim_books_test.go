@@ -23,6 +23,8 @@ type simGrant struct {
 	refresh []*simRefresh
 
 	forgiven string // why tokend may forget it although it lives
+	spared   bool   // a removed block says that it is left alone
+	rich     bool   // its tokens come with a number
 }
 
 // simAccess is an access token.
@@ -32,6 +34,7 @@ type simAccess struct {
 	expires time.Time
 	asked   time.Time // when the step was recorded that brought it: tokend counts its life from before the reply, which a suspend may have held up
 	dead    bool
+	number  string // that came with it, or with one before it
 	// disowned: the API ended it, and told nobody.
 	disowned bool
 }
@@ -91,6 +94,7 @@ type simBooks struct {
 	refused  map[string]*simRefusals
 	begun    map[string]simCode // the codes of logins that take a while
 	ended    map[string]bool    // accounts that get no token any more
+	reopened map[string]bool    // that did not for a while
 	slept    time.Duration      // how long the machine slept after the call that is being carried out had its connection
 }
 
@@ -107,7 +111,7 @@ type simRefusals struct {
 }
 
 func newBooks(s *simRun) *simBooks {
-	return &simBooks{s: s, access: map[string]*simAccess{}, refresh: map[string]*simRefresh{}, codes: map[string]int{}, password: map[string]string{}, refused: map[string]*simRefusals{}, begun: map[string]simCode{}, ended: map[string]bool{}}
+	return &simBooks{s: s, access: map[string]*simAccess{}, refresh: map[string]*simRefresh{}, codes: map[string]int{}, password: map[string]string{}, refused: map[string]*simRefusals{}, begun: map[string]simCode{}, ended: map[string]bool{}, reopened: map[string]bool{}}
 }
 
 // simReply is the body of a reply.
@@ -115,12 +119,13 @@ type simReply struct {
 	Access  string
 	Refresh string `json:",omitempty"`
 	Life    time.Duration
+	Number  string `json:",omitempty"`
 }
 
 func addressOf(account string) string { return simCredentials[account[0]-'a'] }
 
 // issue begins a grant.
-func (b *simBooks) issue(t *simType, account, origin string) string {
+func (b *simBooks) issue(t *simType, account, origin, grant string) string {
 	if t.traits.Session == "one_per_account" {
 		for _, g := range b.grants {
 			if g.account == account && g.origin == origin {
@@ -128,7 +133,7 @@ func (b *simBooks) issue(t *simType, account, origin string) string {
 			}
 		}
 	}
-	g := &simGrant{id: len(b.grants) + 1, typ: t, addr: addressOf(account), account: account, origin: origin}
+	g := &simGrant{id: len(b.grants) + 1, typ: t, addr: addressOf(account), account: account, origin: origin, rich: grant == richGrantName}
 	b.grants = append(b.grants, g)
 	b.comes(g)
 	return b.extend(g, nil)
@@ -164,9 +169,10 @@ func (b *simBooks) extend(g *simGrant, old *simRefresh) string {
 			x.dead = true
 		}
 	}
+	reply := simReply{Access: a.token, Life: t.life}
+	b.number(g, a, &reply)
 	g.access = append(g.access, a)
 	b.access[a.token] = a
-	reply := simReply{Access: a.token, Life: t.life}
 	if t.traits.HasRefresh && (old == nil || t.rotates) {
 		r := &simRefresh{token: fmt.Sprintf("rt%d.%d", g.id, n), grant: g}
 		if t.longLife > 0 {
@@ -225,7 +231,7 @@ func (b *simBooks) login(e *simEndpoint, c providers.Call) (string, *providers.E
 		if b.checkCode(e, account, code); b.ended[account] {
 			return "", refusedCall(c.Op, providers.ClassPermanent, "the account was ended")
 		}
-		return b.issue(e.typ, account, e.base), nil
+		return b.issue(e.typ, account, e.base, c.Grant), nil
 	}
 	password, _ := c.Inputs.Secret("password")
 	b.checkTry(e, account, password.Reveal())
@@ -235,7 +241,7 @@ func (b *simBooks) login(e *simEndpoint, c providers.Call) (string, *providers.E
 	if b.ended[account] || password.Reveal() != b.password[account] {
 		return "", refusedCall(c.Op, providers.ClassPermanent, "wrong password")
 	}
-	return b.issue(e.typ, account, e.base), nil
+	return b.issue(e.typ, account, e.base, c.Grant), nil
 }
 
 func (b *simBooks) spend(e *simEndpoint, c providers.Call) (string, *providers.Error) {

@@ -67,6 +67,7 @@ func (s *simRun) intent(addr string, i *state.Intent) {
 	r := s.record(addr)
 	if r.open = ""; i != nil {
 		r.open = i.Op
+		s.books.triesByOrder(addr)
 	} else {
 		s.books.recordedRefusal(addr)
 	}
@@ -107,10 +108,13 @@ func (s *simRun) recorded(c *state.Credential) {
 		if old.removing.IsZero() && c.Lifecycle.OnRemove != "forget" { // of which nothing is revoked
 			s.checkGuard(addr)
 		}
+		s.sparedBy(addr, old)
 		if old.removing.IsZero() && old.lifecycle.PreventDestroy && old.grant != nil {
 			s.fail("%s is given up, and prevent_destroy was set", addr)
 		}
 	}
+	s.checkSpared(addr, old, now)
+	s.checkOrdered(addr, old, now)
 	s.checkPrevented(addr, old, now)
 	s.rereadTooLate(addr, old, now)
 	if now.grant != nil && now.grant != old.grant {
@@ -252,6 +256,8 @@ func (s *simRun) forgive(addr string, g *simGrant, cause string, now *simRecord)
 		g.forgiven = "it shares its grant with the one that is left alone"
 	case now.lifecycle.OnRemove == "forget" && now.generation == 0 && now.access == "":
 		g.forgiven = "on_remove says so"
+	case now.generation == 0 && now.access == "" && s.blockForgets(addr):
+		g.forgiven = "a removed block says so"
 	case s.given[addr]:
 		g.forgiven = "a person gave it up"
 	case s.skewed:
@@ -316,9 +322,14 @@ func (s *simRun) checkDelivery(place, content string) {
 	if !s.isNamed(place) {
 		s.fail("%s is given %q, and no record names it", place, content)
 	}
+	var last *simAccess
 	for _, t := range strings.Fields(content) {
+		if strings.HasPrefix(t, "no") {
+			s.checkNumber(place, last, t)
+			continue
+		}
 		a := s.books.access[t]
-		if a == nil {
+		if last = a; a == nil {
 			s.fail("%s is given %q, which nobody issued", place, t)
 			continue
 		}
@@ -405,6 +416,20 @@ func (b *simBooks) recordedRefusal(addr string) {
 	}
 }
 
+// triesByOrder: a call begins while somebody waits who ordered another try. It is
+// what that is worth, also where the order came while a call was under way that then
+// was refused, and for as long as nobody knows what became of it.
+func (b *simBooks) triesByOrder(addr string) {
+	if b.s.retrying[addr] == 0 {
+		return
+	}
+	for account, r := range b.refused {
+		if addressOf(account) == addr {
+			r.pardoned = true
+		}
+	}
+}
+
 // checkTry: a refused password is not sent again, and an account is not locked.
 func (b *simBooks) checkTry(e *simEndpoint, account, password string) {
 	r, real := b.refusals(account), b.s.real()
@@ -415,8 +440,7 @@ func (b *simBooks) checkTry(e *simEndpoint, account, password string) {
 	if rec.grant != nil && rec.grant.origin != e.base && !b.s.approved[addressOf(account)] {
 		b.s.fail("a password is sent to %s, and nobody approved that", e.base)
 	}
-	// An order to try again that came while a try was under way is worth another.
-	if r.password == password && !r.pardoned && b.s.retrying[addressOf(account)] == 0 {
+	if r.password == password && !r.pardoned {
 		b.s.fail("a password that was refused is sent again for %s", account)
 	}
 	stepped := b.s.steppedAt.After(r.last) || !b.s.skewedAt.IsZero() && b.s.skewedAt.After(r.last.Add(-time.Second))
@@ -471,7 +495,7 @@ func (b *simBooks) wantsAnother(g *simGrant) bool {
 	}
 	return slices.ContainsFunc(said, func(c simConfig) bool {
 		_, _, base, _ := c.shape()
-		return c.declares(i) && (g.origin != base || g.account != c.account(i))
+		return c.declares(i) && (g.origin != base || g.account != c.account(i) || g.rich != (c.richness(i) > 0))
 	})
 }
 
@@ -506,6 +530,9 @@ func (b *simBooks) checkRevocation(a *simAccess, r *simRefresh) {
 
 func (s *simRun) checkDeath(x *simAccess) {
 	rec := s.record(x.grant.addr)
+	if x.grant.spared && !s.said.revoked[x.grant.addr] {
+		s.fail("%s is revoked, and a removed block said that it is left alone", x.token)
+	}
 	if rec.open != "revoke" {
 		s.fail("%s is revoked, and no intent says so", x.token)
 	}
@@ -518,7 +545,7 @@ func (s *simRun) checkDeath(x *simAccess) {
 			ret = &rec.retiring[i]
 		}
 	}
-	if ret == nil || s.revoking[x.grant.addr] > 0 || rec.orderedGone(x.grant) {
+	if ret == nil || s.revoking[x.grant.addr] > 0 || s.ending[x.grant.addr] || rec.orderedGone(x.grant) {
 		return
 	}
 	wall := s.wall()

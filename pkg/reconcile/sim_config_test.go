@@ -22,6 +22,7 @@ type simType struct {
 	reuseKills     bool // a spent refresh token that is used again ends the grant
 	endsGrant      bool // a revocation ends the whole grant, not the token named alone
 	life, longLife time.Duration
+	quiet          bool // it tells the number of a token at a login, and never again
 }
 
 // simTypeNames are the types of the catalogue: two with a password, one that
@@ -38,6 +39,7 @@ func drawType(d *draws, name string) *simType {
 	tr.Interactive = name == "person"
 	tr.Lockout = !tr.Interactive && d.chance("lockout", name, 0.5)
 	tr.Session = one(d, "session", name, "independent", "independent", "one_per_account", "shared_grant")
+	t.quiet = d.chance("says it once", name, 0.3)
 	t.life = d.longOrShort("life", name, 15*time.Minute, 24*time.Hour)
 	if tr.HasRefresh = tr.Interactive || d.chance("has refresh", name, 0.8); tr.HasRefresh {
 		t.drawRefresh(d)
@@ -107,6 +109,7 @@ func simCatalog() fstest.MapFS {
     }
   }`
 		}
+		grant += richGrant(grant)
 		if name == "fixed" {
 			files[name+".hcl"] = &fstest.MapFile{Data: []byte(simFixed)}
 			continue
@@ -196,6 +199,9 @@ type simConfig struct {
 	mover    int                      // which of them has another name at times
 	renamed  bool                     // it has that now
 	moved    bool                     // a moved block says what its name was before
+	forgets  [simFew]bool             // a removed block names it while it is not declared
+	leaves   [simFew]bool             // its token ends with the daemon
+	rich     [simFew]int              // it is obtained by the grant that has an output, and its sink names that
 }
 
 func (c simConfig) declares(i int) bool { return c.declared[i] != 0 }
@@ -323,8 +329,9 @@ func (c simConfig) text() string {
 		if i > 0 && c.imports == i {
 			fmt.Fprintf(&b, "secret \"mem\" \"brought\" { of = %q }\nimport {\n  to            = %s\n  refresh_token = secret.mem.brought.value\n}\n", broughtTo(c.account(i)), called)
 		}
-		fmt.Fprintf(&b, "credential %q %q {\n  %s\n  lifecycle {\n    %s\n  }\n}\n", name, lastOf(called), inputs, lifecycle)
+		fmt.Fprintf(&b, "credential %q %q {\n  %s%s\n  lifecycle {\n    %s%s\n  }\n}\n", name, lastOf(called), c.grantOf(i), inputs, lifecycle, c.leavesWith(i))
 	}
+	c.removedBlocks(&b)
 	b.WriteString(c.movedBlock())
 	c.sinks(&b, layout)
 	return b.String()
@@ -334,11 +341,9 @@ func (c simConfig) text() string {
 // place went to, and one that has another name, as a moved block says.
 func (c simConfig) sinks(b *strings.Builder, layout int) {
 	sink := func(name, place, content string) {
-		fmt.Fprintf(b, "sink \"mem\" %q {\n  place   = %q\n  content = %q\n  notify  = [hook.mem.tell]\n}\n", name, place, content)
+		fmt.Fprintf(b, "sink \"mem\" %q {\n  place   = %q\n  content = \"%s\"\n  notify  = [hook.mem.tell]\n}\n", name, place, content)
 	}
-	token := func(i int) string {
-		return fmt.Sprintf("${%s.access_token}", c.nameOf(simCredentials[i]))
-	}
+	token := func(i int) string { return c.contentOf(i) }
 	for i := range simCredentials {
 		letter := letterOfSim(i)
 		switch {

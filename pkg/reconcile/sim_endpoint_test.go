@@ -260,6 +260,9 @@ func (e *simEndpoint) Read(c providers.Call, r *providers.Reply) (providers.Toke
 	if t.RefreshGiven {
 		t.RefreshToken = secret.New(reply.Refresh)
 	}
+	if reply.Number != "" {
+		t.Outputs = spec.NewValues(map[string]cty.Value{"number": cty.StringVal(reply.Number)})
+	}
 	return t, nil
 }
 

@@ -53,6 +53,8 @@ type simRun struct {
 	lastWritten int // which of them was tokend's last write
 	told        int // how many of them hooks have told
 	before      simConfig
+	said        simSaid                        // by all configurations so far
+	ending      map[string]bool                // it is being stopped, and these may end with it
 	lastOf      [len(simCredentials)]simConfig // the last one that declares each
 	changedAt   time.Time                      // since when it is no longer declared
 	given       map[string]bool
@@ -92,7 +94,7 @@ func newRun(configs *simConfigs, seed uint64) *simRun {
 		draws: newDraws(seed), configs: configs, types: map[string]*simType{}, log: discard(), began: time.Now(), died: make(chan struct{}, 4),
 		mem: state.NewMemory(state.MemoryOptions{}), places: map[string]*simPlace{}, passwords: map[string]string{},
 		records: map[string]*simRecord{}, lostOrphans: map[string]int{}, known: map[string]bool{}, delivered: map[string]int{}, named: map[string]map[string]bool{},
-		left: map[string]time.Time{}, intended: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{}, called: map[string]string{}, acting: map[string]*simAct{},
+		left: map[string]time.Time{}, intended: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{}, called: map[string]string{}, acting: map[string]*simAct{}, said: simSaid{revoked: map[string]bool{}},
 	}
 	if traced() {
 		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -144,7 +146,9 @@ func (s *simRun) live() {
 	if s.start() {
 		s.set()
 		for range 10 + s.draws.below("steps", "", 25) {
+			untold := s.untold()
 			s.wait(s.draws.longOrShort("until the next", "", 20*time.Millisecond, 3*time.Hour))
+			s.checkToldSince(untold)
 			if s.failed() {
 				break
 			}
@@ -259,6 +263,7 @@ func (s *simRun) declare(c simConfig, down bool) {
 		s.strictSince = s.real()
 	}
 	s.declared++
+	s.said.also(s.config)
 	s.before, s.changedAt = s.config, s.real()
 	s.config, s.inForce = c, time.Time{}
 	s.begunAnew(c)

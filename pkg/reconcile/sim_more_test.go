@@ -119,7 +119,7 @@ func (s *simRun) bring() {
 // brought is the refresh token of a grant that tokend has not seen. Its access
 // token is not handed over, and has ended before anybody asks.
 func (b *simBooks) brought(t *simType, account string) string {
-	b.issue(t, account, "")
+	b.issue(t, account, "", "")
 	g := b.grants[len(b.grants)-1]
 	g.forgiven = notTold
 	g.access[0].dead = true

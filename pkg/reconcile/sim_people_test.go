@@ -35,6 +35,7 @@ func (s *simRun) orderOf(addr string, o reconcile.Order) {
 		s.retrying[addr]++
 	case reconcile.OrderRevoke:
 		s.revoking[addr]++
+		s.said.revoked[addr] = true
 	}
 	s.mu.Unlock()
 	called := s.config.nameOf(addr)

@@ -113,6 +113,7 @@ func (s *simRun) start() bool {
 	p.disk = &simDisk{Memory: s.mem, p: p}
 	s.p = p
 	s.mu.Lock()
+	s.ending = nil
 	for _, r := range s.books.refused {
 		r.heard = "" // the process that heard it is gone
 	}
@@ -122,7 +123,7 @@ func (s *simRun) start() bool {
 		Hooks: map[string]hooks.Hook{"mem": simHook{p}}, HookDebounce: func(spec.Values) time.Duration { return 300 * time.Millisecond },
 		Snapshot:     func(c *spec.Config) ([]byte, error) { return c.Sources()["main.hcl"], nil },
 		LoadSnapshot: func(b []byte) (*spec.Config, error) { return s.configs.load(string(b)) },
-		Host:         "host", Logger: s.log, Now: s.wall, Uptime: s.uptime,
+		Host:         "host", Logger: s.log, Now: s.wall, Uptime: s.uptime, RevokeAtEnd: true,
 	})
 	if err != nil {
 		s.fail("a start failed: %v", err)
@@ -139,6 +140,7 @@ func (s *simRun) start() bool {
 // gone waits for a process that died or was told to stop.
 func (s *simRun) gone() {
 	p := s.p
+	s.mayEnd()
 	p.cancel()
 	if err := <-p.ended; err != nil {
 		s.fail("a loop ended with %v", err)
@@ -149,6 +151,7 @@ func (s *simRun) gone() {
 // restart is a stop or a crash, and the next start.
 func (s *simRun) restart(down time.Duration, reboot bool) {
 	crashed := s.p.isDead()
+	ends := s.shallEnd()
 	s.gone()
 	select {
 	case <-s.died:
@@ -157,6 +160,7 @@ func (s *simRun) restart(down time.Duration, reboot bool) {
 	}
 	if !crashed {
 		s.p.disk.flush()
+		s.checkEnded(ends)
 	}
 	s.mem = s.mem.Crash()
 	if !s.setBackAt.IsZero() && time.Since(s.setBackAt) < 40*time.Second {

@@ -5,18 +5,24 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
+	"tokend/pkg/reconcile"
 	"tokend/pkg/state"
 )
 
-var simTale = flag.String("sim.tale", "", "a story that every run has, which else few or none have: moved, login or action")
+var simTale = flag.String("sim.tale", "", "a story that every run has, which else few or none have")
 
 // Stories that not all runs have. Whether one has it, and what happens in it, is
 // drawn apart, so that runs without it stay as they were.
 const (
-	taleMoved  = "moved"  // a credential gets another name, as a moved block says, and back
-	taleLogin  = "login"  // a person takes a while for a login
-	taleAction = "action" // a person orders actions
+	taleMoved   = "moved"   // a credential gets another name, as a moved block says, and back
+	taleLogin   = "login"   // a person takes a while for a login
+	taleAction  = "action"  // a person orders actions
+	taleRemoved = "removed" // a removed block says that a token is left alone
+	taleStop    = "stop"    // tokens end with the daemon
+	taleOutputs = "outputs" // sinks name what only another grant has
+	taleMidcall = "midcall" // a credential gets another name while a call for it is open
 )
 
 // simTales are all of them, and how likely a run is to have each. One that was not
@@ -24,7 +30,7 @@ const (
 var simTales = [...]struct {
 	name   string
 	chance float64
-}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0}}
+}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0.05}, {taleRemoved, 0}, {taleStop, 0}, {taleOutputs, 0}, {taleMidcall, 0.03}}
 
 // drawTales draws which stories a run has.
 func (s *simRun) drawTales() {
@@ -33,7 +39,7 @@ func (s *simRun) drawTales() {
 			s.tales = append(s.tales, tale.name)
 		}
 	}
-	if !s.has(taleMoved) {
+	if !s.has(taleMoved) && !s.has(taleMidcall) {
 		return
 	}
 	movers := []int{0, 1, 2}
@@ -64,6 +70,14 @@ func (s *simRun) tell() {
 		s.drawLogin()
 	case taleAction:
 		s.drawAction()
+	case taleRemoved:
+		s.drawRemoved()
+	case taleStop:
+		s.drawStop()
+	case taleOutputs:
+		s.drawOutputs()
+	case taleMidcall:
+		s.renameMidcall()
 	}
 }
 
@@ -84,6 +98,29 @@ func (s *simRun) rename() {
 		c.style = d.below("style", "moved", simStyles)
 	}
 	s.declare(c, d.chance("while down", "moved", 0.2))
+}
+
+// renameMidcall has a process die while a call for a credential is on its way, and
+// the next one find that credential under another name.
+func (s *simRun) renameMidcall() {
+	d, c := s.draws, s.config
+	addr := simCredentials[c.mover]
+	if !c.declares(c.mover) {
+		s.rename()
+		return
+	}
+	switch {
+	case typeOfSim(c.mover) == "person" && d.chance("login", "midcall", 0.5):
+		s.login()
+	default:
+		s.orderOf(addr, reconcile.Order{Kind: one(d, "order", "midcall", reconcile.OrderRefresh, reconcile.OrderTaint)})
+	}
+	s.wait(d.longOrShort("under way", "midcall", time.Millisecond, 600*time.Millisecond))
+	if s.failed() {
+		return
+	}
+	c.moved, c.renamed = true, !c.renamed
+	s.declare(c, d.chance("while down", "midcall", 0.7))
 }
 
 // followed says that nothing is recorded under a name that the moved block leads
