@@ -143,7 +143,7 @@ func (q *queue) untilProbe() time.Duration {
 		if l.breaker.open() && l.breaker.next.After(q.clock) {
 			d = min(d, l.breaker.next.Sub(q.clock))
 		}
-		if wait := l.pace.until(q.clock); wait > 0 && l.running < l.limit {
+		if wait := l.pace.until(q.clock, q.disk); wait > 0 && l.running < l.room(q.disk) {
 			d = min(d, wait)
 		}
 	}
@@ -205,7 +205,7 @@ func (l *Loop) passed(it *item) {
 // although its provider is away or its rate limit is used up: something happened
 // that may need no call.
 func (q *queue) around(it *item) {
-	if it.lane.breaker.open() || it.lane.pace.until(q.clock) > 0 {
+	if it.lane.breaker.open() || it.lane.pace.until(q.clock, q.disk) > 0 {
 		home := it.lane.name
 		q.move(it, q.lane(localLane))
 		if home != localLane {

@@ -267,6 +267,7 @@ func (l *Loop) Run(ctx context.Context) error {
 			now := l.o.Now()
 			l.noticeSetBack(now)
 			l.hasten(now)
+			l.q.disk = l.w.disk.each()
 			sleep = l.q.advance(now)
 			l.dispatch(work)
 			if sleep = min(sleep, l.q.untilProbe()); l.farewell != nil {

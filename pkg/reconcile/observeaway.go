@@ -15,7 +15,7 @@ import (
 // the address of a record is found that moved blocks lead elsewhere.
 func (w *worker) exported() (x *Export, recorded func(string) string) {
 	recorded = func(addr string) string { return addr }
-	store := w.store
+	store := w.o.Store
 	if o, ok := store.(*overlay); ok {
 		store = o.Store
 		recorded = func(addr string) string {

@@ -138,7 +138,8 @@ func (l *Loop) overlay(moves []rename) {
 }
 
 func (l *Loop) useStore(s state.Store) {
-	l.o.Store, l.w.o.Store, l.w.store = s, s, s
+	l.o.Store, l.w.o.Store = s, s
+	l.w.useStore(s)
 }
 
 // settleDry makes the moves in the state that a dry run showed.

@@ -50,10 +50,6 @@ const (
 	// paceKept bounds how many requests are remembered; a greater limit is kept
 	// over a shorter time.
 	paceKept = 4096
-	// paceAhead is how long before it can be sent work is taken up: its inputs
-	// have to be read and its intent to reach the disk. More would be work whose
-	// intents wait for nothing, and which a more urgent one cannot overtake.
-	paceAhead = 500 * time.Millisecond
 	// paceLong is how long a request may wait, once its work is taken up, for the
 	// one that is a whole limit ahead of it. Less is soon over, mostly sooner than
 	// it looks, since a reply is on its way; and a row without gaps is worth more.
@@ -105,18 +101,18 @@ func (s *seat) leave() {
 }
 
 // until is how long no more work is to be taken up for the provider; zero: some
-// can be.
-func (p *pace) until(now time.Time) time.Duration {
+// can be. disk is how long a commit takes.
+func (p *pace) until(now time.Time, disk time.Duration) time.Duration {
 	if p == nil {
 		return 0
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	d := max(p.distance(now), 0) + time.Duration(p.seated)*p.every - paceAhead
+	d := max(p.distance(now), 0) + time.Duration(p.seated)*p.every - ahead(disk)
 	if size := uint64(len(p.ring)); uint64(p.seated) < size && p.count+uint64(p.seated) >= size {
 		before := &p.ring[(p.count+uint64(p.seated))%size] // the request a whole limit ahead
 		if wait := min(p.clear(before).Sub(now), p.per+p.grace); wait > paceLong {
-			d = max(d, wait-paceAhead)
+			d = max(d, wait-ahead(disk))
 		}
 	}
 	if d <= 0 {

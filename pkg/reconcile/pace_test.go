@@ -144,7 +144,7 @@ func TestPaceAfterTheClockWasSetBack(t *testing.T) {
 	if wait > 3*time.Second {
 		t.Fatalf("waits %s", wait)
 	}
-	if d := p.until(now); d > 3*time.Second {
+	if d := p.until(now, 0); d > 3*time.Second {
 		t.Errorf("nothing is taken up for %s", d)
 	}
 }
@@ -214,7 +214,7 @@ func TestNothingIsTakenUpThatWaitsForLong(t *testing.T) {
 	p := newPace(spec.RateLimit{Requests: 100, Per: time.Hour})
 	now := time.Unix(1_000_000, 0)
 	for sent := 0; sent < 300; {
-		if d := p.until(now); d > 0 {
+		if d := p.until(now, 0); d > 0 {
 			now = now.Add(d)
 			continue
 		}

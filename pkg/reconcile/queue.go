@@ -23,13 +23,13 @@ type queue struct {
 	lanes map[string]*lane
 	order []*lane // for a deterministic round
 	clock time.Time
+	disk  time.Duration // how long a commit takes
 }
 
 // lane is one thing that many items ask.
 type lane struct {
 	name    string
 	items   int // that belong here
-	limit   int // items in progress
 	running int
 	waiting itemHeap
 	calls   chan struct{} // requests in flight: one slot each
@@ -43,14 +43,6 @@ type lane struct {
 
 const (
 	localLane = ""
-	// localLimit bounds work on local files. Itself that is disk and CPU, so
-	// little more than the cores can use; but each new place is recorded first,
-	// and so many share a sync.
-	localLimit = 64
-	// progressPerCall is how many items of a lane are in progress for each
-	// request in flight: those beyond wait for commits to reach the disk, which
-	// must cost no concurrency.
-	progressPerCall = 2
 	// defaultCalls is the number of requests in flight where nothing is said.
 	defaultCalls = 32
 )
@@ -64,7 +56,7 @@ func (q *queue) lane(name string) *lane {
 		for _, kept := range slices.Clone(q.order) {
 			q.drop(kept) // what was kept for what may still count there
 		}
-		l = &lane{name: name, limit: localLimit}
+		l = &lane{name: name}
 		if name != localLane {
 			l.setLimit(spec.RateLimit{})
 		}
@@ -113,14 +105,11 @@ func (l *lane) setLimit(r spec.RateLimit) {
 	}
 	before := l.pace
 	l.setting = r
-	l.limit = progressPerCall * r.Concurrency
 	l.calls = make(chan struct{}, r.Concurrency)
 	l.pace = nil
 	if r.Requests > 0 && r.Per > 0 {
 		l.pace = newPace(r)
 		l.pace.carry(before)
-		// What waits to be sent soon is in progress too.
-		l.limit += int(min(paceAhead/max(l.pace.every, 1), 1024))
 	}
 }
 
@@ -205,7 +194,7 @@ func (q *queue) advance(now time.Time) time.Duration {
 // next takes the most urgent item of some lane that has room, or nil.
 func (q *queue) next() *item {
 	for _, l := range q.order {
-		if l.running < l.limit && len(l.waiting.items) > 0 && l.pace.until(q.clock) == 0 {
+		if l.running < l.room(q.disk) && len(l.waiting.items) > 0 && l.pace.until(q.clock, q.disk) == 0 {
 			it := l.pick(q.clock)
 			if it == nil {
 				continue
@@ -220,7 +209,7 @@ func (q *queue) next() *item {
 
 // take takes one item, if it is ready and its lane has room.
 func (q *queue) take(it *item) bool {
-	if it.phase != ready || it.lane.running >= it.lane.limit {
+	if it.phase != ready || it.lane.running >= it.lane.room(q.disk) {
 		return false
 	}
 	heap.Remove(&it.lane.waiting, int(it.pos))

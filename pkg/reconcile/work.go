@@ -42,6 +42,7 @@ type Providers interface {
 type worker struct {
 	o          Options
 	store      state.Store
+	disk       *diskTime // how long its commits take
 	now        func() time.Time
 	log        *slog.Logger
 	config     *atomic.Pointer[spec.Config]
@@ -63,7 +64,8 @@ type worker struct {
 }
 
 func newWorker(o Options, config *atomic.Pointer[spec.Config]) *worker {
-	w := &worker{o: o, store: o.Store, now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage}
+	w := &worker{o: o, disk: new(diskTime), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage}
+	w.useStore(o.Store)
 	w.life, w.stop = context.WithCancel(context.Background())
 	w.stopped = w.life.Done()
 	w.secrets = newSecretReader(o.Sources, o.Now)

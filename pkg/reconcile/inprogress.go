@@ -1,0 +1,92 @@
+package reconcile
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	"tokend/pkg/state"
+)
+
+// What is in progress is more than what works: a request has its intent brought to
+// the disk before, and its reply after, and a new place of a sink is named there
+// before it is written. Who waits for that costs next to nothing, and everybody who
+// waits shares one sync; so the slower the disk, the more may be in progress.
+// Otherwise a disk that takes its time for a sync, as one does that is used up or
+// shared, would let through no more than a handful of tokens with each.
+
+const (
+	// localLimit bounds work on local files where the disk is fast: itself that is
+	// disk and CPU, so little more than the cores can use.
+	localLimit = 64
+	// localRate is how many sinks a second are not to be held up by the disk, and
+	// localMost bounds what is in progress for that.
+	localRate = 2000
+	localMost = 1024
+	// progressPerCall is how many items of a lane are in progress for each request
+	// in flight, where the disk is fast, and progressMost where it is slow.
+	progressPerCall = 2
+	progressMost    = 8
+	// usualCall is what a request is thought to take, beside the two commits around
+	// it.
+	usualCall = 50 * time.Millisecond
+	// paceAhead is how long before it can be sent work is taken up at the least: its
+	// inputs have to be read and its intent to reach the disk. More would be work
+	// whose intents wait for nothing, and which a more urgent one cannot overtake.
+	paceAhead     = 500 * time.Millisecond
+	paceAheadMost = 5 * time.Second
+	// paceProgress bounds what is in progress because it is sent soon.
+	paceProgress = 1024
+)
+
+// room is how many items of a lane may be in progress, where a commit takes so long.
+func (l *lane) room(disk time.Duration) int {
+	if l.calls == nil {
+		return between(localLimit, int(disk.Seconds()*localRate), localMost)
+	}
+	calls := cap(l.calls)
+	n := between(progressPerCall*calls, calls+int(float64(calls)*2*float64(disk)/float64(usualCall)), progressMost*calls)
+	if l.pace != nil { // what waits to be sent soon is in progress too
+		n += int(min(ahead(disk)/max(l.pace.every, 1), paceProgress))
+	}
+	return n
+}
+
+// ahead is how long before it can be sent work is taken up, where a commit takes so
+// long: it may have to wait for the one before its own.
+func ahead(disk time.Duration) time.Duration {
+	return between(paceAhead, 2*disk, paceAheadMost)
+}
+
+func between[T int | time.Duration](least, n, most T) T { return max(least, min(n, most)) }
+
+// diskTime is how long commits take of late. It is safe for concurrent use.
+type diskTime struct{ nanos atomic.Int64 }
+
+// diskMemory is how many commits that is made of.
+const diskMemory = 16
+
+func (d *diskTime) took(t time.Duration) {
+	was := d.nanos.Load()
+	d.nanos.CompareAndSwap(was, was+(int64(t)-was)/diskMemory) // of two at once, one is enough
+}
+
+func (d *diskTime) each() time.Duration { return time.Duration(d.nanos.Load()) }
+
+// useStore has the worker read and write another state.
+func (w *worker) useStore(s state.Store) { w.store = timedStore{s, w.disk} }
+
+// timedStore notes how long commits take that somebody waits for.
+type timedStore struct {
+	state.Store
+	disk *diskTime
+}
+
+func (s timedStore) Commit(ctx context.Context, changes ...state.Change) error {
+	began := time.Now()
+	err := s.Store.Commit(ctx, changes...)
+	if err == nil {
+		s.disk.took(time.Since(began))
+	}
+	return err
+}

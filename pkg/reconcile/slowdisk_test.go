@@ -1,0 +1,60 @@
+package reconcile_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"tokend/pkg/standin"
+	"tokend/pkg/state"
+)
+
+// tickingStore is on a disk whose sync takes its time: whatever comes meanwhile
+// shares the next.
+type tickingStore struct {
+	state.Store
+	began time.Time
+	every time.Duration
+}
+
+func (s tickingStore) Commit(ctx context.Context, changes ...state.Change) error {
+	into := time.Since(s.began) % s.every
+	<-time.After(2*s.every - into) // the rest of the sync that is under way, and one of its own
+	return s.Store.Commit(ctx, changes...)
+}
+
+// A disk whose sync takes 300 ms holds up neither the requests that a limit lets
+// through, nor the places that are written for the first time.
+func TestASlowDiskHoldsUpNobody(t *testing.T) {
+	const n = 1500
+	inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+		w.halt()
+		w.wrap = func(s state.Store) state.Store { return tickingStore{s, time.Now(), 300 * time.Millisecond} }
+		w.start()
+		began := time.Now()
+		w.set(many(n, `
+  rate_limit {
+    requests    = 300
+    per         = "1s"
+    concurrency = 64
+  }`))
+		var took time.Duration
+		w.pass(time.Minute, 100*time.Millisecond, func() {
+			if took == 0 && w.filled() == n {
+				took = time.Since(began)
+			}
+		})
+		// By the limit alone it takes 5 s.
+		if took == 0 || took > 9*time.Second {
+			t.Errorf("%d of %d places are written, the last after %s", w.filled(), n, took)
+		}
+		t.Logf("after %s", took)
+	})
+}
+
+// filled counts the places that hold something.
+func (w *world) filled() int {
+	w.places.mu.Lock()
+	defer w.places.mu.Unlock()
+	return len(w.places.held)
+}
