@@ -17,8 +17,8 @@ type memory struct {
 	looked    time.Time
 	lively    time.Time // when much was last allocated
 	calm      bool
-	trim      func()      // gives back what the state's file has mapped
-	read      atomic.Bool // the configuration was: from now on the state's file counts, too
+	trim      atomic.Pointer[func()] // gives back what the state's file has mapped; nil: it is not open
+	read      atomic.Bool            // the configuration was: from now on the state's file counts, too
 }
 
 const (
@@ -33,11 +33,18 @@ const (
 	// mappedRoom is what is left of the bound to the pages of the state's file,
 	// while a start goes through all of it.
 	mappedRoom = 40 << 20
+	// takingFloor is memoryFloor while a configuration is taken over: what that
+	// needs for a moment lives beside the configuration, and a bound just above
+	// both has the collector run all the time.
+	takingFloor = memoryFloor + 24<<20
 	// busyRate is what is allocated in a second when it is worth the memory.
 	busyRate  = 16 << 20
 	calmAfter = 2 * time.Second
 	// beginLook is how often the bound is looked at while tokend begins.
 	beginLook = 50 * time.Millisecond
+	// beginTrim is after how many of these looks the state's file is given back:
+	// a start reads each of its pages about once.
+	beginTrim = 5
 	// worthIt is how much a heap has to hold to be given back.
 	worthIt = 64 << 20
 )
@@ -49,7 +56,7 @@ func newMemory(p process) *memory {
 	}
 	debug.SetGCPercent(gcBusy)
 	debug.SetMemoryLimit(readingFloor)
-	return &memory{trim: func() {}}
+	return &memory{}
 }
 
 // begin keeps the bound above what lives until end is called: before anybody
@@ -64,20 +71,41 @@ func (m *memory) begin() (end func()) {
 	over.Go(func() {
 		tick := time.NewTicker(beginLook)
 		defer tick.Stop()
-		for {
+		for n := 1; ; n++ {
 			select {
 			case <-tick.C:
-				if m.read.Load() {
-					debug.SetMemoryLimit(boundFor(m.lives(), 145) - mappedRoom)
-				} else {
-					debug.SetMemoryLimit(max(readingFloor, boundFor(m.lives(), 145)))
-				}
+				m.beginning(n)
 			case <-stop:
 				return
 			}
 		}
 	})
 	return sync.OnceFunc(func() { close(stop); over.Wait() })
+}
+
+// beginning is the n-th look while tokend begins.
+func (m *memory) beginning(n int) {
+	if !m.read.Load() {
+		debug.SetMemoryLimit(max(readingFloor, boundFor(m.lives(), 145)))
+		return
+	}
+	debug.SetMemoryLimit(max(takingFloor, boundFor(m.lives(), 145)-mappedRoom))
+	if n%beginTrim == 0 {
+		m.giveBack()
+	}
+}
+
+// opened says how what the state's file has mapped is given back.
+func (m *memory) opened(trim func()) {
+	if m != nil {
+		m.trim.Store(&trim)
+	}
+}
+
+func (m *memory) giveBack() {
+	if trim := m.trim.Load(); trim != nil {
+		(*trim)()
+	}
 }
 
 // handBack gives back what reading a configuration has left, before the state is
@@ -141,6 +169,6 @@ func (m *memory) look(now time.Time) {
 		m.calm = true
 		debug.SetGCPercent(gcCalm)
 		debug.FreeOSMemory()
-		m.trim()
+		m.giveBack()
 	}
 }

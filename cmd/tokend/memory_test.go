@@ -40,6 +40,31 @@ func TestWatchingOverTheMemoryEnds(t *testing.T) {
 	none.begin()() // the environment has decided
 }
 
+// TestTheMemoryBoundWhileItBegins: first a configuration has room, then what taking
+// it over needs beside it, while the state's file keeps little of its own.
+func TestTheMemoryBoundWhileItBegins(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	trimmed := 0
+	m := &memory{}
+	m.opened(func() { trimmed++ })
+	looks := func() (bound int64) {
+		for n := range 2 * beginTrim {
+			m.beginning(n + 1)
+		}
+		return debug.SetMemoryLimit(-1)
+	}
+	if bound := looks(); bound < readingFloor || trimmed > 0 {
+		t.Errorf("while a configuration is read the bound is %d MiB, want %d; given back %d times, want never", bound>>20, int64(readingFloor)>>20, trimmed)
+	}
+	m.handBack()
+	if bound := looks(); bound < takingFloor || trimmed != 2 {
+		t.Errorf("while it is taken over the bound is %d MiB, want %d; given back %d times, want 2", bound>>20, int64(takingFloor)>>20, trimmed)
+	}
+	var none *memory
+	none.opened(func() {}) // the environment has decided
+}
+
 // TestHandingBackWhatReadingLeft: garbage is gone before anything else is read,
 // but where there is little nothing is collected for it.
 func TestHandingBackWhatReadingLeft(t *testing.T) {
@@ -78,7 +103,8 @@ func TestACollectionWaitsForAChange(t *testing.T) {
 	percent := func() int { p := debug.SetGCPercent(gcCalm); debug.SetGCPercent(p); return p }
 	now := time.Now()
 	trimmed := false
-	m := &memory{calm: true, looked: now, trim: func() { trimmed = true }}
+	m := &memory{calm: true, looked: now}
+	m.opened(func() { trimmed = true })
 	m.stir(now)
 	if p := percent(); p != gcBusy {
 		t.Errorf("GC at %d %% of what lives while a change is taken over, want %d", p, gcBusy)

@@ -91,8 +91,8 @@ func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions)
 		return err
 	}
 	e.daemon = true
-	if s, ok := e.store.(interface{ Trim() }); ok && collector != nil {
-		collector.trim = s.Trim
+	if s, ok := e.store.(interface{ Trim() }); ok {
+		collector.opened(s.Trim)
 	}
 	d := &service{engine: e, metrics: metrics, notify: newNotifier(log), memory: collector, begun: begun, options: o, hup: hup}
 	err = d.run(ctx, cfg)
