@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -40,13 +39,7 @@ func TestExampleSystemdHostUnderSystemd(t *testing.T) {
 	}
 	t.Cleanup(apis.Close)
 
-	binary := filepath.Join(t.TempDir(), "tokend")
-	build := exec.Command("go", "build", "-buildvcs=false", "-o", binary, ".")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("building tokend: %v\n%s", err, out)
-	}
-	m.CopyFile("/usr/bin/tokend", binary, 0o755)
+	m.CopyFile("/usr/bin/tokend", build(t), 0o755)
 	m.CopyFile("/usr/lib/systemd/system/tokend.service", "../../packaging/tokend.service", 0o644)
 	example := "../../examples/systemd-host/"
 	files, err := filepath.Glob(example + "*.hcl")

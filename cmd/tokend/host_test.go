@@ -70,13 +70,15 @@ var buildDir string
 
 var built = sync.OnceValues(func() (string, error) {
 	binary := filepath.Join(buildDir, "tokend")
-	if out, err := exec.Command("go", "build", "-o", binary, ".").CombinedOutput(); err != nil {
+	cmd := exec.Command("go", "build", "-buildvcs=false", "-o", binary, ".")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building tokend: %w\n%s", err, out)
 	}
 	return binary, nil
 })
 
-// build makes the binary as a user would have it, once for all tests.
+// build makes the binary as it is shipped, static, once for all tests.
 func build(t *testing.T) string {
 	t.Helper()
 	binary, err := built()
