@@ -39,6 +39,10 @@ vault "approle" {
     secret_id = secret.file.key.value
   }
 }
+vault "jwt" {
+  address = "https://vault.example:8200"
+  auth "jwt" { jwt = secret.file.key.value }
+}
 vault "file" {
   address = "https://vault.example:8200"
   auth "token_file" { path = "/run/vault/token" }
@@ -61,7 +65,7 @@ provider "apirone" {
 }
 vault {
   addresses = ["https://vault.example:8200"]
-  mounts    = ["hosts"]
+  mounts    = ["hosts", "jwt"]
 }
 read { paths = ["/run/vault/token"] }
 `)
@@ -95,6 +99,10 @@ read { paths = ["/run/vault/token"] }
 			_, err := e.vaultSettings(cfg)(t.Context(), "vault.approle")
 			return err
 		},
+		"jwt": func() error {
+			_, err := e.vaultSettings(cfg)(t.Context(), "vault.jwt")
+			return err
+		},
 		"file": func() error {
 			_, err := e.vaultSettings(cfg)(t.Context(), "vault.file")
 			return err
@@ -116,6 +124,7 @@ vault {
 		"configured": "http://proxy.example:3128 is not allowed, since /etc/tokend-policy.hcl:3 has no proxies",
 		"recorded":   "http://proxy.example:3128 is not allowed, since /etc/tokend-policy.hcl:3 has no proxies",
 		"approle":    `mount "hosts" is not among the mounts of /etc/tokend-policy.hcl:6`,
+		"jwt":        `mount "jwt" is not among the mounts of /etc/tokend-policy.hcl:6`,
 		"file":       "has no block that allows reading /run/vault/token",
 	} {
 		var v *policy.Violation

@@ -37,7 +37,7 @@ func (p *Policy) vault(b *spec.Block) []asked {
 	if !ok {
 		return all
 	}
-	if mount, ok := text(auth, "mount"); ok && (mount != "" || b.Kind == "approle") {
+	if mount, ok := text(auth, "mount"); ok && (mount != "" || b.Kind == "approle" || b.Kind == "jwt") {
 		if mount == "" {
 			mount = b.Kind
 		}

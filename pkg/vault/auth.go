@@ -36,6 +36,7 @@ func authKinds() map[string]authKind {
 		"token":      {schema: tokenSchema(), login: loginToken},
 		"token_file": {schema: tokenFileSchema(), login: loginTokenFile, file: "path"},
 		"approle":    {schema: appRoleSchema(), login: loginAppRole, repeats: true},
+		"jwt":        {schema: jwtSchema(), login: loginJWT, repeats: true},
 	}
 }
 
@@ -167,14 +168,8 @@ func loginAppRole(ctx context.Context, e *endpoint, args spec.Values, now time.T
 	if err != nil {
 		return nil, e.fail(op, ErrInvalid, "%v", err)
 	}
-	mount, err := args.String("mount")
+	mount, err := authMount(args, "approle")
 	if err != nil {
-		return nil, e.fail(op, ErrInvalid, "%v", err)
-	}
-	if mount == "" {
-		mount = "approle"
-	}
-	if mount, err = cleanPath("mount", mount); err != nil {
 		return nil, e.fail(op, ErrInvalid, "%v", err)
 	}
 	if roleID.Empty() {
