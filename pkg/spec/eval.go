@@ -82,7 +82,7 @@ func (ev *evaluator) eval(e hclsyntax.Expression, refs []ref, in *instance) (cty
 		nameKeys(more, e)
 		more = withoutValues(more, sensitiveContext(ctx))
 	}
-	return v, append(diags, more...)
+	return withKeyMarks(v, e, ctx), append(diags, more...)
 }
 
 // safeValue evaluates e; a panic in the evaluator or in a function becomes a

@@ -60,7 +60,7 @@ func (ev *evaluator) fastIndex(x *hclsyntax.IndexExpr, rest hcl.Traversal, in *i
 		if len(diags) > 0 {
 			return cty.NilVal, false
 		}
-		v = at
+		v = at.WithMarks(marksIn(key)...)
 	}
 	if len(rest) == 0 {
 		return v, true
