@@ -77,7 +77,7 @@ func (p *sinkPerformer) clean() {
 			return // what is not recorded is not gone on from
 		}
 	}
-	if len(left) < len(others) {
+	if len(left) < len(others) && p.step.Action == ActClean {
 		p.w.log.Info("cleaned", "address", p.j.addr, "type", p.ob.kindOf, "places", list(cleaned(others, left)), "reason", p.step.Reason)
 	}
 	if p.r.standing = nil; len(left) > 0 {

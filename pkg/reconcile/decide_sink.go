@@ -26,6 +26,9 @@ type SinkInput struct {
 	Foreign  string   // in a plan: what stands, in words, where it is about to be written for the first time
 	Deferred bool     // what it shall hold is not known without reading secrets
 	Told     bool     // and that it has to be written all the same is
+	LeftTo   []string // sinks that claim the earlier places that it leaves, and have not written them yet; nil where one of those is nobody's
+	Left     string   // and those places, in words
+	Heirs    bool     // other sinks have all of those places by now
 	Awaits   []string // credentials whose next grant alone has what it names
 	AsBefore bool     // so it is looked at as it was declared before
 
@@ -171,6 +174,9 @@ func deferSink(in *SinkInput) (Step, bool) {
 		return Step{}, false
 	}
 	if in.Stored && len(in.Newer) == 0 && !in.Told && !in.Moved && in.Drift == "" {
+		if in.Guarded != "" {
+			return staysAtItsPlace(in.Guarded), true
+		}
 		return Step{Action: ActNone, State: Ready, Reason: "known at apply"}, true
 	}
 	s := Step{Action: ActWrite, State: Pending}
@@ -210,8 +216,16 @@ func writeSink(in *SinkInput) (Step, bool) {
 }
 
 func cleanSink(in *SinkInput) (Step, bool) {
-	if !leaves(&in.Record) {
+	switch {
+	case !leaves(&in.Record):
 		return Step{}, false
+	case in.Heirs:
+		return Step{Action: ActLeave, State: Pending, Reason: "its place changed: the earlier one is another sink's now"}, true
+	case len(in.LeftTo) > 0 && in.Changed:
+		return Step{}, false // what it holds is written down first
+	case len(in.LeftTo) > 0:
+		why := fmt.Sprintf("%s, which it leaves, is still to be written by %s", in.Left, list(in.LeftTo))
+		return Step{Action: ActNone, State: Pending, Next: in.Now.Add(lookAgain), Reason: why, Why: why}, true
 	}
 	if f := in.Record.Failure; f != nil && in.Now.Before(f.NextAt) && in.Order.Kind != OrderRetry {
 		return Step{Action: ActNone, State: Failing, Next: f.NextAt, Why: "cannot clean its earlier place: " + f.Message, Mend: mendSink(in, f)}, true

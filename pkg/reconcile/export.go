@@ -96,12 +96,12 @@ type ExportedFailure struct {
 type ExportedSink struct {
 	Address   string            `json:"address"`
 	Kind      string            `json:"kind"`
-	Digest    string            `json:"digest,omitempty"` // likewise; and its place, where that is as declared
-	Place     string            `json:"place,omitempty"`
-	Portrait  *ExportedPortrait `json:"portrait,omitempty"`
+	Digest    string            `json:"digest,omitempty"`   // likewise
+	Place     string            `json:"place,omitempty"`    // where that is as declared
+	Portrait  *ExportedPortrait `json:"portrait,omitempty"` // likewise; and where no sensitive variable reaches it
 	Delivered map[string]uint64 `json:"delivered,omitempty"`
 	Notify    []string          `json:"notify,omitempty"` // hooks that have not run since it changed
-	Hooks     []string          `json:"hooks,omitempty"`  // hooks that run when it changes; left out like its digest
+	Hooks     []string          `json:"hooks,omitempty"`  // hooks that run when it changes
 	Failure   *ExportedFailure  `json:"failure,omitempty"`
 }
 
@@ -110,13 +110,17 @@ const unknownHash = "?"
 
 // Export writes down what a plan needs of the state, and nothing secret.
 func (l *Loop) Export(ctx context.Context) (*Export, error) {
-	x := &Export{Key: make([]byte, 32), MadeAt: l.o.Now().UTC(), Host: l.o.Host, Credentials: []ExportedCredential{}, Sinks: []ExportedSink{}}
-	_, _ = rand.Read(x.Key) // never fails
+	key := make([]byte, 32)
+	_, _ = rand.Read(key) // never fails
+	return l.exportUnder(ctx, key)
+}
+
+func (l *Loop) exportUnder(ctx context.Context, key []byte) (*Export, error) {
+	x := &Export{Key: key, MadeAt: l.o.Now().UTC(), Host: l.o.Host, Credentials: []ExportedCredential{}, Sinks: []ExportedSink{}}
 	var jobs []job
-	open := false
 	err := l.do(ctx, func() {
 		if l.cfg != nil {
-			x.Directory, open = l.cfg.Dir(), !l.cfg.HasSensitiveVariables()
+			x.Directory = l.cfg.Dir()
 		}
 		for _, it := range l.items {
 			if it.kind != kindHook && it.stored {
@@ -132,9 +136,9 @@ func (l *Loop) Export(ctx context.Context) (*Export, error) {
 	sort.Slice(jobs, func(a, b int) bool { return jobs[a].addr < jobs[b].addr })
 	for _, j := range jobs {
 		if j.kind == kindSink {
-			err = l.w.exportSink(ctx, x, j, open)
+			err = l.w.exportSink(ctx, x, j)
 		} else {
-			err = l.w.exportCredential(ctx, x, j, open)
+			err = l.w.exportCredential(ctx, x, j)
 		}
 		if err != nil && !errors.Is(err, state.ErrNotFound) {
 			return nil, fmt.Errorf("exporting %s: %w", j.addr, err)
@@ -167,11 +171,11 @@ func (w *worker) exportGuard(ctx context.Context, x *Export) error {
 }
 
 // declaredBy is the configuration by which a record was made: the one in force,
-// or the one that what is held, or waits for another grant, lives on by. None that has a sensitive variable,
-// which could be guessed from the digest; nil where it is not known any more.
+// or the one that what is held, or waits for another grant, lives on by; nil where
+// that is not known any more.
 func declaredBy(j job, digest [16]byte) *spec.Config {
 	for _, cfg := range []*spec.Config{j.force, j.cfg, j.earlier, j.last} {
-		if cfg == nil || cfg.HasSensitiveVariables() {
+		if cfg == nil {
 			continue
 		}
 		if d, ok := cfg.Digest(spec.Address(j.addr)); ok && d == digest {
@@ -181,20 +185,26 @@ func declaredBy(j job, digest [16]byte) *spec.Config {
 	return nil
 }
 
-func (w *worker) exportSink(ctx context.Context, x *Export, j job, open bool) error {
+// publicDigest is a digest as it is exported: not at all where a sensitive variable
+// could be guessed from it.
+func publicDigest(by *spec.Config, addr string, digest [16]byte) string {
+	if by == nil || by.Hides(spec.Address(addr)) {
+		return ""
+	}
+	return hex.EncodeToString(digest[:])
+}
+
+func (w *worker) exportSink(ctx context.Context, x *Export, j job) error {
 	rec, err := w.store.Sink(ctx, j.addr)
 	if err != nil {
 		return err
 	}
-	s := ExportedSink{Address: j.addr, Kind: rec.SinkKind, Delivered: rec.Delivered, Notify: rec.Notify, Failure: exportFailure(rec.Failure)}
-	if by := declaredBy(j, rec.Head.Digest); open && by != nil {
-		s.Digest, s.Place = hex.EncodeToString(rec.Head.Digest[:]), placeOf(rec.Written)
+	s := ExportedSink{Address: j.addr, Kind: rec.SinkKind, Delivered: rec.Delivered, Notify: rec.Notify, Hooks: hooksOf(j), Failure: exportFailure(rec.Failure)}
+	if by := declaredBy(j, rec.Head.Digest); by != nil {
+		s.Digest, s.Place = publicDigest(by, j.addr, rec.Head.Digest), placeOf(rec.Written) // a place cannot be made of what is sensitive
 		if err := w.exportPortrait(x, by, &s, accountOf(rec.Written)); err != nil {
 			return err
 		}
-	}
-	if open {
-		s.Hooks = hooksOf(j)
 	}
 	x.Sinks = append(x.Sinks, s)
 	return nil
@@ -220,16 +230,14 @@ func hooksOf(j job) []string {
 	return hooks
 }
 
-func (w *worker) exportCredential(ctx context.Context, x *Export, j job, open bool) error {
+func (w *worker) exportCredential(ctx context.Context, x *Export, j job) error {
 	ob, err := w.observe(ctx, j)
 	if err != nil {
 		return err
 	}
 	rec := &ob.in.Record
 	c := ExportedCredential{Address: j.addr, Generation: rec.Head.Generation, Due: rec.Head.Due, Flags: rec.Head.Flags, Lifecycle: rec.Lifecycle, Failure: exportFailure(rec.Failure)}
-	if open && declaredBy(j, rec.Head.Digest) != nil {
-		c.Digest = hex.EncodeToString(rec.Head.Digest[:])
-	}
+	c.Digest = publicDigest(declaredBy(j, rec.Head.Digest), j.addr, rec.Head.Digest)
 	if rec.Removing != nil {
 		c.Removing = rec.Removing.Since
 	}
@@ -241,10 +249,17 @@ func (w *worker) exportCredential(ctx context.Context, x *Export, j job, open bo
 	}
 	if rec.Grant != nil {
 		g := exportGrant(rec.Grant, nil, ob.in.Held)
-		c.Grant, c.Inputs = &g, w.exportInputs(x, j, &ob)
+		if c.Inputs = w.exportInputs(x, j, &ob); !originsTold(j, ob.in.Want) {
+			g.hideOrigins()
+		}
+		c.Grant = &g
 	}
 	for i := range rec.Retiring {
-		c.Retiring = append(c.Retiring, exportGrant(&rec.Retiring[i], rec.Grant, ob.in.RetiredTraits[i]))
+		g := exportGrant(&rec.Retiring[i], rec.Grant, ob.in.RetiredTraits[i])
+		if c.Grant == nil || !slices.Equal(g.Origins, c.Grant.Origins) {
+			g.hideOrigins() // what the configuration said then is not known
+		}
+		c.Retiring = append(c.Retiring, g)
 	}
 	x.Credentials = append(x.Credentials, c)
 	return nil
@@ -274,6 +289,34 @@ func exportGrant(g, cur *state.Grant, t Traits) ExportedGrant {
 		x.SameRefresh = x.Refreshable && cur.RefreshToken.Equal(g.RefreshToken)
 	}
 	return x
+}
+
+// originsTold says whether nothing that is sensitive reaches the addresses that a
+// credential's grant was asked from: what its type makes them of is not.
+func originsTold(j job, want *spec.Credential) bool {
+	if want == nil {
+		return false
+	}
+	p, err := j.cfg.Provider(want.Provider, spec.Scope{})
+	if err != nil {
+		return false
+	}
+	for i := range want.Type.Config {
+		if f := &want.Type.Config[i]; !f.Sensitive && spec.IsSensitive(p.Config.Cty(f.Name)) {
+			return false
+		}
+	}
+	inputs, err := j.cfg.Inputs(spec.Address(j.addr), known(want), spec.Scope{})
+	return err == nil && !slices.ContainsFunc(want.Inputs, func(in spec.Input) bool {
+		return !in.Sensitive && !in.Deferred && spec.IsSensitive(inputs.Cty(in.Name))
+	})
+}
+
+// hideOrigins leaves out where a grant came from.
+func (g *ExportedGrant) hideOrigins() {
+	if len(g.Origins) > 0 {
+		g.Origins = []string{unknownHash}
+	}
 }
 
 // exportInputs hashes under the export's key what a grant was obtained with. The

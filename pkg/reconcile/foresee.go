@@ -53,7 +53,9 @@ type foreseen struct {
 	rest  Step   // the decision after them
 	by    string // of a sink: the credential whose new token is the reason to write it
 	wrote bool   // of a sink: its place will hold what it shall
-	heir  string // of a removed sink: the one that has its place now
+
+	left   []leftPlace // of a sink: the earlier places that it has still to leave
+	leaves leftPlace   // and the one where it is, should it leave that
 }
 
 // foreseenHook is a hook that will run.
@@ -261,6 +263,9 @@ func (f *forecast) sinkGoesOn(n *foreseen) bool {
 		}
 		if !s.acts() {
 			n.rest = s
+			if n.away && in.Declared && in.Stored && n.cause == "" && s.State == Ready {
+				n.holdsAll() // written or not, by then it is known to
+			}
 			if in.Claimed && !in.Taken && !in.Now.Before(in.Quiet) {
 				return did // which is over once another sink has written, not when time has gone by
 			}
@@ -294,9 +299,8 @@ func (f *forecast) sinkGoesOn(n *foreseen) bool {
 // expect brings a sink in line with the tokens that there will be.
 func (f *forecast) expect(n *foreseen) {
 	in := n.sink
-	if h := f.byAddr[n.heir]; h != nil && h.wrote {
-		in.Taken = true
-	}
+	in.Taken = in.Taken || f.takes(n.leaves.heir)
+	f.leaves(n)
 	if !in.Declared || n.blind {
 		return
 	}
@@ -328,14 +332,20 @@ func (f *forecast) expect(n *foreseen) {
 		f.expectKeys(n)
 	}
 	if hidden && !news {
-		n.unsure, n.holds = true, make(map[string]uint64, len(n.names)) // in any case it holds that then
-		for i, c := range n.names {
-			n.holds[c] = n.seen[i]
-		}
+		n.unsure = true
+		n.holdsAll() // in any case
 		return
 	}
 	if waited && len(in.Missing) == 0 && in.Drift == "" {
 		in.Drift, in.Checked = "it could not be compared", true
+	}
+}
+
+// holdsAll lets a place hold what its sink names, and nothing else.
+func (n *foreseen) holdsAll() {
+	n.holds = make(map[string]uint64, len(n.names))
+	for i, c := range n.names {
+		n.holds[c] = n.seen[i]
 	}
 }
 
@@ -394,21 +404,17 @@ func (f *forecast) sinkFollows(n *foreseen, s Step) {
 	in := n.sink
 	switch s.Action {
 	case ActWrite, ActRepair, ActRecord:
-		if in.Record.Leaving = elsewhere(in.Record.Leaving, placeOf(in.Record.Written)); in.Moved {
-			in.Record.Leaving = append(slices.Clone(in.Record.Leaving), in.Record.Written)
-		}
+		in.Record.Leaving = elsewhere(in.Record.Leaving, placeOf(in.Record.Written))
+		n.leftBy(s)
 		if s.Action != ActRecord {
 			f.changes(n)
 		}
 		n.wrote = true
 		in.Stored, in.Changed, in.Moved, in.Named, in.Drift, in.Newer, in.Deferred, in.Foreign = true, false, false, false, "", nil, false, ""
 		in.Record.Written, in.Record.Failure, n.again, n.by = []byte("\n"), nil, false, ""
-		n.holds = make(map[string]uint64, len(n.names))
-		for i, c := range n.names {
-			n.holds[c] = n.seen[i]
-		}
-	case ActClean:
-		in.Record.Leaving, in.Record.Failure = nil, nil
+		n.holdsAll()
+	case ActClean, ActLeave:
+		n.leftBy(s)
 	case ActRemove:
 		f.changes(n)
 		n.gone, n.sink, n.holds, n.rest = true, nil, nil, Step{}

@@ -53,7 +53,7 @@ func (n *foreseen) shown() []Step {
 		case ActSettle, ActRevive:
 			because = s.Reason
 			continue
-		case ActNote, ActRetire, ActRecord:
+		case ActNote, ActRetire, ActRecord, ActLeave:
 			continue
 		case ActDrop:
 			if len(out) > 0 || n.kind == kindSink && len(n.steps) > 1 {

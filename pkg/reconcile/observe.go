@@ -157,6 +157,10 @@ func (w *worker) observeOrigins(ctx context.Context, j job, ob *observed, g *sta
 	if len(g.Origins) == 0 {
 		return nil
 	}
+	if g.Origins[0] == unknownHash { // they were not exported
+		ob.unsure = append(ob.unsure, "the address of its API")
+		return nil
+	}
 	want := ob.in.Want
 	inputs, err := j.cfg.Inputs(spec.Address(j.addr), known(want), spec.Scope{})
 	if err != nil {

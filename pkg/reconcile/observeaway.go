@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"tokend/pkg/sinks"
@@ -49,7 +50,14 @@ func (w *worker) observeAway(ctx context.Context, j job, ob *observedSink) error
 	if x != nil && in.Stored {
 		is = x.sink(recorded(j.addr))
 	}
-	for _, u := range ob.want.Uses {
+	place := placeOf(in.Record.Written)
+	ob.desired.Place = placeWanted(j, ob)
+	in.Moved = place != "" && ob.desired.Place != "" && place != ob.desired.Place
+	uses := ob.want.Uses
+	if in.Moved && j.guarded != "" && x != nil {
+		uses = asHeld(ob, &is)
+	}
+	for _, u := range uses {
 		if u.Kind() != "credential" {
 			continue
 		}
@@ -68,11 +76,12 @@ func (w *worker) observeAway(ctx context.Context, j job, ob *observedSink) error
 		}
 	}
 	in.Deferred = true
-	ob.desired.Place = placeWanted(j, ob)
-	place := placeOf(in.Record.Written)
-	in.Moved = place != "" && ob.desired.Place != "" && place != ob.desired.Place
-	if in.Record.Head.Digest == ([16]byte{}) {
-		in.Changed = false // that was not exported
+	if ob.held != nil {
+		return nil
+	}
+	if in.Stored && in.Record.Head.Digest == ([16]byte{}) { // which was not exported
+		in.Changed = is.Portrait != nil // its portrait tells
+		ob.unsure = is.Portrait == nil
 	}
 	if in.Moved {
 		in.Changed, in.Told = true, true
@@ -81,6 +90,21 @@ func (w *worker) observeAway(ctx context.Context, j job, ob *observedSink) error
 		return nil
 	}
 	return w.compareAway(ctx, j, ob, x, &is, recorded)
+}
+
+// asHeld looks at a sink whose change of place the guard holds as its host does: by
+// the configuration before, of which here is known what the place holds by it. It
+// gives the credentials that it names.
+func asHeld(ob *observedSink, is *ExportedSink) []spec.Address {
+	in := &ob.in
+	in.Moved, in.Changed, ob.desired.Place = false, false, placeOf(in.Record.Written)
+	ob.unsure = is.Portrait == nil || slices.ContainsFunc(is.Portrait.Secrets, func(a string) bool { return spec.Address(a).Kind() == "secret" })
+	ob.held = slices.Sorted(maps.Keys(in.Record.Delivered))
+	uses := make([]spec.Address, len(ob.held))
+	for i, a := range ob.held {
+		uses[i] = spec.Address(a)
+	}
+	return uses
 }
 
 // compareAway says whether what a block says now, and did not say when its sink

@@ -24,6 +24,8 @@ type observedSink struct {
 	lane    string            // where its place is looked at and written
 	found   sinks.Mark        // what the place says of who delivered there
 	by      *spec.Config      // by which it was looked at instead of the one in force
+	left    []leftPlace       // the earlier places that it has still to leave
+	held    []string          // away from the host: the credentials that it holds the tokens of while its change is held
 	unsure  bool              // only what is hidden tells whether it has to be written
 	// stamp is of its file, as it was just before it was compared; zero where it was not.
 	stamp stamp
@@ -62,6 +64,8 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 	}
 	ob.digest, _ = j.cfg.Digest(spec.Address(j.addr))
 	in.Changed = in.Stored && rec.Head.Digest != ob.digest
+	ob.left = w.leaving(ctx, j, &rec)
+	in.leftTo(ob.left)
 	if ob.kind, err = w.sinkKind(ob.want.Kind); err != nil {
 		return ob, err
 	}

@@ -225,7 +225,7 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 		n.fails(err)
 		return
 	}
-	if ob.in.Declared && !ob.in.Checked && ob.in.Record.Written != nil && placeOf(ob.in.Record.Written) != "" {
+	if ob.in.Declared && !ob.in.Checked && ob.held == nil && ob.in.Record.Written != nil && placeOf(ob.in.Record.Written) != "" {
 		// Where it shall be is known without its tokens.
 		place := placeWanted(j, &ob)
 		ob.in.Moved = place != "" && place != placeOf(ob.in.Record.Written)
@@ -235,14 +235,22 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 		n.place = placeWanted(j, &ob)
 	}
 	n.stand(ob.in.since(n.first.State), ob.in.failing(), func(f *state.Failure) string { return mendSink(&ob.in, f) })
-	n.holds = ob.in.Record.Delivered
+	n.holds, n.left = ob.in.Record.Delivered, ob.left
+	n.leaves = w.leftPlace(ctx, j, placeOf(ob.in.Record.Written))
 	left := ob.in.Record.Leaving
 	n.again = j.first && !ob.recorded() && (len(ob.in.Newer) > 0 || ob.in.Changed || len(elsewhere(left, ob.desired.Place)) < len(left)) // as mayBeAnother has it
 	notifies := j.cfg
 	if notifies == nil {
 		notifies = j.last
 	}
-	if j.cfg != nil {
+	if ob.held != nil {
+		x, recorded := w.exported()
+		n.names, n.notify = ob.held, x.sink(recorded(j.addr)).Hooks
+		for _, c := range n.names {
+			n.seen = append(n.seen, ob.gens[c])
+		}
+		notifies = nil
+	} else if j.cfg != nil {
 		uses, _ := j.cfg.Uses(spec.Address(j.addr)) // it was declared a moment ago
 		for _, u := range uses {
 			n.unsure = n.unsure || u.Kind() == "secret" && ob.in.Deferred
@@ -263,14 +271,12 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 		n.untold = declaredHooks(ob.in.Record.Notify, j.force, notifies)
 	}
 	if !ob.in.Declared {
-		n.heir = w.claimant(j.force, placeOf(ob.in.Record.Written))
 		n.notify = append(n.notify, declaredHooks(ob.in.Record.Notify, j.force, notifies)...)
 		if x, _ := w.exported(); x != nil {
 			n.notify = append(n.notify, x.sink(j.addr).Hooks...) // whatever the checkout says of them
 		}
 	}
-	// Of a sink whose digest was not exported it is not known what changed.
-	n.unsure = n.unsure || ob.unsure || w.o.Away && ob.in.Declared && ob.in.Stored && ob.in.Record.Head.Digest == [16]byte{}
+	n.unsure = n.unsure || ob.unsure
 	if in := &ob.in; in.Declared && !w.o.Away {
 		n.wanted = n.place
 		if in.Moved {

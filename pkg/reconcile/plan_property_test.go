@@ -30,7 +30,7 @@ func TestAPlanIsWhatIsDone(t *testing.T) {
 	if one, err := strconv.Atoi(os.Getenv("TOKEND_TEST_STORY")); err == nil {
 		first, n = one, 1
 	}
-	seeds := []int{310237109, 358128028} // found something once
+	seeds := []int{310237109, 358128028, 377983015, 378168006} // found something once
 	for seed := range n {
 		seeds = append(seeds, first+seed)
 	}
@@ -273,7 +273,7 @@ func (s story) play(t *testing.T, w *world) string {
 	if s.settles { // records move when a change is taken over, before this plan was made
 		maps.DeleteFunc(did, func(d string, _ bool) bool { return strings.HasSuffix(d, " move") })
 	}
-	if diff := compareDeeds(foretold(plan), did); diff != "" {
+	if diff := compareDeeds(needed(foretold(plan), did), did); diff != "" {
 		return diff + "\nplan:\n" + lines(plan.Steps) + "later:\n" + lines(plan.Later) + "done:\n" + strings.Join(done.log(), "\n")
 	}
 	after, err := w.loop.Plan(t.Context(), reconcile.PlanOptions{})
@@ -337,6 +337,16 @@ func foretold(p reconcile.Plan) map[string]bool {
 		}
 	}
 	return out
+}
+
+// needed leaves out of what was foretold the refresh of a token that is replaced
+// once another credential has its own: where that comes before it, nobody needs it.
+func needed(said, did map[string]bool) map[string]bool {
+	maps.DeleteFunc(said, func(d string, _ bool) bool {
+		addr, refreshed := strings.CutSuffix(d, " refresh")
+		return refreshed && !did[d] && said[addr+" replace"] && did[addr+" replace"]
+	})
+	return said
 }
 
 // deed is what an action does, for somebody who watches from outside.

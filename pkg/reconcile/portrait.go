@@ -90,7 +90,7 @@ func (x *Export) portraitOf(kind sinks.Sink, cfg *spec.Config, addr string, at f
 	p := &ExportedPortrait{Holds: make([]string, inventions)}
 	made := false
 	for way := range inventions {
-		args, err := cfg.SinkArgs(spec.Address(addr), spec.Scope{
+		args, reached, err := cfg.SinkArgsFrom(spec.Address(addr), spec.Scope{
 			Credential: func(a spec.Address) (spec.Attributes, error) { return at(way, a) },
 			Secret: cfg.InventedSecrets(spec.Address(addr), func(a spec.Address, member string) string {
 				return x.invent(way, string(a), member)
@@ -98,6 +98,9 @@ func (x *Export) portraitOf(kind sinks.Sink, cfg *spec.Config, addr string, at f
 		})
 		if err != nil {
 			continue // it is made of more than its text
+		}
+		if reached {
+			return nil, nil // what a sensitive variable holds could be guessed from it
 		}
 		d, err := kind.Render(args)
 		if err != nil && way == 0 {
@@ -115,14 +118,32 @@ func (x *Export) portraitOf(kind sinks.Sink, cfg *spec.Config, addr string, at f
 		if is.Parts != nil {
 			p.Parts = x.hash("parts", []byte(strings.Join(is.Parts, "\x00")))
 		}
-		if sum, ok := cfg.Digest(spec.Address(d.Target)); ok {
-			p.Target = x.hash("target", sum[:])
-		}
+		p.Target = x.target(cfg, spec.Address(d.Target))
 	}
 	if !made {
 		return nil, nil
 	}
 	return p, nil
+}
+
+// target is a hash of what a configuration says of a Vault that is neither hidden
+// nor about who logs in there; "" where it says nothing.
+func (x *Export) target(cfg *spec.Config, a spec.Address) string {
+	vault, err := cfg.Vault(a, spec.Scope{})
+	if err != nil {
+		return ""
+	}
+	said := []byte(vault.Kind)
+	for _, n := range vault.Args.Names() {
+		v := vault.Args.Cty(n)
+		if v.IsNull() || !v.IsWhollyKnown() || spec.IsSensitive(v) {
+			continue
+		}
+		if b, err := vault.Args.Canonical(n); err == nil {
+			said = fmt.Appendf(said, "\n%q %q", n, b)
+		}
+	}
+	return x.hash("target", said)
 }
 
 // likeness compares what a sink shall be with what was exported of it.

@@ -175,7 +175,7 @@ func (p *sinkPerformer) perform() {
 		p.written(nil, false)
 	case ActRemove:
 		p.remove()
-	case ActClean:
+	case ActClean, ActLeave:
 		p.clean()
 	case ActDrop:
 		p.drop()

@@ -31,6 +31,7 @@ const (
 	ActRecord   Action = "record" // the place is right already: write down that it is
 	ActRemove   Action = "remove"
 	ActClean    Action = "clean" // remove what was left behind at an earlier place
+	ActLeave    Action = "leave" // an earlier place is another sink's by now: write down that it is
 	ActHook     Action = "hook"
 	ActMove     Action = "move" // a record goes on under another address, as a moved block says
 )

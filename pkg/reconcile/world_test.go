@@ -41,6 +41,7 @@ type world struct {
 	parts      func(*spec.Config) []reconcile.Part // of a configuration; nil: it has none
 	away       state.Store                         // of an export, against which is planned
 	dir        string                              // of the configuration; "": /config
+	pin        string                              // the variable of that name; "": 1234
 	relative   bool                                // places are paths, relative to it
 	loop       *reconcile.Loop
 	places     *places
@@ -254,7 +255,7 @@ func (w *world) options() spec.Options {
 		return spec.Attr{Name: name, Type: cty.String, Required: true, Deferred: deferred}
 	}
 	return spec.Options{
-		Catalog: catalog.FS, HostName: "host", Environ: []string{"TOKEND_VAR_pin=1234"},
+		Catalog: catalog.FS, HostName: "host", Environ: []string{"TOKEND_VAR_pin=" + cmp.Or(w.pin, "1234")},
 		Sinks:   map[string]spec.Schema{"mem": {Attrs: []spec.Attr{{Name: "place", Type: cty.String, Required: true, Path: w.relative}, text("content", true)}}},
 		Secrets: map[string]spec.Schema{"mem": {Attrs: []spec.Attr{text("value", false)}}},
 		Hooks:   map[string]spec.Schema{"mem": {}},

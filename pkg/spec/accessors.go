@@ -147,10 +147,19 @@ func (c *Config) ProviderTypes() []*ProviderType {
 	return out
 }
 
-// HasSensitiveVariables says whether the directory declares a sensitive
-// variable, so that what is derived of the configuration (a [Config.Digest])
-// may be derived of a secret.
-func (c *Config) HasSensitiveVariables() bool {
+// Hides says whether the [Config.Digest] of an address is made of a sensitive
+// variable too, which could be guessed from it: one that its block names, or
+// something else that the block names, such as its vault.
+func (c *Config) Hides(a Address) bool {
+	p, err := parseAddress(string(a))
+	if err != nil {
+		return false
+	}
+	s, _ := c.sumOf(p)
+	return s.hides
+}
+
+func (c *Config) hasSensitiveVariables() bool {
 	for _, v := range c.vars {
 		if v.sensitive {
 			return true

@@ -84,7 +84,7 @@ func (k *checker) note(kind string, in *instance, f *form, uses []Address, varyi
 		k.digester = newDigester(c, k.evaluator())
 	}
 	s := k.digester.form(kind, f)
-	copy(d.Digest[:], s.sum[:])
+	copy(d.Digest[:], s.sum.hash[:])
 	if now := c.usesOf(uses, varying, in); k.uses == nil || !slices.Equal(k.uses, now) {
 		k.uses = now
 	}

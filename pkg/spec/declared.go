@@ -137,7 +137,7 @@ func (p *declaredPart) fill(c *Config) {
 			s = c.instanceSum(&in, shared)
 		}
 		d.Addr = in.address()
-		copy(d.Digest[:], s[:])
+		copy(d.Digest[:], s.hash[:])
 		d.Uses = c.usesOf(uses, varying, &in)
 		switch {
 		case about == nil:

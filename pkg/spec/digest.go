@@ -31,13 +31,17 @@ func (c *Config) Digest(a Address) ([16]byte, bool) {
 	return c.digest(p)
 }
 
-// sum is a full hash; digests that are given out are its first half.
-type sum [sha256.Size]byte
+// sum is a full hash; digests that are given out are its first half. It hides
+// something where a sensitive variable went into it.
+type sum struct {
+	hash  [sha256.Size]byte
+	hides bool
+}
 
 func (c *Config) digest(p parsed) ([16]byte, bool) {
 	var out [16]byte
 	s, ok := c.sumOf(p)
-	copy(out[:], s[:])
+	copy(out[:], s.hash[:])
 	return out, ok
 }
 
@@ -103,6 +107,7 @@ func newDigester(c *Config, ev *evaluator) *digester {
 // form is the sum of a block. Afterwards the digester can be used for another one.
 func (d *digester) form(kind string, f *form) *blockSum {
 	d.h.Reset()
+	d.hides = false
 	d.out = &blockSum{form: f}
 	d.block(f, expands(kind))
 	switch kind {
@@ -111,7 +116,7 @@ func (d *digester) form(kind string, f *form) *blockSum {
 	case kindSecret:
 		d.defaultVault(f)
 	}
-	d.h.Sum(d.out.sum[:0])
+	d.out.sum = d.sum()
 	return d.out
 }
 
@@ -121,10 +126,10 @@ func (c *Config) instanceSum(in *instance, b *blockSum) sum {
 	key := in.key.suffix()
 	if len(b.varying) == 0 && len(b.files) == 0 && in.set.vals == nil {
 		buf := make([]byte, 0, 96)
-		return sha256.Sum256(append(append(buf, b.sum[:]...), key...))
+		return sum{sha256.Sum256(append(append(buf, b.sum.hash[:]...), key...)), b.sum.hides}
 	}
 	d := &digester{c: c, ev: c.evaluator(Scope{}), h: sha256.New(), in: in}
-	d.text(string(b.sum[:]))
+	d.add(b.sum)
 	d.text(key)
 	if in.set.vals != nil {
 		d.value(in.set.vals[in.index])
@@ -135,9 +140,7 @@ func (c *Config) instanceSum(in *instance, b *blockSum) sum {
 	for _, a := range b.files {
 		d.reads(b.form, a)
 	}
-	var s sum
-	d.h.Sum(s[:0])
-	return s
+	return d.sum()
 }
 
 // providerSum covers a provider block, or its absence, and its type.
@@ -155,9 +158,7 @@ func (c *Config) providerSum(p parsed) (sum, bool) {
 			f, _ := newForm(decl.at.src, decl.at.row)
 			d.block(f, false)
 		}
-		var s sum
-		d.h.Sum(s[:0])
-		return s
+		return d.sum()
 	}), true
 }
 
@@ -195,6 +196,21 @@ type digester struct {
 	buf []byte
 	in  *instance // nil: of a block, for all its instances
 	out *blockSum // of a block: where what varies is put aside
+	// hides: a sensitive variable went into it.
+	hides bool
+}
+
+// add adds a hash of something else.
+func (d *digester) add(s sum) {
+	d.text(string(s.hash[:]))
+	d.hides = d.hides || s.hides
+}
+
+// sum is the hash of all that was added.
+func (d *digester) sum() sum {
+	s := sum{hides: d.hides}
+	d.h.Sum(s.hash[:0])
+	return s
 }
 
 // text adds a string, delimited by its length.
@@ -308,7 +324,7 @@ func (d *digester) address(p parsed) {
 		return // its tokens are followed by their generation
 	}
 	if s, ok := d.c.sumOf(p); ok {
-		d.text(string(s[:]))
+		d.add(s)
 	}
 }
 
@@ -320,8 +336,7 @@ func (d *digester) refs(refs []ref) {
 		switch root := r.root(); root {
 		case "var":
 			if v := d.c.vars[r.attr(1)]; v != nil {
-				s := d.c.variableSum(v)
-				d.text(string(s[:]))
+				d.add(d.c.variableSum(v))
 			}
 		case "path", "host":
 			d.value(d.c.roots[root])
@@ -421,14 +436,14 @@ func (c *Config) variableSum(v *variable) sum {
 	return c.memo.get("var "+v.name, func() sum {
 		b := canonicalValue(v.value)
 		if !v.sensitive {
-			return sha256.Sum256(b)
+			return sum{hash: sha256.Sum256(b)}
 		}
-		var s sum
-		key, err := pbkdf2.Key(sha256.New, string(b), []byte("tokend variable "+v.name), slowRounds, len(s))
+		s := sum{hides: true}
+		key, err := pbkdf2.Key(sha256.New, string(b), []byte("tokend variable "+v.name), slowRounds, len(s.hash))
 		if err != nil { // refused by a policy on key lengths: then only that it is there counts
-			return sha256.Sum256([]byte(v.name))
+			return sum{sha256.Sum256([]byte(v.name)), true}
 		}
-		copy(s[:], key)
+		copy(s.hash[:], key)
 		return s
 	})
 }
@@ -442,9 +457,9 @@ func (d *digester) local(n string) {
 	if lo == nil {
 		return
 	}
-	s := lo.digest.get(func() sum {
+	d.add(lo.digest.get(func() sum {
 		if lo.static && !lo.value.ContainsMarked() {
-			return sha256.Sum256(canonicalValue(lo.value))
+			return sum{hash: sha256.Sum256(canonicalValue(lo.value))}
 		}
 		inner := &digester{c: d.c, ev: d.ev, h: sha256.New()}
 		inner.text(lo.text)
@@ -452,11 +467,8 @@ func (d *digester) local(n string) {
 		if lo.arg.expr != nil {
 			inner.files(lo.arg.expr)
 		}
-		var s sum
-		inner.h.Sum(s[:0])
-		return s
-	})
-	d.text(string(s[:]))
+		return inner.sum()
+	}))
 }
 
 // reads adds the content of the files that functions in an argument read, and of
@@ -503,6 +515,7 @@ func (d *digester) files(e hclsyntax.Expression) {
 	})
 	if all {
 		d.c.ahead.tooEarly()
+		d.hides = d.hides || d.c.hasSensitiveVariables() // files of variables are among them
 		for _, path := range d.c.reads.all() {
 			d.text(path)
 			d.text(d.c.reads.sum(path))

@@ -21,6 +21,10 @@ var sourcedMarks = cty.NewValueMarks(sensitiveMark{}, sourcedMark{})
 // sourced marks v as sensitive and as coming from where secrets are kept.
 func sourced(v cty.Value) cty.Value { return v.WithMarks(sourcedMarks) }
 
+// variableMark is on what is made of a sensitive variable, and tells it from what
+// is made of other secrets. It never leaves this package.
+type variableMark struct{}
+
 // hasMark reports whether v or anything in it has the mark.
 func hasMark(v cty.Value, mark any) bool {
 	if !v.ContainsMarked() {

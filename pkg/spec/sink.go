@@ -149,16 +149,27 @@ func published(m map[string]cty.Value) Values {
 
 // SinkArgs evaluates all arguments of a sink instance.
 func (c *Config) SinkArgs(a Address, s Scope) (Values, error) {
+	v, _, err := c.SinkArgsFrom(a, s)
+	return v, err
+}
+
+// SinkArgsFrom is SinkArgs, and says whether a sensitive variable has reached any
+// of them, so that what is made of them may not be shown even where all else in
+// them is invented.
+func (c *Config) SinkArgsFrom(a Address, s Scope) (args Values, reached bool, err error) {
 	in, plan, err := c.blockAt(kindSink, a)
 	if err != nil {
-		return Values{}, err
+		return Values{}, false, err
 	}
-	v, err := c.blockArgs(a, in, plan, s)
+	m, err := c.blockArgs(a, in, plan, s)
 	if err != nil {
-		return Values{}, err
+		return Values{}, false, err
 	}
-	delete(v, "notify")
-	return c.withContents(plan.schema, published(v)), nil
+	for _, v := range m {
+		reached = reached || hasMark(v, variableMark{})
+	}
+	delete(m, "notify")
+	return c.withContents(plan.schema, published(m)), reached, nil
 }
 
 // blockArgs evaluates all arguments of a block.

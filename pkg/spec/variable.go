@@ -207,7 +207,7 @@ func (l *loader) setVariable(v *variable, g given) {
 	}
 	v.value = val
 	if v.sensitive {
-		v.value = sourced(val)
+		v.value = sourced(val).Mark(variableMark{})
 	}
 }
 
@@ -283,7 +283,7 @@ func (l *loader) defaultVariable(v *variable) {
 	}
 	v.value, v.fromText = val, true
 	if v.sensitive {
-		v.value = Sensitive(val)
+		v.value = Sensitive(val).Mark(variableMark{})
 	}
 }
 

@@ -1,0 +1,80 @@
+package reconcile
+
+import (
+	"context"
+	"slices"
+
+	"tokend/pkg/state"
+)
+
+// leftPlace is a place that a sink leaves: which other sink claims it, "" for
+// none, and whether that has written it. Until then the place is left as it is, and
+// after that there is nothing to do there; a place that nobody claims is cleaned.
+type leftPlace struct {
+	place, heir string
+	taken       bool
+}
+
+// leaving are the earlier places of a sink.
+func (w *worker) leaving(ctx context.Context, j job, rec *state.Sink) []leftPlace {
+	var out []leftPlace
+	for _, of := range byPlace(elsewhere(rec.Leaving, placeOf(rec.Written))) {
+		out = append(out, w.leftPlace(ctx, j, placeOf(of[0])))
+	}
+	return out
+}
+
+func (w *worker) leftPlace(ctx context.Context, j job, place string) leftPlace {
+	l := leftPlace{place: place}
+	if l.heir, l.taken = w.claimed(ctx, j.force, place); l.heir == j.addr {
+		l.heir = "" // but for a change that is held it would have it itself
+	}
+	return l
+}
+
+// leftTo says to whom a sink leaves its earlier places.
+func (in *SinkInput) leftTo(places []leftPlace) {
+	in.LeftTo, in.Left, in.Heirs = nil, "", len(places) > 0
+	for _, l := range places {
+		switch {
+		case l.taken:
+		case l.heir == "":
+			in.LeftTo, in.Left, in.Heirs = nil, "", false
+			return
+		default:
+			in.LeftTo, in.Left, in.Heirs = append(in.LeftTo, l.heir), l.place, false
+		}
+	}
+}
+
+// leaves brings the places that a sink leaves in line with what other sinks will
+// have written.
+func (f *forecast) leaves(n *foreseen) {
+	for i := range n.left {
+		l := &n.left[i]
+		l.taken = l.taken || f.takes(l.heir)
+	}
+	n.sink.leftTo(n.left)
+}
+
+// takes says whether a sink will have written the place that the configuration in
+// force gives it, which it will not while that is held.
+func (f *forecast) takes(heir string) bool {
+	h := f.byAddr[heir]
+	return h != nil && h.wrote && h.cause == ""
+}
+
+// leftBy is what a step leaves of the places that a sink leaves.
+func (n *foreseen) leftBy(s Step) {
+	in := n.sink
+	switch {
+	case s.Action == ActClean || s.Action == ActLeave:
+		n.left = slices.DeleteFunc(n.left, func(l leftPlace) bool { return l.taken || l.heir == "" })
+		in.Record.Leaving, in.Record.Failure = slices.DeleteFunc(slices.Clone(in.Record.Leaving), func(a []byte) bool {
+			return !slices.ContainsFunc(n.left, func(l leftPlace) bool { return l.place == placeOf(a) })
+		}), nil
+	case in.Moved:
+		in.Record.Leaving = append(slices.Clone(in.Record.Leaving), in.Record.Written)
+		n.left = append(n.left, n.leaves)
+	}
+}
