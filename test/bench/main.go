@@ -80,7 +80,7 @@ func run(ctx context.Context, args []string) error {
 	f.IntVar(&o.changes, "changes", 150, "changes of the configuration")
 	f.DurationVar(&o.idle, "idle", 10*time.Second, "how long to watch it do nothing")
 	f.DurationVar(&o.away, "away", 12*time.Second, "how long a provider is away")
-	f.DurationVar(&o.calm, "calm", 4*time.Second, "how long memory must not shrink to be called at rest")
+	f.DurationVar(&o.calm, "calm", 8*time.Second, "how long memory must not shrink to be called at rest")
 	f.StringVar(&o.dir, "dir", os.TempDir(), "`directory` on a disk, for the state")
 	f.StringVar(&o.shm, "shm", "/dev/shm", "`directory` on a tmpfs, for the tokens")
 	f.StringVar(&o.binary, "tokend", "", "`binary` to measure (default: built from this tree)")
