@@ -205,7 +205,7 @@ func replace(in *Input) (Step, bool) {
 		return Step{}, false
 	}
 	s := Step{Action: ActReplace, State: Pending, Cause: causeTaint, Reason: "a person tainted it"}
-	if f := in.Record.Failure; f != nil && (f.Op == opGrant && f.Class == classUnknown || f.Op == opExchange || f.Op == opPoll) && in.Traits.Session == spec.SessionOnePerAccount {
+	if f := in.Record.Failure; in.Traits.Session == spec.SessionOnePerAccount && (in.Record.LostPoll != "" || f != nil && (f.Op == opGrant && f.Class == classUnknown || f.Op == opExchange)) {
 		s.Reason = "a login whose reply was lost may have ended its token"
 	}
 	if len(in.WantsNew) > 0 {

@@ -107,7 +107,7 @@ func (in *Input) settle(s Step) {
 			lost.LostRefresh = true
 			switch {
 			case !singleUse(in.Held, g):
-			case in.Intent.LastTry:
+			case in.Intent.LastTry, g.RefreshState == state.RefreshRefused:
 				lost.RefreshState = state.RefreshRefused
 			default:
 				lost.RefreshState = state.RefreshIndeterminate
@@ -123,10 +123,18 @@ func (in *Input) settle(s Step) {
 		}
 		in.Intent = nil
 		return
-	case opExchange, opPoll:
+	case opExchange:
 		o.class = classLogin
+		if rec.Grant != nil && in.Traits.Session == spec.SessionOnePerAccount {
+			rec.Head.Flags |= state.FlagTainted
+		}
+	case opPoll:
+		if o.class = classLogin; rec.Grant != nil || accountEnded(rec.Failure) {
+			in.Intent = nil
+			return
+		}
 	}
-	if f := in.failureOf(op); f == nil || f.Op != op || !f.LastAt.After(in.Intent.At) {
+	if f := in.failureOf(op); f == nil || f.Op != op || f.LastAt.Before(in.Intent.At) {
 		retry := spec.RetryPolicy{Initial: time.Second, Max: 5 * time.Minute}
 		if in.Want != nil {
 			retry = in.Want.Retry

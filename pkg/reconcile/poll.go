@@ -16,10 +16,6 @@ import (
 // reply may have brought the token, so it is counted as an orphan until an answer
 // shows that it did not.
 
-// deviceCode is what the failure of a lost question calls the code that it asked
-// about, to know it by when there is an answer.
-const deviceCode = "device_code"
-
 // waitsForPerson reports whether an error says that the person has not decided yet.
 func waitsForPerson(err error) bool {
 	var pe *providers.Error
@@ -59,18 +55,21 @@ func (p *performer) pollRefused(c *call, pe *providers.Error, err error) bool {
 // lostBefore reports whether an earlier question about the same code was not
 // answered, and nothing since.
 func (p *performer) lostBefore(hash string) bool {
-	f := p.ob.in.Record.Failure
-	return f != nil && f.Op == opPoll && f.InputHash[deviceCode] == hash
+	return hash != "" && p.ob.in.Record.LostPoll == hash
 }
 
 // lostPoll writes down that a question was not answered. A code is worth one token,
-// however many answers are lost.
+// however many answers are lost. It is a failure only where nobody holds a token: the
+// refreshes of one that is held have failures, and a back-off, of their own.
 func (p *performer) lostPoll(hash, why string) {
+	rec := &p.ob.in.Record
 	if !p.lostBefore(hash) {
-		p.ob.in.Record.Orphans++
+		rec.Orphans++
+		rec.LostPoll = hash
 	}
-	o := outcome{op: opPoll, class: classLogin, message: why, reached: true, login: true, inputs: map[string]string{deviceCode: hash}}
-	p.r.next = p.failed(o).NextAt
+	if rec.Grant == nil && !accountEnded(rec.Failure) {
+		p.r.next = p.failed(outcome{op: opPoll, class: classLogin, message: why, reached: true, login: true}).NextAt
+	}
 }
 
 // polled takes back what was written down of earlier questions, now that one about
@@ -80,8 +79,10 @@ func (p *performer) polled(c *call) bool {
 	if !c.poll || !p.lostBefore(c.intent.TokenHash) {
 		return false
 	}
-	rec.Failure = nil
-	rec.Orphans = max(rec.Orphans-1, 0)
+	rec.LostPoll, rec.Orphans = "", max(rec.Orphans-1, 0)
+	if f := rec.Failure; f != nil && f.Op == opPoll {
+		rec.Failure = nil
+	}
 	if rec.Raw != nil && rec.Raw.Op == opExchange && doubtful(rec.Raw) {
 		rec.Raw = nil // there is a better answer
 	}

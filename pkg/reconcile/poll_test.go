@@ -259,3 +259,48 @@ func TestQuestionsAreInTheDurableOrder(t *testing.T) {
 		}
 	})
 }
+
+// What is known of a lost answer is kept apart from the refreshes of the token that is
+// held meanwhile: neither makes the other be forgotten, nor tried sooner.
+func TestALostAnswerBesideRefreshes(t *testing.T) {
+	inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+		w.set(byDevice)
+		code, userCode := w.askDevice()
+		w.server.DecideDevice(userCode, true)
+		if e := w.asks(code); e != nil {
+			t.Fatal(e)
+		}
+		code, _ = w.askDevice()
+		lost := standin.Fault{API: standin.OAuth2, Kind: standin.FaultLost, Path: "/token", Times: 1}
+		ask := func(orphans int, answered bool) {
+			t.Helper()
+			if e := w.asks(code); e == nil || e.Waits() != answered {
+				t.Fatalf("it is answered %v", e)
+			}
+			if rec, intent := w.recordOf(tv); rec.Orphans != orphans || intent != nil || w.line(tv).State != reconcile.Ready {
+				t.Fatalf("%d orphans, intent %+v, it is %+v", rec.Orphans, intent, w.line(tv))
+			}
+		}
+		w.server.Fail(lost)
+		ask(1, false)
+		if err := w.loop.Do(t.Context(), tv, reconcile.Order{Kind: reconcile.OrderRefresh}); err != nil {
+			t.Fatal(err)
+		}
+		w.server.Fail(lost)
+		ask(1, false) // it is the same code still
+		ask(0, true)
+
+		w.server.Fail(standin.Fault{API: standin.OAuth2, Kind: standin.FaultRefuse, Status: 401, Code: "invalid_client", Path: "/token", Times: 1})
+		if err := w.loop.Do(t.Context(), tv, reconcile.Order{Kind: reconcile.OrderRefresh}); err == nil {
+			t.Fatal("it was refreshed")
+		}
+		before, _ := w.recordOf(tv)
+		w.server.Fail(lost)
+		if e := w.asks(code); e == nil || e.Waits() {
+			t.Fatalf("it is answered %v", e)
+		}
+		if rec, _ := w.recordOf(tv); rec.Orphans != 1 || rec.Failure == nil || rec.Failure.Op != "refresh" || rec.Failure.Count < before.Failure.Count {
+			t.Errorf("%d orphans; of the refresh that failed is left %+v", rec.Orphans, rec.Failure)
+		}
+	})
+}

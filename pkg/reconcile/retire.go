@@ -69,12 +69,12 @@ func (p *performer) revoke() {
 	}
 	ep, err := p.w.endpointOfRetired(p.ctx, p.ob, g)
 	if err != nil {
-		p.revokeFailed(g, err.Error(), 0)
+		p.revokeFailed(g, err, 0)
 		return
 	}
 	c, err := p.revokeCall(g, ep)
 	if err != nil {
-		p.revokeFailed(g, err.Error(), 0)
+		p.revokeFailed(g, err, 0)
 		return
 	}
 	_, err = p.sendAndRead(c)
@@ -92,19 +92,32 @@ func (p *performer) revoke() {
 	case pe != nil && pe.Walled && pe.Status < 300 && saysNoMore(g.Retired, pe):
 		p.mayBeRevoked(g, err)
 	case pe != nil:
-		p.revokeFailed(g, pe.Error(), pe.RetryAfter)
+		p.revokeFailed(g, pe, pe.RetryAfter)
 	default:
-		p.revokeFailed(g, err.Error(), 0)
+		p.revokeFailed(g, err, 0)
 	}
 }
 
-// saysNoMore says that a revocation was tried often enough, the last time with the
-// same outcome, so that another try would say no more than this one. What an API says
-// besides (the number of the request, say) may be another each time.
+// saysNoMore says that a revocation was tried often enough with the same outcome,
+// and no other between, so that one more try would say no more than this one.
 func saysNoMore(r *state.Retired, e *providers.Error) bool {
-	outcome := *e
-	outcome.Message = ""
-	return r.Attempts+1 >= triesBeforeGivingUp && strings.HasPrefix(r.Message, outcome.Error())
+	return sameOutcomes(r, e)+1 >= triesBeforeGivingUp
+}
+
+// sameOutcomes is how many of the last failures of a revocation had the outcome of this one.
+// What an API says besides (the number of the request, say) may be another each time.
+func sameOutcomes(r *state.Retired, err error) int {
+	outcome := err.Error()
+	var pe *providers.Error
+	if errors.As(err, &pe) && pe.Status != 0 {
+		e := *pe
+		e.Message = ""
+		outcome = e.Error()
+	}
+	if !strings.HasPrefix(r.Message, outcome) {
+		return 0
+	}
+	return max(r.Alike, 1)
 }
 
 // mayBeRevoked is a revocation that was answered by web pages with a status of
@@ -202,11 +215,11 @@ func (p *performer) forgetRetired(more ...state.Change) {
 	}
 }
 
-func (p *performer) revokeFailed(g *state.Grant, message string, after time.Duration) {
-	now := p.w.now()
+func (p *performer) revokeFailed(g *state.Grant, err error, after time.Duration) {
+	now, message := p.w.now(), err.Error()
 	r := g.Retired
 	r.Attempts++
-	r.Message = message
+	r.Alike, r.Message = sameOutcomes(r, err)+1, message
 	r.NextAt = now.Add(max(after, backoff(p.retry(), r.Attempts, fraction(p.j.addr, "revoke", fmt.Sprint(r.Attempts)))))
 	p.log().Warn("a revocation failed; it is tried again", "retired", g.Generation, "attempt", r.Attempts, "error", message, "again_at", r.NextAt)
 	p.save("a failed revocation", state.Change{IntentFor: p.j.addr, ClearIntent: true})
@@ -232,12 +245,12 @@ func (p *performer) revive() {
 	g := &rec.Retiring[p.step.Retiring]
 	ep, err := p.w.endpointOfRetired(p.ctx, p.ob, g)
 	if err != nil {
-		p.revokeFailed(g, err.Error(), 0)
+		p.revokeFailed(g, err, 0)
 		return
 	}
 	c, err := p.refreshCall(g, ep)
 	if err != nil {
-		p.revokeFailed(g, err.Error(), 0)
+		p.revokeFailed(g, err, 0)
 		return
 	}
 	c.op = opRevive
@@ -266,7 +279,7 @@ func (p *performer) revive() {
 		rec.Orphans++
 		p.forgetRetired(state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	default:
-		p.revokeFailed(g, err.Error(), 0)
+		p.revokeFailed(g, err, 0)
 	}
 }
 

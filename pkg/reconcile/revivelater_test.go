@@ -100,3 +100,55 @@ credential "apirone" "other" {
 		})
 	}
 }
+
+// An outage says nothing of a token, and does not count among the refusals after which
+// one is let go: as long as its refresh token may live, what it needs is tried.
+func TestAnOutageIsNoRefusalOfARevival(t *testing.T) {
+	own, err := catalog.FS.ReadFile("coinify.hcl")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rest := strings.Replace(string(own), `needs = "refresh_token"`, `needs = "access_token"`, 1) + `
+secret "mem" "key" { value = "a-key" }
+credential "apirone" "other" {
+  grant        = "transfer_key"
+  transfer_key = secret.mem.key.value
+}
+`
+	o := strict()
+	o.Rules.AccessLifetime = 80 * time.Second
+	inWorld(t, o, func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", rest))
+		time.Sleep(time.Second)
+		w.halt()
+		time.Sleep(2 * time.Minute) // the access token ends
+		refuse := func(status int, code string, times int) {
+			before := w.server.Counts(standin.Coinify).Faulted
+			f := standin.Fault{API: standin.Coinify, Path: "/auth", Grant: "refresh_token", Kind: standin.FaultRefuse, Status: status, Code: code, Times: times}
+			if code == "" {
+				f.Kind = standin.FaultStatus
+			}
+			w.server.Fail(f)
+			if w.loop == nil {
+				w.start()
+				w.set(rest)
+			}
+			for range 2 * 3600 {
+				if w.server.Counts(standin.Coinify).Faulted == before+times {
+					return
+				}
+				time.Sleep(time.Second)
+			}
+			t.Fatalf("%d of %d were asked for", w.server.Counts(standin.Coinify).Faulted-before, times)
+		}
+		w.loop = nil
+		refuse(503, "", 9)
+		refuse(403, "access_denied", 9)
+		refuse(503, "", 1)
+		refuse(403, "access_denied", 9)
+		time.Sleep(time.Hour)
+		if n := w.server.Counts(standin.Coinify); n.Revocations != 1 {
+			t.Errorf("its token was let go though it could be revoked: %+v", n)
+		}
+	})
+}

@@ -4,7 +4,7 @@ import "encoding/binary"
 
 // The newest formats that this program writes.
 const (
-	credentialFormat = 8 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along; 7: how much later a token may end; 8: that a kept reply was slept over
+	credentialFormat = 9 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along; 7: how much later a token may end; 8: that a kept reply was slept over; 9: how many of a revocation's failures were alike, and a lost question about a device code
 	sinkFormat       = 2 // 2: without what nothing reads
 	intentFormat     = 1
 )
@@ -30,7 +30,8 @@ func appendCredential(b []byte, c *Credential) []byte {
 	b = appendRemoving(b, c.Removing)
 	b = appendString(b, c.Note)
 	b = appendTime(b, c.Restored) // since format 3
-	return appendVerified(b, &c.Verified)
+	b = appendVerified(b, &c.Verified)
+	return appendString(b, c.LostPoll)
 }
 
 // decodeCredential reads everything but the head.
@@ -66,6 +67,9 @@ func decodeCredential(b []byte) (Credential, error) {
 	}
 	if format >= 4 {
 		c.Verified = r.verified()
+	}
+	if format >= 9 {
+		c.LostPoll = r.str()
 	}
 	if err := r.end(); err != nil {
 		return Credential{}, err
@@ -136,6 +140,7 @@ func appendGrant(b []byte, g *Grant) []byte {
 		b = binary.AppendVarint(b, int64(t.Attempts))
 		b = appendTime(b, t.NextAt)
 		b = appendString(b, t.Message)
+		b = binary.AppendVarint(b, int64(t.Alike))
 	}
 	return b
 }
@@ -182,6 +187,9 @@ func (r *reader) grant(g *Grant, format byte) {
 			Message:     r.str(),
 		}
 		r.dropped(func() { r.bool() })
+		if format >= 9 {
+			g.Retired.Alike = r.int()
+		}
 	}
 }
 

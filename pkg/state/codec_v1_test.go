@@ -109,6 +109,17 @@ func TestRecordsOfTheSeventhFormatAreRead(t *testing.T) {
 	readsCredential(t, credentialV7, want)
 }
 
+// A record of the format before it was kept how many failures of a revocation were
+// alike, and that a question about a device code was lost.
+const credentialV8 = "080001030000000006616363657373000000000000000180ee89ab0d050000000000000000000000010180ee89ab0d050672656d6f76650012000a73" +
+	"7461747573203430330000020000000000000000020180ee89ab0d05000000"
+
+func TestRecordsOfTheEighthFormatAreRead(t *testing.T) {
+	at := time.Unix(1790000000, 5).UTC()
+	old := Grant{Generation: 3, AccessToken: secret.New("access"), ObtainedAt: at, Retired: &Retired{Since: at, Cause: "remove", Attempts: 9, Message: "status 403"}}
+	readsCredential(t, credentialV8, Credential{Retiring: []Grant{old}, Orphans: 1, Verified: Verified{Refused: 2, At: at}})
+}
+
 // readsCredential holds the record of a credential that an earlier program wrote
 // against what it says.
 func readsCredential(t *testing.T, record string, want Credential) {

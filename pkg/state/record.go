@@ -61,6 +61,9 @@ type Credential struct {
 	Removing  *Removing // no longer declared: the removal in progress
 	Note      string    // what last happened, in words without a secret, for status
 	Verified  Verified
+	// LostPoll is a keyed hash of the device code of which a question was not answered
+	// and none since: what that may have brought counts among Orphans, once.
+	LostPoll string
 
 	// Restored is when the state went back to an older copy that had this record.
 	// What was obtained after the copy was made is not known; zero: never.
@@ -156,6 +159,7 @@ type Retired struct {
 	Attempts    int       // revocations tried
 	NextAt      time.Time
 	Message     string // of the last failure, scrubbed
+	Alike       int    // how many of the last failures had the same outcome
 }
 
 // Failure is a classified failure, kept across restarts.

@@ -92,11 +92,11 @@ func credential(address string, generation uint64) state.Credential {
 			HeaderName: "Authorization", Header: secret.New("Bearer x"), Scopes: []string{"trade", "read"}, Outputs: []byte("{}"), GrantedAt: epoch, ObtainedAt: epoch,
 			ExpiresAt: epoch.Add(2 * time.Hour), Rotation: state.RotationRotated, RefreshState: 1, Origins: []string{"https://api.example.com:443"},
 			InputHashes: map[string]string{"email": "h1", "password": "h2"}, Inputs: []byte{0, 1, 2}, Revision: "0123abcd"},
-		Retiring: []state.Grant{{Generation: 1, AccessToken: secret.New("old"), Retired: &state.Retired{Since: epoch, Cause: "refresh", Attempts: 2}}},
+		Retiring: []state.Grant{{Generation: 1, AccessToken: secret.New("old"), Retired: &state.Retired{Since: epoch, Cause: "refresh", Attempts: 2, Alike: 1}}},
 		Failure:  &state.Failure{Op: "refresh", Class: "transient", Message: "502", Count: 3, FirstAt: epoch, LastAt: epoch, NextAt: epoch},
 		Raw:      &state.Raw{Op: "refresh", Status: 200, Header: map[string][]string{"Date": {"now", "then"}}, Body: secret.New("<html>")},
 		Removing: &state.Removing{Since: epoch, Reason: "its block is gone"},
-		Orphans:  1, Note: "refreshed", Verified: state.Verified{Refused: generation, At: epoch, Why: "401", Renewed: []time.Time{epoch}},
+		Orphans:  1, Note: "refreshed", LostPoll: "a-code", Verified: state.Verified{Refused: generation, At: epoch, Why: "401", Renewed: []time.Time{epoch}},
 		Lifecycle: state.Lifecycle{OnRemove: "revoke", PreventDestroy: true, Overlap: 30 * time.Second, MaxOverlap: time.Hour},
 	}
 }
