@@ -105,6 +105,10 @@ const (
 	fateThrottled
 	fateBroken // 503: nothing happened
 	fateEnded  // the API has ended the grant, and refuses
+	fateWall   // a page with 403: nothing happened
+	fateWallAfter
+	fatePage // a page with 200: nothing happened
+	fatePageAfter
 )
 
 // about is what the draws about a call go by: in every run the same, whoever
@@ -124,6 +128,9 @@ func (e *simEndpoint) fate(c providers.Call) fate {
 		return fateNotSent
 	}
 	d, of := s.draws, e.about(c)
+	if f, walled := w.walls[c.Op]; walled && d.chance("walled", of, 0.9) {
+		return f
+	}
 	if !d.chance("fault", of, w.calls) {
 		return fateAnswered
 	}
@@ -172,7 +179,7 @@ func (e *simEndpoint) Send(ctx context.Context, r *providers.Request) (*provider
 	}
 	var body string
 	var refused *providers.Error
-	if f != fateLostBefore {
+	if f != fateLostBefore && f != fateWall && f != fatePage {
 		body, refused = e.carryOut(c, f, time.Duration(s.asleep.Load())-asleep)
 	}
 	if f == fateLostBefore || f == fateLostAfter {
@@ -181,6 +188,9 @@ func (e *simEndpoint) Send(ctx context.Context, r *providers.Request) (*provider
 	}
 	if !e.p.passes("reply") || !e.p.sleeps(s.draws.between("back", of, time.Millisecond, 300*time.Millisecond)) {
 		return nil, unknown
+	}
+	if f >= fateWall {
+		return e.page(c, f)
 	}
 	if refused != nil {
 		e.heard(c, refused)
@@ -250,6 +260,9 @@ func (e *simEndpoint) Read(c providers.Call, r *providers.Reply) (providers.Toke
 	body := r.Body.Reveal()
 	if e.p.s.mended() {
 		body = strings.TrimPrefix(body, "not json: ")
+	}
+	if strings.HasPrefix(body, simPage) {
+		return providers.Token{}, &providers.Error{Op: c.Op, Class: providers.ClassUnknown, Status: r.Status, Message: "the reply is a web page (HTML)", Reached: true}
 	}
 	var reply simReply
 	if err := json.Unmarshal([]byte(body), &reply); err != nil {

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tokend/pkg/providers"
 	"tokend/pkg/state"
 )
 
@@ -87,6 +88,7 @@ type weather struct {
 	calls, places, rivals            float64 // how often
 	away                             map[string]bool
 	diskFull, placesAway, slowPlaces bool
+	walls                            map[providers.Op]fate // web pages, instead of what the APIs would have answered
 }
 
 func newRun(configs *simConfigs, seed uint64) *simRun {

@@ -20,11 +20,11 @@ func (c simConfig) leavesWith(i int) string {
 func (s *simRun) drawStop() {
 	d, c := s.draws, s.config
 	switch what := d.below("stop", "", 10); {
-	case what < 4:
+	case what < 3:
 		i := d.below("leaves", "", simFew)
 		c.leaves[i] = !c.leaves[i]
 	case what < 5: // all of them at once: more than a strict guard lets go
-		if d.chance("strict", "stop", 0.5) {
+		if d.chance("strict", "stop", 0.6) {
 			c.style = 5
 		}
 		c.leaves = [simFew]bool{true, true, true}
@@ -58,7 +58,7 @@ func (s *simRun) mayEnd() {
 // wrong, and they are as they are declared, for a while.
 func (s *simRun) shallEnd() []string {
 	w := s.weatherNow()
-	if s.p.isDead() || s.armed.Load() > 0 || w.calls > 0 || w.rivals > 0 || len(w.away) > 0 || w.diskFull || s.config.limited() {
+	if s.p.isDead() || s.armed.Load() > 0 || w.calls > 0 || w.rivals > 0 || len(w.away) > 0 || len(w.walls) > 0 || w.diskFull || s.config.limited() {
 		return nil
 	}
 	v, err := s.p.loop.Status(context.Background(), "")

@@ -21,6 +21,7 @@ const (
 	taleAction  = "action"  // a person orders actions
 	taleRemoved = "removed" // a removed block says that a token is left alone
 	taleStop    = "stop"    // tokens end with the daemon
+	talePages   = "pages"   // web pages answer instead of the APIs
 	taleOutputs = "outputs" // sinks name what only another grant has
 	taleMidcall = "midcall" // a credential gets another name while a call for it is open
 )
@@ -30,7 +31,7 @@ const (
 var simTales = [...]struct {
 	name   string
 	chance float64
-}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0.05}, {taleRemoved, 0}, {taleStop, 0}, {taleOutputs, 0}, {taleMidcall, 0.03}}
+}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0.05}, {taleRemoved, 0.04}, {taleStop, 0.04}, {talePages, 0.04}, {taleOutputs, 0}, {taleMidcall, 0.03}}
 
 // drawTales draws which stories a run has.
 func (s *simRun) drawTales() {
@@ -74,6 +75,8 @@ func (s *simRun) tell() {
 		s.drawRemoved()
 	case taleStop:
 		s.drawStop()
+	case talePages:
+		s.drawPages()
 	case taleOutputs:
 		s.drawOutputs()
 	case taleMidcall:
