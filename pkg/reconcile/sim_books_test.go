@@ -98,18 +98,6 @@ type simBooks struct {
 	slept    time.Duration      // how long the machine slept after the call that is being carried out had its connection
 }
 
-// simRefusals is how an account was asked since its last success.
-type simRefusals struct {
-	tries    int
-	last     time.Time
-	heard    string // a password that was refused, while that is not on disk
-	password string // that was refused, and the refusal was recorded
-	pardoned bool   // an input changed, or a person said to try again
-	atOnce   bool   // the same, for one try that need not wait
-
-	pardonedAt time.Time
-}
-
 func newBooks(s *simRun) *simBooks {
 	return &simBooks{s: s, access: map[string]*simAccess{}, refresh: map[string]*simRefresh{}, codes: map[string]int{}, password: map[string]string{}, refused: map[string]*simRefusals{}, begun: map[string]simCode{}, ended: map[string]bool{}, reopened: map[string]bool{}}
 }
@@ -208,16 +196,6 @@ func (b *simBooks) act(e *simEndpoint, c providers.Call) (string, *providers.Err
 
 func refusedCall(op providers.Op, class providers.Class, why string) *providers.Error {
 	return &providers.Error{Op: op, Class: class, Status: 400, Message: why, Reached: true}
-}
-
-// readNot: a login's reply is on disk that tokend cannot read. The API took it for
-// a success, so what was refused before is no row any more.
-func (b *simBooks) readNot(addr, raw string) {
-	for _, g := range b.grants {
-		if g.addr == addr && len(g.access) == 1 && strings.Contains(raw, `"`+g.access[0].token+`"`) {
-			b.refusals(g.account).tries = 0
-		}
-	}
 }
 
 func (b *simBooks) login(e *simEndpoint, c providers.Call) (string, *providers.Error) {

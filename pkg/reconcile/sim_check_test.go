@@ -125,17 +125,6 @@ func (s *simRun) recorded(c *state.Credential) {
 	s.checkKept(addr, old, now)
 }
 
-// succeeded: a credential got a token, so what failed before is no row any more,
-// also of tries for another account that it was of before: which of its inputs names
-// the account nobody has told tokend.
-func (b *simBooks) succeeded(addr string) {
-	for account, r := range b.refused {
-		if addressOf(account) == addr {
-			r.tries = 0
-		}
-	}
-}
-
 func (s *simRun) deleted(addr string) {
 	if !strings.HasPrefix(addr, "credential.") {
 		s.note("record gone", addr, "", 0)
@@ -394,68 +383,6 @@ func (b *simBooks) checkOrigin(e *simEndpoint, g *simGrant) {
 	}
 }
 
-func (b *simBooks) refusals(account string) *simRefusals {
-	r, ok := b.refused[account]
-	if !ok {
-		r = &simRefusals{}
-		b.refused[account] = r
-	}
-	return r
-}
-
-func (r *simRefusals) pardon(at time.Time) {
-	r.pardoned, r.atOnce, r.heard, r.pardonedAt = true, true, "", at
-}
-
-// recordedRefusal takes over what a credential heard, once its intent is closed.
-func (b *simBooks) recordedRefusal(addr string) {
-	for account, r := range b.refused {
-		if addressOf(account) == addr && r.heard != "" {
-			r.password, r.pardoned, r.heard = r.heard, false, ""
-		}
-	}
-}
-
-// triesByOrder: a call begins while somebody waits who ordered another try. It is
-// what that is worth, also where the order came while a call was under way that then
-// was refused, and for as long as nobody knows what became of it.
-func (b *simBooks) triesByOrder(addr string) {
-	if b.s.retrying[addr] == 0 {
-		return
-	}
-	for account, r := range b.refused {
-		if addressOf(account) == addr {
-			r.pardoned = true
-		}
-	}
-}
-
-// checkTry: a refused password is not sent again, and an account is not locked.
-func (b *simBooks) checkTry(e *simEndpoint, account, password string) {
-	r, real := b.refusals(account), b.s.real()
-	rec := b.s.record(addressOf(account))
-	if rec.open != "grant" {
-		b.s.fail("%s is asked for a token, and no intent says so", account)
-	}
-	if rec.grant != nil && rec.grant.origin != e.base && !b.s.approved[addressOf(account)] {
-		b.s.fail("a password is sent to %s, and nobody approved that", e.base)
-	}
-	if r.password == password && !r.pardoned {
-		b.s.fail("a password that was refused is sent again for %s", account)
-	}
-	stepped := b.s.steppedAt.After(r.last) || !b.s.skewedAt.IsZero() && b.s.skewedAt.After(r.last.Add(-time.Second))
-	if e.typ.traits.Lockout && r.tries >= 3 && real.Sub(r.last) < 15*time.Minute && !r.atOnce && !stepped {
-		b.s.fail("%s is tried for the %dth time in a row, %s after the last", account, r.tries+1, real.Sub(r.last))
-	}
-	r.tries++
-	r.last = real
-	// What was decided before a person said so, or before the secret changed, is not
-	// the try that they are worth.
-	if password == b.s.passwords[account] && r.pardonedAt.Before(b.s.intended[addressOf(account)]) {
-		r.atOnce = false
-	}
-}
-
 // checkSpend: a refresh token that works once is used once, but for one replay
 // within the window and one last try where only a person could go on: by a login,
 // or by letting a change of what it is obtained with go ahead.
@@ -506,86 +433,4 @@ func (s *simRun) saidOfLate() []simConfig {
 		return []simConfig{s.config, s.before}
 	}
 	return []simConfig{s.config}
-}
-
-// checkRevocation: no token is revoked while it is in force, while a place
-// holds it, or before its overlap has passed.
-func (b *simBooks) checkRevocation(a *simAccess, r *simRefresh) {
-	s, real := b.s, b.s.real()
-	dies := map[*simAccess]bool{}
-	if a != nil {
-		dies[a] = true
-	}
-	for _, g := range b.dying(a, r) {
-		for _, x := range g.access {
-			dies[x] = true
-		}
-	}
-	for x := range dies {
-		if x.lives(real) {
-			s.checkDeath(x)
-		}
-	}
-}
-
-func (s *simRun) checkDeath(x *simAccess) {
-	rec := s.record(x.grant.addr)
-	if x.grant.spared && !s.said.revoked[x.grant.addr] {
-		s.fail("%s is revoked, and a removed block said that it is left alone", x.token)
-	}
-	if rec.open != "revoke" {
-		s.fail("%s is revoked, and no intent says so", x.token)
-	}
-	if rec.access == x.token {
-		s.fail("%s is revoked, which is in force", x.token)
-	}
-	var ret *simRetired
-	for i := range rec.retiring {
-		if rec.retiring[i].access == x.token {
-			ret = &rec.retiring[i]
-		}
-	}
-	if ret == nil || s.revoking[x.grant.addr] > 0 || s.ending[x.grant.addr] || rec.orderedGone(x.grant) {
-		return
-	}
-	wall := s.wall()
-	longest, overlap := s.overlaps(x.grant.addr, rec)
-	limit := ret.since.Add(max(longest, overlap))
-	switch {
-	case ret.cause == "remove":
-		limit, overlap = rec.removing.Add(longest), 0
-	case !rec.removing.IsZero() && rec.access == "":
-		overlap = 0 // the token that came after it was given up too: there is nothing to pick up
-	}
-	if !wall.Before(limit) {
-		return
-	}
-	if held := s.books.holders(x.token); len(held) > 0 {
-		s.fail("%s is revoked (%s) while %s holds it", x.token, ret.cause, strings.Join(held, ", "))
-	}
-	if left, ok := s.left[x.token]; ok && !s.skewedAt.After(left) && wall.Sub(left) < overlap {
-		s.fail("%s is revoked (%s) %s after the last place let go of it; its overlap is %s", x.token, ret.cause, wall.Sub(left), overlap)
-	}
-}
-
-// orderedGone says that a person wants a grant revoked, which takes along whatever
-// tokens of it wait for their overlap.
-func (r *simRecord) orderedGone(g *simGrant) bool {
-	return slices.ContainsFunc(r.retiring, func(x simRetired) bool { return x.grant == g && x.cause == "revoke" })
-}
-
-// overlaps are how long an old token may hold on and how long it must. A record
-// keeps what the configuration said when it was written, for when it no longer
-// says it; of what is declared the configuration in force goes first, also where
-// it is another one since and nothing has been recorded yet, and what a step goes
-// by that began a moment before the last change.
-func (s *simRun) overlaps(addr string, rec *simRecord) (longest, overlap time.Duration) {
-	longest, overlap = rec.lifecycle.MaxOverlap, rec.lifecycle.Overlap
-	for _, c := range s.saidOfLate() {
-		if c.declares(slices.Index(simCredentials[:], addr)) {
-			l, o := c.overlaps()
-			longest, overlap = min(longest, l), min(overlap, o)
-		}
-	}
-	return longest, overlap
 }

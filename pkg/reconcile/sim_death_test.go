@@ -1,0 +1,89 @@
+package reconcile_test
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// checkRevocation: no token is revoked while it is in force, while a place
+// holds it, or before its overlap has passed.
+func (b *simBooks) checkRevocation(a *simAccess, r *simRefresh) {
+	s, real := b.s, b.s.real()
+	dies := map[*simAccess]bool{}
+	if a != nil {
+		dies[a] = true
+	}
+	for _, g := range b.dying(a, r) {
+		for _, x := range g.access {
+			dies[x] = true
+		}
+	}
+	for x := range dies {
+		if x.lives(real) {
+			s.checkDeath(x)
+		}
+	}
+}
+
+func (s *simRun) checkDeath(x *simAccess) {
+	rec := s.record(x.grant.addr)
+	if x.grant.spared && !s.said.revoked[x.grant.addr] {
+		s.fail("%s is revoked, and a removed block said that it is left alone", x.token)
+	}
+	if rec.open != "revoke" {
+		s.fail("%s is revoked, and no intent says so", x.token)
+	}
+	if rec.access == x.token {
+		s.fail("%s is revoked, which is in force", x.token)
+	}
+	var ret *simRetired
+	for i := range rec.retiring {
+		if rec.retiring[i].access == x.token {
+			ret = &rec.retiring[i]
+		}
+	}
+	if ret == nil || s.revoking[x.grant.addr] > 0 || s.ending[x.grant.addr] || rec.orderedGone(x.grant) {
+		return
+	}
+	wall := s.wall()
+	longest, overlap := s.overlaps(x.grant.addr, rec)
+	limit := ret.since.Add(max(longest, overlap))
+	switch {
+	case ret.cause == "remove":
+		limit, overlap = rec.removing.Add(longest), 0
+	case !rec.removing.IsZero() && rec.access == "":
+		overlap = 0 // the token that came after it was given up too: there is nothing to pick up
+	}
+	if !wall.Before(limit) {
+		return
+	}
+	if held := s.books.holders(x.token); len(held) > 0 {
+		s.fail("%s is revoked (%s) while %s holds it", x.token, ret.cause, strings.Join(held, ", "))
+	}
+	if left, ok := s.left[x.token]; ok && !s.skewedAt.After(left) && wall.Sub(left) < overlap {
+		s.fail("%s is revoked (%s) %s after the last place let go of it; its overlap is %s", x.token, ret.cause, wall.Sub(left), overlap)
+	}
+}
+
+// orderedGone says that a person wants a grant revoked, which takes along whatever
+// tokens of it wait for their overlap.
+func (r *simRecord) orderedGone(g *simGrant) bool {
+	return slices.ContainsFunc(r.retiring, func(x simRetired) bool { return x.grant == g && x.cause == "revoke" })
+}
+
+// overlaps are how long an old token may hold on and how long it must. A record
+// keeps what the configuration said when it was written, for when it no longer
+// says it; of what is declared the configuration in force goes first, also where
+// it is another one since and nothing has been recorded yet, and what a step goes
+// by that began a moment before the last change.
+func (s *simRun) overlaps(addr string, rec *simRecord) (longest, overlap time.Duration) {
+	longest, overlap = rec.lifecycle.MaxOverlap, rec.lifecycle.Overlap
+	for _, c := range s.saidOfLate() {
+		if c.declares(slices.Index(simCredentials[:], addr)) {
+			l, o := c.overlaps()
+			longest, overlap = min(longest, l), min(overlap, o)
+		}
+	}
+	return longest, overlap
+}
