@@ -129,6 +129,9 @@ func (e *simEndpoint) fate(c providers.Call) fate {
 	}
 	d, of := s.draws, e.about(c)
 	if f, walled := w.walls[c.Op]; walled && d.chance("walled", of, 0.9) {
+		if f == fateWallAfter && c.Op == providers.OpRefresh && !e.typ.rotates {
+			return fateWall // only of what works once is a refusal by a page taken for an answer that was lost
+		}
 		return f
 	}
 	if !d.chance("fault", of, w.calls) {

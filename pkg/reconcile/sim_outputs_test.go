@@ -107,7 +107,7 @@ func (s *simRun) drawOutputs() {
 		c.style = one(d, "style", "rich", 0, 1, 2, 5, 6, 8)
 	}
 	s.declare(c, d.chance("while down", "rich", 0.15))
-	s.wait(d.longOrShort("then", "rich", time.Second, 12*time.Hour))
+	s.wait(d.longOrShort("then", "rich", time.Second, 4*time.Hour))
 	if !s.failed() {
 		s.checkGoesOn(i)
 	}
