@@ -10,7 +10,7 @@ import (
 // TestEveryPartRuns runs the whole program with next to nothing to measure, so
 // that it cannot rot between the times that somebody looks at its figures.
 func TestEveryPartRuns(t *testing.T) {
-	o := options{records: 40, tokens: 20, runs: 1, changes: 2, idle: 100 * time.Millisecond, away: time.Second, calm: 100 * time.Millisecond, dir: t.TempDir(), shm: t.TempDir()}
+	o := options{records: 40, tokens: 20, secrets: 20, runs: 1, changes: 2, idle: 100 * time.Millisecond, away: time.Second, calm: 100 * time.Millisecond, dir: t.TempDir(), shm: t.TempDir()}
 	var names []string
 	for _, p := range parts() {
 		names = append(names, p.name)
@@ -32,7 +32,7 @@ func TestEveryPartRuns(t *testing.T) {
 		"idle with 40 tokens", "changed file to changed sink, among 40", "load 80 blocks in 40 files", "start with 40 recorded tokens, from 40 files",
 		"memory at rest, 80 blocks in 40 files", "one changed file of 40", "obtain 20 tokens, 64 in flight", "obtain 20 tokens, 256 in flight",
 		"refresh 20 tokens, 256 in flight, latency 100 ms", "20 tokens that end in one second", "requests above the limit",
-		"memory while a provider is away with 20 due",
+		"memory while a provider is away with 20 due", "20 Vault KV secrets into 20 files",
 	} {
 		if !strings.Contains(text.String(), work) {
 			t.Errorf("the table has no row %q:\n%s", work, text.String())
@@ -63,8 +63,9 @@ func TestTheTableSaysHowEachGoalStands(t *testing.T) {
 		t.Errorf("after two rows %d lines were printed, want 3: each row is there as soon as it is known", got)
 	}
 	list.add(row{work: "syncs", figure: "0.03"})
+	list.add(row{work: "beside another", figure: "-", goal: "≥ 5 ×", unmeasured: true})
 	lines := strings.Split(strings.TrimSpace(text.String()), "\n")
-	for i, want := range []string{"OF IT", "2.00 ×  SHORT", "0.50 ×  MET", "0.03"} {
+	for i, want := range []string{"OF IT", "2.00 ×  SHORT", "0.50 ×  MET", "0.03", " NOT MEASURED"} {
 		if !strings.HasSuffix(strings.TrimRight(lines[i], " "), want) {
 			t.Errorf("line %d is %q, want it to end in %q", i, lines[i], want)
 		}

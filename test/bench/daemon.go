@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -18,12 +16,8 @@ import (
 
 // daemon is one `tokend run`.
 type daemon struct {
-	cmd     *exec.Cmd
-	client  *control.Client
-	log     string // the file
-	ended   chan struct{}
-	err     error
-	started time.Time
+	*process
+	client *control.Client
 }
 
 // status is what of a daemon's status is measured by.
@@ -60,28 +54,12 @@ func (s *status) total() int {
 func (s *status) busy() bool { return len(s.Lanes) > 0 }
 
 func (b *bench) startDaemon(conf, state string) (*daemon, error) {
-	d := &daemon{ended: make(chan struct{})}
 	socket := filepath.Join(b.dir, "control.sock")
-	d.client = control.Dial(socket)
-	d.cmd = exec.Command(b.tokend, "run", "--config", conf, "--state", state, "--control", socket, "--log-format", "json")
-	d.log = filepath.Join(b.dir, "tokend.log")
-	log, err := os.Create(d.log)
+	p, err := startProcess(filepath.Join(b.dir, "tokend.log"), b.tokend, "run", "--config", conf, "--state", state, "--control", socket, "--log-format", "json")
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()
-	d.cmd.Stdout, d.cmd.Stderr = log, log
-	d.cmd.Env = []string{"PATH=" + os.Getenv("PATH")}
-	d.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	d.started = time.Now()
-	if err := d.cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting tokend: %w", err)
-	}
-	go func() {
-		d.err = d.cmd.Wait()
-		close(d.ended)
-	}()
-	return d, nil
+	return &daemon{process: p, client: control.Dial(socket)}, nil
 }
 
 // stop ends it cleanly.
@@ -98,15 +76,6 @@ func (d *daemon) stop() error {
 		return fmt.Errorf("running tokend: %w\n%s", d.err, d.lastWords())
 	}
 	return nil
-}
-
-// lastWords are the end of its log.
-func (d *daemon) lastWords() string {
-	b, err := os.ReadFile(d.log)
-	if err != nil {
-		return err.Error()
-	}
-	return string(b[max(0, len(b)-2000):])
 }
 
 // ask is its status, without a line for each address, so that asking costs next
@@ -157,32 +126,12 @@ func (d *daemon) settled(ctx context.Context, every time.Duration, total int) (t
 	})
 }
 
-// cpu is what the process has used of the processor.
-func (d *daemon) cpu() (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", d.cmd.Process.Pid))
-	if err != nil {
-		return 0, err
-	}
-	// The name, in parentheses, may hold anything; the fields after it do not.
-	fields := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	var ticks int64
-	for _, f := range fields[11:13] { // utime and stime
-		n, err := strconv.ParseInt(f, 10, 64)
-		if err != nil {
-			return 0, err
-		}
-		ticks += n
-	}
-	const perSecond = 100 // USER_HZ, the same on every Linux that Go runs on
-	return time.Duration(ticks) * time.Second / perSecond, nil
-}
-
 // resident is its memory, pages of files counted, and the greatest that it was.
 func (d *daemon) resident() (now, peak int64, err error) {
 	if now, err = kilobytes(fmt.Sprintf("/proc/%d/smaps_rollup", d.cmd.Process.Pid), "Rss:"); err != nil {
 		return 0, 0, err
 	}
-	peak, err = kilobytes(fmt.Sprintf("/proc/%d/status", d.cmd.Process.Pid), "VmHWM:")
+	peak, err = d.peak()
 	return now, peak, err
 }
 

@@ -24,6 +24,8 @@ type row struct {
 	goal    string // "" where the product names none
 	met     bool
 	share   float64 // the figure in relation to the goal; 0: they have none
+
+	unmeasured bool // what it takes is not on this machine
 }
 
 // newTable begins a table with its header.
@@ -37,6 +39,8 @@ func (t *table) add(r row) {
 	verdict, of := "", ""
 	switch {
 	case r.goal == "":
+	case r.unmeasured:
+		verdict = "NOT MEASURED"
 	case r.met:
 		verdict = "MET"
 	default:

@@ -140,6 +140,16 @@ func TestMissingSaysWhy(t *testing.T) {
 	}
 }
 
+func TestMissingSaysWhatBuildsIt(t *testing.T) {
+	p := checkout(t, "true\n")
+	for target, want := range map[string]string{"": "make test", "bench": "make bench"} {
+		p.Target = target
+		if err := p.Missing(); err == nil || !strings.Contains(err.Error(), parts.Install+"=1 "+want) {
+			t.Errorf("of a part that %q builds, the error is %v, want it to name %q", target, err, want)
+		}
+	}
+}
+
 func TestMissingWhereTheMachineDoesNotAllowIt(t *testing.T) {
 	p := parts.Part{Name: "Tool", Probe: []string{"sh", "-c", "echo not here; exit 1"}}
 	if err := p.Missing(); err == nil || !strings.HasPrefix(err.Error(), "Tool: ") || !strings.Contains(err.Error(), "not here") {
@@ -154,7 +164,7 @@ func TestMissingWhereTheMachineDoesNotAllowIt(t *testing.T) {
 // Every part of the tree can say where it would be, whatever is on this machine.
 func TestEveryPartHasAFolder(t *testing.T) {
 	seen := map[string]bool{}
-	for _, p := range parts.All() {
+	for _, p := range append(parts.All(), parts.VaultAgent()) {
 		if p.Name == "" || p.For == "" || seen[p.Name] {
 			t.Errorf("part %+v has no name of its own, or is for nothing", p)
 		}
