@@ -57,27 +57,20 @@ func (w *worker) observeAway(ctx context.Context, j job, ob *observedSink) error
 	if in.Moved && j.guarded != "" && x != nil {
 		uses = asHeld(ob, &is)
 	}
-	for _, u := range uses {
-		if u.Kind() != "credential" {
-			continue
-		}
-		rec, _, err := w.store.Credential(ctx, string(u))
-		switch {
-		case err != nil && !errors.Is(err, state.ErrNotFound):
-			return err
-		case rec.Grant == nil:
-			in.Missing = []string{string(u)}
-			continue
-		}
-		ob.gens[string(u)] = rec.Head.Generation
-		// Of one that it was not given before its portrait tells whether it holds it.
-		if gen, held := in.Record.Delivered[string(u)]; gen != rec.Head.Generation && (held || is.Portrait == nil) {
-			in.Newer = append(in.Newer, string(u))
-		}
+	if err := w.tokensAway(ctx, ob, &is, uses); err != nil {
+		return err
 	}
 	in.Deferred = true
 	if ob.held != nil {
 		return nil
+	}
+	if !in.Stored && x != nil && len(in.Missing) == 0 {
+		_, err := w.wantedAway(ctx, j, ob, x, recorded)
+		if errors.Is(err, sinks.ErrUnknown) && len(in.Awaits) > 0 {
+			return nil
+		}
+		in.Awaits = nil
+		return err // what is wrong with it is known before it is written
 	}
 	if in.Stored && in.Record.Head.Digest == ([16]byte{}) { // which was not exported
 		in.Changed = is.Portrait != nil // its portrait tells
@@ -92,14 +85,55 @@ func (w *worker) observeAway(ctx context.Context, j job, ob *observedSink) error
 	return w.compareAway(ctx, j, ob, x, &is, recorded)
 }
 
-// asHeld looks at a sink whose change of place the guard holds as its host does: by
+// tokensAway compares the tokens of what a sink names with those that it holds.
+func (w *worker) tokensAway(ctx context.Context, ob *observedSink, is *ExportedSink, uses []spec.Address) error {
+	in := &ob.in
+	for _, u := range uses {
+		if u.Kind() != "credential" {
+			continue
+		}
+		rec, _, err := w.store.Credential(ctx, string(u))
+		switch {
+		case err != nil && !errors.Is(err, state.ErrNotFound):
+			return err
+		case rec.Grant == nil && ob.held != nil:
+			continue // what is there goes on
+		case rec.Grant == nil:
+			in.Missing = []string{string(u)}
+			continue
+		}
+		ob.gens[string(u)] = rec.Head.Generation
+		// Of one that it was not given before its portrait tells whether it holds it.
+		if gen, held := in.Record.Delivered[string(u)]; gen != rec.Head.Generation && (held || is.Portrait == nil) {
+			in.Newer = append(in.Newer, string(u))
+		}
+	}
+	return nil
+}
+
+// observeHeldAway is asHeld for a sink whose removal the guard holds.
+func (w *worker) observeHeldAway(ctx context.Context, j job, ob *observedSink) error {
+	var is ExportedSink
+	if x, recorded := w.exported(); x != nil {
+		is = x.sink(recorded(j.addr))
+	}
+	ob.in.Declared, ob.in.Deferred, ob.kindOf = true, true, ob.in.Record.SinkKind
+	var err error
+	if ob.kind, err = w.sinkKind(ob.kindOf); err != nil {
+		return err
+	}
+	return w.tokensAway(ctx, ob, &is, asHeld(ob, &is))
+}
+
+// asHeld looks at a sink whose change the guard holds as its host does: by
 // the configuration before, of which here is known what the place holds by it. It
 // gives the credentials that it names.
 func asHeld(ob *observedSink, is *ExportedSink) []spec.Address {
 	in := &ob.in
 	in.Moved, in.Changed, ob.desired.Place = false, false, placeOf(in.Record.Written)
 	ob.unsure = is.Portrait == nil || slices.ContainsFunc(is.Portrait.Secrets, func(a string) bool { return spec.Address(a).Kind() == "secret" })
-	ob.held = slices.Sorted(maps.Keys(in.Record.Delivered))
+	ob.held = slices.AppendSeq([]string{}, maps.Keys(in.Record.Delivered))
+	slices.Sort(ob.held)
 	uses := make([]spec.Address, len(ob.held))
 	for i, a := range ob.held {
 		uses[i] = spec.Address(a)
@@ -111,15 +145,8 @@ func asHeld(ob *observedSink, is *ExportedSink) []spec.Address {
 // was written, is a reason to write it.
 func (w *worker) compareAway(ctx context.Context, j job, ob *observedSink, x *Export, is *ExportedSink, recorded func(string) string) error {
 	in := &ob.in
-	want, err := x.portraitOf(ob.kind, j.cfg, j.addr, func(way int, a spec.Address) (spec.Attributes, error) {
-		at, err := x.attributesAt(way, recorded(string(a)))
-		if err == nil {
-			w.awaits(ctx, j, in, a, &at)
-		}
-		return at, err
-	}, nil)
-	slices.Sort(in.Awaits)
-	if in.Awaits = slices.Compact(in.Awaits); len(in.Awaits) > 0 && errors.Is(err, sinks.ErrUnknown) {
+	want, err := w.wantedAway(ctx, j, ob, x, recorded)
+	if len(in.Awaits) > 0 && errors.Is(err, sinks.ErrUnknown) {
 		return nil // what it shall hold comes with another grant
 	}
 	if err != nil {
@@ -138,4 +165,18 @@ func (w *worker) compareAway(ctx context.Context, j job, ob *observedSink, x *Ex
 		in.Changed, ob.unsure = false, true
 	}
 	return nil
+}
+
+// wantedAway portrays what a sink shall hold.
+func (w *worker) wantedAway(ctx context.Context, j job, ob *observedSink, x *Export, recorded func(string) string) (*ExportedPortrait, error) {
+	want, err := x.portraitOf(ob.kind, j.cfg, j.addr, func(way int, a spec.Address) (spec.Attributes, error) {
+		at, err := x.attributesAt(way, recorded(string(a)))
+		if err == nil {
+			w.awaits(ctx, j, &ob.in, a, &at)
+		}
+		return at, err
+	}, nil)
+	slices.Sort(ob.in.Awaits)
+	ob.in.Awaits = slices.Compact(ob.in.Awaits)
+	return want, err
 }

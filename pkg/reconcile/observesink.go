@@ -55,6 +55,9 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 	w.unsaved.add(&rec)
 	rec.Failure = overAfterSetBack(rec.Failure, j.now)
 	in.Record = rec
+	if j.cfg == nil && w.o.Away && j.guarded != "" && in.Stored {
+		return ob, w.observeHeldAway(ctx, j, &ob)
+	}
 	if j.cfg == nil {
 		return ob, w.observeGoneSink(ctx, j, &ob)
 	}

@@ -33,6 +33,7 @@ func TestAPlanAwayIsWhatIsDone(t *testing.T) {
 	stories := rapid.Custom(drawAwayStory)
 	seeds := []int{
 		368833211, 369712192, // a key by another name, and one in a sink that is held
+		381415002, // a sink whose removal is held, and whose key changes
 		378010118, // a sink that is held, and would wait for a token if it were not
 		378508002, // a key that a sink no longer holds, whatever else is known of it
 	}
