@@ -14,6 +14,7 @@ type simRecord struct {
 	grant           *simGrant
 	retiring        []simRetired
 	removing        time.Time
+	ends            time.Time // since when it ends with the daemon; zero: it does not
 	lifecycle       state.Lifecycle
 	orphans         int
 	raw             string
@@ -79,6 +80,11 @@ func (s *simRun) recorded(c *state.Credential) {
 	s.called[addr] = c.Head.Address
 	old := s.record(addr)
 	now := &simRecord{open: old.open, lifecycle: c.Lifecycle, orphans: c.Orphans, generation: c.Head.Generation}
+	if now.lifecycle.RevokeOnShutdown {
+		if now.ends = old.ends; now.ends.IsZero() {
+			now.ends = s.wall()
+		}
+	}
 	if g := c.Grant; g != nil {
 		now.access, now.refresh = g.AccessToken.Reveal(), g.RefreshToken.Reveal()
 		if a := s.books.access[now.access]; a != nil {

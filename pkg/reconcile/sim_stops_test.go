@@ -50,6 +50,9 @@ func (s *simRun) mayEnd() {
 	for i := range simFew {
 		addr := simCredentials[i]
 		isHeld := err != nil || held != nil && slices.ContainsFunc(held.Revocations, func(a string) bool { return firstName(a) == addr })
+		if r := s.record(addr); isHeld && held != nil && !r.ends.IsZero() && r.ends.Before(held.Since.Add(-30*time.Second)) {
+			isHeld = false // this was let go; what is held of it since is something else
+		}
 		s.ending[addr] = !isHeld && s.config.leaves[i] || s.said.leaves[i]
 	}
 }
