@@ -56,7 +56,7 @@ func (e *engine) startDevice(ctx context.Context, in loginRequest, b begunLogin)
 	}
 	l.device = &deviceCode{d.DeviceCode, d.Interval}
 	if !d.ExpiresAt.IsZero() {
-		l.until = d.ExpiresAt
+		l.until = d.ExpiresAt.Round(0)
 	}
 	if most := l.began.Add(deviceLasts); l.until.After(most) {
 		l.until = most

@@ -123,7 +123,7 @@ func (e *engine) newLogin(addr string, b begunLogin) (*openLogin, error) {
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
+	now := time.Now().Round(0) // by the wall clock: time asleep counts
 	return &openLogin{id: rand.Text(), address: addr, endpoint: b.endpoint, call: b.call, origins: origins, inputs: inputs, began: now, until: now.Add(loginLasts),
 		exchanged: make(chan struct{}), done: make(chan struct{})}, nil
 }

@@ -15,9 +15,10 @@ const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second
 	// writeTimeout lets a slow reader have a list of a hundred thousand addresses.
-	writeTimeout   = time.Minute
-	idleTimeout    = 2 * time.Minute
-	maxHeaderBytes = 16 << 10
+	writeTimeout = time.Minute
+	idleTimeout  = 2 * time.Minute
+	// maxHeaderBytes has room for the longest redirect that a login may end with.
+	maxHeaderBytes = 64 << 10
 	// grace is how long requests under way may take to end after a stop.
 	grace = 5 * time.Second
 )

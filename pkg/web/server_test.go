@@ -176,3 +176,20 @@ func TestServeListenerThatBreaks(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A redirect that ends a login is answered however long its code is.
+func TestServeTakesALongRedirect(t *testing.T) {
+	addr, _ := serve(t, handlerOf(healthy()))
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr+"/callback?code="+strings.Repeat("x", 40<<10), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	reply, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = reply.Body.Close() }()
+	if reply.StatusCode == http.StatusRequestHeaderFieldsTooLarge {
+		t.Errorf("got %s", reply.Status)
+	}
+}
