@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -26,7 +27,7 @@ type gitFlags struct {
 }
 
 func (f *gitFlags) register(c *cobra.Command) {
-	c.Flags().StringVar(&f.url, "git", "", "`URL` of a Git repository to follow in place of --config: https, ssh, git, file, or user@host:path")
+	c.Flags().StringVar(&f.url, "git", "", "`URL` of a Git repository to follow in place of --config: https, ssh, git, http, file, user@host:path, or an absolute path")
 	c.Flags().StringVar(&f.ref, "ref", "", "branch, tag, ref or commit to follow (default: the remote's HEAD)")
 	c.Flags().StringVar(&f.path, "path", "", "`directory` of the configuration in the repository (default: its root)")
 	c.Flags().StringVar(&f.signers, "verify-signatures", "", "take only commits that are signed by a key in this `file` of allowed signers, as ssh-keygen(1) describes it")
@@ -82,7 +83,7 @@ func (g *globals) followGit(ctx context.Context, log *slog.Logger, f gitFlags) (
 func noCommit(s gitsource.Status) *hcl.Diagnostic {
 	d := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "No commit", Detail: fmt.Sprintf("Nothing of %s is checked out yet.", s.URL)}
 	if s.Error != "" {
-		d.Detail = fmt.Sprintf("Nothing of %s can be checked out: %s.", s.URL, s.Error)
+		d.Detail = fmt.Sprintf("Nothing of %s can be checked out: %s.", s.URL, strings.TrimRight(s.Error, ". "))
 	}
 	return d
 }

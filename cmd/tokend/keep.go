@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strings"
 
@@ -38,17 +39,27 @@ func stateBackupCommand(g *globals) *cobra.Command {
 			return out.Flush()
 		}
 		made, err := state.SaveBackup(args[0], force, func(w io.Writer) error { return t.StateBackup(c.Context(), w) })
-		if errors.Is(err, state.ErrExists) {
-			return withHint(fmt.Errorf("writing a copy of the state: %w", err), "give another name, or --force to replace it")
-		}
 		if err != nil {
-			return fmt.Errorf("writing a copy of the state to %s: %w", args[0], err)
+			return backupError(args[0], err)
 		}
 		fmt.Fprintf(g.out, "%s: %s, %d KiB, sealed; its key is not in it\n", args[0], countOf(made.Records, "record"), made.Bytes>>10)
 		return nil
 	}}
 	c.Flags().BoolVar(&force, "force", false, "replace FILE when it is there")
 	return c
+}
+
+// backupError says why a copy could not be written to a file, and what to do. A
+// copy begins as another file beside it, so a missing right names that one.
+func backupError(file string, err error) error {
+	if errors.Is(err, state.ErrExists) {
+		return withHint(fmt.Errorf("writing a copy of the state: %w", err), "give another name, or --force to replace it")
+	}
+	err = fmt.Errorf("writing a copy of the state to %s: %w", file, err)
+	if errors.Is(err, fs.ErrPermission) {
+		return withHint(err, "it is written as FILE.new first: name a FILE in a directory where this user may do so, or - for standard output")
+	}
+	return err
 }
 
 const restoreHelp = `Puts a copy that "tokend state backup" wrote in the place of the state, with no

@@ -27,8 +27,9 @@ port there (RFC 8252).
 
 Where the browser runs on another machine, its last page does not load: copy its
 address (the values stand after "?" or "#") into this terminal, as one line. So is one
-of an API that sends no state back: the page says so. Both ways are open at once. With --paste only that one is: it prints the URL, receives
-nothing and reads one line from standard input, for scripts and remote hosts.
+of an API that sends no state back: the page says so. Both ways are open at once. With
+--paste only that one is: it prints the URL, receives nothing and reads one line from
+standard input, for scripts and remote hosts.
 
 A grant by a device code (RFC 8628) prints a code and where to enter it, on any
 device, and asks the provider until that is done. With a daemon it is the daemon that

@@ -11,7 +11,7 @@ func heldRaw(in *Input) (Step, bool) {
 	if in.Record.Raw == nil || doubtful(in.Record.Raw) {
 		return Step{}, false // what is no answer holds nothing up: it is kept for a person alone
 	}
-	s := Step{Action: ActWait, State: Unread, Mend: in.mend("retry"),
+	s := Step{Action: ActWait, State: Unread, Mend: unreadMend(in.Address),
 		Reason: "a reply that spent something could not be read and is kept",
 		Why:    unreadWhy(in.Record.Raw.Message)}
 	// The access token held stays in force; retired ones are still given up. Where
@@ -73,6 +73,9 @@ func (in *Input) anew(s Step) Step {
 func unreadWhy(message string) string {
 	return "the provider's reply could not be read and is kept: " + message + " (mend the provider type and retry, or give the reply up with tokend taint)"
 }
+
+// unreadMend is what mends it: a try alone reads the same reply by the same type.
+func unreadMend(addr string) string { return mendAfter("mend the provider type", addr) }
 
 // ended is a credential whose account was ended by an action: no login will
 // succeed again, unless it is another account's, or one at another address, or a

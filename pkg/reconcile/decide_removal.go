@@ -57,7 +57,7 @@ func undeclared(in *Input) (Step, bool) {
 		return leaving(in), true
 	}
 	if r.Raw != nil && !doubtful(r.Raw) && !in.forgets() {
-		return Step{Action: ActWait, State: Unread, Mend: in.mend("retry"),
+		return Step{Action: ActWait, State: Unread, Mend: unreadMend(in.Address),
 			Reason: "it is no longer declared, but a reply that could not be read is kept: what it brought may live",
 			Why:    unreadWhy(r.Raw.Message)}, true
 	}

@@ -294,7 +294,7 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 	}
 	p.log().Error("a provider's reply could not be read; it is kept", "op", c.op, "error", cause)
 	if p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true}) {
-		p.r.standing = &Standing{State: Unread, Why: unreadWhy(cause.Error()), Next: "the reply is kept", Mend: "tokend retry " + ShellAddress(p.j.addr)}
+		p.r.standing = &Standing{State: Unread, Why: unreadWhy(cause.Error()), Next: "the reply is kept", Mend: unreadMend(p.j.addr)}
 		p.r.next = time.Time{}
 		p.r.again = rec.Grant != nil // when a new one is obtained, or the one held refreshed, is for the decision to say
 	}

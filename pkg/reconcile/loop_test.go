@@ -342,7 +342,7 @@ func TestAnUnreadableReplyIsKept(t *testing.T) {
 		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultWrongTypes, Grant: "refresh_token"})
 		time.Sleep(15 * time.Minute)
 		l := w.line("credential.coinify.trader")
-		if l.State != reconcile.Unread || l.Mend != "tokend retry coinify.trader" {
+		if l.State != reconcile.Unread || l.Mend != "mend the provider type, then: tokend retry coinify.trader" {
 			t.Errorf("status %+v", l)
 		}
 		if c := w.server.Counts(standin.Coinify); c.Reuses != 0 || c.Grants != 1 {

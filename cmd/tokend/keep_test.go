@@ -1,0 +1,60 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+	"testing"
+
+	"tokend/pkg/gitsource"
+	"tokend/pkg/state"
+)
+
+// A copy that cannot be written says what to do; a missing right is about a file
+// that nobody named.
+func TestBackupErrors(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want []string
+		hint bool
+	}{
+		{&fs.PathError{Op: "open", Path: "/srv/x.new", Err: os.ErrPermission}, []string{"writing a copy of the state to /srv/x: open /srv/x.new: ", "hint: it is written as FILE.new first"}, true},
+		{state.ErrExists, []string{"--force"}, true},
+		{errors.New("disk on fire"), []string{"writing a copy of the state to /srv/x: disk on fire"}, false},
+	} {
+		err := backupError("/srv/x", c.err)
+		for _, want := range c.want {
+			if said := err.Error() + "\nhint: " + hintOf(err); !strings.Contains(said, want) {
+				t.Errorf("%q is not in:\n%s", want, said)
+			}
+		}
+		if hint := hintOf(err); (hint != "") != c.hint {
+			t.Errorf("%v: the hint is %q", err, hint)
+		}
+	}
+}
+
+// What Git says ends in a full stop, or in none.
+func TestNoCommitEndsOnce(t *testing.T) {
+	for _, said := range []string{"fatal: there is none.", "fatal: there is none"} {
+		d := noCommit(gitsource.Status{URL: "/srv/repository", Error: said})
+		if want := "Nothing of /srv/repository can be checked out: fatal: there is none."; d.Detail != want {
+			t.Errorf("%q, want %q", d.Detail, want)
+		}
+	}
+}
+
+// The help of login fits a terminal of some ninety columns; that of run names all
+// that --git takes.
+func TestHelpOfLoginAndRun(t *testing.T) {
+	help, _, _ := strings.Cut(tokend(t, t.TempDir(), "login", "--help").out, "\nUsage:")
+	for line := range strings.Lines(help) {
+		if len(line) > 91 {
+			t.Errorf("tokend login --help has a line of %d columns:\n%s", len(line), line)
+		}
+	}
+	if out := tokend(t, t.TempDir(), "run", "--help").out; !strings.Contains(out, "http, file, user@host:path, or an absolute path") {
+		t.Errorf("tokend run --help does not name what --git takes:\n%s", out)
+	}
+}
