@@ -123,6 +123,8 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 	if o.Dry {
 		return v.held, nil
 	}
+	// It has begun: a stop now does not keep it from being recorded as in force.
+	ctx = context.WithoutCancel(ctx)
 	l.w.endpoints.keep(cfg)
 	if v.stale {
 		// An approval is for the change that was shown, once: the next one like
