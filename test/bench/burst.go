@@ -48,8 +48,11 @@ func burst(ctx context.Context, b *bench) error {
 	// Ready is said at once, since all tokens still live: it is over when as many
 	// were refreshed and nothing is under way.
 	_, _, err = d.await(ctx, "the last refresh", 200*time.Millisecond, func(s *status) bool {
+		if !s.Ready || s.busy() {
+			return false
+		}
 		counts, err := b.counts(ctx)
-		return err == nil && counts.Refreshes-before.Refreshes >= b.o.tokens && s.Ready && !s.busy()
+		return err == nil && counts.Refreshes-before.Refreshes >= b.o.tokens
 	})
 	if err != nil {
 		return err
