@@ -150,20 +150,25 @@ func (l *Loop) takeHook(it *item, r result) {
 		if !it.x.anew[s] {
 			delete(it.x.pending, s)
 		}
-		if sink := l.items[s]; sink != nil && sink.gone {
-			l.wake(sink) // its record was kept for this
-		}
+		l.wakeUntold(s)
 	}
 	for _, s := range r.tried {
-		if sink := l.items[s]; sink != nil && sink.gone {
-			l.wake(sink) // its record was kept for this try; those that follow need none
-		}
+		l.wakeUntold(s) // those tries that follow need no record
 	}
 	it.x.anew = nil
 	if len(it.x.pending) == 0 {
 		it.again = false
 	} else if !r.failed {
 		it.again = true
+	}
+}
+
+// wakeUntold has a removed sink looked at whose record was kept for a hook. One that
+// lives on because its removal is held back has nothing to do for that: where the
+// disk takes nothing it would be written again, and run its hook again.
+func (l *Loop) wakeUntold(addr string) {
+	if s := l.items[addr]; s != nil && s.gone && (s.x == nil || s.x.guarded == "") {
+		l.wake(s)
 	}
 }
 

@@ -173,10 +173,11 @@ func (p *performer) adopt() {
 	rec.Head.Digest = p.ob.digest
 	rec.Head.Flags &^= state.FlagTainted
 	rec.Note = p.step.Reason
-	if p.save("a refresh token that was imported", state.Change{MetaKey: key, Meta: memory}) {
-		p.log().Info("imported", "reason", p.step.Reason)
-		p.r.standing = nil
+	if !p.save("a refresh token that was imported", state.Change{MetaKey: key, Meta: memory}) {
+		return // a disk that takes nothing is asked again in a while
 	}
+	p.log().Info("imported", "reason", p.step.Reason)
+	p.r.standing = nil
 	p.r.again = true // whether a token is needed at once is another step
 }
 

@@ -22,23 +22,36 @@ type simDisk struct {
 	mu    sync.Mutex
 	later []laterWrite
 	timer *time.Timer
-	looks map[string]int // in the second that began at
-	since time.Time
+	looks [len(busy)]looks
 }
 
-// busy is how often an address may be looked at within a second.
-const busy = 1000
+// looks are how often each address was looked at since a time.
+type looks struct {
+	since time.Time
+	of    map[string]int
+}
+
+// busy is how often an address may be looked at within a time: at once without an
+// end, or at the pace of a disk, or of a hook, that ends every look.
+var busy = [...]struct {
+	within time.Duration
+	most   int
+}{{time.Second, 1000}, {time.Hour, 2000}}
 
 // watch notices a loop that looks at an address without an end.
 func (d *simDisk) watch(address string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if time.Since(d.since) > time.Second {
-		d.looks, d.since = map[string]int{}, time.Now()
-	}
-	if d.looks[address]++; d.looks[address] == busy {
-		d.p.s.fail("%s is looked at %d times within a second", address, busy)
-		d.p.die()
+	d.p.s.looks.Add(1)
+	for i, b := range busy {
+		l := &d.looks[i]
+		if time.Since(l.since) > b.within {
+			*l = looks{since: time.Now(), of: map[string]int{}}
+		}
+		if l.of[address]++; l.of[address] == b.most {
+			d.p.s.fail("%s is looked at %d times within %s", address, b.most, b.within)
+			d.p.die()
+		}
 	}
 }
 

@@ -24,6 +24,7 @@ type simRun struct {
 	began   time.Time
 	died    chan struct{}
 	armed   atomic.Int64 // how many places of death are left to pass; 0: no crash is planned
+	looks   atomic.Int64 // how often any address was looked at
 
 	asleep, skew atomic.Int64 // how long the machine was suspended; how wrong its clock is
 	w            atomic.Pointer[weather]

@@ -64,19 +64,20 @@ func TestSimulation(t *testing.T) {
 		return
 	}
 	began, used, n := time.Now(), cpuTime(t), 0
+	var most mostLooks
 	found := simFound[:]
 	if *simOnly {
 		found = nil
 	}
 	for _, seed := range found {
 		n++
-		if !simulated(t, configs, seed) {
+		if !simulated(t, configs, seed, &most) {
 			return
 		}
 	}
 	for seed := *simFrom; seed < *simFrom+*simCount; seed++ {
 		n++
-		if !simulated(t, configs, seed) {
+		if !simulated(t, configs, seed, &most) {
 			return
 		}
 	}
@@ -86,14 +87,32 @@ func TestSimulation(t *testing.T) {
 			break
 		}
 		n++
-		if !simulated(t, configs, seed) {
+		if !simulated(t, configs, seed, &most) {
 			return
 		}
 	}
 	each := func(d time.Duration) time.Duration {
 		return (d / time.Duration(max(n, 1))).Round(10 * time.Microsecond)
 	}
-	t.Logf("%d seeds, %s each, %s of it by a processor", n, each(time.Since(began)), each(cpuTime(t)-used))
+	t.Logf("%d seeds, %s each, %s of it by a processor; %s", n, each(time.Since(began)), each(cpuTime(t)-used), most)
+}
+
+// mostLooks tells of the seed that took the most work: of looks at addresses, which
+// do not depend on the machine.
+type mostLooks struct {
+	looks, all, runs int64
+	seed             uint64
+}
+
+func (m *mostLooks) also(s *simRun) {
+	n := s.looks.Load()
+	if m.all, m.runs = m.all+n, m.runs+1; n > m.looks {
+		m.looks, m.seed = n, s.draws.seed
+	}
+}
+
+func (m mostLooks) String() string {
+	return fmt.Sprintf("%d looks each, %d by seed %d", m.all/max(m.runs, 1), m.looks, m.seed)
 }
 
 // cpuTime is for how long processors have worked for this process: what a seed
@@ -107,8 +126,9 @@ func cpuTime(t *testing.T) time.Duration {
 }
 
 // simulated is one run of many.
-func simulated(t *testing.T, configs *simConfigs, seed uint64) bool {
+func simulated(t *testing.T, configs *simConfigs, seed uint64, most *mostLooks) bool {
 	s := simulate(t, configs, seed)
+	most.also(s)
 	if s.failure == "" {
 		return true
 	}

@@ -1,0 +1,77 @@
+package reconcile_test
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"tokend/pkg/standin"
+	"tokend/pkg/state"
+)
+
+// A refresh token that an import block brings, and that the disk does not take, is
+// tried again in a while, and not for ever at once.
+func TestAnImportAsksAFullDiskNowAndThen(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		config := importing(w.elsewhere(), delivered)
+		w.halt()
+		var full atomic.Bool
+		var asked atomic.Int64
+		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
+			if !full.Load() || !slices.ContainsFunc(changes, func(c state.Change) bool { return c.Credential != nil }) {
+				return nil
+			}
+			if asked.Add(1) > 1000 {
+				full.Store(false) // or the test would never end
+			}
+			return unix.ENOSPC
+		}})
+		w.start()
+		full.Store(true)
+		w.set(config)
+		<-time.After(10 * time.Minute)
+		if n := asked.Load(); n == 0 || n > 45 {
+			t.Errorf("within ten minutes the disk was asked %d times, want about 40", n)
+		}
+		full.Store(false)
+		<-time.After(time.Minute)
+		if !w.works(standin.Coinify, "trader") {
+			t.Errorf("once there is room the place holds %q", w.places.get("trader"))
+		}
+	})
+}
+
+// The disk has taken that a sink is about to be written, and nothing after it; then
+// the guard holds the sink's removal back. Its hook is not run again for having run.
+func TestAFullDiskRunsNoHookInALoop(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.halt()
+		var full atomic.Bool
+		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
+			if !slices.ContainsFunc(changes, func(c state.Change) bool { return c.Sink != nil }) {
+				return nil
+			}
+			if !full.Swap(true) {
+				return nil // that it is about to be written
+			}
+			return unix.ENOSPC
+		}})
+		w.start()
+		guard := "tokend {\n guard {\n " + strings.ReplaceAll(holdsAll, "\n", "\n ") + "\n }\n}\n"
+		w.set(trader("a@example.com", guard))
+		<-time.After(time.Minute)
+		if h := w.set(cutOut(trader("a@example.com", guard), `sink "mem" "trader"`)); h == nil || len(h.Sinks) != 1 {
+			t.Fatalf("held %+v", h)
+		}
+		<-time.After(time.Minute)
+		before := strings.Count(w.places.events(), "hook:")
+		<-time.After(10 * time.Minute)
+		if n := strings.Count(w.places.events(), "hook:") - before; n > 45 {
+			t.Errorf("within ten minutes its hook ran %d times, want no more than the place is looked at", n)
+		}
+	})
+}
