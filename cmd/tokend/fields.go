@@ -90,7 +90,7 @@ func flagWords(f state.Flags) []string {
 func showCredential(c *state.Credential, i *state.Intent) map[string]any {
 	m := map[string]any{"generation": c.Head.Generation, "version": c.Head.Version, "lifecycle": lifecycleMap(c.Lifecycle), "orphans": c.Orphans}
 	if c.Note != "" {
-		m["note"] = c.Note
+		m["last_change_because"] = c.Note
 	}
 	if c.Grant != nil {
 		m["grant"] = showGrant(c.Grant)
