@@ -262,12 +262,15 @@ func stateWord(l reconcile.Line) string {
 	return string(l.State)
 }
 
+// dueWord is what comes next where no daemon sees to it.
+const dueWord = "due"
+
 func nextWord(now time.Time, l reconcile.Line) string {
 	if l.NextAt.IsZero() {
 		return ""
 	}
 	verb := l.Next
-	if l.State != reconcile.Ready || verb == "" {
+	if l.State != reconcile.Ready && verb != dueWord || verb == "" {
 		verb = "look"
 	}
 	return verb + " " + in(now, l.NextAt)

@@ -26,11 +26,12 @@ type foreseen struct {
 	cause   string // the guard's reason
 	first   Step   // the decision of this moment
 	stands  Standing
-	place   string   // of a sink: where it is
-	wanted  string   // of a sink: where it shall be
-	next    string   // of a sink that goes on as it was: where it shall be then
-	written []string // of a sink: the places that it has written
-	cred    *Input   // nil: at rest, or gone
+	due     time.Time // when it would be looked at again; zero: at no time that is known
+	place   string    // of a sink: where it is
+	wanted  string    // of a sink: where it shall be
+	next    string    // of a sink that goes on as it was: where it shall be then
+	written []string  // of a sink: the places that it has written
+	cred    *Input    // nil: at rest, or gone
 	sink    *SinkInput
 	gen     uint64 // of a credential: its token's
 	has     bool   // of a credential: it has a token

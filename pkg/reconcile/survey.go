@@ -59,6 +59,9 @@ func (line *Line) surveyed(n *foreseen) {
 	}
 	s := n.stands
 	line.State, line.Since, line.Why, line.Mend = s.State, s.Since, s.Why, s.Mend
+	if line.NextAt.IsZero() {
+		line.NextAt = n.due
+	}
 	if n.place != "" {
 		line.Place = n.place
 	}
@@ -87,8 +90,12 @@ func (n *foreseen) stand(since time.Time, f *state.Failure, mend func(*state.Fai
 			n.stands.Why = n.first.Reason
 		}
 	}
+	n.due = n.first.Next
 	if f == nil {
 		return
+	}
+	if n.due.IsZero() {
+		n.due = f.NextAt
 	}
 	switch s := &n.stands; s.State {
 	case Pending:
