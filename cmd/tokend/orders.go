@@ -158,10 +158,18 @@ first.
 
 Exit status: 0 printed, 1 not.`
 
+// getOperands takes one address. A second word is the attribute that is wanted.
+func getOperands(c *cobra.Command, args []string) error {
+	if len(args) == 2 {
+		return withHint(errors.New(wrongOperands(c, args)), "the attribute is named by a flag: tokend get %s --field %s", shellWord(args[0]), shellWord(args[1]))
+	}
+	return cobra.ExactArgs(1)(c, args)
+}
+
 func getCommand(g *globals) *cobra.Command {
 	var field string
 	var minValid time.Duration
-	c := &cobra.Command{Use: "get ADDRESS", Short: "print an attribute of a credential", Long: getHelp, Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+	c := &cobra.Command{Use: "get ADDRESS", Short: "print an attribute of a credential", Long: getHelp, Args: getOperands, RunE: func(c *cobra.Command, args []string) error {
 		a, err := parseCredential(args[0], "attributes to print")
 		if err != nil {
 			return err

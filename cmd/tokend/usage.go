@@ -42,8 +42,11 @@ func explainUse(c *cobra.Command) {
 		return
 	}
 	c.Args = func(c *cobra.Command, args []string) error {
-		if check(c, args) == nil {
+		switch err := check(c, args); {
+		case err == nil:
 			return nil
+		case hintOf(err) != "": // the command knows better what was meant
+			return err
 		}
 		return withHint(errors.New(wrongOperands(c, args)), "usage: %s", c.UseLine())
 	}

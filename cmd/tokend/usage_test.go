@@ -16,6 +16,7 @@ func TestUsage(t *testing.T) {
 	}{
 		{"get", []string{"error: tokend get needs one ADDRESS\n", "hint: usage: tokend get ADDRESS"}},
 		{"get a b", []string{"tokend get takes one ADDRESS, not 2 arguments"}},
+		{"get a header", []string{"not 2 arguments", "hint: the attribute is named by a flag: tokend get a --field header"}},
 		{"action a", []string{"tokend action needs ADDRESS and NAME"}},
 		{"status a b", []string{"tokend status takes at most one ADDRESS, not 2 arguments"}},
 		{"exec", []string{"tokend exec needs one COMMAND"}},
