@@ -5,7 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"time"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+	"tokend/pkg/web"
 )
 
 // aloneAnswers is how long a daemon that serves the socket already gets to say
@@ -24,6 +30,21 @@ func (g *globals) alone(ctx context.Context) error {
 	}
 	return withHint(fmt.Errorf("a daemon answers at %s already: it works on %s", g.control, s.Configuration.Directory),
 		"`tokend status` asks it; to run another beside it, give that one a --control and a --state of its own")
+}
+
+// portFree refuses to begin where the port of the pages is taken, before a state is
+// made that nobody wants. Where there is a state already the port may be that of the
+// daemon that holds it and is about to end: it is opened once the state is.
+func (g *globals) portFree(ctx context.Context, s spec.Settings) error {
+	addr := g.listens(s.Listen)
+	if _, err := os.Stat(filepath.Join(g.stateDir(s.State), state.FileName)); addr == "" || err == nil {
+		return nil
+	}
+	l, err := web.Listen(ctx, addr)
+	if err != nil {
+		return err
+	}
+	return l.Close()
 }
 
 // ownPlaceHint says what to do about a place that this user may not write to:

@@ -48,7 +48,7 @@ func loginCommand(g *globals) *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return g.on(c.Context(), targetOptions{only: []string{a}}, func(t *target) error {
+		return g.on(c.Context(), targetOptions{only: []string{a}, login: true}, func(t *target) error {
 			s := &loginSession{g: g, t: t, address: a, typed: args[0], paste: paste}
 			return s.run(c.Context())
 		})

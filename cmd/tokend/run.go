@@ -114,6 +114,9 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 	}
 	if !diags.HasErrors() {
 		credentials, sinks := cfg.Counts()
+		if err := g.portFree(ctx, cfg.Settings()); err != nil {
+			return nil, nil, err
+		}
 		log.Info("configuration read", append([]any{"directory", cfg.Dir(), "credentials", credentials, "sinks", sinks}, commitAttr(cfg.Revision())...)...)
 		e, err := g.openEngine(ctx, cfg, log, engineOptions{observe: metrics.Observe, wait: true, daemon: true})
 		if err != nil {

@@ -26,6 +26,7 @@ type target struct {
 // targetOptions say what a command needs of its target.
 type targetOptions struct {
 	memory bool     // a plan: no state is made where there is none
+	login  bool     // of the one address in only: nor is one for what needs no login
 	only   []string // work on these begins at once, and on nothing else
 	state  bool     // there has to be a state already
 	// The key of the state is about to be rotated, and may be the former one
@@ -92,7 +93,15 @@ func (g *globals) targetNow(ctx context.Context, o targetOptions) (*target, erro
 	if err != nil {
 		return nil, err
 	}
+	o.memory = o.memory || o.login && !logsIn(cfg, o.only[0])
 	return g.localTarget(ctx, cfg, o)
+}
+
+// logsIn reports whether a configuration has a credential at an address to which a
+// person logs in.
+func logsIn(cfg *spec.Config, addr string) bool {
+	c, err := cfg.Credential(spec.Address(addr))
+	return err == nil && c.Grant.Interactive()
 }
 
 // stateTarget is for commands that ask a state that is there already. Where the
