@@ -97,6 +97,11 @@ const (
 // works, and nothing without the output.
 func (w *world) goesOn() {
 	w.t.Helper()
+	w.goesOnAs("sink.mem.a")
+}
+
+func (w *world) goesOnAs(sink string) {
+	w.t.Helper()
 	first := w.places.get("a")
 	w.pass(24*time.Hour, 10*time.Minute, func() {
 		got := w.places.get("a")
@@ -106,13 +111,13 @@ func (w *world) goesOn() {
 			w.t.Fatalf("at %s it holds %q; log: %s", time.Now(), got, w.places.events())
 		}
 		if t, ok := w.server.Lookup(standin.Coinify, token); !ok || !t.Alive {
-			w.t.Fatalf("at %s its token does not work; it is %+v", time.Now(), w.line("sink.mem.a"))
+			w.t.Fatalf("at %s its token does not work; it is %+v", time.Now(), w.line(sink))
 		}
 	})
 	if w.places.get("a") == first {
 		w.t.Fatal("its token was never refreshed")
 	}
-	if l := w.line("sink.mem.a"); l.State != reconcile.Held || !strings.Contains(l.Why, "the new token of mine.a") {
+	if l := w.line(sink); l.State != reconcile.Held || !strings.Contains(l.Why, "the new token of mine.a") {
 		w.t.Errorf("it is %+v", l)
 	}
 }

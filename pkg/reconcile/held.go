@@ -272,8 +272,8 @@ func (l *Loop) applyVerdict(it *item, v verdict, last *spec.Config) {
 		x := it.ext()
 		x.allowed, x.guarded = false, v.held.Reason
 		l.odd[it] = true
-		if it.cfg == nil && x.lost == (lostConfig{}) && (it.gone || last == nil || declares(last, addr)) {
-			it.cfg = last // where that does not know the address, the record is enough to live on
+		if it.cfg == nil && x.lost == (lostConfig{}) {
+			it.cfg = last
 		}
 		if it.kind == kindSink && !it.gone && it.cfg != nil {
 			l.link(it.cfg, it, nil) // its place stays, with what that names

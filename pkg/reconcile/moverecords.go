@@ -84,7 +84,8 @@ func (l *Loop) movingChanges(ctx context.Context, store state.Store, moves []ren
 		}
 		changes = append(changes, state.Change{Sink: &rec})
 	}
-	return changes, nil
+	since, err := movedNames(ctx, store, moves)
+	return append(changes, since...), err
 }
 
 func namesOf(moves []rename) map[string]string {

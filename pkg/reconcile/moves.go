@@ -190,6 +190,7 @@ func (l *Loop) Move(ctx context.Context, from, to string) ([]string, error) {
 		for i, m := range moves {
 			moved[i] = m.to
 			it := l.items[m.to]
+			it.cfg, it.x.guarded, it.x.earlier = nil, "", nil // it goes on by what declares it now
 			if it.gone = l.cfg == nil || !declares(l.cfg, m.to); !it.gone {
 				l.link(l.cfg, it, nil)
 			}
@@ -288,6 +289,7 @@ func (l *Loop) move(ctx context.Context, moves []rename, dry bool) ([]rename, []
 		if dry {
 			l.overlay(moves)
 		}
+		l.renameIn(moves)
 		for _, m := range moves {
 			l.readdress(m)
 			if !dry {
@@ -347,10 +349,9 @@ func (l *Loop) readdress(m rename) {
 	l.drops++
 	it.addr = m.to
 	l.items[m.to] = it
-	it.cfg, it.removing = nil, false
+	it.removing = false
 	x := it.ext()
-	x.guarded, x.allowed, x.agreed, x.stuck, x.quiet = "", false, "", "", time.Time{}
-	x.earlier = nil // it says nothing of this address
+	x.allowed, x.agreed, x.stuck, x.quiet = false, "", "", time.Time{}
 	for _, h := range l.hooks {
 		if h.x == nil {
 			continue

@@ -14,12 +14,13 @@ import (
 // written goes to where the record is.
 type overlay struct {
 	state.Store
+	moves []rename
 	there map[string]string // new address -> where the record is
 	here  map[string]string // the other way round
 }
 
 func newOverlay(s state.Store, moves []rename) *overlay {
-	o := &overlay{Store: s, there: map[string]string{}, here: namesOf(moves)}
+	o := &overlay{Store: s, moves: moves, there: map[string]string{}, here: namesOf(moves)}
 	for from, to := range o.here {
 		o.there[to] = from
 	}
@@ -69,6 +70,23 @@ func (o *overlay) Sink(ctx context.Context, address string) (state.Sink, error) 
 	k, err := o.Store.Sink(ctx, at)
 	k.Head.Address, k.Delivered = address, renamed(k.Delivered, o.here)
 	return k, err
+}
+
+// Meta implements [state.Store].
+func (o *overlay) Meta(ctx context.Context, key string) ([]byte, error) {
+	if key == metaRenamed || key == metaLeaving {
+		changes, err := movedNames(ctx, o.Store, o.moves)
+		if err != nil {
+			return nil, err
+		}
+		for _, c := range changes {
+			if c.MetaKey == key && c.Meta != nil {
+				return c.Meta, nil
+			}
+		}
+		return nil, fmt.Errorf("reading %s: %w", key, state.ErrNotFound)
+	}
+	return o.Store.Meta(ctx, key)
 }
 
 // Commit implements [state.Store].

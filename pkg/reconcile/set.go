@@ -20,6 +20,7 @@ const (
 	metaApproved = "guard.approved" // what a person let go ahead
 	metaAccepted = "accepted"       // blob of the configuration in force
 	metaHeld     = "guard.held"     // since when what is held back
+	metaRenamed  = "renamed"        // by which names the two below, and above, are read by now
 	metaLeaving  = "leaving"        // blob -> addresses that it was the last to declare and that are not gone yet, or live on by it
 )
 
@@ -99,7 +100,7 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 		return nil, err
 	}
 	d.afterMoves(moves)
-	last := prev
+	last := l.config.Load() // prev, as it reads since the moves
 	if d.first {
 		last = l.recall(ctx, &d)
 	}
@@ -191,7 +192,14 @@ func (l *Loop) accept(ctx context.Context, cfg *spec.Config, a acceptance, more 
 	if err != nil {
 		return err
 	}
-	leaving, err := l.keepLeaving(ctx)
+	leaving, renamed, err := l.keepLeaving(ctx)
+	if err != nil {
+		return err
+	}
+	if names := cfg.Names(); len(names) > 0 {
+		renamed.Accepted = &renamedIn{Blob: blob, Names: names}
+	}
+	since, err := renamed.packed()
 	if err != nil {
 		return err
 	}
@@ -203,7 +211,7 @@ func (l *Loop) accept(ctx context.Context, cfg *spec.Config, a acceptance, more 
 	if err != nil {
 		return err
 	}
-	changes := append([]state.Change{{MetaKey: metaAccepted, Meta: []byte(blob)}, {MetaKey: metaLeaving, Meta: leaving}, holding, guard}, more...)
+	changes := append([]state.Change{{MetaKey: metaAccepted, Meta: []byte(blob)}, {MetaKey: metaLeaving, Meta: leaving}, {MetaKey: metaRenamed, Meta: since}, holding, guard}, more...)
 	if changes, err = l.news(ctx, changes); err != nil {
 		return err
 	}

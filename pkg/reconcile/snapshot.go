@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
@@ -13,7 +15,8 @@ import (
 // keepLeaving packs what declared the addresses last that are gone or held back:
 // a removal may take its time, and after a restart it still needs the hook or
 // the Vault block that went in the same change; and what is held lives on by it.
-func (l *Loop) keepLeaving(ctx context.Context) ([]byte, error) {
+func (l *Loop) keepLeaving(ctx context.Context) ([]byte, renamedSince, error) {
+	var renamed renamedSince
 	by := map[*spec.Config][]string{}
 	named := map[string][]string{}
 	err := l.do(ctx, func() {
@@ -29,16 +32,24 @@ func (l *Loop) keepLeaving(ctx context.Context) ([]byte, error) {
 		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, renamed, err
 	}
 	for cfg, addrs := range by {
 		blob, err := l.keepSnapshot(ctx, cfg)
 		if err != nil {
-			return nil, err
+			return nil, renamed, err
 		}
 		named[blob] = append(named[blob], addrs...)
+		if names := cfg.Names(); len(names) > 0 {
+			renamed.Leaving = append(renamed.Leaving, renamedIn{Blob: blob, Names: names, Of: addrs})
+		}
 	}
-	return json.Marshal(named)
+	for _, addrs := range named {
+		slices.Sort(addrs)
+	}
+	slices.SortFunc(renamed.Leaving, func(a, b renamedIn) int { return strings.Compare(a.Of[0], b.Of[0]) })
+	packed, err := json.Marshal(named)
+	return packed, renamed, err
 }
 
 // lostConfig is a configuration that cannot be read back, of an address that it
@@ -70,6 +81,10 @@ func (l *Loop) leaving(ctx context.Context) (map[string]*spec.Config, map[string
 	if err := json.Unmarshal(b, &named); err != nil {
 		return nil, nil, err
 	}
+	renamed, err := readRenamed(ctx, l.o.Store)
+	if err != nil {
+		return nil, nil, err
+	}
 	out, lost := map[string]*spec.Config{}, map[string]lostConfig{}
 	var unreadable []error
 	for blob, addrs := range named {
@@ -83,6 +98,19 @@ func (l *Loop) leaving(ctx context.Context) (map[string]*spec.Config, map[string
 			} else {
 				out[a] = cfg
 			}
+		}
+	}
+	for _, g := range renamed.Leaving {
+		by := map[*spec.Config]*spec.Config{}
+		for _, a := range g.Of {
+			cfg, ok := out[a]
+			if !ok || !slices.Contains(named[g.Blob], a) {
+				continue // it is recorded of another one since, or that cannot be read
+			}
+			if by[cfg] == nil {
+				by[cfg] = cfg.Renamed(g.Names)
+			}
+			out[a] = by[cfg]
 		}
 	}
 	return out, lost, errors.Join(unreadable...)
@@ -100,7 +128,15 @@ func (l *Loop) accepted(ctx context.Context) (*spec.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return l.snapshot(ctx, string(name))
+	cfg, err := l.snapshot(ctx, string(name))
+	if err != nil {
+		return nil, err
+	}
+	renamed, err := readRenamed(ctx, l.o.Store)
+	if err != nil {
+		return nil, err
+	}
+	return cfg.Renamed(renamed.accepted(string(name))), nil
 }
 
 func (l *Loop) snapshot(ctx context.Context, blob string) (*spec.Config, error) {

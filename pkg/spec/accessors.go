@@ -28,7 +28,7 @@ func (c *Config) Sources() map[string][]byte {
 // hook, vault or provider block that the directory declares, or of an instance
 // of one.
 func (c *Config) Declares(a Address) bool {
-	p, err := parseAddress(string(a))
+	p, err := parseAddress(string(c.own(a)))
 	if err != nil {
 		return false
 	}
@@ -98,6 +98,9 @@ func sortedAddressKeys[V any](m map[Address]V) []Address {
 // Counts returns the numbers of credential and sink instances, without making
 // their addresses.
 func (c *Config) Counts() (credentials, sinks int) {
+	if c.names != nil {
+		return len(c.Credentials()), len(c.Sinks())
+	}
 	return count(c.resources[kindCredential]), count(c.resources[kindSink])
 }
 
@@ -122,7 +125,7 @@ func (c *Config) SinksOf(kind string) []Address {
 			c.each(kindSink, &list[i], func(in *instance) { out = append(out, in.address()) })
 		}
 	}
-	return sortAddresses(out)
+	return c.allNow(sortAddresses(out))
 }
 
 func (c *Config) addresses(kind string) []Address {
@@ -131,7 +134,7 @@ func (c *Config) addresses(kind string) []Address {
 	for i := range list {
 		c.each(kind, &list[i], func(in *instance) { out = append(out, in.address()) })
 	}
-	return sortAddresses(out)
+	return c.allNow(sortAddresses(out))
 }
 
 // ProviderType returns a provider type by name, or nil.
@@ -151,7 +154,7 @@ func (c *Config) ProviderTypes() []*ProviderType {
 // variable too, which could be guessed from it: one that its block names, or
 // something else that the block names, such as its vault.
 func (c *Config) Hides(a Address) bool {
-	p, err := parseAddress(string(a))
+	p, err := parseAddress(string(c.own(a)))
 	if err != nil {
 		return false
 	}

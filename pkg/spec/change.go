@@ -238,7 +238,13 @@ func (l *loader) readImport(f *form, at place) {
 }
 
 // Moved lists the moved blocks in the order of the text.
-func (c *Config) Moved() []Moved { return append([]Moved(nil), c.moved...) }
+func (c *Config) Moved() []Moved {
+	out := append([]Moved(nil), c.moved...)
+	for i := range out {
+		out[i].To = c.now(out[i].To)
+	}
+	return out
+}
 
 // Removed lists the removed blocks in the order of the text.
 func (c *Config) Removed() []Removed { return append([]Removed(nil), c.removed...) }
@@ -248,6 +254,7 @@ func (c *Config) Imports() []Import {
 	out := make([]Import, len(c.imports))
 	for i := range c.imports {
 		out[i] = c.imports[i].Import
+		out[i].To, out[i].Uses = c.now(out[i].To), c.allNow(out[i].Uses)
 	}
 	return out
 }
@@ -255,7 +262,7 @@ func (c *Config) Imports() []Import {
 // ImportValues evaluates the import block of a credential: "refresh_token".
 func (c *Config) ImportValues(to Address, s Scope) (Values, error) {
 	for i := range c.imports {
-		if c.imports[i].To != to {
+		if c.imports[i].To != c.own(to) {
 			continue
 		}
 		f, diags := newForm(c.imports[i].at.src, c.imports[i].at.row)

@@ -9,7 +9,7 @@ import (
 // It is that of [Config.Credential] and [Config.Sink], and evaluates nothing
 // else, so that an index over everything can be made of it.
 func (c *Config) Uses(a Address) ([]Address, error) {
-	p, err := parseAddress(string(a))
+	p, err := parseAddress(string(c.own(a)))
 	if err != nil || p.kind != kindCredential && p.kind != kindSink {
 		return nil, &UnknownAddressError{Addr: a}
 	}
@@ -23,10 +23,10 @@ func (c *Config) Uses(a Address) ([]Address, error) {
 	}
 	if p.kind == kindCredential {
 		plan := c.credentialPlan(res)
-		return c.usesOf(plan.uses, plan.useRefs, in), nil
+		return c.allNow(c.usesOf(plan.uses, plan.useRefs, in)), nil
 	}
 	plan := c.blockPlan(kindSink, res)
-	return c.usesOf(plan.uses, plan.useRefs, in), nil
+	return c.allNow(c.usesOf(plan.uses, plan.useRefs, in)), nil
 }
 
 // usesOf adds to what all instances of a block name what one of them does.
@@ -50,6 +50,9 @@ func (c *Config) usesOf(shared []Address, varying []ref, in *instance) []Address
 // gone, both sorted. It costs what changed, and next to nothing for blocks of
 // files that [Options.Previous] kept.
 func (c *Config) Changed(prev *Config) (changed, gone []Address) {
+	if c.names != nil || prev.names != nil {
+		return c.changedNow(prev)
+	}
 	d := &difference{now: c, was: prev, around: c.sameAround(prev)}
 	for _, kind := range []string{kindCredential, kindSink} {
 		d.kind(kind)

@@ -217,7 +217,7 @@ func (c *Config) Credential(a Address) (*Credential, error) {
 			plan.base.Store(&kept)
 		}
 	}
-	cr.Addr = p.address()
+	cr.Addr = c.now(p.address())
 	cr.Uses = plan.uses
 	if len(plan.useRefs) > 0 {
 		uses := append([]Address(nil), plan.uses...)
@@ -226,6 +226,7 @@ func (c *Config) Credential(a Address) (*Credential, error) {
 		}
 		cr.Uses = sortAddresses(uses)
 	}
+	cr.Uses = c.allNow(cr.Uses)
 	return &cr, nil
 }
 
@@ -264,7 +265,7 @@ func (c *Config) Inputs(a Address, names []string, s Scope) (Values, error) {
 
 // credentialAt finds a credential instance and the plan of its block.
 func (c *Config) credentialAt(a Address) (parsed, *instance, *credentialPlan, error) {
-	p, err := parseAddress(string(a))
+	p, err := parseAddress(string(c.own(a)))
 	if err != nil || p.kind != kindCredential {
 		return p, nil, nil, &UnknownAddressError{Addr: a}
 	}

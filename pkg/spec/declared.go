@@ -32,13 +32,17 @@ func direct(g *GrantType, inputs []Input) bool {
 // [Options].Declared, the first time, for the cost of those alone that have
 // for_each or count.
 func (c *Config) Declared() []Declared {
-	credentials, sinks := c.Counts()
+	credentials, sinks := count(c.resources[kindCredential]), count(c.resources[kindSink])
 	rows := c.ahead.take()
 	out := rows
 	if rows == nil || c.expandsAny() {
 		out = make([]Declared, credentials+sinks)
 	}
 	c.fillDeclared(out, rows)
+	if c.names != nil {
+		out = c.declaredNow(out)
+		credentials, _ = c.Counts()
+	}
 	sortDeclared(out[:credentials])
 	sortDeclared(out[credentials:])
 	return out

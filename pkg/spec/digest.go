@@ -24,7 +24,7 @@ import (
 // A sensitive variable goes into it by a slow hash. The second result is false
 // where the address is not declared.
 func (c *Config) Digest(a Address) ([16]byte, bool) {
-	p, err := parseAddress(string(a))
+	p, err := parseAddress(string(c.own(a)))
 	if err != nil {
 		return [16]byte{}, false
 	}

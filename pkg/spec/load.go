@@ -51,6 +51,7 @@ type Config struct {
 	memo      *sumMemo
 
 	options  Options // without Previous
+	names    *names  // of what is known by other addresses than those of its text; nil: all are those
 	warnings Diagnostics
 	stamps   map[string]stamp
 	claims   []claimRow // sorted; where sinks write

@@ -6,7 +6,7 @@ import "github.com/hashicorp/hcl/v2"
 // value: the header of the block where it is not given, and nothing where the
 // block is left out.
 func (c *Config) Place(a Address, arg string) *hcl.Range {
-	p, err := parseAddress(string(a))
+	p, err := parseAddress(string(c.own(a)))
 	if err != nil {
 		return nil
 	}

@@ -35,7 +35,7 @@ func quickFrom(prev *Config, dir string, files []input, o Options) (*Config, Dia
 	}
 	c := *prev
 	l.c = &c
-	c.sources, c.options.Revision = sources, o.Revision
+	c.sources, c.options.Revision, c.names = sources, o.Revision, nil
 	c.plans, c.attrPlans, c.sums = newPlanCache(plansKept), newPlanCache(plansKept), newPlanCache(plansKept)
 	c.resources, c.ahead = maps.Clone(prev.resources), nil
 	l.ev = c.evaluator(Scope{})

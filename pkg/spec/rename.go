@@ -24,7 +24,7 @@ func (c *Config) RenamedTo(a Address) (to Address, exact, ok bool) {
 		p, ok = next, true
 		exact = exact && !whole
 	}
-	return p.address(), exact, ok
+	return c.now(p.address()), exact, ok
 }
 
 // renamed is one step along the moved blocks. A move of the instance goes before
@@ -122,7 +122,7 @@ func (c *Config) Forgets(a Address) bool {
 // ImportFor reports whether an import block names a credential.
 func (c *Config) ImportFor(to Address) bool {
 	for i := range c.imports {
-		if c.imports[i].To == to {
+		if c.imports[i].To == c.own(to) {
 			return true
 		}
 	}

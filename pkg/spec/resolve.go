@@ -196,9 +196,9 @@ func (ev *evaluator) attributes(a Address) *Attributes {
 	}
 	var at *Attributes
 	if ev.err == nil {
-		got, err := ev.scope.Credential(a)
+		got, err := ev.scope.Credential(ev.c.now(a))
 		if err != nil {
-			ev.unreadable(a, err)
+			ev.unreadable(ev.c.now(a), err)
 		} else {
 			at = &got
 		}

@@ -61,7 +61,7 @@ func (f *form) walk(visit func(*argument)) {
 
 // blockAt finds an instance of a block other than a credential.
 func (c *Config) blockAt(kind string, a Address) (*instance, *blockPlan, error) {
-	p, err := parseAddress(string(a))
+	p, err := parseAddress(string(c.own(a)))
 	if err != nil || p.kind != kind {
 		return nil, nil, &UnknownAddressError{Addr: a}
 	}
@@ -92,7 +92,7 @@ func (c *Config) Sink(a Address) (*Sink, error) {
 	if err := ev.failure(a, diags); err != nil {
 		return nil, err
 	}
-	s := &Sink{Addr: in.address(), Kind: in.typ, Notify: notifyOf(m), Uses: plan.uses}
+	s := &Sink{Addr: c.now(in.address()), Kind: in.typ, Notify: notifyOf(m), Uses: plan.uses}
 	delete(m, "notify")
 	s.Static = c.withContents(plan.schema, published(m))
 	if len(plan.useRefs) > 0 {
@@ -102,6 +102,7 @@ func (c *Config) Sink(a Address) (*Sink, error) {
 		}
 		s.Uses = sortAddresses(uses)
 	}
+	s.Uses = c.allNow(s.Uses)
 	return s, nil
 }
 
@@ -113,7 +114,7 @@ func (c *Config) Outline(a Address) (*Sink, error) {
 		return nil, err
 	}
 	if o := plan.outline.Load(); o != nil {
-		return &Sink{Addr: a, Kind: o.Kind, Notify: o.Notify, Uses: c.usesOf(plan.uses, plan.useRefs, in)}, nil
+		return &Sink{Addr: a, Kind: o.Kind, Notify: o.Notify, Uses: c.allNow(c.usesOf(plan.uses, plan.useRefs, in))}, nil
 	}
 	s, err := c.Sink(a)
 	if err != nil {

@@ -45,9 +45,10 @@ func (c *Config) SourcesOf(names []string) map[string][]byte {
 	return out
 }
 
-// SameSources reports whether two configurations were read from the same bytes.
+// SameSources reports whether two configurations were read from the same bytes, and
+// say of nothing that it has another address by now.
 func (c *Config) SameSources(o *Config) bool {
-	if len(c.sources) != len(o.sources) {
+	if len(c.sources) != len(o.sources) || c.names != nil || o.names != nil {
 		return false
 	}
 	for i, s := range c.sources {
