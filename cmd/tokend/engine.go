@@ -40,6 +40,7 @@ type engine struct {
 	runErr error
 
 	logins   logins
+	hooksRan hookRuns
 	mu       sync.Mutex
 	pages    string        // where the daemon's pages are served, host:port; "" for nowhere
 	declared chan struct{} // closed when a daemon's first configuration is in force: its pages are there before
@@ -106,7 +107,7 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 	e.loop, err = reconcile.New(ctx, reconcile.Options{
 		Store: store, Providers: endpointOpener{log, g.guard, g.limit}, Sources: g.sources(e.pool, dir, log), Sinks: g.sinks(e.files, e.pool, dir),
 		Hooks: g.hooks(dir, e.scrub, log), HookDebounce: hooks.Debounce, Stands: filesink.Stands, Snapshot: g.packSnapshot, SnapshotParts: g.snapshotParts, LoadSnapshot: g.unpackSnapshot,
-		Host: hostName(), Logger: log, Observe: o.observe, Paused: o.paused, RevokeAtEnd: o.daemon, PathsChanged: e.paths.add,
+		Host: hostName(), Logger: log, Observe: e.hooksRan.observing(o.observe), Paused: o.paused, RevokeAtEnd: o.daemon, PathsChanged: e.paths.add,
 		Taken: func(*spec.Config) { e.pool.Changed() }, Revision: e.revision, Unsettled: e.unsettled, Written: written,
 		ClockSet: clockSet,
 	})
@@ -296,6 +297,7 @@ func (o endpointOpener) Restore(b []byte) (reconcile.Endpoint, error) {
 
 // Close lets work under way come to its end and closes the state.
 func (e *engine) Close() error {
+	e.keepHookNotes()
 	e.cancel()
 	e.ended.Wait()
 	closing, cancel := context.WithTimeout(context.Background(), 5*time.Second)

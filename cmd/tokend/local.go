@@ -20,6 +20,9 @@ func (e *engine) Status(ctx context.Context, addr string) (statusReply, error) {
 		look = e.loop.Survey
 	}
 	v, err := look(ctx, addr)
+	if err == nil && !e.daemon {
+		err = e.recall(ctx, &v)
+	}
 	// Who waits for tokens is served where a change is held back; who looks after
 	// them has something to do.
 	c := e.configuration()
@@ -146,6 +149,21 @@ func (e *engine) Order(ctx context.Context, in orderRequest) (orderReply, error)
 		// revokes the new one.
 		return orderReply{Warning: err.Error(), Hint: hintOf(err)}, nil
 	}
+	if err != nil || e.daemon {
+		return orderReply{}, err
+	}
+	return e.untold(ctx)
+}
+
+// untold warns of hooks that failed to tell of what an order brought, where no daemon
+// runs them again.
+func (e *engine) untold(ctx context.Context) (orderReply, error) {
+	v, err := e.loop.Status(ctx, "")
+	for _, h := range v.Hooks {
+		if h.State == reconcile.Failing {
+			return orderReply{Warning: fmt.Sprintf("%s failed: %s", h.Address, h.Why), Hint: h.Mend + " runs it again, and so does the next apply"}, err
+		}
+	}
 	return orderReply{}, err
 }
 
@@ -163,7 +181,7 @@ func (e *engine) deliver(ctx context.Context, addr string, kind reconcile.OrderK
 }
 
 // follow waits, in a command without a daemon, until the sinks hold what an
-// order brought: nobody else would see to it for a while.
+// order brought and their hooks have run: nobody else would see to it for a while.
 func (e *engine) follow(ctx context.Context) error {
 	if e.daemon {
 		return nil

@@ -33,7 +33,7 @@ func (g *globals) order(c *cobra.Command, addr string, o reconcile.Order, done s
 
 func refreshCommand(g *globals) *cobra.Command {
 	return &cobra.Command{Use: "refresh ADDRESS", Short: "refresh a token now", Args: cobra.ExactArgs(1),
-		Long: "Refreshes a token now, whether it is due or not, and waits until every sink that\nnames it holds the new one, for up to 30 s.\n\nExit status: 0 refreshed and delivered, 1 not.",
+		Long: "Refreshes a token now, whether it is due or not, and waits until every sink that\nnames it holds the new one, for up to 30 s. Without a daemon it runs the hooks of\nthese sinks, too.\n\nExit status: 0 refreshed and delivered, 1 not.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return g.order(c, args[0], reconcile.Order{Kind: reconcile.OrderRefresh}, "refreshed")
 		}}
@@ -154,7 +154,7 @@ const defaultMinValid = time.Minute
 const getHelp = `Prints one attribute of a credential: access_token (the default), header,
 header_name, token_type, expires_at, obtained_at, scopes, generation, or one of
 its type's outputs. When less than --min-valid is left, it is refreshed once
-first.
+first; without a daemon, what names it is written and told by this command, too.
 
 Exit status: 0 printed, 1 not.`
 

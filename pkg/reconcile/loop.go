@@ -380,28 +380,6 @@ func (l *Loop) next() *item {
 	return nil
 }
 
-// eligible is what may be worked on when only some addresses may: those, while
-// something is ordered of them, and the sinks that name them. So a command about
-// one address carries no change of the configuration out.
-func (l *Loop) eligible() []*item {
-	var out []*item
-	for _, a := range l.only {
-		it, ok := l.items[a]
-		if !ok {
-			continue
-		}
-		if it.x != nil && (len(it.x.orders) > 0 || it.x.follow) {
-			out = append(out, it)
-		}
-		for _, u := range it.users {
-			if u.kind == kindSink && !u.gone {
-				out = append(out, u)
-			}
-		}
-	}
-	return out
-}
-
 // guarded works on one job and turns a panic into a failure of that job alone.
 func (l *Loop) guarded(ctx context.Context, j job) (r result) {
 	defer func() {

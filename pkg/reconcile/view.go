@@ -240,14 +240,15 @@ func (l *Loop) Busy(ctx context.Context, horizon time.Duration) (bool, error) {
 	return busy, err
 }
 
-// Following says whether what an order of some addresses began, or its delivery,
-// is still under way, when only those are worked on.
+// Following says whether what an order of some addresses began, its delivery, or
+// the first run of a hook after that, is still under way, when only those are worked
+// on. A hook that waits for more changes (its debounce) is about to run.
 func (l *Loop) Following(ctx context.Context) (bool, error) {
 	busy := false
 	err := l.do(ctx, func() {
 		busy = l.running > 0
 		for _, it := range l.eligible() {
-			busy = busy || it.phase == ready
+			busy = busy || it.phase == ready || it.kind == kindHook && it.phase == timed && it.x.failures == 0
 		}
 	})
 	return busy, err
