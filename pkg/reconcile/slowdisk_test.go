@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"tokend/pkg/reconcile"
 	"tokend/pkg/standin"
 	"tokend/pkg/state"
 )
@@ -47,6 +48,9 @@ func TestASlowDiskHoldsUpNobody(t *testing.T) {
 		// By the limit alone it takes 5 s.
 		if took == 0 || took > 9*time.Second {
 			t.Errorf("%d of %d places are written, the last after %s", w.filled(), n, took)
+		}
+		if v, err := w.loop.Status(t.Context(), reconcile.CountsOnly); err != nil || v.Store.CommitSeconds < 0.3 || v.Store.CommitSeconds > 0.6 {
+			t.Errorf("a commit is said to take %g s of late (%v)", v.Store.CommitSeconds, err)
 		}
 		t.Logf("after %s", took)
 	})

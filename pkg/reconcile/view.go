@@ -66,7 +66,10 @@ type StoreView struct {
 	Intents int    `json:"intents"`
 	Bytes   int64  `json:"bytes"`
 	Syncs   uint64 `json:"syncs"`
-	Error   string `json:"error,omitempty"`
+	// CommitSeconds is how long a commit took of late that somebody waited for, as a
+	// moving average; 0 before the first. The longer, the more is in progress.
+	CommitSeconds float64 `json:"commit_seconds,omitempty"`
+	Error         string  `json:"error,omitempty"`
 }
 
 // CountsOnly asks Status for no address at all.
@@ -104,7 +107,7 @@ func (l *Loop) Status(ctx context.Context, addr string) (View, error) {
 		return v, errors.Join(err, missing)
 	}
 	info := l.o.Store.Info()
-	v.Store = StoreView{Path: info.Path, Serial: info.Serial, Records: info.Records, Intents: info.Intents, Bytes: info.Bytes, Syncs: info.Syncs}
+	v.Store = StoreView{Path: info.Path, Serial: info.Serial, Records: info.Records, Intents: info.Intents, Bytes: info.Bytes, Syncs: info.Syncs, CommitSeconds: l.w.disk.each().Seconds()}
 	if info.Err != nil {
 		v.Store.Error, v.Ready = info.Err.Error(), false
 	}

@@ -20,16 +20,16 @@ type collector struct {
 
 // descriptions of what a collector exports, made once.
 type descriptions struct {
-	dropped                                         *prometheus.Desc
-	credentials, sinks, hooks                       *prometheus.Desc
-	expired, earliest, orphans, revocations         *prometheus.Desc
-	laneRunning, laneWaiting, running, depth        *prometheus.Desc
-	laneInFlight, laneOpen                          *prometheus.Desc
-	intents, serial, records, writable, size, syncs *prometheus.Desc
-	held, heldSince, heldRule                       *prometheus.Desc
-	configValid, configErrors, configLoaded         *prometheus.Desc
-	commit, gitFollowed, gitChecked                 *prometheus.Desc
-	ready, firstPass, progress, success             *prometheus.Desc
+	dropped                                                  *prometheus.Desc
+	credentials, sinks, hooks                                *prometheus.Desc
+	expired, earliest, orphans, revocations                  *prometheus.Desc
+	laneRunning, laneWaiting, running, depth                 *prometheus.Desc
+	laneInFlight, laneOpen                                   *prometheus.Desc
+	intents, serial, records, writable, size, syncs, commits *prometheus.Desc
+	held, heldSince, heldRule                                *prometheus.Desc
+	configValid, configErrors, configLoaded                  *prometheus.Desc
+	commit, gitFollowed, gitChecked                          *prometheus.Desc
+	ready, firstPass, progress, success                      *prometheus.Desc
 
 	all []*prometheus.Desc
 }
@@ -66,6 +66,7 @@ func describe() *descriptions {
 		records:  d("state_records", "Records in the state."),
 		writable: d("state_writable", "1 while the state takes writes."),
 		size:     d("state_size_bytes", "Size of the state's file."),
+		commits:  d("state_commit_seconds", "How long a commit of the state took of late, as a moving average: the longer, the more is in progress."),
 		syncs:    d("state_syncs_total", "Disk syncs of the state's file since it was opened."),
 
 		held:      d("held_changes", "What the guard holds back until a person approves.", "kind"),
@@ -182,6 +183,7 @@ func (s scrape) store(v reconcile.StoreView) {
 	s.gauge(s.d.serial, float64(v.Serial))
 	s.gauge(s.d.records, float64(v.Records))
 	s.gauge(s.d.writable, truth(v.Error == ""))
+	s.gauge(s.d.commits, v.CommitSeconds)
 }
 
 func (s scrape) heldBack(h *reconcile.HeldChange) {

@@ -84,6 +84,7 @@
 //	tokend_held_since_timestamp_seconds                  since when; only while something is held
 //	tokend_configuration_valid, tokend_configuration_errors, tokend_configuration_load_timestamp_seconds
 //	tokend_state_serial, tokend_state_records, tokend_state_writable, tokend_state_size_bytes, tokend_state_syncs_total
+//	tokend_state_commit_seconds                          how long a commit took of late (moving average); the longer, the more is in progress
 //	tokend_ready, tokend_first_pass_done, tokend_loop_progress_timestamp_seconds
 //	tokend_snapshot_success                              0: the loop did not answer; what comes from it is missing
 //	tokend_build_info{version,revision,goversion}

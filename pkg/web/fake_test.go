@@ -44,7 +44,7 @@ func healthy() *fakeSource {
 			},
 			Sinks: []reconcile.Line{{Address: `sink.file.trader["alice"]`, Type: "file", State: reconcile.Ready, Place: "/run/tokend/alice.token"}},
 			Hooks: []reconcile.Line{{Address: "hook.exec.nginx", Type: "exec", State: reconcile.Ready}},
-			Store: reconcile.StoreView{Path: "/var/lib/tokend/state.db", Serial: 42, Records: 3},
+			Store: reconcile.StoreView{Path: "/var/lib/tokend/state.db", Serial: 42, Records: 3, CommitSeconds: 0.25},
 		},
 	}
 }

@@ -194,6 +194,7 @@ func TestMetrics(t *testing.T) {
 	f.want(t, 1, "tokend_state_writable")
 	f.want(t, 65536, "tokend_state_size_bytes")
 	f.want(t, 99, "tokend_state_syncs_total")
+	f.want(t, 0.25, "tokend_state_commit_seconds")
 	f.want(t, 0, "tokend_ready")
 	f.want(t, 1, "tokend_first_pass_done")
 	f.want(t, unix(-time.Second), "tokend_loop_progress_timestamp_seconds")
