@@ -255,6 +255,12 @@ func (w *worker) runHook(ctx context.Context, j job) error {
 	for i, s := range j.pending {
 		changed[i] = spec.Address(s)
 	}
+	select {
+	case w.programs <- struct{}{}:
+		defer func() { <-w.programs }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	return kind.Run(hooks.WithAddress(ctx, spec.Address(j.addr)), b.Args, changed)
 }
 

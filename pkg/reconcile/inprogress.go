@@ -16,13 +16,15 @@ import (
 // shared, would let through no more than a handful of tokens with each.
 
 const (
-	// localLimit bounds work on local files where the disk is fast: itself that is
-	// disk and CPU, so little more than the cores can use.
-	localLimit = 64
+	// localLimit bounds work on local files where the disk is fast: more than the
+	// cores can use, since most of it waits for the sync that it shares.
+	localLimit = 256
 	// localRate is how many sinks a second are not to be held up by the disk, and
 	// localMost bounds what is in progress for that.
-	localRate = 2000
+	localRate = 10_000
 	localMost = 1024
+	// programLimit is how many hooks run at once: each is a process or more.
+	programLimit = 64
 	// progressPerCall is how many items of a lane are in progress for each request
 	// in flight, where the disk is fast, and progressMost where it is slow.
 	progressPerCall = 2

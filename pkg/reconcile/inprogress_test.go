@@ -18,7 +18,7 @@ func TestWhatIsInProgress(t *testing.T) {
 		disk time.Duration
 		want int
 	}{
-		{"local", 0, 64}, {"local", 10 * time.Millisecond, 64}, {"local", 100 * time.Millisecond, 200}, {"local", 10 * time.Second, 1024},
+		{"local", 0, 256}, {"local", 10 * time.Millisecond, 256}, {"local", 40 * time.Millisecond, 400}, {"local", 10 * time.Second, 1024},
 		{"64 calls", 0, 128}, {"64 calls", 10 * time.Millisecond, 128}, {"64 calls", 100 * time.Millisecond, 320}, {"64 calls", 10 * time.Second, 512},
 		{"500 in a second", 0, 128 + 245}, {"500 in a second", 600 * time.Millisecond, 512 + 588}, {"500 in a second", 10 * time.Second, 512 + 1024},
 		{"1 in a minute", 0, 4}, {"1 in a minute", 10 * time.Second, 16},

@@ -55,6 +55,7 @@ type worker struct {
 	claims     claims
 	recent     recent
 	turns      placeTurns
+	programs   chan struct{} // holds a value for each hook that runs
 	unsaved    unsaved
 	unwritable unwritable
 	relook     func(addr string, why error) // has an address looked at whose record could not be written
@@ -64,7 +65,7 @@ type worker struct {
 }
 
 func newWorker(o Options, config *atomic.Pointer[spec.Config]) *worker {
-	w := &worker{o: o, disk: new(diskTime), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage}
+	w := &worker{o: o, disk: new(diskTime), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage, programs: make(chan struct{}, programLimit)}
 	w.useStore(o.Store)
 	w.life, w.stop = context.WithCancel(context.Background())
 	w.stopped = w.life.Done()

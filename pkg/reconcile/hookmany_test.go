@@ -1,0 +1,52 @@
+package reconcile_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"tokend/pkg/standin"
+)
+
+// However many hooks a sink tells, no more than so many run at once, and those that
+// wait hold up no sink.
+func TestHooksRunSomeAtATime(t *testing.T) {
+	const n, atOnce = 200, 64
+	inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+		var blocks, names strings.Builder
+		for i := range n {
+			fmt.Fprintf(&blocks, "hook \"mem\" \"h%d\" {}\n", i)
+			fmt.Fprintf(&names, "hook.mem.h%d,", i)
+		}
+		w.places.mu.Lock()
+		w.places.slow = 10 * time.Second
+		w.places.mu.Unlock()
+		config := strings.Replace(trader("a@example.com", blocks.String()), "[hook.mem.tell]", "["+names.String()+"]", 1)
+		w.set(config)
+		time.Sleep(13 * time.Second)
+		if got := w.places.count("hook:1"); got != atOnce {
+			t.Errorf("after the first have run, %d have, want %d", got, atOnce)
+		}
+		w.set(config + "sink \"mem\" \"late\" {\n  place   = \"late\"\n  content = credential.coinify.trader.access_token\n}\n")
+		time.Sleep(2 * time.Second)
+		if got := w.places.count("write:late"); got != 1 {
+			t.Errorf("a sink that is added while they run is written %d times within two seconds", got)
+		}
+		time.Sleep(time.Minute)
+		if got := w.places.count("hook:1"); got != n {
+			t.Errorf("%d of %d hooks have run", got, n)
+		}
+	})
+}
+
+// count is how often something stands in the log.
+func (p *places) count(event string) int {
+	n := 0
+	for _, e := range strings.Fields(p.events()) {
+		if e == event {
+			n++
+		}
+	}
+	return n
+}
