@@ -51,8 +51,11 @@ func isOwnPath(p string) bool {
 
 // checkVerifyOrigin reports a type's verification that goes, by what is written
 // out, to another origin than all of its grants' requests: no token of them may
-// go there.
+// go there. That there is no request is said elsewhere.
 func (d *typeDecoder) checkVerifyOrigin() {
+	if d.t.Verify.Request == nil {
+		return
+	}
 	at, ok := writtenOrigin(d.t.Verify.Request.URL)
 	if !ok {
 		return

@@ -71,6 +71,8 @@ provider_type "words" {
       url = "https://x.example"
     }
   }
+  verify { # ERROR: Missing request
+  }
   action "a" { # ERROR: Missing request
   }
   action "a" { # ERROR: Duplicate action
