@@ -280,6 +280,41 @@ func TestADiskThatBecomesReadOnly(t *testing.T) {
 	d.stop()
 }
 
+// A configuration that cannot be recorded is not begun: the one before stays in force,
+// and the new one is taken over once the disk is back, though nobody touches it again.
+func TestAConfigurationThatCannotBeRecorded(t *testing.T) {
+	t.Parallel()
+	h := diskHost(t)
+	d := h.start("--log-level", "warn")
+	h.refreshed(2)
+	whole := h.fails(d, "pwrite64:error=EIO")
+	h.write("main.hcl", strings.Replace(diskConfig, "/token\"", "/elsewhere\"", 1))
+	h.until("the daemon to say that it takes nothing over", func(context.Context) string {
+		if !strings.Contains(h.log.String(), "the new configuration is not taken over") {
+			return "it does not"
+		}
+		return ""
+	})
+	if err := os.Remove(h.path("out", "token")); err != nil {
+		t.Fatal(err)
+	}
+	there := func(name string) func(context.Context) string {
+		return func(context.Context) string {
+			if _, err := os.Stat(h.path("out", name)); err != nil {
+				return err.Error()
+			}
+			return ""
+		}
+	}
+	h.until("the sink to be put right", there("token"))
+	if _, err := os.Stat(h.path("out", "elsewhere")); err == nil {
+		t.Error("what is not recorded has begun")
+	}
+	whole()
+	h.until("the new configuration to act", there("elsewhere"))
+	d.stop()
+}
+
 // A state that can be neither written nor read for a while: all goes on by itself
 // once it can be again, although whoever would write reads first.
 func TestAStateThatCannotBeRead(t *testing.T) {

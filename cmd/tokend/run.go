@@ -337,12 +337,19 @@ func (d *service) touched(ctx context.Context, paths []string, secrets bool) {
 	}
 }
 
+// takeAgain is when a configuration is tried again that has no mistakes and could
+// not be taken over, as when the disk takes no record of it.
+const takeAgain = 5 * time.Second
+
 // tryReload reloads, and says in the log what is wrong.
 func (d *service) tryReload(ctx context.Context, o reloadOptions) error {
 	d.memory.stir(time.Now())
 	err := d.reloadBy(ctx, o)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, errHalf) {
 		d.log.Error("the new configuration is not taken over; the last good one stays in force", "error", err)
+		if mistaken := (*configError)(nil); !errors.As(err, &mistaken) {
+			d.settling.last, d.settling.look = o.Changed, time.After(takeAgain)
+		}
 	}
 	return err
 }

@@ -15,7 +15,8 @@
 //
 // Nothing that can spend or create a token is sent before an intent is on
 // disk; nobody is told of a token before it is on disk; no place is written for
-// the first time before its record names it; nothing is revoked before every
+// the first time before its record names it; no configuration acts before it is on
+// disk as the one in force; nothing is revoked before every
 // sink has let go of it, at the place that it has and at those that it left. A reply that never came leaves the intent
 // open, in a crash and in a living process alike, and the next look decides
 // what that means by the rules at the top of the table.

@@ -185,7 +185,11 @@ func (l *Loop) Approve(ctx context.Context, shown *HeldChange) error {
 	if err != nil {
 		return err
 	}
-	if err := l.accept(ctx, cfg, acceptance{approved: true}, state.Change{MetaKey: metaApproved, Meta: b}, state.Change{MetaKey: metaGuardLog, Meta: logged}); err != nil {
+	a := acceptance{approved: true}
+	if err := l.do(ctx, func() { a.goingOn = l.goesOnNow() }); err != nil {
+		return err
+	}
+	if err := l.accept(ctx, cfg, a, state.Change{MetaKey: metaApproved, Meta: b}, state.Change{MetaKey: metaGuardLog, Meta: logged}); err != nil {
 		return err
 	}
 	return l.do(ctx, func() {
@@ -226,17 +230,6 @@ func sameChange(a, b *HeldChange) bool {
 		return a == b
 	}
 	return a.ID == b.ID && slices.Equal(a.Revocations, b.Revocations) && slices.Equal(a.Sinks, b.Sinks)
-}
-
-func (l *Loop) keepApprovals(ctx context.Context, approved map[string]string) error {
-	b, err := json.Marshal(approved)
-	if err != nil {
-		return err
-	}
-	if err := l.o.Store.Commit(ctx, state.Change{MetaKey: metaApproved, Meta: b}); err != nil {
-		return fmt.Errorf("recording approvals: %w", err)
-	}
-	return nil
 }
 
 // approvals are address -> digest of what a person let go ahead.

@@ -435,17 +435,40 @@ func (l *Loop) judgeAgain(ctx context.Context) error {
 	if err := l.keepVerdict(ctx, v, dry); err != nil {
 		return err
 	}
+	a := acceptance{held: v.held, unseen: v.unseen}
 	err = l.do(ctx, func() {
 		l.holdBack(v.held)
 		l.takeLog(v.log)
 		for _, it := range l.items {
 			l.applyVerdict(it, v, it.livesOnBy(cfg))
 		}
+		a.goingOn = l.goesOnNow()
 	})
 	if err != nil || dry {
 		return err
 	}
-	return l.accept(ctx, cfg, acceptance{held: v.held, unseen: v.unseen})
+	return l.accept(ctx, cfg, a)
+}
+
+// goes is what has to be on disk of a verdict before any of it can begin: what was
+// let go, and of the approvals those that are for something still. An approval is for
+// the change that was shown, once: the next one like it is judged anew.
+func (v *verdict) goes() (changes []state.Change, err error) {
+	if len(v.log.pending()) > 0 {
+		raw, err := json.Marshal(v.log)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, state.Change{MetaKey: metaGuardLog, Meta: raw})
+	}
+	if v.stale {
+		raw, err := json.Marshal(v.approved)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(changes, state.Change{MetaKey: metaApproved, Meta: raw})
+	}
+	return changes, nil
 }
 
 // keepVerdict has on disk what was let go before any of it can begin.

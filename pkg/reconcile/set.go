@@ -115,26 +115,27 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 		// is not there yet.
 		last, _ = l.recalled(ctx)
 	}
-	if err := l.keepVerdict(ctx, v, o.Dry); err != nil {
+	if o.Dry {
+		return v.held, l.do(ctx, func() { l.take(cfg, last, d, v, o) })
+	}
+	// What is recorded as in force begins to act, also where tokend is told to stop.
+	ctx = context.WithoutCancel(ctx)
+	a := acceptance{held: v.held, unseen: v.unseen}
+	if err := l.do(ctx, func() { a.goingOn = l.goesOnThen(cfg, last, d, v) }); err != nil {
+		return nil, err
+	}
+	goes, err := v.goes()
+	if err != nil {
+		return nil, err
+	}
+	if err := l.accept(ctx, cfg, a, goes...); err != nil {
 		return nil, err
 	}
 	if err := l.do(ctx, func() { l.take(cfg, last, d, v, o) }); err != nil {
 		return nil, err
 	}
-	if o.Dry {
-		return v.held, nil
-	}
-	// It has begun: a stop now does not keep it from being recorded as in force.
-	ctx = context.WithoutCancel(ctx)
 	l.w.endpoints.keep(cfg)
-	if v.stale {
-		// An approval is for the change that was shown, once: the next one like
-		// it is judged anew.
-		if err := l.keepApprovals(ctx, v.approved); err != nil {
-			return nil, err
-		}
-	}
-	return v.held, l.accept(ctx, cfg, acceptance{held: v.held, unseen: v.unseen})
+	return v.held, nil
 }
 
 // recall reads back, at the first configuration since the start, by which ones
@@ -175,6 +176,7 @@ func (l *Loop) recalled(ctx context.Context) (*spec.Config, lostConfig) {
 type acceptance struct {
 	held     *HeldChange // what of it is held back
 	unseen   bool        // not all of it could be looked at
+	goingOn  goingOn     // and what lives on by earlier ones
 	approved bool        // a person has approved what was held of it
 }
 
@@ -192,7 +194,7 @@ func (l *Loop) accept(ctx context.Context, cfg *spec.Config, a acceptance, more 
 	if err != nil {
 		return err
 	}
-	leaving, renamed, err := l.keepLeaving(ctx)
+	leaving, renamed, err := l.recordGoingOn(ctx, a.goingOn)
 	if err != nil {
 		return err
 	}

@@ -6,51 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
-
-// keepLeaving packs what declared the addresses last that are gone or held back:
-// a removal may take its time, and after a restart it still needs the hook or
-// the Vault block that went in the same change; and what is held lives on by it.
-func (l *Loop) keepLeaving(ctx context.Context) ([]byte, renamedSince, error) {
-	var renamed renamedSince
-	by := map[*spec.Config][]string{}
-	named := map[string][]string{}
-	err := l.do(ctx, func() {
-		for _, it := range l.oddities() {
-			if it.gone && it.stored && it.x != nil && it.x.lost.blob != "" {
-				named[it.x.lost.blob] = append(named[it.x.lost.blob], it.addr) // it may be readable one day, and what it declared waits
-			}
-			if (it.gone || it.x != nil && it.x.guarded != "") && it.stored && it.cfg != nil {
-				by[it.cfg] = append(by[it.cfg], it.addr)
-			} else if it.x != nil && it.x.earlier != nil {
-				by[it.x.earlier] = append(by[it.x.earlier], it.addr)
-			}
-		}
-	})
-	if err != nil {
-		return nil, renamed, err
-	}
-	for cfg, addrs := range by {
-		blob, err := l.keepSnapshot(ctx, cfg)
-		if err != nil {
-			return nil, renamed, err
-		}
-		named[blob] = append(named[blob], addrs...)
-		if names := cfg.Names(); len(names) > 0 {
-			renamed.Leaving = append(renamed.Leaving, renamedIn{Blob: blob, Names: names, Of: addrs})
-		}
-	}
-	for _, addrs := range named {
-		slices.Sort(addrs)
-	}
-	slices.SortFunc(renamed.Leaving, func(a, b renamedIn) int { return strings.Compare(a.Of[0], b.Of[0]) })
-	packed, err := json.Marshal(named)
-	return packed, renamed, err
-}
 
 // lostConfig is a configuration that cannot be read back, of an address that it
 // was the last to declare: the hooks and the Vault that a removal needs are not
@@ -67,7 +26,7 @@ func (l *Loop) lose(addr string, lost lostConfig) {
 	}
 }
 
-// leaving reads back what keepLeaving packed, by address. One that cannot be
+// leaving reads back what recordGoingOn packed, by address. One that cannot be
 // read takes no other with it.
 func (l *Loop) leaving(ctx context.Context) (map[string]*spec.Config, map[string]lostConfig, error) {
 	b, err := l.o.Store.Meta(ctx, metaLeaving)
