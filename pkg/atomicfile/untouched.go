@@ -9,17 +9,20 @@ import (
 
 // Seen tells a file as it was looked at from the same file after somebody touched
 // it: every change of content, mode or owner changes the inode's change time (in
-// nanoseconds), and a replacement the inode.
+// nanoseconds), and a replacement the inode. Within one tick of the kernel's clock a
+// change of the content is told by the content's own time alone.
 type Seen struct {
-	Inode   uint64
-	Changed int64
+	Inode    uint64
+	Changed  int64
+	Modified int64
 }
 
 // Untouched reports whether the file at the absolute path is as a [Writer.Write]
 // left it: content, mode and owner. False says nothing more. Where the file system
 // keeps inodes and times of change as they are, a file of the same size that has
-// both is not read again: only a change in place, by nobody's rename, within the
-// same tick of the kernel's clock as that Write (some milliseconds) would not show.
+// both is not read again, unless the content's own time is that of the change: that
+// Write gave it one of its own, and who changes it in place within the same tick of the
+// kernel's clock (some milliseconds) leaves both alike.
 func (w *Writer) Untouched(path string, left Written) (Seen, bool) {
 	d, name, err := w.find(path)
 	if err != nil {
@@ -31,13 +34,21 @@ func (w *Writer) Untouched(path string, left Written) (Seen, bool) {
 		fs.FileMode(st.Mode&0o7777) != left.Mode || int(st.Uid) != left.UID || int(st.Gid) != left.GID {
 		return Seen{}, false
 	}
-	seen := Seen{Inode: st.Ino, Changed: ctime(&st)}
-	if d.faithful && seen == (Seen{left.Fingerprint.Inode, left.Fingerprint.Changed}) && fine(seen.Changed) {
+	seen := Seen{Inode: st.Ino, Changed: ctime(&st), Modified: st.Mtim.Nano()}
+	same := seen.Inode == left.Fingerprint.Inode && seen.Changed == left.Fingerprint.Changed
+	if d.faithful && same && fine(seen.Changed) && seen.Modified != seen.Changed {
 		return seen, true
 	}
 	i := Info{Match: -1}
 	err = i.match(d, name, &st, []Fingerprint{left.Fingerprint})
 	return seen, err == nil && i.Match == 0
+}
+
+// date gives a file that was just written the time by the clock, which no tick has:
+// see [Writer.Untouched]. One that cannot be given it is read again.
+func (d *dir) date(name string) {
+	at := []unix.Timespec{{Nsec: unix.UTIME_OMIT}, unix.NsecToTimespec(time.Now().UnixNano())}
+	_ = unix.UtimesNanoAt(d.fd, name, at, unix.AT_SYMLINK_NOFOLLOW)
 }
 
 // fine reports whether a time is of a clock that counts more than seconds: one that

@@ -1,6 +1,7 @@
 package atomicfile_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -16,7 +17,7 @@ func seenAt(t *testing.T, path string) atomicfile.Seen {
 	if err := unix.Lstat(path, &st); err != nil {
 		t.Fatal(err)
 	}
-	return atomicfile.Seen{Inode: st.Ino, Changed: st.Ctim.Nano()}
+	return atomicfile.Seen{Inode: st.Ino, Changed: st.Ctim.Nano(), Modified: st.Mtim.Nano()}
 }
 
 // What somebody touched is never taken for untouched, whatever its size; what was
@@ -89,4 +90,48 @@ func TestUntouched(t *testing.T) {
 		t.Fatal(err)
 	}
 	check("a link", false)
+}
+
+// Changed in place by as many bytes, at once: the kernel's clock need not have ticked.
+// Where the file system's times are finer than that, as most are since Linux 6.13,
+// there is nothing to see; so it is asked of one whose are not, too.
+func TestUntouchedWithinATick(t *testing.T) {
+	for name, mount := range map[string]bool{"a directory": false, "ramfs": true} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			if mount {
+				if err := unix.Mount("ramfs", dir, "ramfs", unix.MS_NOSUID, "mode=0700"); err != nil {
+					t.Skipf("ramfs: it has to be mounted, which needs root: %v", err)
+				}
+				t.Cleanup(func() {
+					if err := unix.Unmount(dir, unix.MNT_DETACH); err != nil {
+						t.Error(err)
+					}
+				})
+			}
+			var w atomicfile.Writer
+			defer w.Close()
+			path := filepath.Join(dir, "token")
+			asLeft := 0
+			for i := range 200 {
+				out := write(t, &w, path, fmt.Sprintf("content %03d", i), atomicfile.Attr{Mode: 0o640})
+				if _, ok := w.Untouched(path, out); ok {
+					asLeft++
+				}
+				before := seenAt(t, path)
+				if err := os.WriteFile(path, fmt.Appendf(nil, "CONTENT %03d", i), 0o640); err != nil {
+					t.Fatal(err)
+				}
+				if _, ok := w.Untouched(path, out); ok {
+					t.Fatalf("write %d: changed in place, it counts as untouched", i)
+				}
+				if seenAt(t, path) == before {
+					t.Fatalf("write %d: changed in place, it looks as before", i)
+				}
+			}
+			if asLeft != 200 {
+				t.Errorf("%d of 200 files counted as untouched", asLeft)
+			}
+		})
+	}
 }

@@ -238,6 +238,7 @@ func (f *file) fill(fd int, temp string) (Written, error) {
 	if err := writeAll(fd, f.content); err != nil {
 		return Written{}, fmt.Errorf("writing %d bytes: %w", len(f.content), err)
 	}
+	f.dir.date(temp)
 	if !f.dir.volatile {
 		if err := again(func() error { return unix.Fsync(fd) }); err != nil {
 			return Written{}, fmt.Errorf("syncing the content: %w", err)

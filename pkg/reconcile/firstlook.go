@@ -199,7 +199,7 @@ func (w *worker) intact(ctx context.Context, rec *state.Sink) *intact {
 	if !ok {
 		return nil
 	}
-	return &intact{place: placeOf(rec.Written), path: seen.Path, stamp: stamp{ino: seen.Inode, ctime: seen.Changed}}
+	return &intact{place: placeOf(rec.Written), path: seen.Path, stamp: stampSeen(seen)}
 }
 
 // takeIntact takes a sink over that was found intact: it holds the tokens in

@@ -33,7 +33,7 @@ func (m *meddled) path(account []byte) string {
 func (m *meddled) seen(path string) (s sinks.Seen) {
 	if info, err := os.Lstat(path); err == nil {
 		st := info.Sys().(*syscall.Stat_t)
-		s = sinks.Seen{Path: path, Inode: st.Ino, Changed: st.Ctim.Nano()}
+		s = sinks.Seen{Path: path, Inode: st.Ino, Changed: st.Ctim.Nano(), Modified: st.Mtim.Nano()}
 	}
 	return s
 }

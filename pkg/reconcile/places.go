@@ -6,17 +6,21 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tokend/pkg/sinks"
 	"tokend/pkg/spec"
 )
 
 // stamp tells a file from the same file after somebody touched it: every
 // change of content, mode or owner changes the inode's change time, and a
-// replacement the inode. It lets the events of our own writes go by without a
-// second look.
+// replacement the inode; of two within a tick of the kernel's clock the second
+// changes the content's own time. It lets the events of our own writes go by without
+// a second look.
 type stamp struct {
-	ino   uint64
-	ctime int64
+	ino          uint64
+	ctime, mtime int64
 }
+
+func stampSeen(s sinks.Seen) stamp { return stamp{ino: s.Inode, ctime: s.Changed, mtime: s.Modified} }
 
 // stampOf reads a file's stamp; the zero stamp when there is no such file.
 func stampOf(path string) stamp {
@@ -24,7 +28,7 @@ func stampOf(path string) stamp {
 	if path == "" || unix.Lstat(path, &st) != nil {
 		return stamp{}
 	}
-	return stamp{ino: st.Ino, ctime: st.Ctim.Nano()}
+	return stamp{ino: st.Ino, ctime: st.Ctim.Nano(), mtime: st.Mtim.Nano()}
 }
 
 // watched is a file that a sink wrote.

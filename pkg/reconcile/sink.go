@@ -125,7 +125,7 @@ func (r *result) left(ctx context.Context, kind sinks.Sink, account []byte) {
 		return
 	}
 	seen, intact := kind.Intact(ctx, account)
-	r.path, r.stamp = paths[0], stamp{ino: seen.Inode, ctime: seen.Changed}
+	r.path, r.stamp = paths[0], stampSeen(seen)
 	if !intact {
 		r.stamp, r.again = stamp{}, true
 	}

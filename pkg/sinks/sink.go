@@ -84,11 +84,13 @@ type Desired struct {
 }
 
 // Seen is a file as it was looked at; of a place that is none it is zero. Every
-// change of a file changes the inode's time of change, in nanoseconds, or the inode.
+// change of a file changes the inode's time of change, in nanoseconds, or the inode;
+// of two within a tick of the kernel's clock the second changes the content's.
 type Seen struct {
-	Path    string
-	Inode   uint64
-	Changed int64
+	Path     string
+	Inode    uint64
+	Changed  int64
+	Modified int64
 }
 
 // Mark says beside a place which state of tokend delivered there, and which

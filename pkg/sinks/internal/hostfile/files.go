@@ -185,7 +185,7 @@ func (f Files) Intact(ctx context.Context, written []byte) (sinks.Seen, bool) {
 		return sinks.Seen{}, false
 	}
 	seen, ok := f.writer.Untouched(a.Path, atomicfile.Written{Fingerprint: fp, Mode: fs.FileMode(mode), UID: a.UID, GID: a.GID})
-	return sinks.Seen{Path: a.Path, Inode: seen.Inode, Changed: seen.Changed}, ok
+	return sinks.Seen{Path: a.Path, Inode: seen.Inode, Changed: seen.Changed, Modified: seen.Modified}, ok
 }
 
 // Remove implements [sinks.Sink].
