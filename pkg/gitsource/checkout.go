@@ -22,8 +22,9 @@ import (
 // Limits of a checkout. A configuration of 100,000 credentials has a thousand
 // files; more than this is a repository of something else, or an attack.
 const (
-	maxFiles = 100_000
+	maxFiles = 100_000 // and directories
 	maxBytes = 512 << 20
+	maxNames = 32 << 20 // bytes of all paths, which are held in memory
 )
 
 // entry is a file of a commit's tree.
@@ -47,7 +48,7 @@ const (
 // paths as no memory holds.
 func (p *program) tree(ctx context.Context, repository, commit string) ([]entry, error) {
 	var list []entry
-	var total int64
+	var all extent
 	err := p.stream(ctx, repository, nil, func(out *bufio.Reader) error {
 		for {
 			line, err := out.ReadSlice(0)
@@ -66,9 +67,11 @@ func (p *program) tree(ctx context.Context, repository, commit string) ([]entry,
 			if e.mode == modeSubmodule {
 				continue
 			}
-			list, total = append(list, e), total+e.size
-			if len(list) > maxFiles || total > maxBytes {
-				return &refusedError{fmt.Sprintf("commit %s is too large: more than %d files or %d MiB are not checked out", short(commit), maxFiles, maxBytes>>20)}
+			list = append(list, e)
+			all.add(e)
+			if all.files > maxFiles || all.bytes > maxBytes || all.names > maxNames {
+				return &refusedError{fmt.Sprintf("commit %s is too large: more than %d files and directories, %d MiB, or %d MiB of paths are not checked out",
+					short(commit), maxFiles, maxBytes>>20, maxNames>>20)}
 			}
 		}
 	}, "ls-tree", "-r", "-z", "-l", "--full-tree", commit)

@@ -1,6 +1,8 @@
 package gitsource_test
 
 import (
+	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/http/cgi"
 	"net/http/httptest"
@@ -44,5 +46,34 @@ func TestPasswordOfTheURLOpensTheDoor(t *testing.T) {
 	}
 	if err := open(t, gitsource.Options{URL: server.URL + "/repo"}).Start(t.Context()); err == nil || !strings.Contains(err.Error(), "terminal prompts disabled") {
 		t.Errorf("no password: %v", err)
+	}
+}
+
+// A server that repeats what it was sent does not bring it into the log.
+func TestAnEchoOfTheURLsUserIsTakenOut(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		user, pass, ok := r.BasicAuth()
+		if !ok {
+			w.Header().Set("WWW-Authenticate", `Basic realm="git"`)
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		w.Header().Set("Content-Type", "text/plain")
+		w.WriteHeader(http.StatusForbidden)
+		_, _ = fmt.Fprintf(w, "no entry for %s, %s, %s", user, pass, r.Header.Get("Authorization"))
+	}))
+	t.Cleanup(server.Close)
+	for _, userinfo := range []string{"ghp_canarycanary1234:x-oauth-basic", "ghp_canarycanary1234", "robot:ghp_canarycanary1234"} {
+		err := open(t, gitsource.Options{URL: strings.Replace(server.URL, "//", "//"+userinfo+"@", 1) + "/repo", Ref: "main"}).Start(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "no entry for") {
+			t.Errorf("%s: %v, want what the server says", userinfo, err)
+		}
+		user, pass, _ := strings.Cut(userinfo, ":")
+		for _, hidden := range []string{"ghp_", base64.StdEncoding.EncodeToString([]byte(user + ":" + pass))} {
+			if strings.Contains(err.Error(), hidden) {
+				t.Errorf("%s: %v shows %s", userinfo, err, hidden)
+			}
+		}
 	}
 }

@@ -114,19 +114,19 @@ func (r remote) environ() []string {
 	return []string{userVar + "=" + r.user, passVar + "=" + r.pass.Reveal()}
 }
 
-// scrub takes the password, or what stands in its stead, out of what git said, however it came there.
+// scrub takes what authenticates at the server out of what git said, however it
+// came there: the password; the user, who may be a token, but for a name that says
+// nothing; and both as they stand in a header, which a server may repeat.
 func (r remote) scrub(text string) string {
-	hide := r.pass.Reveal()
-	if r.pass.Empty() {
-		hide = r.user // a token stands there, as some servers want it
-	}
-	if hide == "" {
+	if r.asked == "" {
 		return text
 	}
-	for _, s := range []string{hide, url.QueryEscape(hide), url.PathEscape(hide)} {
-		text = strings.ReplaceAll(text, s, secret.Redacted)
+	hide := []secret.Text{secret.New(r.user + ":" + r.pass.Reveal()), r.pass}
+	const shortestToken = 16
+	if r.pass.Empty() || len(r.user) >= shortestToken {
+		hide = append(hide, secret.New(r.user))
 	}
-	return text
+	return secret.Scrub(text, hide...)
 }
 
 var (

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -32,14 +33,41 @@ func half(path string) (bytes int64, ok bool) {
 // fits refuses a commit whose files would take more than half of what is free.
 func fits(dir, commit string, list []entry) error {
 	room, ok := half(dir)
-	var total int64
+	var all extent
 	for _, e := range list {
-		total += e.size
+		all.add(e)
 	}
-	if ok && total > room {
-		return &refusedError{fmt.Sprintf("commit %s has %d MiB of files, and half of what is free in %s is %d MiB: make room there", short(commit), total>>20, filepath.Dir(dir), room>>20)}
+	if ok && all.bytes > room {
+		return &refusedError{fmt.Sprintf("commit %s has %d MiB of files, and half of what is free in %s is %d MiB: make room there", short(commit), all.bytes>>20, filepath.Dir(dir), room>>20)}
 	}
 	return nil
+}
+
+// blockSize is what the smallest file, and a directory, takes on most disks.
+const blockSize = 4096
+
+// extent is how much a checkout of entries takes. Few objects can stand for many
+// directories: each entry may have some two thousand above it that no other has.
+type extent struct {
+	files int   // and directories
+	bytes int64 // in whole blocks
+	names int64 // bytes of the paths
+	last  string
+}
+
+// add counts the next entry in git's order, in which a directory's stand together.
+func (x *extent) add(e entry) {
+	common := 0 // of the path, as far as directories go
+	for i := 0; i < len(e.path) && i < len(x.last) && e.path[i] == x.last[i]; i++ {
+		if e.path[i] == '/' {
+			common = i + 1
+		}
+	}
+	made := strings.Count(e.path[common:], "/")
+	x.files += 1 + made
+	x.bytes += (e.size+blockSize-1)/blockSize*blockSize + int64(made)*blockSize
+	x.names += int64(len(e.path))
+	x.last = e.path
 }
 
 // tooLargeError is a transfer that was given up because of its size.

@@ -41,6 +41,31 @@ func TestACommitOfAnyNumberOfPathsIsRefused(t *testing.T) {
 	f.wantFile("main.hcl", "one")
 }
 
+// Nor does it take one of few files below any number of directories, which would
+// fill the disk with those.
+func TestACommitOfAnyNumberOfDirectoriesIsRefused(t *testing.T) {
+	t.Parallel()
+	u := newUpstream(t)
+	good := u.push("main.hcl", "one")
+	f := open(t, gitsource.Options{URL: u.dir, Ref: "main"})
+	f.start()
+	f.follow()
+	id, entry := u.input("", "hash-object", "-w", "--stdin"), "100644 blob"
+	for range 100 {
+		id, entry = u.input(fmt.Sprintf("%s %s\td\n", entry, id), "mktree"), "040000 tree"
+	}
+	var dir strings.Builder
+	for i := range 1010 {
+		fmt.Fprintf(&dir, "040000 tree %s\t%04d\n", id, i)
+	}
+	u.git("update-ref", "refs/heads/main", u.git("commit-tree", u.input(dir.String(), "mktree"), "-m", "deep"))
+	f.Poke()
+	f.fails("more than 100000 files and directories")
+	if f.Commit() != good {
+		t.Errorf("commit %s is checked out, want %s", f.Commit(), good)
+	}
+}
+
 func (u *upstream) input(in string, args ...string) string {
 	u.t.Helper()
 	cmd := exec.Command("git", args...)
