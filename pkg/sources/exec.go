@@ -20,7 +20,7 @@ import (
 
 const (
 	defaultExecTimeout = 10 * time.Second
-	maxComplaint       = 8 << 10 // of standard error
+	maxComplaint       = 64 << 10 // of standard error
 	// How long the output may stay open after the command has ended: a process
 	// that it left behind may hold it.
 	outputGrace = time.Second
@@ -166,22 +166,31 @@ func (e execution) output(ctx context.Context) (string, error) {
 	if !errors.As(err, &failed) {
 		return "", err // it could not be started
 	}
-	return "", fmt.Errorf("%w%s", err, e.complaint(stderr.String(), stdout.String()))
+	return "", fmt.Errorf("%w%s", err, e.complaint(stderr, stdout.String()))
 }
 
 // complaint is an excerpt of standard error without the secrets that are known:
 // a command may well print what it was given, or what it found.
-func (e execution) complaint(stderr, stdout string) string {
+func (e execution) complaint(stderr *capped, stdout string) string {
 	hide := append([]secret.Text{secret.New(trimNewline(stdout))}, e.hide...)
 	for line := range strings.SplitSeq(stdout, "\n") {
 		hide = append(hide, secret.New(strings.TrimSuffix(line, "\r")))
+	}
+	said := secret.Scrub(stderr.String(), hide...)
+	if stderr.full { // it may end in the beginning of one, which nothing recognises
+		longest := 0
+		for _, h := range hide {
+			longest = max(longest, h.Len())
+		}
+		const widest = 6 // bytes for one, in any form that is looked for
+		said = strings.ToValidUTF8(said[:max(0, len(said)-widest*longest)], "")
 	}
 	s := strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
 		}
 		return r
-	}, strings.TrimSpace(secret.Scrub(stderr, hide...)))
+	}, strings.TrimSpace(said))
 	if r := []rune(s); len(r) > 300 {
 		s = string(r[:300]) + "…"
 	}

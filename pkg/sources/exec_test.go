@@ -75,6 +75,8 @@ func TestExecErrorsSayWhatHappened(t *testing.T) {
 	badEnv := shell("true")
 	badEnv["env"] = cty.MapVal(map[string]cty.Value{"A=B": str("x")})
 	marked := map[string]cty.Value{"command": cty.ListVal([]cty.Value{str("/bin/echo"), spec.Sensitive(str("canary"))})}
+	large := shell("printf %s \"$TOKEN\" >&2; exit 1")
+	large["env"] = cty.MapVal(map[string]cty.Value{"TOKEN": spec.Sensitive(str("large-canary" + strings.Repeat("z", 100<<10)))})
 	plain := t.TempDir()
 	if err := os.WriteFile(filepath.Join(plain, "plain"), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
@@ -83,22 +85,23 @@ func TestExecErrorsSayWhatHappened(t *testing.T) {
 		args map[string]cty.Value
 		says string
 	}{
-		"failure":        {withEnv, "exit status 3: cannot use [secret], found [secret], [secret]"},
-		"signal":         {shell("kill -TERM $$"), "signal: terminated"},
-		"nothing":        {shell("true"), "printed nothing"},
-		"newline":        {shell("echo"), "printed nothing"},
-		"too much":       {shell("head -c 2000000 /dev/zero | tr '\\0' x; sleep 30"), "more than 1 MiB"},
-		"binary":         {shell("printf 'canary\\377'"), "not UTF-8"},
-		"unknown":        {command("no-such-command-here"), "there is no such command in PATH"},
-		"missing":        {command("/no/such/command"), "no such file"},
-		"not executable": {command(filepath.Join(plain, "plain")), "permission denied"},
-		"timeout":        {within(shell("echo canary; sleep 30"), "50ms"), "did not end within 50ms"},
-		"zero timeout":   {within(shell("true"), "0s"), "longer than nothing"},
-		"left behind":    {shell("sleep 30 & echo canary"), "left behind"},
-		"empty":          {map[string]cty.Value{"command": cty.ListValEmpty(cty.String)}, "command: it is empty"},
-		"environment":    {badEnv, "cannot be an environment variable"},
-		"secret in argv": {marked, "the value is sensitive"},
-		"long complaint": {shell("head -c 5000 /dev/zero | tr '\\0' y >&2; exit 1"), "yyy…"},
+		"failure":              {withEnv, "exit status 3: cannot use [secret], found [secret], [secret]"},
+		"signal":               {shell("kill -TERM $$"), "signal: terminated"},
+		"nothing":              {shell("true"), "printed nothing"},
+		"newline":              {shell("echo"), "printed nothing"},
+		"too much":             {shell("head -c 2000000 /dev/zero | tr '\\0' x; sleep 30"), "more than 1 MiB"},
+		"binary":               {shell("printf 'canary\\377'"), "not UTF-8"},
+		"unknown":              {command("no-such-command-here"), "there is no such command in PATH"},
+		"missing":              {command("/no/such/command"), "no such file"},
+		"not executable":       {command(filepath.Join(plain, "plain")), "permission denied"},
+		"timeout":              {within(shell("echo canary; sleep 30"), "50ms"), "did not end within 50ms"},
+		"zero timeout":         {within(shell("true"), "0s"), "longer than nothing"},
+		"left behind":          {shell("sleep 30 & echo canary"), "left behind"},
+		"empty":                {map[string]cty.Value{"command": cty.ListValEmpty(cty.String)}, "command: it is empty"},
+		"environment":          {badEnv, "cannot be an environment variable"},
+		"secret in argv":       {marked, "the value is sensitive"},
+		"a secret that is cut": {large, "exit status 1"},
+		"long complaint":       {shell("head -c 5000 /dev/zero | tr '\\0' y >&2; exit 1"), "yyy…"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
