@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"os/exec"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sys/unix"
 
 	"tokend/pkg/spec"
 )
@@ -17,7 +21,11 @@ argument. Each is refreshed once first when little of it is left.
 
     tokend exec --env TOKEN=coinify.trader --env KEY=cryptohopper.bot.header -- ./report
 
-Exit status: the command's; 1 when it could not be started.`
+Signals that end or tell a process (INT, TERM, HUP, QUIT, USR1, USR2) are passed on
+to the command, and its end is waited for.
+
+Exit status: the command's, or 128 and the number of the signal that ended it; 1
+when it could not be started.`
 
 func execCommand(g *globals) *cobra.Command {
 	var env []string
@@ -35,18 +43,70 @@ func (g *globals) exec(ctx context.Context, env, args []string) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, args[0], args[1:]...)
+	cmd := exec.Command(args[0], args[1:]...) //nolint:noctx // it ends by the signals that it is passed
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = g.in, g.out, g.err
 	cmd.Env = append(append([]string(nil), g.environ...), values...)
-	err = cmd.Run()
+	err = runPassing(ctx, cmd)
 	var ended *exec.ExitError
-	switch {
-	case errors.As(err, &ended) && ended.ExitCode() >= 0:
-		return exit(ended.ExitCode())
-	case err != nil:
-		return fmt.Errorf("running %s: %w", args[0], err)
+	if !errors.As(err, &ended) {
+		if err != nil {
+			err = fmt.Errorf("running %s: %w", args[0], err)
+		}
+		return err
 	}
-	return nil
+	if status, ok := ended.Sys().(syscall.WaitStatus); ok && status.Signaled() {
+		return exit(128 + int(status.Signal())) // as a shell says it
+	}
+	return exit(ended.ExitCode())
+}
+
+// runPassing runs a command and passes on the signals that come: it may have to end
+// what it does (a service that is told to stop), so it is told, not killed. One that
+// ctx ends before it is started is not.
+func runPassing(ctx context.Context, cmd *exec.Cmd) error {
+	signals := make(chan os.Signal, 8)
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2} {
+		if !signal.Ignored(s) { // as under nohup: the command is to ignore it, too
+			signal.Notify(signals, s)
+		}
+	}
+	defer signal.Stop(signals)
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	ended := make(chan struct{})
+	go func() {
+		for {
+			select {
+			case s := <-signals:
+				if !typed(s) {
+					_ = cmd.Process.Signal(s) // it may just have ended
+				}
+			case <-ended:
+				return
+			}
+		}
+	}()
+	defer close(ended)
+	return cmd.Wait()
+}
+
+// typed reports whether a signal is one of the keyboard's, which the terminal sends
+// to all of its foreground's processes, so that the command has it already.
+func typed(s os.Signal) bool {
+	if s != syscall.SIGINT && s != syscall.SIGQUIT {
+		return false
+	}
+	tty, err := os.OpenFile("/dev/tty", os.O_RDONLY|syscall.O_NOCTTY, 0)
+	if err != nil {
+		return false
+	}
+	defer tty.Close()
+	group, err := unix.IoctlGetInt(int(tty.Fd()), unix.TIOCGPGRP)
+	return err == nil && group == unix.Getpgrp()
 }
 
 // tokens are the variables for a command's environment. The target is given up
