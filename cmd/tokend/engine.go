@@ -189,7 +189,7 @@ func (e *engine) keySource(ctx context.Context, s spec.StateSettings, dir string
 			return nil, withHint(fmt.Errorf("opening the state in %s: its key is wrapped by %s/%s of %s: %w", dir, s.Transit.Mount, s.Transit.Key, s.Transit.Vault, err),
 				"the state opens once that Vault answers; until then it stays as it is")
 		}
-		return state.TransitKey(s.Transit.Mount+"/"+s.Transit.Key, vault.NewTransit(c, s.Transit.Mount, s.Transit.Key)), nil
+		return state.TransitKey(s.Transit.Mount+"/"+s.Transit.Key, transit{vault.NewTransit(c, s.Transit.Mount, s.Transit.Key)}), nil
 	}
 	return state.GeneratedKeyFile(filepath.Join(dir, state.GeneratedName)), nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
+	"tokend/pkg/vault"
 )
 
 // formerKeys open a state whose key is being rotated where the configuration
@@ -72,6 +73,19 @@ func formerKeyHint(dir string) string {
 		which = "one of those that tokend kept when it was rotated; the error names the beginning of the right one's suffix"
 	}
 	return fmt.Sprintf("name the key that the copy was made with (%s): tokend { state { key_file = %q } }; the key can be rotated after the restore", which, kept[0])
+}
+
+// transit is a key of Vault's as the state asks for it.
+type transit struct{ *vault.Transit }
+
+// Decrypt implements [state.Transit]. What Vault refuses to open was sealed with
+// another key, so that a former one is worth a try.
+func (t transit) Decrypt(ctx context.Context, sealed []byte) ([]byte, error) {
+	plain, err := t.Transit.Decrypt(ctx, sealed)
+	if errors.Is(err, vault.ErrInvalid) {
+		err = fmt.Errorf("%w: %w", state.ErrKey, err)
+	}
+	return plain, err
 }
 
 func isThere(path string) bool {

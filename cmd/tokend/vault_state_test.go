@@ -83,3 +83,35 @@ tokend {
 		t.Errorf("%d grants and %d refreshes, want the first grant only", c.Grants, c.Refreshes)
 	}
 }
+
+// Where the configuration names another transit key already, the former one opens
+// the state once more, without a daemon.
+func TestVaultFormerTransitKey(t *testing.T) {
+	t.Parallel()
+	l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
+	v.EnableTransit("transit", "state")
+	v.Write("transit/keys/state-new", map[string]any{})
+	v.Policy("delivery", deliveryPolicy+`path "transit/*" { capabilities = ["update"] }`)
+	l.appRole(v, map[string]any{"token_ttl": "20m"})
+	l.write("main.hcl", apironeFromVault)
+	name := func(key string) {
+		l.write("state.hcl", "tokend {\n  state {\n    transit {\n      vault = vault.main\n      mount = \"transit\"\n      key   = \""+key+"\"\n    }\n  }\n}\n")
+	}
+	name("state")
+	l.start()
+	l.untilReady(2)
+	l.stop()
+
+	name("state-new")
+	if said, status := l.tokend("state", "rotate-key"); status != exitFailed || !strings.Contains(said, "--former") {
+		t.Errorf("without --former: exit status %d\n%s", status, said)
+	}
+	if said := l.must("state", "rotate-key", "--former", "vault.main/transit/state"); !strings.Contains(said, `transit key "transit/state-new"`) {
+		t.Errorf("rotating said %q", said)
+	}
+	l.start()
+	l.untilReady(2)
+	if c := l.api.Counts(standin.Apirone); c.Grants != 1 {
+		t.Errorf("%d grants, want the first only", c.Grants)
+	}
+}
