@@ -3,6 +3,7 @@ package providers
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"tokend/pkg/spec"
@@ -25,9 +26,16 @@ func (c *compiler) device(r *spec.DeviceResponse) *deviceProgram {
 
 // Waits reports whether a reply to a poll for a device code's token says that the
 // person has not decided yet (RFC 8628 section 3.5), in the standard's words or as
-// the type's error block has it: what that calls transient.
+// the type's error block has it: what that calls transient. A 408 or 425 says nothing
+// of the person: whoever sends it has not carried the question out.
 func (e *Error) Waits() bool {
-	return e.Code == CodePending || e.Code == CodeSlowDown || e.Class == ClassTransient && e.Status != 0 && !e.Walled
+	switch {
+	case e.Code == CodePending || e.Code == CodeSlowDown:
+		return true
+	case e.Status == 0, e.Status == http.StatusRequestTimeout, e.Status == http.StatusTooEarly:
+		return false
+	}
+	return e.Class == ClassTransient && !e.Walled
 }
 
 // The codes by which a server says that the person has not decided yet, and that

@@ -41,15 +41,33 @@ func (p *performer) pollRefused(c *call, pe *providers.Error, err error) bool {
 		in.Intent = nil
 	case in.Record.Grant != nil && in.Intent != nil:
 		p.log().Warn("a login was not approved; the token held stays in force", "error", err)
-		if in.Traits.Session == spec.SessionOnePerAccount && p.lostBefore(c.intent.TokenHash) {
-			in.Record.Head.Flags |= state.FlagTainted // what was lost was a login, which may have ended it
+		if p.lostBefore(c.intent.TokenHash) {
+			p.lostLogin()
 		}
 		p.r.again = p.save("that a login was not approved", clear)
 	default:
+		if p.lostBefore(c.intent.TokenHash) {
+			p.lostLogin()
+		}
 		return false
 	}
 	p.fail(err)
 	return true
+}
+
+// lostLogin: a login whose reply was lost may have ended what came before it: the
+// token in force, and one in a reply that is kept, which is not put in force then.
+func (p *performer) lostLogin() {
+	rec := &p.ob.in.Record
+	if p.ob.in.Traits.Session != spec.SessionOnePerAccount {
+		return
+	}
+	if rec.Grant != nil {
+		rec.Head.Flags |= state.FlagTainted
+	}
+	if rec.Raw != nil && !doubtful(rec.Raw) {
+		rec.Raw.Revoked = true
+	}
 }
 
 // lostBefore reports whether an earlier question about the same code was not

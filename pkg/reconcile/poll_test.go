@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"encoding/json"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -216,6 +217,60 @@ func TestALostAnswerToAQuestion(t *testing.T) {
 					t.Errorf("%v; it is %+v", e, w.line(tv))
 				}
 			})
+		})
+	}
+}
+
+// A 408 or a 425 on the way to a provider is no answer to a question: what an earlier
+// one whose answer was lost may have brought stays counted.
+func TestATimeoutIsNoAnswerToAQuestion(t *testing.T) {
+	for _, status := range []int{408, 425} {
+		inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+			w.set(byDevice)
+			code, userCode := w.askDevice()
+			w.server.DecideDevice(userCode, true)
+			for _, f := range []standin.Fault{{Kind: standin.FaultLost}, {Kind: standin.FaultStatus, Status: status}} {
+				f.API, f.Path, f.Times = standin.OAuth2, "/token", 1
+				w.server.Fail(f)
+				if e := w.asks(code); e == nil || e.Waits() {
+					t.Fatalf("it is answered %v", e)
+				}
+				if rec, intent := w.recordOf(tv); rec.Orphans != 1 || rec.LostPoll == "" || intent != nil {
+					t.Fatalf("after %s: %d orphans, %q, intent %+v", f.Kind, rec.Orphans, rec.LostPoll, intent)
+				}
+			}
+		})
+	}
+}
+
+// A reply was kept that cannot be read, and a later login's answer was lost, which may
+// have ended what the reply brought: it is not put in force when it can be read.
+func TestALostLoginMayEndAKeptReply(t *testing.T) {
+	for session, inForce := range map[string]bool{"one_per_account": false, "independent": true} {
+		inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+			mended := strings.Replace(byDevice, `provider_type "tv" {`, "provider_type \"tv\" {\n  session = \""+session+"\"", 1)
+			w.set(strings.Replace(mended, "access_token  = body.access_token", "access_token  = body.token", 1))
+			code, userCode := w.askDevice()
+			w.server.DecideDevice(userCode, true)
+			if e := w.asks(code); e == nil || e.Class != providers.ClassUnreadable {
+				t.Fatalf("it is answered %v", e)
+			}
+			code, userCode = w.askDevice()
+			w.server.DecideDevice(userCode, true)
+			w.server.Fail(standin.Fault{API: standin.OAuth2, Kind: standin.FaultLost, Path: "/token", Times: 1})
+			for _, class := range []providers.Class{providers.ClassUnknown, providers.ClassPermanent} {
+				if e := w.asks(code); e == nil || e.Class != class {
+					t.Fatalf("it is answered %v", e)
+				}
+			}
+			w.set(mended)
+			if err := w.loop.Do(t.Context(), tv, reconcile.Order{Kind: reconcile.OrderRetry}); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(time.Minute)
+			if l := w.line(tv); (l.State == reconcile.Ready) != inForce || !inForce && l.State != reconcile.NeedsLogin {
+				t.Errorf("%s: it is %+v", session, l)
+			}
 		})
 	}
 }

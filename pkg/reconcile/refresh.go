@@ -183,9 +183,7 @@ func (p *performer) settle() {
 	switch in.Intent.Op {
 	case opGrant:
 		rec.Orphans++
-		if rec.Grant != nil && in.Traits.Session == spec.SessionOnePerAccount {
-			rec.Head.Flags |= state.FlagTainted // that login may have ended the token in force
-		}
+		p.lostLogin()
 	case opRefresh:
 		if rec.Grant != nil {
 			rec.Orphans++
@@ -199,9 +197,7 @@ func (p *performer) settle() {
 	case opExchange:
 		rec.Orphans++
 		o.class, o.login = classLogin, true
-		if rec.Grant != nil && in.Traits.Session == spec.SessionOnePerAccount {
-			rec.Head.Flags |= state.FlagTainted // that login may have ended the token in force
-		}
+		p.lostLogin()
 	case opPoll:
 		p.lostPoll(in.Intent.TokenHash, p.step.Reason)
 		p.log().Warn("the outcome of a call is unknown", "op", in.Intent.Op, "meaning", p.step.Reason)

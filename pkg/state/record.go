@@ -190,7 +190,7 @@ type Raw struct {
 	Redirect   string
 	Generation uint64 // of the grant that was spent; 0 for a new grant
 	Message    string // why it could not be read
-	Revoked    bool   // a revocation was sent since that may have taken along what it brought
+	Revoked    bool   // what it brought may have been ended since: by a revocation, or a later login whose reply was lost
 	// Slept is how much earlier than At what it brought may have been issued: the
 	// machine slept while the reply was on its way.
 	Slept time.Duration
