@@ -204,6 +204,23 @@ func TestLoginByADeviceCodeThroughFailures(t *testing.T) {
 	}
 }
 
+// The last question before a code expires is not asked sooner than the server allows.
+func TestLoginByADeviceCodeKeepsToTheIntervalAtItsEnd(t *testing.T) {
+	t.Parallel()
+	l := newLab(t, standin.Rules{DeviceInterval: 3 * time.Second, CodeLifetime: 4 * time.Second})
+	l.write("client", "a-client-secret\n")
+	l.write("main.hcl", fmt.Sprintf(deviceConfig, l.urls.OAuth2))
+	l.start()
+	p := l.person("oauth2.tv")
+	p.code()
+	if said := p.ends(1); !strings.Contains(said, "nobody approved it before its code expired") {
+		t.Error(said)
+	}
+	if c := l.api.Counts(standin.OAuth2); c.Polls != 2 || c.SlowDowns != 0 {
+		t.Errorf("the books: %+v", c)
+	}
+}
+
 // The request for a code is one of its provider's like any: it keeps to the rate.
 func TestLoginByADeviceCodeKeepsToTheRate(t *testing.T) {
 	t.Parallel()

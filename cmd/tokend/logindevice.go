@@ -29,7 +29,7 @@ const deviceLasts = time.Hour
 const deviceGrace = time.Minute
 
 // startDevice begins a login by a device code. It takes the place of one of the same
-// address that waits: nobody looks at that one's code any more.
+// address that waits (keepLogin): nobody looks at that one's code any more.
 func (e *engine) startDevice(ctx context.Context, in loginRequest, b begunLogin) (loginReply, error) {
 	short := spec.Address(in.Address).Short()
 	if in.Paste {
@@ -61,26 +61,15 @@ func (e *engine) startDevice(ctx context.Context, in loginRequest, b begunLogin)
 	if most := l.began.Add(deviceLasts); l.until.After(most) {
 		l.until = most
 	}
-	e.replaceDevice(l)
 	e.keepLogin(ctx, l)
 	e.pollInBackground(l)
 	return loginReply{ID: l.id, Until: l.until, Device: &deviceReply{UserCode: d.UserCode, URI: d.VerificationURI, Complete: d.VerificationURIComplete}}, nil
 }
 
-// replaceDevice ends the logins by a code whose place another takes.
-func (e *engine) replaceDevice(by *openLogin) {
-	e.knownLogins()
-	var old []*openLogin
-	e.logins.mu.Lock()
-	for _, l := range e.logins.known {
-		if l.device != nil && l.address == by.address && l.waits(time.Now()) {
-			old = append(old, l)
-		}
-	}
-	e.logins.mu.Unlock()
-	for _, l := range old {
-		e.endLogin(l, errors.New("another login of it began meanwhile, and this one was given up"))
-	}
+// takesPlaceOf says that a login ends another, which waits: only one code of an address
+// is asked about, the newest that a person was shown.
+func (l *openLogin) takesPlaceOf(other *openLogin) bool {
+	return l.device != nil && other.device != nil && l.address == other.address && other.waits(time.Now())
 }
 
 func (e *engine) pollInBackground(l *openLogin) {
@@ -98,7 +87,7 @@ func (e *engine) poll(l *openLogin) {
 	code := l.code(providers.Flow{DeviceCode: l.device.code})
 	for wait := p.Interval(); ; {
 		if time.Now().Add(wait).After(l.until) {
-			wait = max(time.Until(l.until), 0) + time.Second // the last answer is the server's
+			wait = min(wait, max(time.Until(l.until)+time.Second, p.Least())) // the last answer is the server's
 		}
 		select {
 		case <-time.After(wait):

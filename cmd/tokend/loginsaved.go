@@ -42,13 +42,16 @@ type savedLogin struct {
 	Hint       string        `json:"hint,omitempty"`
 }
 
-// keepLogin remembers a login that begins, and forgets those that are long over.
+// keepLogin remembers a login that begins, ends those whose place it takes, and
+// forgets those that are long over. Of two that begin at the same moment one stays.
 func (e *engine) keepLogin(ctx context.Context, l *openLogin) {
 	e.knownLogins()
 	e.logins.mu.Lock()
 	for id, old := range e.logins.known {
 		if time.Since(old.until) > loginLasts {
 			delete(e.logins.known, id)
+		} else if l.takesPlaceOf(old) {
+			old.end(errors.New("another login of it began meanwhile, and this one was given up"))
 		}
 	}
 	e.logins.known[l.id] = l
@@ -200,11 +203,11 @@ func (e *engine) settleLogin(ctx context.Context, l *openLogin) {
 	if since.IsZero() || isClosed(l.done) {
 		return
 	}
-	rec, _, _, err := e.loop.Record(ctx, l.address)
+	token, unread, _ := e.loop.Answered(ctx, l.address, since) // what cannot be read says nothing
 	switch {
-	case err == nil && rec.Grant != nil && !rec.Grant.GrantedAt.Before(since):
+	case token:
 		l.obtained = true
-	case l.device != nil && (err != nil || rec.Raw == nil || rec.Raw.Op != string(providers.OpExchange) || rec.Raw.At.Before(since)):
+	case l.device != nil && !unread:
 		return
 	case l.device != nil:
 		l.err = withHint(errors.New("the answer to this login cannot be read, and is kept"), "see tokend status %s", reconcile.ShellAddress(l.address))

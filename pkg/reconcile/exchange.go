@@ -2,8 +2,10 @@ package reconcile
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"slices"
+	"time"
 
 	"tokend/pkg/providers"
 	"tokend/pkg/spec"
@@ -81,4 +83,18 @@ func (p *performer) sameInput(code *LoginCode, values spec.Values, name string) 
 	}
 	then, err := code.Began.Inputs.Canonical(name)
 	return err == nil && bytes.Equal(then, now)
+}
+
+// Answered says what the state has of the answer to a login that began then: a token
+// that was granted since, or a reply that cannot be read and is kept. Who finds one
+// after a crash does not send the login's code again: it is spent, and a code that is
+// sent twice may cost the token that it brought.
+func (l *Loop) Answered(ctx context.Context, addr string, since time.Time) (token, unread bool, err error) {
+	rec, _, _, err := l.Record(ctx, addr)
+	if err != nil {
+		return false, false, err
+	}
+	token = rec.Grant != nil && !rec.Grant.GrantedAt.Before(since)
+	unread = !token && rec.Raw != nil && rec.Raw.Op == opExchange && !rec.Raw.At.Before(since)
+	return token, unread, nil
 }

@@ -22,14 +22,20 @@ const (
 // asks as often as the standard has it where the server says nothing.
 type Poll struct {
 	interval time.Duration // between two answers
+	asked    time.Duration // for by the last answer: the interval, or longer
 	failures int           // on the way, in a row
 }
 
 // NewPoll begins with the interval that the server asked for.
-func NewPoll(interval time.Duration) *Poll { return &Poll{interval: max(interval, pollFloor)} }
+func NewPoll(interval time.Duration) *Poll {
+	return &Poll{interval: max(interval, pollFloor), asked: max(interval, pollFloor)}
+}
 
 // Interval is how long is waited between two answers, by now.
 func (p *Poll) Interval() time.Duration { return p.interval }
+
+// Least is the least wait that the server allows before the next question.
+func (p *Poll) Least() time.Duration { return p.asked }
 
 // After says how long to wait after a question that brought no token, or that err
 // ends the login.
@@ -52,9 +58,11 @@ func (p *Poll) After(err error) (wait time.Duration, goesOn bool) {
 		p.failures = 0
 	case pe.Class == providers.ClassTransient, pe.Class == providers.ClassThrottled, pe.Class == providers.ClassUnknown:
 		p.failures = min(p.failures+1, 10)
-		return max(p.interval, min(p.interval<<p.failures, pollCeiling), pe.RetryAfter), true
+		p.asked = max(p.interval, pe.RetryAfter)
+		return max(p.asked, min(p.interval<<p.failures, pollCeiling)), true
 	default:
 		return 0, false
 	}
-	return max(p.interval, pe.RetryAfter), true
+	p.asked = max(p.interval, pe.RetryAfter)
+	return p.asked, true
 }

@@ -39,6 +39,10 @@ func TestPoll(t *testing.T) {
 		if wait, goesOn := p.After(step.err); !goesOn || wait != step.want {
 			t.Errorf("step %d: %v %v, want %v", i, wait, goesOn, step.want)
 		}
+		var answer *providers.Error
+		if least := p.Least(); errors.As(step.err, &answer) && least != max(p.Interval(), answer.RetryAfter) {
+			t.Errorf("step %d: at least %v, with an interval of %v", i, least, p.Interval())
+		}
 	}
 	for _, err := range []error{
 		answer(providers.ClassPermanent, 400, "access_denied"), answer(providers.ClassPermanent, 400, "expired_token"), answer(providers.ClassPermanent, 401, "invalid_client"),
