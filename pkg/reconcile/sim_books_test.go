@@ -93,13 +93,14 @@ type simBooks struct {
 	password map[string]string
 	refused  map[string]*simRefusals
 	begun    map[string]simCode // the codes of logins that take a while
-	ended    map[string]bool    // accounts that get no token any more
-	reopened map[string]bool    // that did not for a while
-	slept    time.Duration      // how long the machine slept after the call that is being carried out had its connection
+	devices  map[string]*simDevice
+	ended    map[string]bool // accounts that get no token any more
+	reopened map[string]bool // that did not for a while
+	slept    time.Duration   // how long the machine slept after the call that is being carried out had its connection
 }
 
 func newBooks(s *simRun) *simBooks {
-	return &simBooks{s: s, access: map[string]*simAccess{}, refresh: map[string]*simRefresh{}, codes: map[string]int{}, password: map[string]string{}, refused: map[string]*simRefusals{}, begun: map[string]simCode{}, ended: map[string]bool{}, reopened: map[string]bool{}}
+	return &simBooks{s: s, access: map[string]*simAccess{}, refresh: map[string]*simRefresh{}, codes: map[string]int{}, password: map[string]string{}, refused: map[string]*simRefusals{}, begun: map[string]simCode{}, devices: map[string]*simDevice{}, ended: map[string]bool{}, reopened: map[string]bool{}}
 }
 
 // simReply is the body of a reply.
@@ -182,6 +183,8 @@ func (b *simBooks) act(e *simEndpoint, c providers.Call) (string, *providers.Err
 	switch c.Op {
 	case providers.OpGrant, providers.OpExchange:
 		return b.login(e, c)
+	case providers.OpDevice:
+		return b.giveDevice(e, c)
 	case providers.OpRefresh:
 		return b.spend(e, c)
 	case providers.OpRevoke:
@@ -200,6 +203,9 @@ func refusedCall(op providers.Op, class providers.Class, why string) *providers.
 
 func (b *simBooks) login(e *simEndpoint, c providers.Call) (string, *providers.Error) {
 	account, _ := c.Inputs.String("account")
+	if !c.Flow.DeviceCode.Empty() {
+		return b.poll(e, c, account)
+	}
 	if c.Op == providers.OpExchange {
 		code := c.Flow.Code.Reveal()
 		b.codes[code]++

@@ -178,6 +178,9 @@ func (e *simEndpoint) Send(ctx context.Context, r *providers.Request) (*provider
 	case fateThrottled:
 		return nil, &providers.Error{Op: c.Op, Class: providers.ClassThrottled, Status: 429, Reached: true, RetryAfter: s.draws.longOrShort("retry after", of, time.Second, 8*time.Minute)}
 	case fateBroken:
+		if !c.Flow.DeviceCode.Empty() { // the only transient refusal of a question that is no answer to it
+			return nil, &providers.Error{Op: c.Op, Class: providers.ClassTransient, Status: http.StatusRequestTimeout, Reached: true}
+		}
 		return nil, &providers.Error{Op: c.Op, Class: providers.ClassTransient, Status: 503, Reached: true}
 	}
 	var body string
@@ -197,6 +200,7 @@ func (e *simEndpoint) Send(ctx context.Context, r *providers.Request) (*provider
 	}
 	if refused != nil {
 		e.heard(c, refused)
+		e.slows(c, refused)
 		return nil, refused
 	}
 	e.told(c)

@@ -68,8 +68,9 @@ type simRun struct {
 	approved    map[string]bool
 	acting      map[string]*simAct
 	logins      []simLogin // that persons are at
-	declared    int        // how many changes of the configuration there were
-	skewed      bool       // the clock was put at least once
+	devices     map[string]*simDeviceLogin
+	declared    int  // how many changes of the configuration there were
+	skewed      bool // the clock was put at least once
 	skewedAt    time.Time
 	steppedAt   time.Time // when the clock was put last, by the time of the world
 	setBackAt   time.Time // when the clock was set back last
@@ -97,7 +98,7 @@ func newRun(configs *simConfigs, seed uint64) *simRun {
 		draws: newDraws(seed), configs: configs, types: map[string]*simType{}, log: discard(), began: time.Now(), died: make(chan struct{}, 4),
 		mem: state.NewMemory(state.MemoryOptions{}), places: map[string]*simPlace{}, passwords: map[string]string{},
 		records: map[string]*simRecord{}, lostOrphans: map[string]int{}, known: map[string]bool{}, delivered: map[string]int{}, named: map[string]map[string]bool{},
-		left: map[string]time.Time{}, intended: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{}, called: map[string]string{}, acting: map[string]*simAct{}, said: simSaid{revoked: map[string]bool{}},
+		left: map[string]time.Time{}, intended: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{}, called: map[string]string{}, acting: map[string]*simAct{}, said: simSaid{revoked: map[string]bool{}}, devices: map[string]*simDeviceLogin{},
 	}
 	if traced() {
 		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -22,6 +22,7 @@ type simProcess struct {
 	s      *simRun
 	loop   *reconcile.Loop
 	disk   *simDisk
+	ctx    context.Context
 	cancel context.CancelFunc
 	ended  chan error
 	asking sync.WaitGroup
@@ -29,7 +30,9 @@ type simProcess struct {
 	dead chan struct{}
 	once sync.Once
 
-	sent map[string][]time.Time // to each API, of late
+	sent   map[string][]time.Time   // to each API, of late
+	slowed map[string]time.Duration // device codes: by how much longer it has heard that it is to wait
+	polls  simPolls
 }
 
 // paced notes that a request leaves, and that its API's rate limit was kept: so
@@ -109,7 +112,8 @@ func (p *simProcess) passes(what string) bool {
 // start begins a process over what the disk holds.
 func (s *simRun) start() bool {
 	ctx, cancel := context.WithCancel(context.Background())
-	p := &simProcess{s: s, cancel: cancel, ended: make(chan error, 1), dead: make(chan struct{}), sent: map[string][]time.Time{}}
+	p := &simProcess{s: s, ctx: ctx, cancel: cancel, ended: make(chan error, 1), dead: make(chan struct{}), sent: map[string][]time.Time{}, slowed: map[string]time.Duration{}}
+	p.polls.open, p.polls.keeping = map[string]chan struct{}{}, make(chan struct{}, 1)
 	p.disk = &simDisk{Memory: s.mem, p: p}
 	s.p = p
 	s.mu.Lock()
@@ -177,6 +181,9 @@ func (s *simRun) restart(down time.Duration, reboot bool) {
 	s.armed.Store(0)
 	if s.start() {
 		s.set()
+		if !s.p.isDead() && s.has(taleDevice) {
+			s.p.resumePolls()
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 	taleStop    = "stop"    // tokens end with the daemon
 	talePages   = "pages"   // web pages answer instead of the APIs
 	taleOutputs = "outputs" // sinks name what only another grant has
+	taleDevice  = "device"  // a person approves a login on another device
 	taleMidcall = "midcall" // a credential gets another name while a call for it is open
 )
 
@@ -31,7 +32,7 @@ const (
 var simTales = [...]struct {
 	name   string
 	chance float64
-}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0.05}, {taleRemoved, 0.04}, {taleStop, 0.04}, {talePages, 0.04}, {taleOutputs, 0}, {taleMidcall, 0.03}}
+}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0.05}, {taleRemoved, 0.04}, {taleStop, 0.04}, {talePages, 0.04}, {taleOutputs, 0}, {taleMidcall, 0.03}, {taleDevice, 0.04}}
 
 // drawTales draws which stories a run has.
 func (s *simRun) drawTales() {
@@ -79,6 +80,8 @@ func (s *simRun) tell() {
 		s.drawPages()
 	case taleOutputs:
 		s.drawOutputs()
+	case taleDevice:
+		s.drawDevice()
 	case taleMidcall:
 		s.renameMidcall()
 	}
