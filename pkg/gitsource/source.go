@@ -125,6 +125,7 @@ func Open(o Options) (*Source, error) {
 		return nil, fmt.Errorf("following %s: %w", r.show, err)
 	}
 	s.pruneUnfinished()
+	s.putBack()
 	if err := s.remember(); err != nil {
 		return nil, errors.Join(fmt.Errorf("following %s: %w", r.show, err), s.Close())
 	}
@@ -270,8 +271,8 @@ func (s *Source) look(ctx context.Context) error {
 		return nil
 	}
 	s.failed++
-	var refused *refusedError
-	if errors.As(err, &refused) {
+	refused := isRefused(err)
+	if refused {
 		st.CheckedAt, s.failed = now, 0 // the remote does answer
 	}
 	if st.Error = err.Error(); before.Error == "" {
@@ -281,7 +282,7 @@ func (s *Source) look(ctx context.Context) error {
 	switch {
 	case st.Error == before.Error:
 		s.log.Debug("following the repository", "url", st.URL, "error", err)
-	case refused != nil:
+	case refused:
 		s.log.Error("a commit is not taken; the last good one stays in force", "url", st.URL, "ref", st.Ref, "error", err, "in_force", st.Commit)
 	case st.Commit == "":
 		s.log.Warn("the repository cannot be followed, and nothing of it is checked out yet", "url", st.URL, "ref", st.Ref, "error", err)
@@ -303,16 +304,17 @@ func (s *Source) take(ctx context.Context) error {
 		return err
 	}
 	err = s.takeTip(ctx, t)
-	var refused *refusedError
-	if err == nil || errors.As(err, &refused) || ctx.Err() != nil {
+	if err == nil || isRefused(err) || ctx.Err() != nil {
 		return err
 	}
 	// The remote answers: what is wrong may be the repository here.
 	s.log.Debug("making the repository anew", "error", err)
-	if err := os.RemoveAll(s.repository); err != nil {
-		return err
-	}
-	return s.takeTip(ctx, t)
+	return s.takeAnew(ctx, t)
+}
+
+func isRefused(err error) bool {
+	var refused *refusedError
+	return errors.As(err, &refused)
 }
 
 // maxPacks is how many transfers a repository keeps before it is made anew.
@@ -371,9 +373,7 @@ func (s *Source) fetched(ctx context.Context) string {
 
 func (s *Source) fetch(ctx context.Context, t tip) error {
 	if packs, err := filepath.Glob(filepath.Join(s.repository, "objects", "pack", "*.pack")); err == nil && len(packs) > maxPacks {
-		if err := os.RemoveAll(s.repository); err != nil {
-			return fmt.Errorf("making the repository anew: %w", err)
-		}
+		return errWorn
 	}
 	if _, err := os.Stat(s.repository); errors.Is(err, fs.ErrNotExist) {
 		format := "sha1"

@@ -1,6 +1,7 @@
 package gitsource_test
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,6 +97,46 @@ func TestRestartChecksTheSignatureAgain(t *testing.T) {
 	if !strings.Contains(f.logs.String(), "not taken up again") {
 		t.Errorf("it does not say why:\n%s", f.logs)
 	}
+}
+
+// A transfer that fails, for whatever reason of the remote's, does not cost what
+// says who signed the commit that is checked out.
+func TestAFailedTransferKeepsWhatTheSignatureIsOf(t *testing.T) {
+	t.Parallel()
+	key, line := keyPair(t, "alice@example.com")
+	signers := filepath.Join(t.TempDir(), "allowed_signers")
+	check(t, os.WriteFile(signers, []byte(line), 0o600))
+	u := newUpstream(t)
+	u.key = key
+	first := u.push("main.hcl", "one")
+	o := gitsource.Options{URL: u.dir, Ref: "main", AllowedSigners: signers, Dir: filepath.Join(t.TempDir(), "git")}
+	f := open(t, o)
+	f.start()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan struct{})
+	go func() { defer close(ended); f.Run(ctx) }()
+	second := u.push("main.hcl", "two")
+	tree := u.git("rev-parse", second+"^{tree}")
+	object := filepath.Join(u.dir, ".git", "objects", tree[:2], tree[2:])
+	check(t, os.Rename(object, object+".away"))
+	f.Poke()
+	until(t, "the transfer fails", func() bool { return f.Status().Error != "" })
+	cancel()
+	<-ended
+	check(t, f.Close())
+
+	check(t, os.Rename(u.dir, u.dir+".away"))
+	f = open(t, o)
+	f.start()
+	if f.Commit() != first {
+		t.Errorf("commit %s is checked out, want %s", f.Commit(), first)
+	}
+	f.wantFile("main.hcl", "one")
+	check(t, os.Rename(u.dir+".away", u.dir))
+	check(t, os.Rename(object+".away", object))
+	f.follow()
+	f.Poke()
+	f.becomes(second)
 }
 
 // What an OpenPGP key ring of this machine thinks of a signature does not count.
