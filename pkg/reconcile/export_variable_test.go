@@ -10,7 +10,8 @@ import (
 )
 
 // pinned is a directory with a sensitive variable, which reaches some of what it
-// declares in every way that there is, and not the rest.
+// declares in every way that there is, and not the rest. Its provider's address is
+// refused by now, and may be in force from before.
 const pinned = `
 variable "pin" {
   type      = string
@@ -94,7 +95,7 @@ sink "mem" "other" {
 func TestAnExportIsTheSameWhateverASensitiveVariableHolds(t *testing.T) {
 	exported := func(t *testing.T, pin, hcl string) (text string) {
 		inWorld(t, strict(), func(t *testing.T, w *world) {
-			w.pin = pin
+			w.pin, w.inForce = pin, true
 			w.set(hcl)
 			time.Sleep(time.Minute)
 			x, err := w.loop.ExportUnder(t.Context(), []byte("the same key for both"))
@@ -127,6 +128,7 @@ func TestAnExportIsTheSameWhateverASensitiveVariableHolds(t *testing.T) {
 // Only what a sensitive variable reaches is known at apply away from the host.
 func TestAPlanAwayWithASensitiveVariable(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.inForce = true
 		hcl := trader("a@example.com", pinned)
 		w.set(hcl)
 		time.Sleep(time.Minute)

@@ -42,6 +42,7 @@ type world struct {
 	away       state.Store                         // of an export, against which is planned
 	dir        string                              // of the configuration; "": /config
 	pin        string                              // the variable of that name; "": 1234
+	inForce    bool                                // configurations were accepted before
 	relative   bool                                // places are paths, relative to it
 	loop       *reconcile.Loop
 	places     *places
@@ -255,7 +256,8 @@ func (w *world) options() spec.Options {
 		return spec.Attr{Name: name, Type: cty.String, Required: true, Deferred: deferred}
 	}
 	return spec.Options{
-		Catalog: catalog.FS, HostName: "host", Environ: []string{"TOKEND_VAR_pin=" + cmp.Or(w.pin, "1234")},
+		WasInForce: w.inForce,
+		Catalog:    catalog.FS, HostName: "host", Environ: []string{"TOKEND_VAR_pin=" + cmp.Or(w.pin, "1234")},
 		Sinks:   map[string]spec.Schema{"mem": {Attrs: []spec.Attr{{Name: "place", Type: cty.String, Required: true, Path: w.relative}, text("content", true)}}},
 		Secrets: map[string]spec.Schema{"mem": {Attrs: []spec.Attr{text("value", false)}}},
 		Hooks:   map[string]spec.Schema{"mem": {}},

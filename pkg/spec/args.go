@@ -201,7 +201,7 @@ func (ev *evaluator) arg(a *argument, at *Attr, in *instance, sel *selectArgs) (
 		if guessed && !v.IsWhollyKnown() {
 			return cty.DynamicVal, append(diags, following(a))
 		}
-		if d := shown(a, v); d != nil {
+		if d := ev.c.shown(a, v); d != nil {
 			return cty.DynamicVal, append(diags, d)
 		}
 	}
@@ -232,9 +232,14 @@ func whyNot(v cty.Value, want cty.Type, err error) string {
 }
 
 // shown checks a value that must be known, and may be shown.
-func shown(a *argument, v cty.Value) *hcl.Diagnostic {
+func (c *Config) shown(a *argument, v cty.Value) *hcl.Diagnostic {
 	if v.ContainsMarked() && IsSensitive(v) {
-		return problem(a.rng(), "Sensitive value where it is shown", "%s is shown in plans and logs, so that it cannot come from a sensitive value.", a.name)
+		at, which, shown := c.whatIsSensitive(a)
+		d := problem(at, "Sensitive value where it is shown", "%s is shown in plans and logs, so that it cannot come from a sensitive value%s.", a.name, which)
+		if !v.IsWhollyKnown() {
+			return hinted(d, "say it here, or give it by a variable that is not sensitive")
+		}
+		return hinted(d, "use a variable that is not sensitive, or say %s where everyone may see it", shown)
 	}
 	if !v.IsWhollyKnown() {
 		return problem(a.rng(), "Value is not known", "%s must be known when the directory is read; it depends on a secret or a token.", a.name)

@@ -244,7 +244,7 @@ func (k *checker) credential(res *resource) {
 		ev := k.evaluator()
 		m, diags := ev.args(p.form, p.schema, in, &selectArgs{check: true, varying: !first, failed: failed})
 		k.report(diags...)
-		requests.instance(m, first, diags.HasErrors())
+		requests.instance(in, m, first, diags.HasErrors())
 		if !first && (!p.varies || diags.HasErrors()) {
 			return
 		}

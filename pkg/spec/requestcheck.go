@@ -29,6 +29,7 @@ type requestMistake struct {
 	detail         string // of an address: what is wrong with it
 	what           string // the address is that of …
 	hidden         bool   // its source line may hold a password
+	shown          bool   // something sensitive decides where it leads, which is shown
 	missing        []string
 	hint           string
 }
@@ -72,7 +73,7 @@ type credentialRequests struct {
 
 // instance checks one instance. m are its arguments: of the first all, of the
 // others those that differ.
-func (s *credentialRequests) instance(m map[string]cty.Value, first, failed bool) {
+func (s *credentialRequests) instance(in *instance, m map[string]cty.Value, first, failed bool) {
 	switch {
 	case s.k.l.o.WasInForce || s.p.grant.Static || !first && s.args == nil:
 		return
@@ -87,7 +88,7 @@ func (s *credentialRequests) instance(m map[string]cty.Value, first, failed bool
 	if s.k.requests == nil {
 		s.k.requests = newRequestCheck(s.k.l.c)
 	}
-	diags := s.k.requests.credential(s.p, s.args, failed)
+	diags := s.k.requests.credential(s.p, in, s.args, failed)
 	s.k.report(diags...)
 	if len(diags) > 0 || failed || first && !s.differs() {
 		s.args = nil
@@ -138,8 +139,12 @@ func (r *requestCheck) provider(a Address, d *providerDecl) Diagnostics {
 	v := r.settings(a, d.typ)
 	var out Diagnostics
 	for _, g := range d.typ.Grants {
-		for _, m := range r.addresses(d.typ, g, v, cty.DynamicVal) {
-			if m.setting != "" && v.form != nil && v.form.arg(m.setting) != nil {
+		for _, m := range r.addresses(d.typ, g, v, cty.DynamicVal, r.begins(v, nil, nil)) {
+			switch {
+			case m.setting == "" || v.form == nil || v.form.arg(m.setting) == nil:
+			case m.shown:
+				out = append(out, r.shownSetting(v, d.typ, m.setting)...)
+			default:
 				out = append(out, m.hide(problem(rangeIn(v.form, m.setting), "Invalid address", "%s cannot be the address of a request: %s.", m.setting, m.detail)))
 			}
 		}
@@ -149,7 +154,7 @@ func (r *requestCheck) provider(a Address, d *providerDecl) Diagnostics {
 
 // credential reports what the requests of a credential could not be made with.
 // m are its arguments; failed: some of them had mistakes and are not among them.
-func (r *requestCheck) credential(p *credentialPlan, m map[string]cty.Value, failed bool) Diagnostics {
+func (r *requestCheck) credential(p *credentialPlan, at *instance, m map[string]cty.Value, failed bool) Diagnostics {
 	provider := name(kindProvider, p.typ.Name, defaultAlias, instKey{})
 	if a := p.form.arg(kindProvider); a != nil && !(a.expr != nil && isLiteralNull(a.expr)) {
 		v, ok := m[kindProvider]
@@ -160,16 +165,23 @@ func (r *requestCheck) credential(p *credentialPlan, m map[string]cty.Value, fai
 	}
 	v := r.settings(provider, p.typ)
 	inputs := r.inputs(p, m, failed)
-	key := r.key(p, provider, inputs)
+	begins := r.begins(v, p.form, at)
+	key := r.key(p, provider, inputs, begins)
 	mistakes, ok := r.known[key]
 	if !ok {
 		in := cty.ObjectVal(inputs)
-		mistakes = append(r.addresses(p.typ, p.grant, v, in), r.absent(p.typ, p.grant, v, in)...)
+		mistakes = append(r.addresses(p.typ, p.grant, v, in, begins), r.absent(p.typ, p.grant, v, in)...)
 		r.known[key] = mistakes
 	}
 	var out Diagnostics
 	for i := range mistakes {
-		if d := mistakes[i].at(p.form, v); d != nil {
+		m := &mistakes[i]
+		switch d := m.at(p.form, v); {
+		case m.shown && m.input != "":
+			out = append(out, r.shownAt(p.form, m.input, p.grant.input(m.input).Sensitive))
+		case m.shown && v.form != nil:
+			out = append(out, r.shownSetting(v, p.typ, m.setting)...)
+		case !m.shown && d != nil:
 			out = append(out, d)
 		}
 	}
@@ -222,13 +234,16 @@ func (r *requestCheck) inputs(p *credentialPlan, m map[string]cty.Value, failed 
 // key says what the result depends on: the grant, the provider, the values of
 // inputs that addresses are made of or that choose between a few, and of the
 // others whether they are given.
-func (r *requestCheck) key(p *credentialPlan, provider Address, inputs map[string]cty.Value) string {
+func (r *requestCheck) key(p *credentialPlan, provider Address, inputs map[string]cty.Value, begins func(name string) string) string {
 	reads := r.addressInputs(p.typ, p.grant)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s\x00%s", provider, p.grant.Name)
 	for i := range p.grant.Inputs {
 		field := &p.grant.Inputs[i]
 		v, _ := inputs[field.Name].UnmarkDeep()
+		if (reads[field.Name] || reads[""]) && IsSensitive(inputs[field.Name]) {
+			b.WriteString("\x00!" + begins("input."+field.Name))
+		}
 		switch {
 		case !v.IsKnown():
 			b.WriteString("\x00?" + prefixOf(v))
@@ -298,13 +313,17 @@ func (r *requestCheck) context(t *ProviderType, v *settingsView, in cty.Value) *
 }
 
 // addresses checks every address that is known, or whose beginning is.
-func (r *requestCheck) addresses(t *ProviderType, g *GrantType, v *settingsView, in cty.Value) []requestMistake {
+func (r *requestCheck) addresses(t *ProviderType, g *GrantType, v *settingsView, in cty.Value, begins func(name string) string) []requestMistake {
 	ctx := r.context(t, v, in)
 	var out []requestMistake
 	add := func(what string, e hcl.Expression) {
 		got, diags := safeValue(e, ctx)
 		if diags.HasErrors() {
 			return
+		}
+		if shown := r.shownMistakes(what, e, ctx, begins); len(shown) > 0 {
+			out = append(out, shown...)
+			return // its text is not spoken of
 		}
 		text, ok := knownAddress(got)
 		if !ok {

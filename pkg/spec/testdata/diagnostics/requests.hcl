@@ -125,9 +125,9 @@ credential "idp" "partly" { # its origin is known, the rest is secret
   client_id     = "x"
   client_secret = secret.file.s.value
 }
-credential "idp" "unknown" { # nothing can be said
+credential "idp" "unknown" { # nothing else can be said
   grant         = "client_credentials"
-  token_url     = secret.file.s.value
+  token_url     = secret.file.s.value # ERROR: Sensitive value where it is shown
   client_id     = "x"
   client_secret = secret.file.s.value
 }
