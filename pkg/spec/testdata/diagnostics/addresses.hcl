@@ -223,3 +223,23 @@ vault "v" {
 hook "exec" "none" {
   command = ["reload", var.pin] # ERROR: Sensitive value where it is shown
 }
+provider_type "choice" {
+  config "eu_url" { type = string }
+  config "us_url" { type = string }
+  grant "login" {
+    input "region" { type = string }
+    request {
+      method = "POST"
+      url    = "${input.region == "eu" ? config.eu_url : config.us_url}/login"
+    }
+  }
+  response {
+    access_token = body.access_token
+  }
+}
+provider "choice" { # which of the two is asked says the credential
+  eu_url = "https://${var.pin}" # ERROR: Sensitive value where it is shown
+  us_url = "https://us.example.com"
+}
+credential "choice" "eu" { region = "eu" }
+credential "choice" "us" { region = "us" }
