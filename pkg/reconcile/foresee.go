@@ -413,9 +413,14 @@ func (f *forecast) sinkFollows(n *foreseen, s Step) {
 		n.wrote = true
 		in.Stored, in.Changed, in.Moved, in.Named, in.Drift, in.Newer, in.Deferred, in.Foreign = true, false, false, false, "", nil, false, ""
 		in.Record.Written, in.Record.Failure, n.again, n.by = []byte("\n"), nil, false, ""
-		n.holdsAll()
+		had := n.holds
+		if n.holdsAll(); len(in.Record.Leaving) > 0 {
+			n.holds = bothHold(had, n.holds) // until the earlier places are clean
+		}
 	case ActClean, ActLeave:
-		n.leftBy(s)
+		if n.leftBy(s); n.wrote && len(in.Record.Leaving) == 0 {
+			n.holdsAll()
+		}
 	case ActRemove:
 		f.changes(n)
 		n.gone, n.sink, n.holds, n.rest = true, nil, nil, Step{}
