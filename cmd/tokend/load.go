@@ -14,6 +14,9 @@ func cut(s string) (before, after string, found bool) { return strings.Cut(s, "=
 
 // load reads the configuration and prints what is wrong with it.
 func (g *globals) load(previous *spec.Config) (*spec.Config, error) {
+	if err := g.loadPolicy(); err != nil {
+		return nil, err // which says nothing of the directory
+	}
 	cfg, diags := g.read(previous)
 	g.printDiagnostics(diags)
 	if diags.HasErrors() {

@@ -108,7 +108,11 @@ func (g *globals) printPlan(p planReply) {
 	g.printNoState(p.NoState)
 	g.printBroken(g.out, p.Configuration.view(), time.Now())
 	if !p.todo() {
-		fmt.Fprintf(g.out, "Nothing to do: %s and %s are as declared.\n", countOf(p.Credentials, "credential"), countOf(p.Sinks, "sink"))
+		if p.Credentials+p.Sinks == 0 {
+			fmt.Fprintf(g.out, "Nothing to do: no credential and no sink is declared in %s.\nDeclare a credential, and a sink for its token: tokend help shows both.\n", p.Configuration.Directory)
+		} else {
+			fmt.Fprintf(g.out, "Nothing to do: %s and %s are as declared.\n", countOf(p.Credentials, "credential"), countOf(p.Sinks, "sink"))
+		}
 		if len(p.Later) > 0 {
 			fmt.Fprintln(g.out)
 		}

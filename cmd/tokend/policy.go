@@ -110,6 +110,9 @@ func (g *globals) policyWatched() string {
 	return policy.DefaultFile
 }
 
+// mendPolicy is what to do where there is no policy to read.
+const mendPolicy = "write the policy there, or mend --policy; docs/policy.md has a whole one"
+
 func (g *globals) readPolicy() (*policy.Policy, error) {
 	file := g.policyPath()
 	if file == "" {
@@ -118,7 +121,7 @@ func (g *globals) readPolicy() (*policy.Policy, error) {
 	if !g.limit.shows {
 		err := policy.Trusted(file)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, withHint(err, "write the policy there, or mend --policy; docs/policy.md has a whole one")
+			return nil, withHint(err, "%s", mendPolicy)
 		}
 		if err != nil {
 			return nil, withHint(err, "nothing acts by a policy that others can change")
@@ -128,7 +131,10 @@ func (g *globals) readPolicy() (*policy.Policy, error) {
 	if err != nil {
 		return nil, err
 	}
-	p, diags := policy.Load(file, policy.Options{Dir: dir, Path: g.getenv("PATH")})
+	p, diags, err := policy.Load(file, policy.Options{Dir: dir, Path: g.getenv("PATH")})
+	if err != nil {
+		return nil, withHint(err, "%s", mendPolicy)
+	}
 	if diags.HasErrors() {
 		g.printDiagnostics(diags)
 		return nil, withHint(fmt.Errorf("the policy %s cannot be used, %s: %s", file, countOf(errorCount(diags), "error"), g.diagnosticLines(diags)[0]), "mend what is marked above; without a policy that can be read nothing starts")

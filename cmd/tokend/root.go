@@ -103,6 +103,9 @@ func (g *globals) defaults(c *cobra.Command) error {
 		g.begins = true
 		g.limit.shows = c.Name() == "validate" || c.Name() == "plan"
 	}
+	if _, err := g.logger(); err != nil {
+		return err // also where a command logs nothing: who misspells a flag is told
+	}
 	if g.config == "" {
 		g.config = firstOf(firstPath(g.getenv("CONFIGURATION_DIRECTORY")), "/etc/tokend")
 	}

@@ -107,14 +107,15 @@ func reason(err error) error {
 	return err
 }
 
-// Load reads a policy. Diagnostics have the places of what is wrong with it;
-// [Policy.Files] of a policy that could not be used is nil.
-func Load(file string, o Options) (*Policy, hcl.Diagnostics) {
+// Load reads a policy. Diagnostics have the places of what is wrong with it; the
+// error says why the file could not be read.
+func Load(file string, o Options) (*Policy, hcl.Diagnostics, error) {
 	b, err := os.ReadFile(file)
 	if err != nil {
-		return nil, hcl.Diagnostics{{Severity: hcl.DiagError, Summary: "Unreadable policy", Detail: fmt.Sprintf("Reading the policy %s: %v.", file, reason(err))}}
+		return nil, nil, fmt.Errorf("reading the policy %s: %w", file, reason(err))
 	}
-	return Parse(file, b, o)
+	p, diags := Parse(file, b, o)
+	return p, diags, nil
 }
 
 // Parse is [Load] of a policy that was read already.

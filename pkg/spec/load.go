@@ -176,6 +176,9 @@ func unreadable(dir string, err error) *hcl.Diagnostic {
 	if errors.Is(err, fs.ErrNotExist) {
 		return hinted(d, "give the directory of the configuration with --config DIR")
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return hinted(d, readHint(err))
+	}
 	return d
 }
 

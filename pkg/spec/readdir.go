@@ -55,14 +55,29 @@ func readDir(dir string, prev *Config) ([]input, Diagnostics) {
 		}
 		f, err := readInput(dir, e.Name(), prev)
 		if err != nil {
-			diags = append(diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unreadable file",
-				Detail: fmt.Sprintf("Reading %s: %s.", filepath.Join(dir, e.Name()), osReason(err))})
+			diags = append(diags, hinted(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unreadable file",
+				Detail: fmt.Sprintf("Reading %s: %s.", filepath.Join(dir, e.Name()), osReason(err))}, readHint(err)))
 			continue
 		}
 		files = append(files, f)
 	}
 	return files, diags
 }
+
+// readHint is what to do where a file or directory cannot be read.
+func readHint(err error) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "let the user that tokend runs as read it (chown, chmod), or run the command as a user who may"
+	case errors.Is(err, fs.ErrNotExist):
+		return "it is a link that leads nowhere: mend the link, or take it away"
+	case errors.Is(err, errNotRegular):
+		return "put a file there, or call it otherwise: all that is called *.hcl or *.hcl.json is read"
+	}
+	return "mend the disk or the link that it is read by, or take it out of the directory"
+}
+
+var errNotRegular = errors.New("it is not a regular file")
 
 // readInput reads one file, unless it is the one that was read before.
 func readInput(dir, fileName string, prev *Config) (input, error) {
@@ -73,7 +88,7 @@ func readInput(dir, fileName string, prev *Config) (input, error) {
 		return input{}, err
 	}
 	if !info.Mode().IsRegular() {
-		return input{}, errors.New("it is not a regular file")
+		return input{}, errNotRegular
 	}
 	in := input{File: File{Name: fileName}, stamp: stampOf(info, now)}
 	if prev != nil && prev.dir == dir {

@@ -1,7 +1,9 @@
 package spec
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"sort"
@@ -398,8 +400,12 @@ func (l *loader) varFile(file string, out map[string]given) {
 	if !ok {
 		var err error
 		if content, err = os.ReadFile(file); err != nil {
-			l.report(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unreadable variable file",
-				Detail: fmt.Sprintf("Reading the file of --var-file: %s.", err)})
+			hint := "mend --var-file, or take it away"
+			if errors.Is(err, fs.ErrPermission) {
+				hint = readHint(err)
+			}
+			l.report(hinted(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unreadable variable file",
+				Detail: fmt.Sprintf("Reading the file of --var-file %s: %s.", file, osReason(err))}, hint))
 			return
 		}
 	}
