@@ -17,14 +17,11 @@ type Origins func(c *spec.Config, credential spec.Address) []string
 // Summary is that of every diagnostic of [Policy.Check].
 const Summary = "Forbidden by the host's policy"
 
-// hint is the next move after a violation.
-const hint = "change the configuration, or have the owner of this host change the policy"
-
 // check is one look at one configuration.
 type check struct {
-	p     *Policy
-	c     *spec.Config
-	diags hcl.Diagnostics
+	p    *Policy
+	c    *spec.Config
+	said refusals
 }
 
 // Check says what of a configuration the policy forbids. before is one that was
@@ -56,8 +53,9 @@ func (p *Policy) Check(c, before *spec.Config, origins Origins) hcl.Diagnostics 
 			k.credential(a, origins)
 		}
 	}
-	sort.SliceStable(k.diags, func(i, j int) bool { return earlier(k.diags[i].Subject, k.diags[j].Subject) })
-	return k.diags
+	diags := k.said.diagnostics()
+	sort.SliceStable(diags, func(i, j int) bool { return earlier(diags[i].Subject, diags[j].Subject) })
+	return diags
 }
 
 func earlier(a, b *hcl.Range) bool {
@@ -78,22 +76,13 @@ func (k *check) changed(before *spec.Config) []spec.Address {
 	return changed
 }
 
-// most bounds how many violations of one configuration are told.
-const most = 50
-
 // forbid reports an error that says that something is forbidden.
 func (k *check) forbid(a spec.Address, err error) {
 	var v *Violation
 	if !errors.As(err, &v) {
 		return
 	}
-	k.report(k.c.Place(a, v.Arg), fmt.Sprintf("%s: %s.", a, v.Why))
-}
-
-func (k *check) report(at *hcl.Range, detail string) {
-	if len(k.diags) < most {
-		k.diags = append(k.diags, &hcl.Diagnostic{Severity: hcl.DiagError, Summary: Summary, Detail: detail, Subject: at, Extra: spec.Hinted{Hint: hint}})
-	}
+	k.said.add(k.c.Place(a, v.Arg), string(a), v.Why)
 }
 
 // block asks about a secret or a hook, with what is known without secrets.
@@ -126,7 +115,7 @@ func (k *check) asked(a spec.Address, all []asked) {
 func (k *check) nested(a spec.Address, arg string, err error) {
 	var v *Violation
 	if errors.As(err, &v) {
-		k.report(k.c.Place(a, arg), fmt.Sprintf("%s: %s.", a, v.Why))
+		k.said.add(k.c.Place(a, arg), string(a), v.Why)
 	}
 }
 
@@ -157,7 +146,7 @@ func (k *check) credential(a spec.Address, origins Origins) {
 		if at == nil {
 			at = k.c.Place(a, "provider")
 		}
-		k.report(at, fmt.Sprintf("%s: %s.", a, v.Why))
+		k.said.add(at, string(a), v.Why)
 	}
 }
 
@@ -171,7 +160,7 @@ func (k *check) types() {
 		var v *Violation
 		if errors.As(k.p.Type(t.Name), &v) {
 			at := t.DeclRange
-			k.report(&at, fmt.Sprintf("provider_type %q: %s.", t.Name, v.Why))
+			k.said.add(&at, fmt.Sprintf("provider_type %q", t.Name), v.Why)
 		}
 	}
 }
@@ -185,19 +174,19 @@ func (k *check) settings() {
 		}
 		var v *Violation
 		if errors.As(k.p.State(path), &v) {
-			k.report(nil, fmt.Sprintf("tokend { state { … } }: %s.", v.Why))
+			k.said.add(nil, "tokend { state { … } }", v.Why)
 		}
 	}
 	if s.SystemdCredential != "" {
 		var v *Violation
 		if errors.As(k.p.StateKey(s.SystemdCredential), &v) {
-			k.report(nil, fmt.Sprintf("tokend { state { systemd_credential } }: %s.", v.Why))
+			k.said.add(nil, "tokend { state { systemd_credential } }", v.Why)
 		}
 	}
 	if s.Transit != nil {
 		var v *Violation
 		if errors.As(k.p.Mount(s.Transit.Mount), &v) {
-			k.report(nil, fmt.Sprintf("tokend { state { transit { … } } }: %s.", v.Why))
+			k.said.add(nil, "tokend { state { transit { … } } }", v.Why)
 		}
 	}
 }
