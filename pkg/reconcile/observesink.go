@@ -76,8 +76,8 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 	if w.o.Away {
 		return ob, w.observeAway(ctx, j, &ob)
 	}
-	if err = w.observePlace(ctx, j, &ob); err == nil && len(ob.in.Awaits) > 0 {
-		return w.meanwhile(ctx, j, ob)
+	if err = w.observePlace(ctx, j, &ob); err == nil && len(ob.in.Awaits) > 0 && len(ob.in.Missing) == 0 {
+		return w.meanwhile(ctx, j, ob) // but for a token that is missing besides, for which it waits in any case
 	}
 	return ob, err
 }
