@@ -106,10 +106,16 @@ func (f *forecast) hook(addr string) *foreseenHook {
 // one reference further.
 const mostRounds = 1000
 
-// run decides about everything until nothing is left to do. Sinks come first:
-// they are repaired while a provider is being asked.
+// run decides about everything until nothing is left to do. Keys that are taken
+// over come first, and then sinks: they are written and repaired while a provider is
+// being asked.
 func (f *forecast) run() {
 	f.index()
+	for _, n := range f.nodes {
+		if n.cred != nil && Decide(*n.cred).Action == ActStatic {
+			f.credentialGoesOn(n)
+		}
+	}
 	for range mostRounds {
 		changed := false
 		for _, n := range f.nodes {
