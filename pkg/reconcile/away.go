@@ -48,7 +48,11 @@ func (x *Export) Store(ctx context.Context) (state.Store, error) {
 				return err
 			}
 		}
-		for key, b := range map[string][]byte{metaGuard: x.Guard, metaGuardLog: x.GuardLog} {
+		imported, err := json.Marshal(x.Imported)
+		if err != nil {
+			return err
+		}
+		for key, b := range map[string][]byte{metaGuard: x.Guard, metaGuardLog: x.GuardLog, metaImports: imported} {
 			if len(b) == 0 {
 				continue
 			}

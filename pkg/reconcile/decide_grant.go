@@ -133,7 +133,7 @@ func obtain(in *Input) (Step, bool) {
 		if step, ok := retired(in); ok && step.Action != ActWait {
 			return step, true
 		}
-		return needsLogin(in, "nobody has logged in yet"), true
+		return needsLogin(in, "nobody has logged in yet"+in.unlessImported()), true
 	}
 	if wait, blocked := backedOff(in); blocked {
 		if step, ok := retired(in); ok && step.Action != ActWait {
@@ -145,7 +145,15 @@ func obtain(in *Input) (Step, bool) {
 	if in.Record.Head.Generation > 0 {
 		reason = "its token was given up"
 	}
-	return Step{Action: ActObtain, State: Pending, Reason: reason}, true
+	return Step{Action: ActObtain, State: Pending, Reason: reason + in.unlessImported()}, true
+}
+
+// unlessImported says what else may come where no secret was read.
+func (in *Input) unlessImported() string {
+	if in.Import != importRepeated || !in.Traits.HasRefresh {
+		return ""
+	}
+	return "; an import block brought it a refresh token before, and whether that brings another one is known at apply"
 }
 
 func needsLogin(in *Input, why string) Step {

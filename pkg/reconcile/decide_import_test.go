@@ -36,7 +36,11 @@ func TestDecideImports(t *testing.T) {
 		"its file went when it was used": {nothing(func(in *Input) {
 			in.Import, in.Record.Head.Generation = importUnreadable, 3
 		}), ActObtain, Pending, "given up"},
-		"without secrets":      {nothing(func(in *Input) { in.Import = importDeferred }), ActImport, Pending, "known at apply"},
+		"without secrets":                   {nothing(func(in *Input) { in.Import = importDeferred }), ActImport, Pending, "known at apply"},
+		"without secrets, one that had one": {nothing(func(in *Input) { in.Import = importRepeated }), ActObtain, Pending, "known at apply"},
+		"without secrets, one that had one, by a login": {nothing(func(in *Input) {
+			in.Import, in.Traits.Interactive = importRepeated, true
+		}), ActWait, NeedsLogin, "known at apply"},
 		"no refresh to do":     {nothing(func(in *Input) { in.Import, in.Traits.HasRefresh = importNew, false }), ActObtain, Pending, ""},
 		"nobody needs it":      {token(func(*Input) {}), ActWait, Ready, "not spent"},
 		"somebody needs it":    {token(func(in *Input) { in.Needed = true }), ActRefresh, Pending, "needs its token"},

@@ -32,6 +32,7 @@ type Export struct {
 	Sinks       []ExportedSink       `json:"sinks"`
 	Guard       json.RawMessage      `json:"guard,omitempty"`     // its settings, as last accepted
 	GuardLog    json.RawMessage      `json:"guard_log,omitempty"` // when what was given up, within the hour
+	Imported    []string             `json:"imported,omitempty"`  // credentials that an import block has brought a refresh token, there still or not
 }
 
 // ExportedCredential is what is exported of one credential.
@@ -143,6 +144,9 @@ func (l *Loop) exportUnder(ctx context.Context, key []byte) (*Export, error) {
 		if err != nil && !errors.Is(err, state.ErrNotFound) {
 			return nil, fmt.Errorf("exporting %s: %w", j.addr, err)
 		}
+	}
+	if x.Imported, err = importsBefore(ctx, l.w.store); err != nil {
+		return nil, fmt.Errorf("exporting: %w", err)
 	}
 	return x, l.w.exportGuard(ctx, x)
 }

@@ -204,3 +204,30 @@ func (w *world) against(x *reconcile.Export, hcl string) reconcile.Plan {
 	}
 	return p
 }
+
+// A sink that goes on by its earlier configuration, until the grant is there that
+// has what it names, is exported by that one: back there is nothing to do, and that
+// nothing sensitive is in it is known.
+func TestAnExportOfASinkThatGoesOnAsItWas(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(twoGrants("plain", plainly, ""))
+		time.Sleep(time.Minute)
+		if h := w.set(twoGrants("rich", richly, "")); h == nil {
+			t.Fatal("nothing is held")
+		}
+		time.Sleep(time.Minute)
+		x := w.export()
+		if len(x.Sinks) != 1 || x.Sinks[0].Digest == "" || x.Sinks[0].Place == "" || x.Sinks[0].Portrait == nil {
+			t.Fatalf("exported is %+v", x.Sinks)
+		}
+		for name, c := range map[string]struct{ hcl, steps, unknown string }{
+			"back":         {twoGrants("plain", plainly, ""), "", ""},
+			"another text": {twoGrants("plain", plainly+"x", ""), "write sink.mem.a", ""},
+		} {
+			p := w.against(x, c.hcl)
+			if got := actions(p); got != c.steps || strings.Join(p.Unknown, " ") != c.unknown {
+				t.Errorf("%s: planned %q, known at apply %q", name, got, p.Unknown)
+			}
+		}
+	})
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tokend/pkg/providers"
@@ -18,6 +19,11 @@ import (
 // since it is spent as soon as it was used.
 const metaImported = "imported/"
 
+// metaImports names the credentials that an import block has brought a refresh
+// token, as a list of addresses in JSON: a plan that reads no secret knows by it
+// that the block has most likely done its work.
+const metaImports = "imports"
+
 // importState is what is known of the refresh token that an import block names.
 type importState string
 
@@ -27,6 +33,7 @@ const (
 	importDone       importState = "done"       // it was: the block has nothing to say any more
 	importUnreadable importState = "unreadable" // its secret cannot be read now
 	importDeferred   importState = "deferred"   // a plan that reads no secret
+	importRepeated   importState = "repeated"   // likewise, of one that an import block brought a token before
 )
 
 // observeImport adds what an import block says of a credential without a token.
@@ -37,7 +44,11 @@ func (w *worker) observeImport(ctx context.Context, j job, ob *observed) error {
 	}
 	if j.noSecrets {
 		in.Import = importDeferred
-		return nil
+		before, err := importsBefore(ctx, w.store)
+		if slices.Contains(before, j.addr) {
+			in.Import = importRepeated
+		}
+		return err
 	}
 	token, err := importedToken(j, ob.scope)
 	if err != nil {
@@ -52,6 +63,21 @@ func (w *worker) observeImport(ctx context.Context, j job, ob *observed) error {
 		return fmt.Errorf("reading what was imported before: %w", err)
 	}
 	return nil
+}
+
+// importsBefore are the credentials that an import block has brought a token.
+func importsBefore(ctx context.Context, s state.Store) (addresses []string, err error) {
+	b, err := s.Meta(ctx, metaImports)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil, nil // or it was before that was noted
+	}
+	if err == nil {
+		err = json.Unmarshal(b, &addresses)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading what was imported before: %w", err)
+	}
+	return addresses, nil
 }
 
 func importKey(s state.Store, token secret.Text) string {
@@ -167,13 +193,26 @@ func (p *performer) adopt() {
 		p.unreadable(err)
 		return
 	}
+	all, err := importsBefore(p.ctx, p.w.store)
+	if err != nil {
+		p.unreadable(err)
+		return
+	}
+	if !slices.Contains(all, p.j.addr) {
+		all = append(all, p.j.addr)
+	}
+	list, err := json.Marshal(all)
+	if err != nil {
+		p.unreadable(err)
+		return
+	}
 	rec := &p.ob.in.Record
 	rec.Grant, rec.Failure, rec.Removing = g, nil, nil
 	p.endsWithDaemon(p.ob.ep, g.GrantType)
 	rec.Head.Digest = p.ob.digest
 	rec.Head.Flags &^= state.FlagTainted
 	rec.Note = p.step.Reason
-	if !p.save("a refresh token that was imported", state.Change{MetaKey: key, Meta: memory}) {
+	if !p.save("a refresh token that was imported", state.Change{MetaKey: key, Meta: memory}, state.Change{MetaKey: metaImports, Meta: list}) {
 		return // a disk that takes nothing is asked again in a while
 	}
 	p.log().Info("imported", "reason", p.step.Reason)

@@ -1,6 +1,8 @@
 package reconcile_test
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -95,6 +97,61 @@ func TestAnImportedTokenIsUsed(t *testing.T) {
 			t.Errorf("after it was forgotten: %d grants, %d reuses", c.Grants, c.Reuses)
 		}
 	})
+}
+
+// Where its block goes and comes back, it is not taken over again, and a plan
+// that reads no secret knows: without them, and away from the host.
+func TestAPlanKnowsWhatWasImportedBefore(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		config := importing(w.elsewhere(), delivered)
+		first := w.against(w.export(), config)
+		if got := actions(first); got != "import credential.coinify.trader; refresh credential.coinify.trader; write sink.mem.trader" {
+			t.Errorf("planned before is %q", got)
+		}
+		w.set(config)
+		time.Sleep(time.Minute)
+		w.set(traders("settle = \"1s\"", "x", "z", ""))
+		time.Sleep(time.Minute)
+		if _, _, err := w.store.Credential(t.Context(), "credential.coinify.trader"); !errors.Is(err, state.ErrNotFound) {
+			t.Fatalf("it is still there: %v", err)
+		}
+		x := w.export()
+		if b, err := json.Marshal(x); err != nil || len(x.Imported) != 1 {
+			t.Errorf("exported is %s: %v", b, err)
+		}
+		plan := w.against(x, config)
+		if got := actions(plan); !strings.Contains(got, "obtain credential.coinify.trader") || strings.Contains(got, "import") {
+			t.Errorf("planned is %q", got)
+		}
+		for _, s := range plan.Steps {
+			if s.Action == reconcile.ActObtain && !strings.Contains(s.Reason, "known at apply") {
+				t.Errorf("the reason is %q", s.Reason)
+			}
+		}
+		grants := w.server.Counts(standin.Coinify).Grants
+		w.set(config)
+		time.Sleep(time.Minute)
+		if c := w.server.Counts(standin.Coinify); c.Grants != grants+1 || c.Reuses != 0 || !w.works(standin.Coinify, "trader") {
+			t.Errorf("%d grants after %d, %d reuses", c.Grants, grants, c.Reuses)
+		}
+	})
+}
+
+func (w *world) export() *reconcile.Export {
+	w.t.Helper()
+	x, err := w.loop.Export(w.t.Context())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return x
+}
+
+func actions(p reconcile.Plan) string {
+	var said []string
+	for _, s := range p.Steps {
+		said = append(said, string(s.Action)+" "+s.Address)
+	}
+	return strings.Join(said, "; ")
 }
 
 // Not spent before it must be: when somebody asks for a token, or a sink that
