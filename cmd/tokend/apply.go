@@ -60,7 +60,15 @@ func (g *globals) apply(ctx context.Context, t *target, yes bool, allow int) err
 			return refused(err)
 		}
 	}
+	waiting, stop := context.WithCancel(ctx)
+	said := make(chan struct{})
+	go func() {
+		defer close(said)
+		sayWaits(waiting, g.err, t.howItDoes)
+	}()
 	r, err := t.Apply(ctx, applyRequest{Allow: allow})
+	stop()
+	<-said
 	if err != nil {
 		return err
 	}
