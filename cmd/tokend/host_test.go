@@ -29,7 +29,7 @@ type host struct {
 	run    string // the control socket; a short path
 	api    *standin.Server
 	urls   standin.URLs
-	log    *locked  // all that daemons wrote
+	log    *record  // all that daemons wrote
 	extra  []string // environment
 }
 
@@ -37,7 +37,7 @@ type host struct {
 // testscript puts into the PATH.
 func newHost(t *testing.T, binary string, o standin.Options) *host {
 	t.Helper()
-	r := &host{t: t, binary: binary, dir: t.TempDir(), api: standin.New(o), log: &locked{}}
+	r := &host{t: t, binary: binary, dir: t.TempDir(), api: standin.New(o), log: &record{}}
 	if binary == "" {
 		r.binary = "tokend"
 	}
@@ -241,25 +241,8 @@ func (r *host) until(what string, check func(context.Context) string) {
 	}
 }
 
-// locked is a buffer that several processes' output goes to.
-type locked struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *locked) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *locked) tail(n int) string {
-	s := l.String()
+// tail is the end of it.
+func (r *record) tail(n int) string {
+	s := r.String()
 	return s[max(0, len(s)-n):]
 }

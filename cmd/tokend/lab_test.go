@@ -136,7 +136,7 @@ func (l *lab) globals(in io.Reader, out, err io.Writer, args []string) *globals 
 // tokend runs a command line to its end.
 func (l *lab) tokend(args ...string) (said string, status int) {
 	l.t.Helper()
-	var out bytes.Buffer
+	var out record // a command's log and its own words come from several goroutines
 	status = l.globals(strings.NewReader(""), &out, &out, args).run(l.t.Context())
 	return out.String(), status
 }

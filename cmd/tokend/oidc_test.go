@@ -126,7 +126,7 @@ func socketDir(t *testing.T) string {
 // command runs one command line and returns what it prints.
 func command(t *testing.T, env []string, args ...string) string {
 	t.Helper()
-	var out bytes.Buffer
+	var out record
 	run(context.Background(), process{args: args, environ: env, in: strings.NewReader(""), out: &out, err: &out})
 	return out.String()
 }
