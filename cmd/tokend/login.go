@@ -84,12 +84,11 @@ func (s *loginSession) run(ctx context.Context) error {
 		return ctx.Err()
 	}
 	if ctx.Err() != nil {
-		end, cancel := context.WithTimeout(context.WithoutCancel(ctx), callbackGrace)
-		defer cancel()
-		_ = s.t.LoginCancel(end, loginID{s.address, s.reply.ID}) // who holds it gives it up by itself later
+		s.giveUp(ctx)
 		return ctx.Err()
 	}
 	if err != nil {
+		s.giveUp(ctx)
 		if hintOf(err) == "" && s.reply.Device == nil {
 			err = withHint(err, "begin again: tokend login %s, and paste the whole address that the browser was sent to", s.typed)
 		}
@@ -97,6 +96,14 @@ func (s *loginSession) run(ctx context.Context) error {
 	}
 	fmt.Fprintf(s.g.out, "%s: logged in\n", shown(s.address))
 	return nil
+}
+
+// giveUp gives the login up, unless it has come to its end: nobody finishes it once
+// this command has ended. Where that fails, who holds it gives it up by itself later.
+func (s *loginSession) giveUp(ctx context.Context) {
+	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), callbackGrace)
+	defer cancel()
+	_ = s.t.LoginCancel(end, loginID{s.address, s.reply.ID})
 }
 
 // begin begins the login, and opens the port that its redirect comes to where
