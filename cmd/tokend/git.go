@@ -200,7 +200,7 @@ func printGit(w io.Writer, c configurationView, now time.Time) {
 		fmt.Fprintf(w, "  No signature that counts now is known of what is in force, which stays until a signed commit comes: %s\n", c.Unvouched)
 	}
 	if s.Error != "" {
-		fmt.Fprintf(w, "  Not up to date for %s: %s\n", ago(now, s.Since), s.Error)
+		fmt.Fprintf(w, "  Not up to date for %s: %s\n      It is asked again by itself, and at once by SIGHUP (systemctl reload tokend).\n", ago(now, s.Since), s.Error)
 	}
 	fmt.Fprintln(w)
 }

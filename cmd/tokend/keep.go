@@ -262,6 +262,9 @@ func (e *engine) StateRotateKey(ctx context.Context, in keyRequest) (keyReply, e
 		key = state.RenewedKeyFile(filepath.Join(dir, state.GeneratedName))
 	}
 	if err := s.RotateKey(ctx, key); err != nil {
+		if errors.Is(err, state.ErrKey) {
+			err = withHint(err, "see to the new key, and rotate again; the state is sealed with the former one as before")
+		}
 		return keyReply{}, err
 	}
 	e.noteKey(dir, to)

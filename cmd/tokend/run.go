@@ -144,6 +144,9 @@ func (g *globals) beginHint() string {
 	if g.git != nil && g.git.Commit() == "" {
 		return "check --git and --ref, and that this host reaches the repository (git ls-remote URL), then start again"
 	}
+	if g.git != nil {
+		return "mend what is marked above in the repository, push that, and start again"
+	}
 	return "mend what is marked above and start again"
 }
 

@@ -323,6 +323,8 @@ func (p *performer) orderError() error {
 			return nil // its removal has revoked it
 		case s.Action == ActWait && (rec.Grant != nil && !p.j.order.order.Forget || len(rec.Retiring) > 0):
 			return inTheWay
+		case p.j.order.order.Forget:
+			return fmt.Errorf("no revocation of %s is pending, so there is none to give up", spec.Address(p.j.addr).Short())
 		}
 		return fmt.Errorf("there is nothing to revoke of %s", spec.Address(p.j.addr).Short())
 	}
