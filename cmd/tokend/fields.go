@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"tokend/pkg/reconcile"
 	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
@@ -145,7 +146,7 @@ func presence(t secret.Text) string {
 }
 
 func showSink(s *state.Sink) map[string]any {
-	m := map[string]any{"kind": s.SinkKind, "delivered": s.Delivered, "written_at": when(s.WrittenAt), "version": s.Head.Version}
+	m := map[string]any{"kind": s.SinkKind, "place": reconcile.PlaceOf(s), "delivered": s.Delivered, "written_at": when(s.WrittenAt), "version": s.Head.Version}
 	if len(s.Notify) > 0 {
 		m["hooks_pending"] = s.Notify
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 
@@ -86,6 +87,9 @@ func stateRestoreCommand(g *globals) *cobra.Command {
 func (g *globals) restore(ctx context.Context, file string, force bool) error {
 	if _, _, err := g.dial(ctx); err == nil {
 		return withHint(fmt.Errorf("restoring the state: a daemon works on it, and answers at %s", g.control), "stop it first (systemctl stop tokend)")
+	}
+	if _, err := os.Stat(file); err != nil {
+		return withHint(fmt.Errorf("restoring the state: %w", err), "name the copy that tokend state backup wrote")
 	}
 	g.useLastCheckout()
 	cfg, diags := g.read(nil)

@@ -69,13 +69,17 @@ func stateShowCommand(g *globals) *cobra.Command {
 
 func stateRemoveCommand(g *globals) *cobra.Command {
 	return &cobra.Command{Use: "rm ADDRESS", Short: "forget a record, without revoking anything", Args: cobra.ExactArgs(1),
-		Long: "Forgets what is recorded of an address. Its token is NOT revoked: it lives on at\nthe provider until it expires. As long as its block declares it, a new one is\nobtained, and the forgotten one counts as an orphan of it (until the next rm).",
+		Long: "Forgets what is recorded of an address. Its token is NOT revoked: it lives on at\nthe provider until it expires. As long as its block declares it, a new one is\nobtained, and the forgotten one counts as an orphan of it (until the next rm).\n\nOf a sink, what it wrote stays at its place. It is written anew as long as its\nblock declares it.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return g.onAddress(c.Context(), args[0], func(t *target, addr string) error {
 				if err := t.StateRemove(c.Context(), addr); err != nil {
 					return err
 				}
-				fmt.Fprintf(g.out, "%s: forgotten; its token was not revoked\n", shown(addr))
+				left := "its token was not revoked"
+				if spec.Address(addr).Kind() == "sink" {
+					left = "what it wrote was left where it is"
+				}
+				fmt.Fprintf(g.out, "%s: forgotten; %s\n", shown(addr), left)
 				return nil
 			})
 		}}

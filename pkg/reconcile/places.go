@@ -8,6 +8,7 @@ import (
 
 	"tokend/pkg/sinks"
 	"tokend/pkg/spec"
+	"tokend/pkg/state"
 )
 
 // stamp tells a file from the same file after somebody touched it: every
@@ -138,3 +139,7 @@ func (l *Loop) uncount(it *item) uint8 {
 	l.tally[it.counted]--
 	return 0
 }
+
+// PlaceOf is where a sink's record says that it wrote, in the words of its kind, as
+// "file:/run/token"; "" for nowhere.
+func PlaceOf(rec *state.Sink) string { return placeOf(rec.Written) }
