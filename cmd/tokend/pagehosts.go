@@ -9,6 +9,7 @@ import (
 
 	"tokend/pkg/providers/login"
 	"tokend/pkg/spec"
+	"tokend/pkg/web"
 )
 
 // pageHosts are the names by which the status page is asked for. The one of
@@ -37,7 +38,7 @@ func namesOfPage(host, listen, public string) []string {
 // pageServes reports whether the daemon's pages, which listen at host:port, are
 // where a redirect URI leads: at its own port on this machine, or behind public_url.
 func pageServes(pages, public, uri string, local login.Loopback, isLocal bool) bool {
-	if isReserved(pathOf(uri)) {
+	if web.Reserved(pathOf(uri)) {
 		return false
 	}
 	if !isLocal {
@@ -51,11 +52,6 @@ func pageServes(pages, public, uri string, local login.Loopback, isLocal bool) b
 	}
 	ip := net.ParseIP(host)
 	return ip != nil && ip.IsUnspecified() || ip != nil && ip.IsLoopback() && slices.Contains(local.Hosts(), ip.String())
-}
-
-// isReserved says that the daemon's pages have something else at a path.
-func isReserved(path string) bool {
-	return path == "" || path == "/" || path == "/livez" || path == "/metrics" || path == "/readyz" || strings.HasPrefix(path, "/readyz/")
 }
 
 func pathOf(uri string) string {

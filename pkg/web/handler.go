@@ -119,7 +119,7 @@ func (h *health) withCallback(pages *http.ServeMux) http.Handler {
 	}
 	callback := h.known(h.o.Callback)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !pagePath(r.URL.Path) && h.o.CallbackAt(r.URL.Path) {
+		if !Reserved(r.URL.Path) && h.o.CallbackAt(r.URL.Path) {
 			callback.ServeHTTP(w, r)
 			return
 		}
@@ -127,10 +127,11 @@ func (h *health) withCallback(pages *http.ServeMux) http.Handler {
 	})
 }
 
-// pagePath reports whether a path is one of the pages'.
-func pagePath(path string) bool {
+// Reserved reports whether a path is one of the pages', so that no login may come back
+// to it. No path at all is the root's.
+func Reserved(path string) bool {
 	switch path {
-	case "/", "/livez", "/readyz", "/metrics":
+	case "", "/", "/livez", "/readyz", "/metrics":
 		return true
 	}
 	return strings.HasPrefix(path, "/readyz/")
