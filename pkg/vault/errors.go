@@ -13,10 +13,10 @@ import (
 	"regexp"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/hashicorp/vault/api"
 
+	"tokend/pkg/oneline"
 	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 )
@@ -227,13 +227,7 @@ func plain(text string) string {
 
 // oneLine takes control characters out of foreign text and bounds it.
 func oneLine(s string) string {
-	s = strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
-	s = strings.TrimSpace(s)
+	s = strings.TrimSpace(oneline.Of(s))
 	if r := []rune(s); len(r) > 300 {
 		s = string(r[:300]) + "…"
 	}

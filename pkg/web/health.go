@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"tokend/pkg/oneline"
 	"tokend/pkg/reconcile"
 )
 
@@ -140,7 +141,7 @@ func (h *health) fail(w http.ResponseWriter, r *http.Request, status int, why st
 		}{Error: why})
 		return
 	}
-	body := oneLine(why) + "\n"
+	body := oneline.Of(why) + "\n"
 	if status == http.StatusServiceUnavailable {
 		body = "not ready\n" + body
 	}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"tokend/pkg/oneline"
 	"tokend/pkg/reconcile"
 )
 
@@ -96,7 +97,7 @@ func (p *page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // are says why. A person reads it, so what is not ready is no error of the page.
 func (p *page) view(r *http.Request) (int, pageView) {
 	silent := func(why string) (int, pageView) {
-		return http.StatusServiceUnavailable, pageView{Verdict: "not ready", Facts: []string{oneLine(why) + "."}, Now: stamp(p.h.o.Now())}
+		return http.StatusServiceUnavailable, pageView{Verdict: "not ready", Facts: []string{oneline.Of(why) + "."}, Now: stamp(p.h.o.Now())}
 	}
 	if why := p.h.hopeless(); why != "" {
 		return silent(why)
@@ -111,7 +112,7 @@ func (p *page) view(r *http.Request) (int, pageView) {
 		out.Verdict = "ready, with a change held back"
 	}
 	for _, s := range append(append(rep.Reasons, p.followed(v.Now)...), rep.Notes...) {
-		out.Facts = append(out.Facts, oneLine(s)+".")
+		out.Facts = append(out.Facts, oneline.Of(s)+".")
 	}
 	out.Facts = append(out.Facts, laneFacts(v)...)
 	out.Facts = append(out.Facts, countFacts(v.Credentials)...)
@@ -130,13 +131,13 @@ func (p *page) held(h *reconcile.HeldChange) *pageHeld {
 	if h == nil {
 		return nil
 	}
-	out := &pageHeld{Reason: oneLine(h.Reason) + ", since " + stamp(h.Since) + ".", Mend: p.h.spell("tokend approve")}
+	out := &pageHeld{Reason: oneline.Of(h.Reason) + ", since " + stamp(h.Since) + ".", Mend: p.h.spell("tokend approve")}
 	for i, s := range h.Steps {
 		if i == pageWrong {
 			out.More = len(h.Steps) - i
 			break
 		}
-		out.Steps = append(out.Steps, pageRow{Address: oneLine(s.Address), Why: oneLine(s.Reason)})
+		out.Steps = append(out.Steps, pageRow{Address: oneline.Of(s.Address), Why: oneline.Of(s.Reason)})
 	}
 	return out
 }
@@ -165,7 +166,7 @@ func laneFacts(v reconcile.View) []string {
 	var facts []string
 	for _, l := range v.Lanes {
 		if !l.OpenSince.IsZero() {
-			facts = append(facts, oneLine(fmt.Sprintf("%s does not answer since %s: %s; %s for the next call at %s.",
+			facts = append(facts, oneline.Of(fmt.Sprintf("%s does not answer since %s: %s; %s for the next call at %s.",
 				l.Name, stamp(l.OpenSince), l.Why, waits(l.Waiting), stamp(l.ProbeAt))))
 		}
 	}
@@ -218,13 +219,13 @@ func (h *health) partOf(heading string, lines []reconcile.Line, now time.Time) p
 }
 
 func rowOf(l line, now time.Time) pageRow {
-	row := pageRow{Address: oneLine(strings.TrimPrefix(l.Address, "credential.")), Status: string(l.State), Next: oneLine(l.Next), Mend: oneLine(l.Mend)}
+	row := pageRow{Address: oneline.Of(strings.TrimPrefix(l.Address, "credential.")), Status: string(l.State), Next: oneline.Of(l.Next), Mend: oneline.Of(l.Mend)}
 	if l.State == reconcile.Ready {
 		if l.Generation > 0 {
 			row.Status += fmt.Sprintf(" (generation %d)", l.Generation)
 		}
 	} else {
-		row.Class, row.Why = "wrong", oneLine(l.Why)
+		row.Class, row.Why = "wrong", oneline.Of(l.Why)
 		if !l.Since.IsZero() {
 			row.Status += " since " + stamp(l.Since)
 		}

@@ -6,8 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
+	"tokend/pkg/oneline"
 	"tokend/pkg/reconcile"
 )
 
@@ -167,13 +167,13 @@ func count(n int, what string) string {
 func (r report) text(b *bufio.Writer) {
 	b.WriteString(r.verdict() + "\n")
 	for _, why := range r.Reasons {
-		b.WriteString(oneLine(why) + "\n")
+		b.WriteString(oneline.Of(why) + "\n")
 	}
 	for _, l := range r.Addresses {
-		b.WriteString(oneLine(l.text(r.now)) + "\n")
+		b.WriteString(oneline.Of(l.text(r.now)) + "\n")
 	}
 	for _, note := range r.Notes {
-		b.WriteString("note: " + oneLine(note) + "\n")
+		b.WriteString("note: " + oneline.Of(note) + "\n")
 	}
 }
 
@@ -231,14 +231,3 @@ func (l line) fresh(b *strings.Builder, now time.Time) {
 }
 
 func stamp(t time.Time) string { return t.UTC().Format(time.RFC3339) }
-
-// oneLine keeps a message that somebody else wrote from looking like lines of
-// ours, and control characters away from terminals.
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) || r == '\u2028' || r == '\u2029' || unicode.Is(unicode.Bidi_Control, r) {
-			return ' '
-		}
-		return r
-	}, s)
-}

@@ -23,18 +23,19 @@ type boundary struct {
 func boundaries() []boundary {
 	return []boundary{
 		{dir: "pkg/secret"},
+		{dir: "pkg/oneline"},
 		{dir: "pkg/watch"},
 		{dir: "pkg/policy", allow: []string{"pkg/spec"}},
 		{dir: "pkg/gitsource", allow: []string{"pkg/secret"}},
 		{dir: "pkg/atomicfile"},
 		{dir: "pkg/standin"},
 		{dir: "pkg/spec", allow: []string{"pkg/secret"}},
-		{dir: "pkg/providers/login", allow: []string{"pkg/spec", "pkg/secret", "pkg/atomicfile", "pkg/providers"}},
+		{dir: "pkg/providers/login", allow: []string{"pkg/oneline", "pkg/spec", "pkg/secret", "pkg/atomicfile", "pkg/providers"}},
 		{dir: "pkg/providers", allow: []string{"pkg/spec", "pkg/secret", "pkg/atomicfile"}},
 		{dir: "pkg/sources", allow: []string{"pkg/spec", "pkg/secret", "pkg/atomicfile", "pkg/vault"}},
 		{dir: "pkg/sinks", allow: []string{"pkg/spec", "pkg/secret", "pkg/atomicfile", "pkg/vault"}},
 		{dir: "pkg/hooks", allow: []string{"pkg/spec", "pkg/secret", "pkg/atomicfile"}},
-		{dir: "pkg/vault", allow: []string{"pkg/spec", "pkg/secret", "pkg/atomicfile"}},
+		{dir: "pkg/vault", allow: []string{"pkg/oneline", "pkg/spec", "pkg/secret", "pkg/atomicfile"}},
 		{dir: "pkg/state", allow: []string{"pkg/secret", "pkg/atomicfile"}},
 		{
 			dir:   "pkg/reconcile",
@@ -42,7 +43,7 @@ func boundaries() []boundary {
 			never: []string{"github.com/hashicorp/hcl", "github.com/fsnotify/fsnotify", "github.com/hashicorp/vault"},
 		},
 		{dir: "pkg/control", allow: []string{"pkg/reconcile", "pkg/secret"}},
-		{dir: "pkg/web", allow: []string{"pkg/reconcile", "pkg/secret"}},
+		{dir: "pkg/web", allow: []string{"pkg/oneline", "pkg/reconcile", "pkg/secret"}},
 		{dir: "cmd/tokend", allow: []string{"pkg/...", "examples"}},
 	}
 }

@@ -11,8 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
-	"unicode"
 
+	"tokend/pkg/oneline"
 	"tokend/pkg/providers"
 )
 
@@ -157,7 +157,7 @@ func sameOrigin(r *http.Request) bool {
 
 // outcome is what came of a redirect, in words.
 func outcome(address string, err error) (int, callbackView) {
-	const paste = "Where a login brought you here: copy this page's whole address, and paste it where `tokend login` waits."
+	const paste = "Where a login brought you here: copy this page's whole address, and paste it where tokend login waits."
 	v := callbackView{Address: address}
 	var refused *providers.Error
 	switch {
@@ -168,30 +168,21 @@ func outcome(address string, err error) (int, callbackView) {
 		v.Title, v.Text, v.Hint = "Nothing was handed over", "Logins come back to this page. What this visit brought does not say which login it belongs to, and nothing was taken from it.", paste
 		return http.StatusBadRequest, v
 	case errors.Is(err, ErrNone):
-		v.Title, v.Text, v.Hint = "No login waits here", "The login that this page belongs to is over, or it began somewhere else.", "Begin again with `tokend login`."
+		v.Title, v.Text, v.Hint = "No login waits here", "The login that this page belongs to is over, or it began somewhere else.", "Begin again with tokend login."
 		return http.StatusNotFound, v
 	case errors.Is(err, ErrState):
-		v.Title, v.Text, v.Hint = "This belongs to another login", "What the browser brought does not answer the login that waits here, and was not used.", "Open the address that `tokend login` printed last. Where it was that one: copy this page's whole address, and paste it there."
+		v.Title, v.Text, v.Hint = "This belongs to another login", "What the browser brought does not answer the login that waits here, and was not used.", "Open the address that tokend login printed last. Where it was that one: copy this page's whole address, and paste it there."
 		return http.StatusBadRequest, v
 	case errors.Is(err, providers.ErrRefused):
 		v.Title = "Not approved"
 	default:
 		v.Title = "Not logged in"
 	}
-	v.Text, v.Hint = oneLine(err.Error()), "Begin again with `tokend login`."
+	v.Text, v.Hint = oneline.Of(err.Error()), "Begin again with tokend login."
 	if errors.As(err, &refused) && refused.Hint != "" {
 		v.Hint = strings.ToUpper(refused.Hint[:1]) + refused.Hint[1:] + "."
 	}
 	return http.StatusForbidden, v
-}
-
-func oneLine(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, s)
 }
 
 // show writes the page. It may hand itself a form and run its own script, and
