@@ -28,7 +28,7 @@ func (s *Bolt) Backup(ctx context.Context, w io.Writer) error {
 	if err := s.writer.settle(ctx, ""); err != nil {
 		return err
 	}
-	err := s.view(func(tx *bbolt.Tx) error {
+	err := s.viewDurable(func(tx *bbolt.Tx) error {
 		_, err := tx.WriteTo(&ctxWriter{ctx, w})
 		return err
 	})

@@ -83,6 +83,10 @@ type Bolt struct {
 	hidden   atomic.Bool // nothing is read: the file shows a commit that failed, or could not be opened anew
 	damage   atomic.Pointer[damages]
 
+	// committing is held while a batch is written: its header is in the memory map
+	// before the disk has it. It guards ackedTx.
+	committing sync.RWMutex
+
 	// What the writer's goroutine alone changes.
 	ackedTx   uint64 // the last transaction that was reported durable
 	tally     uint64 // see status

@@ -225,6 +225,18 @@ func (s *Bolt) writeBatch(requests []*request) error {
 	return err
 }
 
+// makeDurable commits, and lets nobody begin to read the whole meanwhile.
+func (s *Bolt) makeDurable(tx *bbolt.Tx) error {
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	txid := uint64(tx.ID())
+	if err := tx.Commit(); err != nil {
+		return s.fail(err)
+	}
+	s.ackedTx = txid
+	return nil
+}
+
 func (s *Bolt) transact(tx *bbolt.Tx, requests []*request) error {
 	room := s.makeRoom(tx, requests)
 	b := newBatch(tx, s.sealer, *s.damage.Load())
@@ -236,7 +248,7 @@ func (s *Bolt) transact(tx *bbolt.Tx, requests []*request) error {
 	if b.applied == 0 {
 		return tx.Rollback()
 	}
-	serial, txid := s.info.serial.Load()+1, uint64(tx.ID())
+	serial := s.info.serial.Load() + 1
 	err := b.flush()
 	tally := s.tally + b.more.tally
 	if err == nil {
@@ -246,10 +258,10 @@ func (s *Bolt) transact(tx *bbolt.Tx, requests []*request) error {
 		_ = tx.Rollback()
 		return fmt.Errorf("writing the state: %w", err)
 	}
-	if err := tx.Commit(); err != nil {
-		return s.fail(err)
+	if err := s.makeDurable(tx); err != nil {
+		return err
 	}
-	s.ackedTx, s.tally = txid, tally
+	s.tally = tally
 	s.info.serial.Store(serial)
 	s.info.syncs.Add(2) // bbolt syncs the pages, then the header
 	s.info.records.Add(b.more.records)

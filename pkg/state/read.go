@@ -27,21 +27,54 @@ func guard(f func() error) (err error) {
 	return f()
 }
 
-// view runs f in a read transaction.
-func (s *Bolt) view(f func(*bbolt.Tx) error) error {
+// view runs f in a read transaction. It may see the commit that is under way: what
+// this process makes of that comes to the disk behind it.
+func (s *Bolt) view(f func(*bbolt.Tx) error) error { return s.viewFrom(s.begin, f) }
+
+// viewDurable is view, and sees nothing that a power cut could take back: for what
+// outlives this process, as a copy does. It waits for a commit that is under way.
+func (s *Bolt) viewDurable(f func(*bbolt.Tx) error) error {
+	return s.viewFrom(func() (*bbolt.Tx, error) {
+		s.committing.RLock()
+		defer s.committing.RUnlock()
+		return s.begin()
+	}, f)
+}
+
+func (s *Bolt) viewFrom(begin func() (*bbolt.Tx, error), f func(*bbolt.Tx) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	if s.db == nil || s.hidden.Load() {
-		return s.absent()
+	tx, err := begin()
+	if err != nil {
+		return err
 	}
-	return viewDB(s.db, f)
+	return viewTx(tx, f)
+}
+
+func (s *Bolt) begin() (*bbolt.Tx, error) {
+	if s.db == nil || s.hidden.Load() {
+		return nil, s.absent()
+	}
+	return beginRead(s.db)
+}
+
+func beginRead(db *bbolt.DB) (*bbolt.Tx, error) {
+	tx, err := db.Begin(false)
+	if err != nil {
+		return nil, fmt.Errorf("reading the state: %w", err)
+	}
+	return tx, nil
 }
 
 func viewDB(db *bbolt.DB, f func(*bbolt.Tx) error) error {
-	tx, err := db.Begin(false)
+	tx, err := beginRead(db)
 	if err != nil {
-		return fmt.Errorf("reading the state: %w", err)
+		return err
 	}
+	return viewTx(tx, f)
+}
+
+func viewTx(tx *bbolt.Tx, f func(*bbolt.Tx) error) error {
 	defer func() { _ = tx.Rollback() }()
 	return guard(func() error { return f(tx) })
 }
@@ -63,7 +96,7 @@ func (s *Bolt) Heads(ctx context.Context, f func(Head) error) error {
 	var damaged []error
 	known := maps.Clone(*s.damage.Load())
 	n := 0
-	err := s.view(func(tx *bbolt.Tx) error {
+	err := s.viewDurable(func(tx *bbolt.Tx) error {
 		intents := tx.Bucket([]byte(bucketIntents)).Cursor()
 		open, _ := intents.First()
 		return tx.Bucket([]byte(bucketRecords)).ForEach(func(id, value []byte) error {
