@@ -125,7 +125,7 @@ func (g *globals) printPlan(p planReply) {
 	for _, gr := range groups() {
 		n := g.printGroup(gr, p.Steps)
 		if n > 0 {
-			counts = append(counts, fmt.Sprintf("%d to %s", n, gr.words(n)))
+			counts = append(counts, fmt.Sprintf("%d to %s%s", n, gr.words(n), gr.wouldFail(p.Steps)))
 		}
 	}
 	if p.Held != nil {
@@ -158,6 +158,20 @@ func (gr group) words(n int) string {
 		return "run as a hook"
 	}
 	return "run as hooks"
+}
+
+// wouldFail says how many steps of the group cannot succeed as things are.
+func (gr group) wouldFail(steps []planStep) string {
+	n := 0
+	for _, s := range steps {
+		if s.Action == gr.action && gr.action != planWait && s.State == reconcile.Failing && s.Mend != "" {
+			n++
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (%d would fail)", n)
 }
 
 // printGroup prints the steps of one kind and returns how many there are.
