@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -61,6 +62,9 @@ func planCommand(g *globals) *cobra.Command {
 
 // plan asks the daemon or the state, or plans against an export.
 func (g *globals) plan(ctx context.Context, export string, in planRequest) (planReply, error) {
+	if export != "" && g.policyFile != "" {
+		return planReply{}, withHint(errors.New("--policy says what a configuration may do on this host, and --against plans for another one"), "check the checkout by itself: tokend validate --policy FILE")
+	}
 	if export != "" {
 		return g.against(ctx, export)
 	}
