@@ -312,7 +312,7 @@ func (d *typeDecoder) fieldDefault(a *hcl.Attribute, f Field) *cty.Value {
 func (d *typeDecoder) constant(a *hcl.Attribute) (cty.Value, bool) {
 	v, diags := a.Expr.Value(&hcl.EvalContext{Functions: d.fns})
 	d.diags = append(d.diags, diags...)
-	return v, !diags.HasErrors()
+	return v, !diags.HasErrors() && v.IsWhollyKnown() // of what breaks off, the parser says so
 }
 
 func (d *typeDecoder) text(c *hcl.BodyContent, name string, into *string) {
