@@ -73,7 +73,7 @@ func (e *engine) beginLogin(ctx context.Context, addr string) (begunLogin, error
 	if !ok {
 		return begunLogin{}, fmt.Errorf("logging in to %s: its endpoint is of another kind", want.Addr.Short())
 	}
-	return begunLogin{endpoint, call, want}, endpoint.Discover(ctx, call.Grant, call.Inputs, nil)
+	return begunLogin{endpoint, call, want}, e.loop.Discover(ctx, want, endpoint, call)
 }
 
 // LoginStart begins a login. Who asks says whether the redirect will be pasted, or

@@ -18,11 +18,15 @@ import (
 // metadataLifetime is how long an issuer's metadata are taken to be true.
 const metadataLifetime = time.Hour
 
+// metadataRetry is how long the last good ones do after they could not be read again.
+const metadataRetry = time.Minute
+
 // metadata of one issuer. A read that fails leaves the last good ones in force,
 // and while one goes on they can be used.
 type metadata struct {
 	reading sync.Mutex // one read at a time
 	current atomic.Pointer[document]
+	failed  atomic.Pointer[time.Time] // when they could not be read again
 }
 
 // document is metadata as read once.
@@ -71,14 +75,8 @@ func (e *Endpoint) Discover(ctx context.Context, grant string, in spec.Values, o
 	if err != nil {
 		return err
 	}
-	f := &frame{call: &c, config: e.provider.Config, functions: e.functions}
-	issuer := e.issuer(f)
-	if !g.traits.Discovers || issuer == "" {
-		return nil
-	}
-	slot, _ := e.issuers.LoadOrStore(issuer, &metadata{})
-	m := slot.(*metadata)
-	if m.fresh(e.options.Now()) {
+	issuer, m := e.unread(g, &c)
+	if m == nil {
 		return nil
 	}
 	m.reading.Lock()
@@ -90,6 +88,7 @@ func (e *Endpoint) Discover(ctx context.Context, grant string, in spec.Values, o
 	doc, err := e.fetchMetadata(ctx, &c, issuer)
 	if err != nil {
 		if m.current.Load() != nil {
+			m.failed.Store(&now)
 			e.options.Logger.Debug("metadata of the issuer could not be read again", "issuer", issuer, "error", err)
 			return nil
 		}
@@ -99,9 +98,39 @@ func (e *Endpoint) Discover(ctx context.Context, grant string, in spec.Values, o
 	return nil
 }
 
+// Undiscovered reports whether [Endpoint.Discover] would ask the issuer: a request that
+// belongs to those of its provider.
+func (e *Endpoint) Undiscovered(grant string, in spec.Values) bool {
+	c := Call{Op: OpGrant, Grant: grant, Inputs: in}
+	g, err := e.grant(&c)
+	if err != nil {
+		return false
+	}
+	_, m := e.unread(g, &c)
+	return m != nil
+}
+
+// unread are the metadata that a grant needs and that are to be read, again; nil where
+// there are none.
+func (e *Endpoint) unread(g *grantProgram, c *Call) (issuer string, m *metadata) {
+	issuer = e.issuer(&frame{call: c, config: e.provider.Config, functions: e.functions})
+	if !g.traits.Discovers || issuer == "" {
+		return "", nil
+	}
+	slot, _ := e.issuers.LoadOrStore(issuer, &metadata{})
+	if m = slot.(*metadata); m.fresh(e.options.Now()) {
+		return "", nil
+	}
+	return issuer, m
+}
+
 func (m *metadata) fresh(now time.Time) bool {
-	d := m.current.Load()
-	return d != nil && now.Sub(d.at) < metadataLifetime && !now.Before(d.at)
+	d, failed := m.current.Load(), m.failed.Load()
+	if d == nil {
+		return false
+	}
+	within := func(at time.Time, lasts time.Duration) bool { return now.Sub(at) < lasts && !now.Before(at) }
+	return within(d.at, metadataLifetime) || failed != nil && within(*failed, metadataRetry)
 }
 
 // fetchMetadata tries the two places in turn: OpenID Connect's, then RFC 8414's.

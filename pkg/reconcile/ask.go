@@ -23,19 +23,28 @@ func (l *Loop) Ask(ctx context.Context, want *spec.Credential, ep Endpoint, c pr
 	if err != nil {
 		return err
 	}
-	j, err := l.admit(ctx, want, ep.RateLimit())
+	return l.through(ctx, want, ep.RateLimit(), string(c.Op), func(ctx context.Context) error {
+		reply, err := ep.Send(ctx, req)
+		if err == nil {
+			err = read(reply)
+		}
+		return err
+	})
+}
+
+// through makes a request as one of its provider's lane, under its limits, and takes
+// over what it says of the provider.
+func (l *Loop) through(ctx context.Context, want *spec.Credential, limits spec.RateLimit, op string, send func(context.Context) error) error {
+	j, err := l.admit(ctx, want, limits)
 	if err != nil {
 		return err
 	}
 	sending, done := l.w.untilStop(ctx)
 	defer done()
 	var began time.Time
-	_, err = j.inFlight(l.o.Now, sending.Done(), func() (reply *providers.Reply, err error) {
+	_, err = j.inFlight(l.o.Now, sending.Done(), func() (*providers.Reply, error) {
 		began = l.o.Now()
-		if reply, err = ep.Send(sending, req); err == nil {
-			err = read(reply)
-		}
-		return reply, err
+		return nil, send(sending)
 	})
 	var said *health
 	switch {
@@ -48,7 +57,7 @@ func (l *Loop) Ask(ctx context.Context, want *spec.Credential, ep Endpoint, c pr
 			said = &h
 		}
 		if l.o.Observe != nil {
-			l.o.Observe(Event{Address: j.addr, Type: want.Type.Name, Op: string(c.Op), Class: classOf(err), Took: l.o.Now().Sub(began)})
+			l.o.Observe(Event{Address: j.addr, Type: want.Type.Name, Op: op, Class: classOf(err), Took: l.o.Now().Sub(began)})
 		}
 	}
 	_ = l.do(context.WithoutCancel(ctx), func() { l.dismiss(j, said) }) // a loop that has ended has no lanes

@@ -87,7 +87,7 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	}
 	if traits.Discovers {
 		// Reading an issuer's metadata spends nothing and needs no intent.
-		if err := c.ep.ep.Discover(p.ctx, c.c.Grant, c.c.Inputs, c.c.Origins); err != nil {
+		if err := p.w.discover(p.ctx, &p.j, c.ep.ep, c.c.Grant, c.c.Inputs, c.c.Origins); err != nil {
 			p.seen(err)
 			return nil, err
 		}

@@ -177,6 +177,9 @@ func (p *performer) adopt() {
 		return
 	}
 	g, err := p.adoptedGrant(token)
+	if errors.Is(err, errNotBegun) {
+		return // tokend stops
+	}
 	if err != nil {
 		p.unreadable(err)
 		return
@@ -229,7 +232,7 @@ func (p *performer) adoptedGrant(token secret.Text) (*state.Grant, error) {
 	if ep.ep.Traits(want.Grant.Name).Discovers {
 		// Reading an issuer's metadata spends nothing, and says what addresses the
 		// token is bound to.
-		if err := ep.ep.Discover(p.ctx, want.Grant.Name, values, nil); err != nil {
+		if err := p.w.discover(p.ctx, &p.j, ep.ep, want.Grant.Name, values, nil); err != nil {
 			return nil, err
 		}
 	}

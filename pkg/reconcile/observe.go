@@ -170,7 +170,7 @@ func (w *worker) observeOrigins(ctx context.Context, j job, ob *observed, g *sta
 	if discovers && !j.dry {
 		// Reading an issuer's metadata spends nothing. Where it fails the
 		// addresses are not known, which is no change of them.
-		_ = ob.ep.ep.Discover(ctx, want.Grant.Name, inputs, nil)
+		_ = w.discover(ctx, &j, ob.ep.ep, want.Grant.Name, inputs, nil)
 	}
 	origins, err := ob.ep.ep.Origins(want.Grant.Name, inputs)
 	if err != nil && discovers {

@@ -19,7 +19,10 @@ func (p *performer) verify() {
 	var reply *providers.Reply
 	if err == nil {
 		if c.ep.ep.Traits(c.c.Grant).Discovers {
-			err = c.ep.ep.Discover(p.ctx, c.c.Grant, c.c.Inputs, c.c.Origins)
+			err = p.w.discover(p.ctx, &p.j, c.ep.ep, c.c.Grant, c.c.Inputs, c.c.Origins)
+		}
+		if errors.Is(err, errNotBegun) {
+			return // tokend stops; nothing was found
 		}
 	}
 	if err == nil {
