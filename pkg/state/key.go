@@ -116,8 +116,10 @@ func (k *localKey) Unwrap(_ context.Context, wrapped []byte) ([]byte, error) {
 		return nil, err
 	}
 	if k.generate && k.sealedByNext(wrapped) {
-		if err := k.settle(); err != nil {
-			return nil, fmt.Errorf("ending a rotation of the %s that was cut short: %w", k, err)
+		// Where its place cannot be taken (it is a mount of its own, or on a disk
+		// that is read-only), it opens the state from where it is.
+		if next, err := readKey(k.String(), k.next(), k.private); err == nil && k.settle() != nil {
+			return unwrapLocally(k.String(), next, wrapped)
 		}
 	}
 	key, err := k.read()

@@ -309,6 +309,39 @@ func TestRotatingAGeneratedKey(t *testing.T) {
 	}
 }
 
+// Where the new key cannot take its place, it opens the state from beside it.
+func TestAGeneratedKeyWhosePlaceIsTaken(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, state.GeneratedName)
+	stored(t, state.Options{Dir: dir})
+	s := open(t, state.Options{Dir: dir})
+	inTheWay := filepath.Join(path, "anything")
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(inTheWay, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // nothing is written over the key that opens the state
+		if err := s.RotateKey(t.Context(), state.RenewedKeyFile(path)); err == nil || !strings.Contains(err.Error(), "could not take its place") {
+			t.Errorf("RotateKey = %v, want that the key could not take its place", err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, state.Options{Dir: dir})
+
+	// Its place is free again.
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+	holds(t, state.Options{Dir: dir})
+	if _, err := os.Stat(path); err != nil {
+		t.Errorf("the key has not taken its place: %v", err)
+	}
+}
+
 // A key that could not open the state again is refused, and the former stays.
 func TestRotatingToAKeyThatDoesNotOpen(t *testing.T) {
 	dir := t.TempDir()
