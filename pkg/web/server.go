@@ -19,6 +19,10 @@ const (
 	idleTimeout  = 2 * time.Minute
 	// maxHeaderBytes has room for the longest redirect that a login may end with.
 	maxHeaderBytes = 64 << 10
+	// maxConnections is how many there are at once, each of some 20 KiB: whoever
+	// reaches the port could take the daemon's memory otherwise. The next one takes
+	// the place of one that is idle between requests, or waits until one ends.
+	maxConnections = 512
 	// grace is how long requests under way may take to end after a stop.
 	grace = 5 * time.Second
 )
@@ -67,8 +71,10 @@ func ServeListener(ctx context.Context, ln net.Listener, h http.Handler, log *sl
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	room := newBounded(ln, maxConnections)
 	srv := &http.Server{
 		Handler:           h,
+		ConnState:         room.state,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,
@@ -77,7 +83,7 @@ func ServeListener(ctx context.Context, ln net.Listener, h http.Handler, log *sl
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(ln) }()
+	go func() { failed <- srv.Serve(room) }()
 	log.Info("serving health and metrics", "listen", ln.Addr().String())
 	select {
 	case err := <-failed:
