@@ -1,172 +1,18 @@
 package main
 
 import (
-	"context"
-	"crypto/rand"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 
 	"tokend/pkg/reconcile"
 	"tokend/pkg/standin"
 )
-
-// ownLoopback is a loopback address that no other test uses, with the port of the
-// default redirect URI: all of 127/8 is this machine.
-func ownLoopback(t *testing.T) string {
-	t.Helper()
-	var b [3]byte
-	_, _ = rand.Read(b[:])
-	at := fmt.Sprintf("127.%d.%d.%d:8250", 1+b[0]%250, b[1], 1+b[2]%250)
-	ln, err := net.Listen("tcp", at)
-	if err != nil {
-		t.Skipf("cmd/tokend: this machine has no loopback address but 127.0.0.1: %v", err)
-	}
-	ln.Close()
-	return at
-}
-
-const callbackConfig = `
-tokend {
-  %s
-}
-variable "out" { type = string }
-secret "file" "client" { path = "client" }
-credential "cryptohopper" "bot" {
-  grant         = "authorization_code"
-  client_id     = "q9"
-  client_secret = secret.file.client.value
-  scopes        = ["read"]
-  redirect_uri  = %q
-}
-credential "coinsph" "wallet" {
-  grant         = "authorization_code"
-  client_id     = "m1x"
-  client_secret = secret.file.client.value
-  scopes        = ["buyorder"]
-  redirect_uri  = %q
-}
-sink "file" "bot" {
-  path    = "${var.out}/bot"
-  content = credential.cryptohopper.bot.access_token
-}
-`
-
-// callbackLab has two credentials that need a person and are sent back to uri.
-func callbackLab(t *testing.T, listen, uri string) *lab {
-	t.Helper()
-	l := newLab(t, standin.Rules{})
-	if listen != "" {
-		listen = fmt.Sprintf("listen = %q", listen)
-	}
-	l.write("client", "a-client-secret\n")
-	l.write("main.hcl", fmt.Sprintf(callbackConfig, listen, uri, uri))
-	return l
-}
-
-// person is at a `tokend login` that was not told to wait for a paste.
-type person struct {
-	*lab
-	out, err record
-	in       *io.PipeWriter
-	status   chan int
-	giveUp   context.CancelFunc
-}
-
-func (l *lab) person(args ...string) *person {
-	l.t.Helper()
-	p := &person{lab: l, status: make(chan int, 1)}
-	ctx, cancel := context.WithCancel(l.t.Context())
-	p.giveUp = cancel
-	in, paste := io.Pipe()
-	p.in = paste
-	go func() { p.status <- l.globals(in, &p.out, &p.err, append([]string{"login"}, args...)).run(ctx) }()
-	l.t.Cleanup(cancel)
-	return p
-}
-
-var printedURL = regexp.MustCompile(`(?m)^ *(https?://\S+)$`)
-
-// url is the address that was printed.
-func (p *person) url() string {
-	p.t.Helper()
-	var m []string
-	p.until("login prints an address", func() (bool, string) {
-		m = printedURL.FindStringSubmatch(p.out.String())
-		return m != nil && strings.Contains(p.out.String(), "press Enter"), p.out.String() + p.err.String()
-	})
-	return m[1]
-}
-
-// approved is where the stand-in sends the browser.
-func (p *person) approved() string {
-	p.t.Helper()
-	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	res, err := c.Get(p.url())
-	if err != nil {
-		p.t.Fatal(err)
-	}
-	res.Body.Close()
-	if res.Header.Get("Location") == "" {
-		p.t.Fatalf("the stand-in answered %s", res.Status)
-	}
-	return res.Header.Get("Location")
-}
-
-// ends waits for the command's end.
-func (p *person) ends(status int) string {
-	p.t.Helper()
-	got := -1
-	p.until("login ends", func() (bool, string) {
-		select {
-		case got = <-p.status:
-			return true, ""
-		default:
-			return false, p.out.String() + p.err.String()
-		}
-	})
-	said := p.out.String() + p.err.String()
-	if got != status {
-		p.t.Fatalf("login ended with %d, want %d\n%s", got, status, said)
-	}
-	return said
-}
-
-// visit goes to an address as a browser does, and says what it is shown.
-func (l *lab) visit(address string) (int, string) {
-	l.t.Helper()
-	res, err := http.Get(address)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	defer res.Body.Close()
-	b, err := io.ReadAll(res.Body)
-	if err != nil {
-		l.t.Fatal(err)
-	}
-	return res.StatusCode, string(b)
-}
-
-func (l *lab) visits(address string, status int, says string) {
-	l.t.Helper()
-	if got, body := l.visit(address); got != status || !strings.Contains(body, says) {
-		l.t.Errorf("a visit of %s: %d, want %d and %q\n%s", address, got, status, says, body)
-	}
-}
-
-func (l *lab) grants(api standin.API, want int) {
-	l.t.Helper()
-	if got := l.api.Counts(api).Grants; got != want {
-		l.t.Errorf("%s issued %d tokens, want %d", api, got, want)
-	}
-}
 
 // The daemon's own pages receive the redirect where they are at its address.
 func TestLoginByTheDaemonsPages(t *testing.T) {
@@ -277,52 +123,6 @@ func TestLoginOpensAFreePort(t *testing.T) {
 			}
 			p.giveUp()
 			p.ends(1)
-		})
-	}
-}
-
-// An API that returns no state leaves nothing to tell its redirect from another's by:
-// a page of another site can send the browser here with a code of its own account. So
-// a visit does not finish such a login, in the daemon's pages and in the command's;
-// the person pastes the address.
-func TestAVisitWithoutOurStateEndsNoLogin(t *testing.T) {
-	t.Parallel()
-	for _, pages := range []bool{true, false} {
-		t.Run(fmt.Sprintf("the daemon's pages %v", pages), func(t *testing.T) {
-			t.Parallel()
-			at := ownLoopback(t)
-			listen := ""
-			if pages {
-				listen = at
-			}
-			l := callbackLab(t, listen, "http://"+at+"/callback")
-			l.start()
-			p := l.person("coinsph.wallet")
-			back := p.approved()
-			page, fragment, ok := strings.Cut(back, "#")
-			if !ok || mustParse(t, "?"+fragment).Query().Has("state") {
-				t.Fatalf("the stand-in sent %s", back)
-			}
-			l.visits(page, http.StatusBadRequest, "scripts are off")
-			l.visits(page+"?"+fragment, http.StatusBadRequest, "paste it where")
-			l.visits(page+"?"+fragment+"&state=buyorder", http.StatusBadRequest, "another login")
-			l.visits(page+"?error=access_denied&error_description=Call+us", http.StatusBadRequest, "paste it where")
-			for _, state := range []string{"", "&state=buyorder"} {
-				res, err := http.PostForm(page, url.Values{"fragment": {fragment + state}, "query": {""}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				res.Body.Close()
-				if res.StatusCode != http.StatusBadRequest {
-					t.Errorf("handed over with %q: %s", state, res.Status)
-				}
-			}
-			l.grants(standin.CoinsPh, 0)
-			fmt.Fprintln(p.in, back)
-			if said := p.ends(0); strings.Contains(said, "Call us") {
-				t.Error(said)
-			}
-			l.grants(standin.CoinsPh, 1)
 		})
 	}
 }
