@@ -74,6 +74,9 @@ func (s *simRun) sparedBy(addr string, old *simRecord) {
 func (s *simRun) checkSpared(addr string, old, now *simRecord) {
 	if now.removing.IsZero() && now.grant != nil {
 		now.grant.spared = false
+		if old.grant != nil {
+			old.grant.spared = false // it was replaced
+		}
 	}
 	forgets := func(r *simRecord) bool { return r.lifecycle.OnRemove == "forget" }
 	said := s.said
