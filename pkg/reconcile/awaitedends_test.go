@@ -161,3 +161,31 @@ func TestASinkThatCannotBeMadeWithoutWhatItNamesStaysAsItIs(t *testing.T) {
 		}
 	})
 }
+
+// A sink whose removal is held and that is declared again, naming what is not there
+// yet, goes on by what declared it before it went, also where the process ends at once.
+func TestASinkThatComesBackGoesOnAsItWas(t *testing.T) {
+	without := func(hcl string) string {
+		before, _, _ := strings.Cut(hcl, `sink "mem" "a"`)
+		return before
+	}
+	for _, crash := range []bool{false, true} {
+		inWorld(t, strict(), func(t *testing.T, w *world) {
+			w.set(twoGrants("plain", plainly, ""))
+			<-time.After(time.Minute)
+			if w.set(without(twoGrants("plain", plainly, ""))) == nil {
+				t.Fatal("its removal is not held")
+			}
+			<-time.After(time.Minute)
+			back := twoGrants("rich", richly, "")
+			if w.set(back) == nil {
+				t.Fatal("the replacement is not held")
+			}
+			if crash {
+				w.crash()
+				w.set(back)
+			}
+			w.goesOn()
+		})
+	}
+}

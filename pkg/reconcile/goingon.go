@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"slices"
 	"strings"
 
@@ -15,13 +16,12 @@ import (
 type goingOn struct {
 	by   map[*spec.Config][]string
 	lost map[string][]string // by the content that cannot be read: it may be one day, and what it declared waits
-	name map[*spec.Config]string
 }
 
 // add takes an item in: gone or held by on, or with earlier in reserve.
 func (x *goingOn) add(it *item, gone, held bool, on, earlier *spec.Config, lost string) {
 	if x.by == nil {
-		x.by, x.lost, x.name = map[*spec.Config][]string{}, map[string][]string{}, map[*spec.Config]string{}
+		x.by, x.lost = map[*spec.Config][]string{}, map[string][]string{}
 	}
 	if gone && it.stored && lost != "" {
 		x.lost[lost] = append(x.lost[lost], it.addr)
@@ -50,6 +50,12 @@ func (l *Loop) goesOnNow() goingOn {
 // in the loop's goroutine.
 func (l *Loop) goesOnThen(cfg, last *spec.Config, d delta, v verdict) goingOn {
 	var x goingOn
+	d.last = maps.Clone(d.last) // what leaves until it is taken over is not to be in it
+	for _, a := range d.changed {
+		if it, ok := l.items[a]; ok && !d.first {
+			d.keepLast(it) // as take does
+		}
+	}
 	seen := map[*item]bool{}
 	one := func(it *item, changed bool) {
 		if it == nil || seen[it] || it.kind == kindHook {
@@ -125,12 +131,9 @@ func (l *Loop) recordGoingOn(ctx context.Context, x goingOn) (leaving []byte, re
 		named[blob] = slices.Clone(addrs)
 	}
 	for cfg, addrs := range x.by {
-		blob, ok := x.name[cfg]
-		if !ok {
-			if blob, err = l.keepSnapshot(ctx, cfg); err != nil {
-				return nil, renamed, err
-			}
-			x.name[cfg] = blob
+		blob, err := l.keepSnapshot(ctx, cfg)
+		if err != nil {
+			return nil, renamed, err
 		}
 		named[blob] = append(named[blob], addrs...)
 		if names := cfg.Names(); len(names) > 0 {
