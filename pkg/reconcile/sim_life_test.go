@@ -49,6 +49,7 @@ type simRun struct {
 	keys        int               // how many keys there were
 	known       map[string]bool
 	named       map[string]map[string]bool // sink -> places that its record names
+	contents    map[string]string          // sink -> what it is recorded to hold
 	delivered   map[string]int             // place and credential -> the newest token recorded there
 	left        map[string]time.Time
 	changes     int // of places, so far
@@ -78,7 +79,7 @@ type simRun struct {
 	strictSince time.Time
 	inForce     time.Time // since when the configuration is in force; zero: it is not yet
 	slowUntil   time.Time // by the time that a suspend does not count: places may still be at what they began while they were slow
-	begun       []time.Time
+	begun       []simGivenUp
 
 	noting  sync.Mutex
 	events  []event
@@ -97,7 +98,7 @@ func newRun(configs *simConfigs, seed uint64) *simRun {
 	s := &simRun{
 		draws: newDraws(seed), configs: configs, types: map[string]*simType{}, log: discard(), began: time.Now(), died: make(chan struct{}, 4),
 		mem: state.NewMemory(state.MemoryOptions{}), places: map[string]*simPlace{}, passwords: map[string]string{},
-		records: map[string]*simRecord{}, lostOrphans: map[string]int{}, known: map[string]bool{}, delivered: map[string]int{}, named: map[string]map[string]bool{},
+		records: map[string]*simRecord{}, lostOrphans: map[string]int{}, known: map[string]bool{}, contents: map[string]string{}, delivered: map[string]int{}, named: map[string]map[string]bool{},
 		left: map[string]time.Time{}, intended: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{}, called: map[string]string{}, acting: map[string]*simAct{}, said: simSaid{revoked: map[string]bool{}}, devices: map[string]*simDeviceLogin{},
 	}
 	if traced() {
