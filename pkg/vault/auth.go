@@ -168,7 +168,7 @@ func loginAppRole(ctx context.Context, e *endpoint, args spec.Values, now time.T
 	if err != nil {
 		return nil, e.fail(op, ErrInvalid, "%v", err)
 	}
-	mount, err := authMount(args)
+	mount, err := authMount(args, "approle")
 	if err != nil {
 		return nil, e.fail(op, ErrInvalid, "%v", err)
 	}

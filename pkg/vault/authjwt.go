@@ -36,7 +36,7 @@ func loginJWT(ctx context.Context, e *endpoint, args spec.Values, now time.Time)
 	if err != nil {
 		return nil, e.fail(op, ErrInvalid, "%v", err)
 	}
-	mount, err := authMount(args)
+	mount, err := authMount(args, "jwt")
 	if err != nil {
 		return nil, e.fail(op, ErrInvalid, "%v", err)
 	}
@@ -51,11 +51,14 @@ func loginJWT(ctx context.Context, e *endpoint, args spec.Values, now time.Time)
 	return s, err
 }
 
-// authMount is where a login is mounted: the schema says where that is by default.
-func authMount(args spec.Values) (string, error) {
+// authMount is where a login is mounted.
+func authMount(args spec.Values, otherwise string) (string, error) {
 	mount, err := args.String("mount")
 	if err != nil {
 		return "", err
+	}
+	if mount == "" {
+		mount = otherwise
 	}
 	return cleanPath("mount", mount)
 }

@@ -84,7 +84,7 @@ func byToken(address, token string) vault.Settings {
 
 func byAppRole(address, roleID, secretID string) vault.Settings {
 	return vault.Settings{Address: address, Timeout: 30 * time.Second, AuthKind: "approle",
-		Auth: spec.NewValues(map[string]cty.Value{"role_id": hidden(roleID), "secret_id": hidden(secretID), "mount": cty.StringVal("approle")})}
+		Auth: spec.NewValues(map[string]cty.Value{"role_id": hidden(roleID), "secret_id": hidden(secretID)})}
 }
 
 // run runs the pool's renewals until the test ends.
