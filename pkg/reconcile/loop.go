@@ -120,7 +120,8 @@ type Loop struct {
 	stopping                 bool
 	farewell                 *farewell // not nil: it stops, and revokes before
 	paused                   bool
-	only                     []string // the addresses that are worked on; nil: all
+	stilled                  chan struct{} // closed when nothing is worked on any more; nil: nobody waits
+	only                     []string      // the addresses that are worked on; nil: all
 	byPath                   map[string]watched
 	hooks                    map[string]*item
 	odd                      map[*item]bool // gone, held back or let go; perhaps not any more
@@ -276,6 +277,10 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 		if l.running == 0 {
 			l.w.recent.empty()
+			if l.stilled != nil {
+				close(l.stilled)
+				l.stilled = nil
+			}
 		}
 		timer.Reset(max(sleep, 0))
 		select {

@@ -160,11 +160,18 @@ func (l *Loop) useStore(s state.Store) {
 	l.w.useStore(s)
 }
 
-// settleDry makes the moves in the state that a dry run showed.
+// settleDry makes the moves in the state that a dry run showed. Work that was
+// ordered in between knows its records by the names that were shown: it comes to
+// its end first.
 func (l *Loop) settleDry(ctx context.Context) error {
 	o, ok := l.o.Store.(*overlay)
 	if !ok {
 		return nil
+	}
+	goOn, err := l.still(ctx)
+	defer goOn()
+	if err != nil {
+		return err
 	}
 	var moves []rename
 	if err := l.do(ctx, func() { moves = l.moves }); err != nil {
@@ -180,6 +187,27 @@ func (l *Loop) settleDry(ctx context.Context) error {
 		l.moves = nil
 		l.useStore(o.Store)
 	})
+}
+
+// still waits until nothing is being worked on; nothing is taken up before goOn
+// is called, which it has to be also after an error.
+func (l *Loop) still(ctx context.Context) (goOn func(), err error) {
+	idle, paused := make(chan struct{}), false
+	goOn = func() {}
+	if err := l.do(ctx, func() { paused, l.paused, l.stilled = l.paused, true, idle }); err != nil {
+		return goOn, err
+	}
+	goOn = func() {
+		_ = l.do(context.WithoutCancel(ctx), func() { l.paused, l.stilled = paused, nil })
+	}
+	select {
+	case <-idle:
+		return goOn, nil
+	case <-l.ended:
+		return goOn, ErrClosed
+	case <-ctx.Done():
+		return goOn, ctx.Err()
+	}
 }
 
 // shownMoves are the steps of a plan that moved blocks call for.
