@@ -108,7 +108,7 @@ func changedOrigin(in *Input) (Step, bool) {
 		return kept(in, prevented(in, in.Origins)), true
 	}
 	if in.Guarded == "" && in.Traits.Interactive && in.Order.Kind != OrderLogin {
-		return kept(in, needsLogin(in, in.Origins+": the new address needs a login of its own")), true
+		return kept(in, needsAnotherLogin(in, in.Origins+": the new address needs a login of its own")), true
 	}
 	if in.Guarded == "" {
 		if wait, blocked := backedOff(in); blocked {
@@ -163,6 +163,18 @@ func needsLogin(in *Input, why string) Step {
 	}
 	if g := in.Record.Grant; g != nil && g.ExpiresAt.After(in.Now) {
 		s.Next = g.ExpiresAt // in the past it would be looked at again at once, and again
+	}
+	return s
+}
+
+// needsAnotherLogin is needsLogin where the token held works and is to be replaced
+// all the same. That is the reason, and no failure from before is: what became of the
+// last login is said after it.
+func needsAnotherLogin(in *Input, why string) Step {
+	s := needsLogin(in, why)
+	s.Why = why
+	if f := in.Record.Failure; f != nil && f.Class == classLogin && (f.Op == opExchange || f.Op == opPoll) {
+		s.Why += " (the last login failed: " + f.Message + ")"
 	}
 	return s
 }
@@ -235,7 +247,7 @@ func replace(in *Input) (Step, bool) {
 		return kept(in, prevented(in, s.Reason)), true
 	}
 	if in.Traits.Interactive {
-		return kept(in, needsLogin(in, s.Reason+"; the old token stays in force until then")), true
+		return kept(in, needsAnotherLogin(in, s.Reason+"; the old token stays in force until then")), true
 	}
 	if wait, blocked := backedOff(in); blocked {
 		return kept(in, wait), true

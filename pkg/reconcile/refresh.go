@@ -275,7 +275,7 @@ func (p *performer) refused(c *call, err error) {
 		f, p.r.again = nil, true
 	}
 	said := []any{"op", c.op, "class", o.class, "error", err}
-	if f != nil && !f.Stopped {
+	if f != nil && !f.Stopped && !in.leftToAPerson(c.op, f) {
 		said = append(said, "again_at", f.NextAt)
 	}
 	p.log().Warn("a call failed", said...)
@@ -289,6 +289,13 @@ func (p *performer) refused(c *call, err error) {
 		p.r.standing = p.standFailed(f)
 	}
 	p.fail(err)
+}
+
+// leftToAPerson says that nothing is tried again by itself after a failure of op: a
+// code is sent once, and a refresh token that was refused is not sent again.
+func (in *Input) leftToAPerson(op string, f *state.Failure) bool {
+	g := in.Record.Grant
+	return f.Class == classLogin || op == opRefresh && in.Traits.Interactive && g != nil && g.RefreshState == state.RefreshRefused
 }
 
 // maySpend says that a refresh which a web page refused may have spent its refresh
