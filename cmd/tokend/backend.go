@@ -134,6 +134,7 @@ type loginReply struct {
 	URL      string    `json:"url,omitempty"`
 	Redirect string    `json:"redirect_uri,omitempty"` // where the browser will be sent; "" where the type leaves it out
 	Served   string    `json:"served,omitempty"`       // by whom; "" for nobody: it has to be pasted
+	Stray    bool      `json:"stray,omitempty"`        // a visit may bring back nothing that it is known by: then it has to be pasted
 	Until    time.Time `json:"until,omitzero"`         // how long it is waited for
 	// Device is what the person enters, on any device; nil for a login by a redirect.
 	Device *deviceReply `json:"device,omitempty"`

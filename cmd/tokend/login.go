@@ -159,6 +159,8 @@ func (s *loginSession) say() {
 	switch {
 	case s.paste:
 		fmt.Fprintf(out, "Then %s\n", where)
+	case s.received() && s.reply.Stray:
+		fmt.Fprintf(out, "Its last page does not end this login, unless it says so: this API may send back nothing that a visit is known by.\nThen, until %s, %s\n", clock(s.reply.Until), where)
 	case s.received():
 		fmt.Fprintf(out, "Waiting until %s for the browser to come back to %s.\nWhere it is on another machine, that page does not load: %s\n", clock(s.reply.Until), s.reply.Redirect, where)
 	case s.barred != "":

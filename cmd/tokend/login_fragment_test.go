@@ -38,6 +38,9 @@ func atEachReceiver(t *testing.T, f func(t *testing.T, p *person, at string, pag
 func TestAVisitWithoutOurStateEndsNoLogin(t *testing.T) {
 	atEachReceiver(t, func(t *testing.T, p *person, _ string, _ bool) {
 		back := p.approved()
+		if said := p.out.String(); strings.Contains(said, "for the browser to come back") || !strings.Contains(said, "Its last page does not end this login, unless it says so") {
+			t.Error(said)
+		}
 		page, fragment, ok := strings.Cut(back, "#")
 		if !ok || mustParse(t, "?"+fragment).Query().Has("state") {
 			t.Fatalf("the stand-in sent %s", back)

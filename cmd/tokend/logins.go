@@ -104,6 +104,7 @@ func (e *engine) LoginStart(ctx context.Context, in loginRequest) (loginReply, e
 	e.keepLogin(ctx, l)
 	e.expireInBackground(l)
 	reply.ID, reply.URL, reply.Until = l.id, l.pending.URL, l.until
+	reply.Stray = b.want.Grant.Authorize.State == spec.StateIfReturned
 	return reply, nil
 }
 
