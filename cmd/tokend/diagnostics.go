@@ -85,6 +85,9 @@ func (g *globals) sourceLine(d *hcl.Diagnostic) (string, bool) {
 // sourceOf is the file that a diagnostic is about, or nothing.
 func (g *globals) sourceOf(d *hcl.Diagnostic) []byte {
 	file := d.Subject.Filename
+	if file == inputName && g.input != nil {
+		return g.input
+	}
 	if !filepath.IsAbs(file) {
 		file = filepath.Join(g.config, file)
 	}

@@ -2,8 +2,10 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,12 +26,21 @@ Given files or directories, those instead. A file that does not parse is refused
 and left alone, and so are files in JSON syntax. Mode, owner and links stay, and
 each file is replaced whole.
 
+Given -, it reads standard input and writes what it is in canonical style to standard
+output, for editors and pipes: with --check nothing, with --diff what changes instead.
+
 Exit status: 0; with --check 3 when something would change; 1 error.`
 
 func fmtCommand(g *globals) *cobra.Command {
 	var check, showDiff bool
-	c := &cobra.Command{Use: "fmt [PATH…]", Short: "rewrite files in canonical style", Long: fmtHelp, RunE: func(_ *cobra.Command, args []string) error {
-		return g.format(args, check, showDiff)
+	c := &cobra.Command{Use: "fmt [PATH… | -]", Short: "rewrite files in canonical style", Long: fmtHelp, RunE: func(c *cobra.Command, args []string) error {
+		switch {
+		case !slices.Contains(args, "-"):
+			return g.format(args, check, showDiff)
+		case len(args) > 1:
+			return withHint(errors.New("formatting: - is standard input, and stands alone"), "name files, or - alone; a file of this name is ./-")
+		}
+		return g.formatInput(c.Context(), check, showDiff)
 	}}
 	c.Flags().BoolVar(&check, "check", false, "change nothing; say which files would change")
 	c.Flags().BoolVar(&showDiff, "diff", false, "show what changes")
@@ -116,6 +127,36 @@ func (g *globals) formatFile(file string, check, showDiff bool) (different bool,
 		return true, nil
 	}
 	return true, rewrite(file, formatted)
+}
+
+// inputName is what standard input is called where a file would be.
+const inputName = "<stdin>"
+
+// formatInput writes standard input to standard output, in canonical style.
+func (g *globals) formatInput(ctx context.Context, check, showDiff bool) error {
+	old, err := await(ctx, func() ([]byte, error) { return io.ReadAll(g.in) })
+	if err != nil {
+		return fmt.Errorf("formatting: reading standard input: %w", err)
+	}
+	if diags := spec.SyntaxMistakes(old, inputName); diags.HasErrors() {
+		g.input = spec.WithoutMark(old)
+		g.printDiagnostics(diags)
+		return withHint(errors.New("standard input cannot be parsed"), "mend what is marked above")
+	}
+	formatted := canonical(old)
+	switch {
+	case showDiff:
+		_, err = g.out.Write(diff.Diff(inputName, old, inputName+" (formatted)", formatted))
+	case !check:
+		_, err = g.out.Write(formatted)
+	}
+	if err != nil {
+		return fmt.Errorf("formatting: writing standard output: %w", err)
+	}
+	if check && !bytes.Equal(old, formatted) {
+		return exit(exitPerson)
+	}
+	return nil
 }
 
 // canonical is a file's text in canonical style. One pass of the formatter can

@@ -328,29 +328,36 @@ func readPasted(ctx context.Context, r *bufio.Reader) (string, error) {
 	})
 }
 
-// awaitLine waits for what read reads, or until ctx ends: the reading itself ends
-// with the process.
+// awaitLine awaits the line that read reads.
 func awaitLine(ctx context.Context, read func() (string, error)) (string, error) {
+	line, err := await(ctx, read)
+	switch line = strings.TrimSpace(line); {
+	case line != "":
+		return line, nil
+	case err == nil, errors.Is(err, io.EOF):
+		return "", errNoLine
+	}
+	return "", err
+}
+
+// await waits for what read reads, or until ctx ends: the reading itself ends with
+// the process.
+func await[T any](ctx context.Context, read func() (T, error)) (T, error) {
 	type result struct {
-		line string
+		read T
 		err  error
 	}
 	got := make(chan result, 1)
 	go func() {
-		line, err := read()
-		got <- result{strings.TrimSpace(line), err}
+		in, err := read()
+		got <- result{in, err}
 	}()
 	select {
 	case in := <-got:
-		switch {
-		case in.line != "":
-			return in.line, nil
-		case in.err == nil, errors.Is(in.err, io.EOF):
-			return "", errNoLine
-		}
-		return "", in.err
+		return in.read, in.err
 	case <-ctx.Done():
-		return "", ctx.Err()
+		var none T
+		return none, ctx.Err()
 	}
 }
 

@@ -35,6 +35,7 @@ type globals struct {
 	limit      *policyGate       // the host's policy
 	policyFile string
 	signers    string // file of keys that may sign what is followed
+	input      []byte // standard input, where that is what diagnostics are about
 }
 
 // A help text teaches: what the command is for, then how it is used.

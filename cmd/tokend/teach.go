@@ -45,7 +45,7 @@ func examplesOfUse() map[string][]string {
 		"retry":            {"tokend retry coinify.trader", "tokend retry sink.file.trader"},
 		"action":           {"tokend action coinify.trader deactivate"},
 		"exec":             {"tokend exec --env TOKEN=coinify.trader -- ./report.sh"},
-		"fmt":              {"tokend fmt", "tokend fmt --check --diff"},
+		"fmt":              {"tokend fmt", "tokend fmt --check --diff", "tokend fmt - < main.hcl"},
 		"dev":              {"tokend dev", "tokend dev /etc/tokend"},
 		"functions":        {"tokend functions"},
 		"schema":           {"tokend schema >tokend.schema.json"},
