@@ -51,7 +51,10 @@ type configurationView struct {
 	LoadedAt  time.Time `json:"loaded_at,omitzero"`
 	Since     time.Time `json:"invalid_since,omitzero"`
 	Errors    []string  `json:"errors,omitempty"`
-	Watching  string    `json:"watching,omitempty"` // why changes are polled for, "" while events are relied on
+	// NotTaken says why the directory is not in force although it is valid: the state
+	// takes no record of it, say. It is tried again every few seconds.
+	NotTaken string `json:"not_taken_over,omitempty"`
+	Watching string `json:"watching,omitempty"` // why changes are polled for, "" while events are relied on
 	// Commit is the one that is in force, Git how following its repository does.
 	Commit string            `json:"commit,omitempty"`
 	Git    *gitsource.Status `json:"git,omitempty"`

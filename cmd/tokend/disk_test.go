@@ -156,35 +156,115 @@ func TestAFullDisk(t *testing.T) {
 	h.tmpfs(48)
 	d := h.start("--log-level", "warn")
 	h.refreshed(2)
-	ballast := h.path("state", "ballast")
-	fill := func() {
-		f, err := os.OpenFile(ballast, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer f.Close()
-		for _, size := range []int{1 << 20, 1 << 12, 1} {
-			for err = nil; err == nil; {
-				_, err = f.Write(make([]byte, size))
-			}
-		}
-	}
 	// What was set aside for the calls under way lets them go on for a while.
-	fill()
+	h.fill()
 	h.refreshed(2)
 	d.stop()
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
+	h.empty()
 	h.punch()
-	fill()
+	h.fill()
 	d = h.start("--log-level", "warn")
 	h.stuck()
-	if err := os.Remove(ballast); err != nil {
-		t.Fatal(err)
-	}
+	h.empty()
 	h.sound()
 	d.stop()
+}
+
+// A start onto a directory that was changed meanwhile, with a disk that takes no
+// record of it: what was last in force goes on, until the disk takes the new one.
+func TestAStartOntoAChangedDirectoryOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	h := diskHost(t)
+	h.tmpfs(48)
+	d := h.start("--log-level", "warn")
+	h.refreshed(1)
+	d.stop()
+	h.punch()
+	h.fill()
+	h.write("main.hcl", strings.Replace(diskConfig, "/token\"", "/elsewhere\"", 1))
+	if err := os.Remove(h.path("out", "token")); err != nil {
+		t.Fatal(err)
+	}
+	d = h.start()
+	h.until("the sink to be put right", h.there("token"))
+	h.until("the daemon to be ready for systemd", h.logged(`"msg":"ready"`))
+	h.until("status to say what is in force", func(context.Context) string {
+		out, status := h.tokend("", "status")
+		if status != exitFailed || !strings.Contains(out, "cannot be taken over; the one before stays in force") || !strings.Contains(out, "no space left") {
+			return out
+		}
+		return ""
+	})
+	if why := h.logged("the one that was last in force goes on")(t.Context()); why != "" {
+		t.Error("the log does not say what goes on")
+	}
+	if h.there("elsewhere")(t.Context()) == "" {
+		t.Error("what is not recorded has begun")
+	}
+	h.empty()
+	h.until("the new configuration to act", h.there("elsewhere"))
+	h.until("status to say nothing of it any more", func(context.Context) string {
+		out, status := h.tokend("", "status")
+		if status != 0 || strings.Contains(out, "taken over") {
+			return out
+		}
+		return ""
+	})
+	d.stop()
+}
+
+// A first start on a disk that takes nothing has nothing to go on with.
+func TestAFirstStartOnAFullDisk(t *testing.T) {
+	t.Parallel()
+	h := diskHost(t)
+	h.tmpfs(1)
+	h.fill()
+	out, status := h.tokend("", "run")
+	if status != exitFailed || !strings.Contains(out, "no space left") {
+		t.Errorf("tokend run: exit status %d\n%s", status, out)
+	}
+}
+
+// fill leaves nothing free of the disk of the state.
+func (h *host) fill() {
+	h.t.Helper()
+	f, err := os.OpenFile(h.path("state", "ballast"), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	defer f.Close()
+	for _, size := range []int{1 << 20, 1 << 12, 1} {
+		for err = nil; err == nil; {
+			_, err = f.Write(make([]byte, size))
+		}
+	}
+}
+
+// empty frees what fill took.
+func (h *host) empty() {
+	h.t.Helper()
+	if err := os.Remove(h.path("state", "ballast")); err != nil {
+		h.t.Fatal(err)
+	}
+}
+
+// there says that a sink's place holds something.
+func (h *host) there(name string) func(context.Context) string {
+	return func(context.Context) string {
+		if _, err := os.Stat(h.path("out", name)); err != nil {
+			return err.Error()
+		}
+		return ""
+	}
+}
+
+func (h *host) logged(text string) func(context.Context) string {
+	return func(context.Context) string {
+		if log := h.log.String(); !strings.Contains(log, text) {
+			return log
+		}
+		return ""
+	}
 }
 
 // punch gives the blocks back to the disk that the state had set aside: as if
@@ -298,20 +378,12 @@ func TestAConfigurationThatCannotBeRecorded(t *testing.T) {
 	if err := os.Remove(h.path("out", "token")); err != nil {
 		t.Fatal(err)
 	}
-	there := func(name string) func(context.Context) string {
-		return func(context.Context) string {
-			if _, err := os.Stat(h.path("out", name)); err != nil {
-				return err.Error()
-			}
-			return ""
-		}
-	}
-	h.until("the sink to be put right", there("token"))
+	h.until("the sink to be put right", h.there("token"))
 	if _, err := os.Stat(h.path("out", "elsewhere")); err == nil {
 		t.Error("what is not recorded has begun")
 	}
 	whole()
-	h.until("the new configuration to act", there("elsewhere"))
+	h.until("the new configuration to act", h.there("elsewhere"))
 	d.stop()
 }
 

@@ -26,7 +26,7 @@ func (e *engine) Status(ctx context.Context, addr string) (statusReply, error) {
 	// Who waits for tokens is served where a change is held back; who looks after
 	// them has something to do.
 	c := e.configuration()
-	v.Ready = v.Ready && v.Held == nil && v.Counts[reconcile.Held] == 0 && c.Valid
+	v.Ready = v.Ready && v.Held == nil && v.Counts[reconcile.Held] == 0 && c.Valid && c.NotTaken == ""
 	return statusReply{View: v, Daemon: e.daemon, Version: version, Configuration: c}, err
 }
 

@@ -33,9 +33,9 @@ type started struct {
 func (e *engine) nextStart() []string {
 	cfg := e.loop.Config()
 	e.mu.Lock()
-	began := e.began
+	began, other := e.began, e.conf.NotTaken != ""
 	e.mu.Unlock()
-	if !began.known || cfg == nil || e.g.guard != nil {
+	if !began.known || cfg == nil || e.g.guard != nil || other { // the next start begins with the one that waits
 		return nil
 	}
 	var out []string

@@ -103,7 +103,10 @@ func statusWords(v reconcile.View, c configurationView) string {
 			s += fmt.Sprintf(", %d %s", k, x.words)
 		}
 	}
-	if !c.Valid {
+	switch {
+	case c.NotTaken != "":
+		s += "; the configuration cannot be taken over, the one before is in force"
+	case !c.Valid:
 		s += "; the configuration is broken, the last good one is in force"
 	}
 	return s

@@ -43,4 +43,6 @@ func TestNotifier(t *testing.T) {
 	n.progress(time.Now())
 	n.status(over, configurationView{})
 	expect("later", "STATUS=4 of 5 ready, 1 failing; the configuration is broken, the last good one is in force")
+	n.status(over, configurationView{Valid: true, NotTaken: "the disk is full"})
+	expect("and while the disk takes no record of a new one", "STATUS=4 of 5 ready, 1 failing; the configuration cannot be taken over, the one before is in force")
 }

@@ -60,6 +60,7 @@ type planConfiguration struct {
 	Valid     bool       `json:"valid"`
 	Since     *time.Time `json:"invalid_since,omitempty"`
 	Errors    []string   `json:"errors,omitempty"`
+	NotTaken  string     `json:"not_taken_over,omitempty"`
 }
 
 // planStep is one step of a plan.
@@ -161,7 +162,7 @@ func heldAction(planned string) reconcile.Action {
 }
 
 func configurationIn(c configurationView) planConfiguration {
-	p := planConfiguration{Directory: c.Directory, Valid: c.Valid, Errors: c.Errors}
+	p := planConfiguration{Directory: c.Directory, Valid: c.Valid, Errors: c.Errors, NotTaken: c.NotTaken}
 	if !c.Since.IsZero() {
 		p.Since = &c.Since
 	}
@@ -169,7 +170,7 @@ func configurationIn(c configurationView) planConfiguration {
 }
 
 func (p planConfiguration) view() configurationView {
-	c := configurationView{Directory: p.Directory, Valid: p.Valid, Errors: p.Errors}
+	c := configurationView{Directory: p.Directory, Valid: p.Valid, Errors: p.Errors, NotTaken: p.NotTaken}
 	if p.Since != nil {
 		c.Since = *p.Since
 	}

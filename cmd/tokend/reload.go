@@ -42,7 +42,7 @@ func (e *engine) reloadBy(ctx context.Context, o reloadOptions) error {
 			e.conf.Since = now
 		}
 		lines := e.g.diagnosticLines(diags)
-		e.conf.Valid, e.conf.Errors = false, lines
+		e.conf.Valid, e.conf.Errors, e.conf.NotTaken = false, lines, ""
 		e.mu.Unlock()
 		if o.Changed.IsZero() {
 			o.Changed = now
@@ -52,16 +52,19 @@ func (e *engine) reloadBy(ctx context.Context, o reloadOptions) error {
 		}
 		return withHint(&configError{e.g.config, lines}, "`tokend validate` shows where")
 	}
-	if e.configuration().Valid && !o.NoSettle && prev != nil && prev.SameSources(cfg) {
+	if c := e.configuration(); c.Valid && c.NotTaken == "" && !o.NoSettle && prev != nil && prev.SameSources(cfg) {
 		e.inForce(cfg.Revision())
 		e.rewatch(prev)
 		return nil // an event that changed nothing: an editor's backup, a directory made beside, a commit of other files
 	}
 	if _, err := e.loop.Set(ctx, cfg, o.SetOptions); err != nil {
+		if ctx.Err() == nil {
+			e.notTaken(err.Error())
+		}
 		return err
 	}
 	e.mu.Lock()
-	e.conf.Valid, e.conf.Errors, e.conf.Since, e.conf.LoadedAt, e.conf.Commit, e.conf.Unvouched = true, nil, time.Time{}, now, cfg.Revision(), ""
+	e.conf.Valid, e.conf.Errors, e.conf.Since, e.conf.LoadedAt, e.conf.Commit, e.conf.Unvouched, e.conf.NotTaken = true, nil, time.Time{}, now, cfg.Revision(), "", ""
 	e.mu.Unlock()
 	e.broken = &brokenDirectory{} // what is watched is another configuration's
 	e.rewatch(cfg)

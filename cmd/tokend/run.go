@@ -239,7 +239,7 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 		d.watcher.Set(watch.Group{Name: groupPolicy, Paths: []string{d.g.policyWatched()}, Quiet: 50 * time.Millisecond, MaxDelay: 500 * time.Millisecond})
 	}
 	d.watch(cfg, nil)
-	if _, err := d.loop.Set(ctx, cfg, reconcile.SetOptions{}); err != nil {
+	if err := d.takesFirst(ctx, cfg); err != nil {
 		return err
 	}
 	close(d.declared)
@@ -429,5 +429,5 @@ func (s webSource) Progress() time.Time { return s.d.loop.Progress() }
 
 func (s webSource) Configuration() web.Configuration {
 	c := s.d.configuration()
-	return web.Configuration{Valid: c.Valid, LoadedAt: c.LoadedAt, Errors: len(c.Errors), Source: c.Directory, Commit: c.Commit, Git: gitView(c.Git)}
+	return web.Configuration{Valid: c.Valid, LoadedAt: c.LoadedAt, Errors: len(c.Errors), NotTaken: c.NotTaken != "", Source: c.Directory, Commit: c.Commit, Git: gitView(c.Git)}
 }

@@ -161,8 +161,12 @@ func (g *globals) startCommand() string {
 	return "systemctl start tokend (or: " + run + ")"
 }
 
-// printBroken says that the configuration is broken, if it is.
+// printBroken says that the configuration is broken, if it is, or why it is not the
+// one in force.
 func (g *globals) printBroken(w io.Writer, c configurationView, now time.Time) {
+	if c.Valid && c.NotTaken != "" {
+		fmt.Fprintf(w, "The configuration in %s cannot be taken over; the one before stays in force: %s\n    It is tried again every %s.\n\n", c.Directory, c.NotTaken, takeAgain)
+	}
 	if c.Valid {
 		return
 	}

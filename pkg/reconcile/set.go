@@ -217,7 +217,10 @@ func (l *Loop) accept(ctx context.Context, cfg *spec.Config, a acceptance, more 
 	if changes, err = l.news(ctx, changes); err != nil {
 		return err
 	}
-	if err := l.o.Store.Commit(ctx, changes...); err != nil {
+	if err := l.o.Store.Commit(ctx, changes...); err != nil && l.tidies(ctx, cfg, blob, changes) {
+		l.log.Warn("what has come to its end since the configuration was recorded could not be struck off; it stays in force, and that is done with the next one", "error", err)
+		return nil
+	} else if err != nil {
 		return fmt.Errorf("recording the accepted configuration: %w", err)
 	}
 	return l.dropSnapshots(ctx, before)

@@ -28,6 +28,7 @@ type Configuration struct {
 	Valid    bool      // the last load had no error
 	LoadedAt time.Time // when the one in force was taken over; zero: none is in force
 	Errors   int       // of the last load
+	NotTaken bool      // the last load had none, and is not in force all the same
 	Source   string    // the directory that it was read from
 	Commit   string    // the one that is in force; "" where it is no checkout
 	Git      *Git      // nil where no repository is followed

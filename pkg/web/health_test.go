@@ -112,6 +112,10 @@ func TestReadyz(t *testing.T) {
 			"ready",
 			"note: the configuration in /etc/tokend has 3 errors; the one accepted at 2026-10-12T11:00:00Z stays in force; run: tokend validate",
 		)},
+		{"one that the state does not take", "/readyz", func(f *fakeSource) { f.config.NotTaken = true }, 200, lines(
+			"ready",
+			"note: the configuration in /etc/tokend cannot be taken over; the one accepted at 2026-10-12T11:00:00Z stays in force; “tokend status” says why",
+		)},
 		{"a held change", "/readyz", func(f *fakeSource) {
 			f.view.Held = &reconcile.HeldChange{Since: noon().Add(-time.Minute), Reason: "more than 10 revocations", Revocations: make([]string, 12), Sinks: make([]string, 1)}
 			f.view.Sinks[0].State, f.view.Sinks[0].Why = reconcile.Held, "more than 10 revocations"

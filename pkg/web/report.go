@@ -126,6 +126,8 @@ func (h *health) notes(v reconcile.View, verbose bool) []string {
 	case !c.Valid:
 		notes = append(notes, fmt.Sprintf("the configuration in %s has %s; the one accepted at %s stays in force; run: %s",
 			c.Source, count(c.Errors, "error"), stamp(c.LoadedAt), h.spell("tokend validate")))
+	case c.NotTaken:
+		notes = append(notes, fmt.Sprintf("the configuration in %s cannot be taken over; the one accepted at %s stays in force; “%s” says why", c.Source, stamp(c.LoadedAt), h.spell("tokend status")))
 	case verbose:
 		notes = append(notes, fmt.Sprintf("the configuration was read from %s at %s", c.Source, stamp(c.LoadedAt)))
 	}
