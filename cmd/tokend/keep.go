@@ -58,7 +58,7 @@ func backupError(file string, err error) error {
 	}
 	err = fmt.Errorf("writing a copy of the state to %s: %w", file, err)
 	if errors.Is(err, fs.ErrPermission) {
-		return withHint(err, "it is written as FILE.new first: name a FILE in a directory where this user may do so, or - for standard output")
+		return withHint(err, "it is written beside FILE first, by another name: name a FILE in a directory where this user may do so, or - for standard output")
 	}
 	return err
 }

@@ -19,7 +19,7 @@ func TestBackupErrors(t *testing.T) {
 		want []string
 		hint bool
 	}{
-		{&fs.PathError{Op: "open", Path: "/srv/x.new", Err: os.ErrPermission}, []string{"writing a copy of the state to /srv/x: open /srv/x.new: ", "hint: it is written as FILE.new first"}, true},
+		{&fs.PathError{Op: "open", Path: "/srv/x.17.new", Err: os.ErrPermission}, []string{"writing a copy of the state to /srv/x: open /srv/x.17.new: ", "hint: it is written beside FILE first, by another name"}, true},
 		{state.ErrExists, []string{"--force"}, true},
 		{errors.New("disk on fire"), []string{"writing a copy of the state to /srv/x: disk on fire"}, false},
 	} {

@@ -226,20 +226,53 @@ func (s *Bolt) reached(path string) (serial uint64) {
 
 // SaveBackup makes the file at path a backup that write writes: durably, mode
 // 0600, and only once it was read back and is a whole state. It replaces a file
-// only when replace is set ([ErrExists]), and never what is no regular file.
+// only when replace is set ([ErrExists]), and never what is no regular file, or
+// the state itself. Until then it is a file of a name beside it that nobody has.
 func SaveBackup(path string, replace bool, write func(io.Writer) error) (c Copy, err error) {
 	switch info, err := os.Lstat(path); {
 	case err == nil && !info.Mode().IsRegular():
 		return Copy{}, fmt.Errorf("%s is no regular file, and would be replaced by one", path)
 	case err == nil && !replace:
 		return Copy{}, fmt.Errorf("%w: %s", ErrExists, path)
+	case err == nil && isState(path):
+		return Copy{}, fmt.Errorf("%s is a state itself, and no copy of one", path)
 	}
-	err = writeWhole(path, func(f *os.File) error {
+	const most = 200 // bytes of the name: what is added has room in any file system's
+	name := filepath.Base(path)
+	f, err := os.CreateTemp(filepath.Dir(path), name[:min(len(name), most)]+".*.new") // mode 0600
+	if err != nil {
+		return Copy{}, err
+	}
+	err = finishWhole(f, func(f *os.File) error {
 		if err := write(f); err != nil {
 			return err
 		}
 		c, err = CheckCopy(f.Name())
 		return err
-	})
+	}, func() error { return placeAt(f.Name(), path, replace) })
 	return c, err
+}
+
+// isState says whether a file is what a process works on, or would.
+func isState(path string) bool {
+	if filepath.Base(path) != FileName {
+		return false
+	}
+	_, err := os.Lstat(filepath.Join(filepath.Dir(path), LockName))
+	return err == nil
+}
+
+// placeAt gives a file its name, and takes none from another that came meanwhile
+// unless replace is set.
+func placeAt(tmp, path string, replace bool) error {
+	if replace {
+		return os.Rename(tmp, path)
+	}
+	switch err := os.Link(tmp, path); {
+	case errors.Is(err, os.ErrExist):
+		return fmt.Errorf("%w: %s", ErrExists, path)
+	case err != nil:
+		return os.Rename(tmp, path) // a file system without links
+	}
+	return os.Remove(tmp)
 }

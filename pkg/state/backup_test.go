@@ -209,6 +209,59 @@ func TestABackupReplacesNothingButAFile(t *testing.T) {
 	}
 }
 
+// What lies beside a copy, or comes to its place while it is written, is somebody's.
+func TestABackupDeletesNothing(t *testing.T) {
+	dir, _ := seed(t, 3)
+	whole := load(t, dir)
+	to := t.TempDir()
+	path := filepath.Join(to, "backup")
+	const theirs = "somebody's"
+	put := func(path string) {
+		if err := os.WriteFile(path, []byte(theirs), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	holds := func(path, want string) {
+		t.Helper()
+		if b, err := os.ReadFile(path); err != nil || string(b) != want {
+			t.Errorf("%s holds %d bytes: %v", path, len(b), err)
+		}
+	}
+	write := func(w io.Writer) error { _, err := w.Write(whole); return err }
+	put(path + ".new")
+	if _, err := SaveBackup(path, false, write); err != nil {
+		t.Error(err)
+	}
+	holds(path, string(whole))
+	meanwhile := filepath.Join(to, "meanwhile")
+	_, err := SaveBackup(meanwhile, false, func(w io.Writer) error { put(meanwhile); return write(w) })
+	if !errors.Is(err, ErrExists) {
+		t.Errorf("onto a file that came meanwhile: %v", err)
+	}
+	holds(meanwhile, theirs)
+	if _, err := SaveBackup(meanwhile, true, func(io.Writer) error { return errors.New("it failed") }); err == nil {
+		t.Error("what failed is no error")
+	}
+	holds(meanwhile, theirs)
+	long := filepath.Join(to, strings.Repeat("n", 255))
+	if _, err := SaveBackup(long, false, write); err != nil {
+		t.Error(err)
+	}
+	if _, err := SaveBackup(long, true, write); err != nil {
+		t.Error(err)
+	}
+	if _, err := SaveBackup(filepath.Join(dir, FileName), true, write); err == nil || !strings.Contains(err.Error(), "is a state itself") {
+		t.Errorf("onto the state: %v", err)
+	}
+	holds(path+".new", theirs)
+	if left, err := filepath.Glob(filepath.Join(to, "*")); err != nil || len(left) != 4 {
+		t.Errorf("there are %q (%v)", left, err)
+	}
+	if info, err := os.Stat(path); err != nil || info.Mode().Perm() != 0o600 {
+		t.Errorf("its mode is %v (%v)", info.Mode(), err)
+	}
+}
+
 func TestRestoreRefusesWhatIsNoCopy(t *testing.T) {
 	dir, _ := seed(t, 20)
 	whole := load(t, dir)

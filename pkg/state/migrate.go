@@ -85,9 +85,9 @@ func (s *Bolt) copyBeside(path string) error {
 	})
 }
 
-// writeWhole makes the file at path what write writes: durably, mode 0600, and
-// whole or not at all.
-func writeWhole(path string, write func(*os.File) error) (err error) {
+// writeWhole makes the file at path, which is one of the state's own, what write
+// writes: durably, mode 0600, and whole or not at all.
+func writeWhole(path string, write func(*os.File) error) error {
 	tmp := path + ".new"
 	if err := os.Remove(tmp); err != nil && !os.IsNotExist(err) {
 		return err
@@ -96,9 +96,15 @@ func writeWhole(path string, write func(*os.File) error) (err error) {
 	if err != nil {
 		return err
 	}
+	return finishWhole(f, write, func() error { return os.Rename(tmp, path) })
+}
+
+// finishWhole has write write a new file, makes it durable, and has place give it its
+// name. Where one of them fails the file is gone.
+func finishWhole(f *os.File, write func(*os.File) error, place func() error) (err error) {
 	defer func() {
 		if err != nil {
-			_ = os.Remove(tmp)
+			_ = os.Remove(f.Name())
 		}
 	}()
 	if err = write(f); err == nil {
@@ -108,12 +114,12 @@ func writeWhole(path string, write func(*os.File) error) (err error) {
 		err = cerr
 	}
 	if err == nil {
-		err = os.Rename(tmp, path)
+		err = place()
 	}
 	if err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	return syncDir(filepath.Dir(f.Name()))
 }
 
 // headsWithOrphans writes the heads anew that have orphans to tell of. The
