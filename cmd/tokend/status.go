@@ -274,6 +274,9 @@ func stateWord(l reconcile.Line) string {
 const dueWord = "due"
 
 func nextWord(now time.Time, l reconcile.Line) string {
+	if l.State == reconcile.Ready && l.Generation == 0 && strings.HasPrefix(l.Address, "credential.") {
+		return "refresh, when its token is needed" // it has a refresh token that was imported, and nothing else
+	}
 	if l.NextAt.IsZero() {
 		return ""
 	}
