@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -140,6 +141,9 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 func (g *globals) beginHint() string {
 	if g.noPath {
 		return "check --path: it is a directory of the repository, named from its root"
+	}
+	if g.git != nil && g.git.Commit() == "" && g.signers != "" && strings.Contains(g.git.Status().Error, g.signers) {
+		return "the file of --verify-signatures has to be there, with the key that the newest commit is signed by (ALLOWED SIGNERS in ssh-keygen(1)): see to it, or push a commit that one of its keys signs, and start again"
 	}
 	if g.git != nil && g.git.Commit() == "" {
 		return "check --git and --ref, and that this host reaches the repository (git ls-remote URL), then start again"

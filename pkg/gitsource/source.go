@@ -74,7 +74,8 @@ type Source struct {
 	failed     int  // looks in a row
 	looked     bool // since Open
 	asked      chan struct{}
-	tooLarge   *tooLargeError // the last transfer that was given up because of its size
+	tooLarge   *tooLargeError    // the last transfer that was given up because of its size
+	trusted    [sha256.Size]byte // of the allowed signers that the commit checked out was last found to be signed by
 }
 
 // ErrLocked: another process follows a repository in the same directory.
@@ -206,7 +207,7 @@ func (s *Source) resume(ctx context.Context) bool {
 	if name != checkoutName(commit, s.identity) || !s.complete(s.link) {
 		return false
 	}
-	info, err := s.git.inspect(ctx, s.repository, commit, s.o.AllowedSigners)
+	info, err := s.inspect(ctx, commit)
 	switch {
 	case err != nil && s.o.AllowedSigners != "":
 		s.log.Warn("the last checkout is not taken up again", "error", err)
@@ -282,6 +283,8 @@ func (s *Source) look(ctx context.Context) error {
 	switch {
 	case st.Error == before.Error:
 		s.log.Debug("following the repository", "url", st.URL, "error", err)
+	case errors.Is(err, errNotTrusted):
+		s.log.Error("the signature of the commit in force does not count any more; it stays in force until a commit comes whose does", "url", st.URL, "ref", st.Ref, "error", err, "in_force", st.Commit)
 	case refused:
 		s.log.Error("a commit is not taken; the last good one stays in force", "url", st.URL, "ref", st.Ref, "error", err, "in_force", st.Commit)
 	case st.Commit == "":
@@ -332,12 +335,12 @@ func (s *Source) takeTip(ctx context.Context, t tip) error {
 	}
 	commit := strings.TrimSpace(string(out))
 	if name := checkoutName(commit, s.identity); name == s.current && s.complete(s.link) {
-		return nil
+		return s.stillCounts(ctx, commit)
 	}
 	if _, err := s.git.run(ctx, localTimeout, s.repository, "cat-file", "-e", commit+"^{tree}"); err != nil {
 		return fmt.Errorf("reading what was fetched: %w", err)
 	}
-	info, err := s.git.inspect(ctx, s.repository, commit, s.o.AllowedSigners)
+	info, err := s.inspect(ctx, commit)
 	if err != nil {
 		return err
 	}

@@ -2,8 +2,10 @@ package gitsource
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"time"
 )
@@ -56,6 +58,48 @@ func (p *program) inspect(ctx context.Context, repository, commit, signers strin
 	}
 	info.signer = excerpt([]byte(fields[4]))
 	return info, nil
+}
+
+// inspect is [program.inspect], for what is checked out or about to be: by which
+// allowed signers it was found to be signed is kept.
+func (s *Source) inspect(ctx context.Context, commit string) (commitInfo, error) {
+	allowed := s.allowed() // before they are asked: a change in between is looked at again
+	info, err := s.git.inspect(ctx, s.repository, commit, s.o.AllowedSigners)
+	if err == nil {
+		s.trusted = allowed
+	}
+	return info, err
+}
+
+// allowed is a digest of the allowed signers; of none where they cannot be read.
+func (s *Source) allowed() [sha256.Size]byte {
+	if s.o.AllowedSigners == "" {
+		return [sha256.Size]byte{}
+	}
+	b, err := os.ReadFile(s.o.AllowedSigners)
+	if err != nil {
+		return [sha256.Size]byte{}
+	}
+	return sha256.Sum256(b)
+}
+
+// errNotTrusted: who signed what is in force may not sign any more.
+var errNotTrusted = errors.New("what is in force stays until a commit comes whose signature counts")
+
+// stillCounts asks again who signed the commit that is checked out, when the allowed
+// signers are others than before.
+func (s *Source) stillCounts(ctx context.Context, commit string) error {
+	if s.allowed() == s.trusted {
+		return nil
+	}
+	info, err := s.inspect(ctx, commit)
+	if isRefused(err) {
+		return fmt.Errorf("%w: %w", err, errNotTrusted)
+	}
+	if err == nil {
+		s.publish(info)
+	}
+	return err
 }
 
 // Vouches says why the signature of a commit does not count, which may not be the

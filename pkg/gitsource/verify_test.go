@@ -71,6 +71,41 @@ func TestOnlySignedCommitsAreTaken(t *testing.T) {
 	f.wantFile("main.hcl", "five")
 }
 
+// A key that is taken out of the allowed signers is noticed although the remote has
+// nothing new; what is in force stays, and counts again when the key does.
+func TestAKeyThatIsTakenOutIsNoticed(t *testing.T) {
+	t.Parallel()
+	alice, line := keyPair(t, "alice@example.com")
+	bob, bobLine := keyPair(t, "bob@example.com")
+	signers := filepath.Join(t.TempDir(), "allowed_signers")
+	check(t, os.WriteFile(signers, []byte(line), 0o600))
+	u := newUpstream(t)
+	u.key = alice
+	first := u.push("main.hcl", "one")
+	f := open(t, gitsource.Options{URL: u.dir, Ref: "main", AllowedSigners: signers, Dir: filepath.Join(t.TempDir(), "git")})
+	f.start()
+	f.follow()
+	check(t, os.WriteFile(signers, []byte(bobLine), 0o600))
+	f.Poke()
+	f.fails("what is in force stays until a commit comes whose signature counts")
+	if got := f.Status(); got.Commit != first || !strings.Contains(got.Error, "commit "+first[:12]+" has no signature by a key in "+signers) {
+		t.Errorf("Status() = %+v", got)
+	}
+	f.wantFile("main.hcl", "one")
+	check(t, os.WriteFile(signers, []byte(bobLine+line), 0o600))
+	f.Poke()
+	f.fails("")
+	check(t, os.WriteFile(signers, []byte(bobLine), 0o600))
+	f.Poke()
+	f.fails("what is in force stays")
+	u.key = bob
+	second := u.push("main.hcl", "two")
+	f.Poke()
+	f.becomes(second)
+	f.fails("")
+	f.wantFile("main.hcl", "two")
+}
+
 // A start does not trust what is checked out, but who signed it.
 func TestRestartChecksTheSignatureAgain(t *testing.T) {
 	t.Parallel()
