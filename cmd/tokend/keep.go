@@ -57,6 +57,9 @@ func backupError(file string, err error) error {
 		return withHint(fmt.Errorf("writing a copy of the state: %w", err), "give another name, or --force to replace it")
 	}
 	err = fmt.Errorf("writing a copy of the state to %s: %w", file, err)
+	if errors.Is(err, fs.ErrNotExist) {
+		return withHint(err, "name a FILE in a directory that is there, or - for standard output")
+	}
 	if errors.Is(err, fs.ErrPermission) {
 		return withHint(err, "it is written beside FILE first, by another name: name a FILE in a directory where this user may do so, or - for standard output")
 	}

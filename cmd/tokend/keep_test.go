@@ -20,6 +20,7 @@ func TestBackupErrors(t *testing.T) {
 		hint bool
 	}{
 		{&fs.PathError{Op: "open", Path: "/srv/x.17.new", Err: os.ErrPermission}, []string{"writing a copy of the state to /srv/x: open /srv/x.17.new: ", "hint: it is written beside FILE first, by another name"}, true},
+		{&fs.PathError{Op: "open", Path: "/srv/x.17.new", Err: os.ErrNotExist}, []string{"hint: name a FILE in a directory that is there"}, true},
 		{state.ErrExists, []string{"--force"}, true},
 		{errors.New("disk on fire"), []string{"writing a copy of the state to /srv/x: disk on fire"}, false},
 	} {
