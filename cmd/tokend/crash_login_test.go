@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
-	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -92,17 +90,11 @@ func (r *host) logIn(addr string) {
 		if err != nil {
 			return err.Error()
 		}
-		browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-		res, err := browser.Get(l.URL)
+		back, err := sentBack(l.URL)
 		if err != nil {
 			return err.Error()
 		}
-		said, _ := io.ReadAll(res.Body)
-		res.Body.Close()
-		if res.StatusCode >= http.StatusBadRequest {
-			return string(said)
-		}
-		if err := r.ask().LoginFinish(ctx, loginFinish{Address: addr, ID: l.ID, Redirect: res.Header.Get("Location")}); err != nil {
+		if err := r.ask().LoginFinish(ctx, loginFinish{Address: addr, ID: l.ID, Redirect: back}); err != nil {
 			return err.Error()
 		}
 		return ""

@@ -104,16 +104,26 @@ func (p *person) url() string {
 // approved is where the stand-in sends the browser.
 func (p *person) approved() string {
 	p.t.Helper()
-	c := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	res, err := c.Get(p.url())
+	back, err := sentBack(p.url())
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	res.Body.Close()
-	if res.Header.Get("Location") == "" {
-		p.t.Fatalf("the stand-in answered %s", res.Status)
+	return back
+}
+
+// sentBack is where a browser that opens an address is sent by it.
+func sentBack(address string) (string, error) {
+	browser := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+	res, err := browser.Get(address)
+	if err != nil {
+		return "", err
 	}
-	return res.Header.Get("Location")
+	defer res.Body.Close()
+	if back := res.Header.Get("Location"); back != "" {
+		return back, nil
+	}
+	said, _ := io.ReadAll(res.Body)
+	return "", fmt.Errorf("the API answered %s: %s", res.Status, said)
 }
 
 // ends waits for the command's end.

@@ -103,6 +103,42 @@ func keyPair(t *testing.T, principal string) (file, line string) {
 	return file, principal + " " + string(public)
 }
 
+// signedUpstream is a repository whose first commit Alice signed, as she does those
+// that follow.
+type signedUpstream struct {
+	*upstream
+	first string
+	line  string // Alice's, in the file of allowed signers
+	o     gitsource.Options
+}
+
+func newSignedUpstream(t *testing.T) *signedUpstream {
+	t.Helper()
+	u := &signedUpstream{upstream: newUpstream(t)}
+	u.key, u.line = keyPair(t, "alice@example.com")
+	u.first = u.push("main.hcl", "one")
+	u.o = gitsource.Options{URL: u.dir, Ref: "main", AllowedSigners: filepath.Join(t.TempDir(), "allowed_signers"), Dir: filepath.Join(t.TempDir(), "git")}
+	u.allow(u.line)
+	return u
+}
+
+// allow has these sign, and nobody else.
+func (u *signedUpstream) allow(lines ...string) {
+	u.t.Helper()
+	check(u.t, os.WriteFile(u.o.AllowedSigners, []byte(strings.Join(lines, "")), 0o600))
+}
+
+// followed is a repository of one commit, good, and who follows it.
+func followed(t *testing.T, dir string) (u *upstream, good string, f *follower) {
+	t.Helper()
+	u = newUpstream(t)
+	good = u.push("main.hcl", "one")
+	f = open(t, gitsource.Options{URL: u.dir, Ref: "main", Dir: dir})
+	f.start()
+	f.follow()
+	return u, good, f
+}
+
 // serve serves the directories below base with git daemon, one for each
 // connection, until the test ends or stop is called.
 func serve(t *testing.T, base string) (url string, stop func()) {

@@ -18,11 +18,7 @@ import (
 // refused after as many as may be checked out.
 func TestACommitOfAnyNumberOfPathsIsRefused(t *testing.T) {
 	t.Parallel()
-	u := newUpstream(t)
-	good := u.push("main.hcl", "one")
-	f := open(t, gitsource.Options{URL: u.dir, Ref: "main"})
-	f.start()
-	f.follow()
+	u, good, f := followed(t, "")
 	const levels = 9 // a thousand million paths
 	id, entry := u.input("", "hash-object", "-w", "--stdin"), "100644 blob"
 	for range levels {
@@ -45,11 +41,7 @@ func TestACommitOfAnyNumberOfPathsIsRefused(t *testing.T) {
 // fill the disk with those.
 func TestACommitOfAnyNumberOfDirectoriesIsRefused(t *testing.T) {
 	t.Parallel()
-	u := newUpstream(t)
-	good := u.push("main.hcl", "one")
-	f := open(t, gitsource.Options{URL: u.dir, Ref: "main"})
-	f.start()
-	f.follow()
+	u, good, f := followed(t, "")
 	id, entry := u.input("", "hash-object", "-w", "--stdin"), "100644 blob"
 	for range 100 {
 		id, entry = u.input(fmt.Sprintf("%s %s\td\n", entry, id), "mktree"), "040000 tree"
@@ -84,11 +76,7 @@ func TestAPushDoesNotFillTheDisk(t *testing.T) {
 		t.Skipf("gitsource: a small file system cannot be mounted here: %v", err)
 	}
 	t.Cleanup(func() { _ = unix.Unmount(small, unix.MNT_DETACH) })
-	u := newUpstream(t)
-	good := u.push("main.hcl", "one")
-	f := open(t, gitsource.Options{URL: u.dir, Ref: "main", Dir: filepath.Join(small, "git")})
-	f.start()
-	f.follow()
+	u, good, f := followed(t, filepath.Join(small, "git"))
 	before := available(t, small)
 	noise := make([]byte, 80<<20)
 	_, _ = rand.Read(noise)
@@ -119,11 +107,7 @@ func available(t *testing.T, path string) int64 {
 // who may push tags need not be who may push to the branch.
 func TestATagDoesNotTakeTheBranchsPlace(t *testing.T) {
 	t.Parallel()
-	u := newUpstream(t)
-	good := u.push("main.hcl", "one")
-	f := open(t, gitsource.Options{URL: u.dir, Ref: "main"})
-	f.start()
-	f.follow()
+	u, good, f := followed(t, "")
 	u.git("checkout", "--quiet", "-b", "other")
 	other := u.push("main.hcl", "other")
 	u.git("tag", "main")

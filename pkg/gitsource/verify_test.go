@@ -13,15 +13,10 @@ import (
 
 func TestOnlySignedCommitsAreTaken(t *testing.T) {
 	t.Parallel()
-	alice, aliceLine := keyPair(t, "alice@example.com")
 	mallory, malloryLine := keyPair(t, "mallory@example.com")
-	signers := filepath.Join(t.TempDir(), "allowed_signers")
-	check(t, os.WriteFile(signers, []byte(aliceLine), 0o600))
-	u := newUpstream(t)
-	u.key = alice
-	first := u.push("main.hcl", "one")
-	o := gitsource.Options{URL: u.dir, Ref: "main", AllowedSigners: signers, Dir: filepath.Join(t.TempDir(), "git")}
-	f := open(t, o)
+	u := newSignedUpstream(t)
+	alice, first, signers := u.key, u.first, u.o.AllowedSigners
+	f := open(t, u.o)
 	f.start()
 	if got := f.Status(); got.Commit != first || got.Signer != "alice@example.com" {
 		t.Errorf("Status() = %+v", got)
@@ -60,7 +55,7 @@ func TestOnlySignedCommitsAreTaken(t *testing.T) {
 	welcome := u.push("main.hcl", "five")
 	f.Poke()
 	f.fails(welcome[:12])
-	check(t, os.WriteFile(signers, []byte(aliceLine+malloryLine), 0o600))
+	u.allow(u.line, malloryLine)
 	f.Poke()
 	f.becomes(welcome)
 	f.fails("")
@@ -75,27 +70,22 @@ func TestOnlySignedCommitsAreTaken(t *testing.T) {
 // nothing new; what is in force stays, and counts again when the key does.
 func TestAKeyThatIsTakenOutIsNoticed(t *testing.T) {
 	t.Parallel()
-	alice, line := keyPair(t, "alice@example.com")
 	bob, bobLine := keyPair(t, "bob@example.com")
-	signers := filepath.Join(t.TempDir(), "allowed_signers")
-	check(t, os.WriteFile(signers, []byte(line), 0o600))
-	u := newUpstream(t)
-	u.key = alice
-	first := u.push("main.hcl", "one")
-	f := open(t, gitsource.Options{URL: u.dir, Ref: "main", AllowedSigners: signers, Dir: filepath.Join(t.TempDir(), "git")})
+	u := newSignedUpstream(t)
+	f := open(t, u.o)
 	f.start()
 	f.follow()
-	check(t, os.WriteFile(signers, []byte(bobLine), 0o600))
+	u.allow(bobLine)
 	f.Poke()
 	f.fails("what is in force stays until a commit comes whose signature counts")
-	if got := f.Status(); got.Commit != first || !strings.Contains(got.Error, "commit "+first[:12]+" has no signature by a key in "+signers) {
+	if got := f.Status(); got.Commit != u.first || !strings.Contains(got.Error, "commit "+u.first[:12]+" has no signature by a key in "+u.o.AllowedSigners) {
 		t.Errorf("Status() = %+v", got)
 	}
 	f.wantFile("main.hcl", "one")
-	check(t, os.WriteFile(signers, []byte(bobLine+line), 0o600))
+	u.allow(bobLine, u.line)
 	f.Poke()
 	f.fails("")
-	check(t, os.WriteFile(signers, []byte(bobLine), 0o600))
+	u.allow(bobLine)
 	f.Poke()
 	f.fails("what is in force stays")
 	u.key = bob
@@ -109,23 +99,17 @@ func TestAKeyThatIsTakenOutIsNoticed(t *testing.T) {
 // A start does not trust what is checked out, but who signed it.
 func TestRestartChecksTheSignatureAgain(t *testing.T) {
 	t.Parallel()
-	key, line := keyPair(t, "alice@example.com")
 	_, other := keyPair(t, "bob@example.com")
-	signers := filepath.Join(t.TempDir(), "allowed_signers")
-	check(t, os.WriteFile(signers, []byte(line), 0o600))
-	u := newUpstream(t)
-	u.key = key
-	u.push("main.hcl", "one")
-	o := gitsource.Options{URL: u.dir, Ref: "main", AllowedSigners: signers, Dir: filepath.Join(t.TempDir(), "git")}
-	f := open(t, o)
+	u := newSignedUpstream(t)
+	f := open(t, u.o)
 	f.start()
 	check(t, f.Close())
 	check(t, os.Rename(u.dir, u.dir+".away"))
-	f = open(t, o)
+	f = open(t, u.o)
 	f.start()
 	check(t, f.Close())
-	check(t, os.WriteFile(signers, []byte(other), 0o600))
-	f = open(t, o)
+	u.allow(other)
+	f = open(t, u.o)
 	if err := f.Start(t.Context()); err == nil {
 		t.Error("it goes on with a checkout whose signer is not allowed any more")
 	}
@@ -138,14 +122,8 @@ func TestRestartChecksTheSignatureAgain(t *testing.T) {
 // says who signed the commit that is checked out.
 func TestAFailedTransferKeepsWhatTheSignatureIsOf(t *testing.T) {
 	t.Parallel()
-	key, line := keyPair(t, "alice@example.com")
-	signers := filepath.Join(t.TempDir(), "allowed_signers")
-	check(t, os.WriteFile(signers, []byte(line), 0o600))
-	u := newUpstream(t)
-	u.key = key
-	first := u.push("main.hcl", "one")
-	o := gitsource.Options{URL: u.dir, Ref: "main", AllowedSigners: signers, Dir: filepath.Join(t.TempDir(), "git")}
-	f := open(t, o)
+	u := newSignedUpstream(t)
+	f := open(t, u.o)
 	f.start()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
@@ -161,10 +139,10 @@ func TestAFailedTransferKeepsWhatTheSignatureIsOf(t *testing.T) {
 	check(t, f.Close())
 
 	check(t, os.Rename(u.dir, u.dir+".away"))
-	f = open(t, o)
+	f = open(t, u.o)
 	f.start()
-	if f.Commit() != first {
-		t.Errorf("commit %s is checked out, want %s", f.Commit(), first)
+	if f.Commit() != u.first {
+		t.Errorf("commit %s is checked out, want %s", f.Commit(), u.first)
 	}
 	f.wantFile("main.hcl", "one")
 	check(t, os.Rename(u.dir+".away", u.dir))
