@@ -24,6 +24,7 @@ type bench struct {
 	table  *table
 	dir    string // on a disk; removed at the end
 	shm    string // on a tmpfs; removed at the end
+	inputs string // in dir, apart from the log and the state: what the configuration reads is watched with its directory
 	tokend string
 
 	standin *exec.Cmd
@@ -49,6 +50,11 @@ func newBench(ctx context.Context, o options) (*bench, error) {
 	b := &bench{o: o, tokend: o.binary}
 	var err error
 	if b.dir, err = os.MkdirTemp(o.dir, "tokend-bench-"); err != nil {
+		return nil, err
+	}
+	b.inputs = filepath.Join(b.dir, "inputs")
+	if err = os.Mkdir(b.inputs, 0o700); err != nil {
+		b.close()
 		return nil, err
 	}
 	if b.shm, err = os.MkdirTemp(o.shm, "tokend-bench-"); err != nil {
@@ -122,7 +128,7 @@ func (b *bench) build(ctx context.Context) error {
 }
 
 func (b *bench) serve(ctx context.Context, server string) error {
-	b.standin = exec.Command(server, "-with-stdin", "-tls", "-ca", filepath.Join(b.dir, "ca.pem"), "-request-log", "-1", "-token-log", "1000", "-rules", everlasting)
+	b.standin = exec.Command(server, "-with-stdin", "-tls", "-ca", filepath.Join(b.inputs, "ca.pem"), "-request-log", "-1", "-token-log", "1000", "-rules", everlasting)
 	b.standin.Stderr = os.Stderr
 	// Both clients speak HTTP/1.1, so that there are as many requests in flight
 	// as connections.

@@ -63,7 +63,7 @@ func (b *bench) directory(dir, text string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
-	secret := filepath.Join(b.dir, "password")
+	secret := filepath.Join(b.inputs, "password")
 	if err := os.WriteFile(secret, []byte(password+"\n"), 0o600); err != nil {
 		return err
 	}
@@ -77,7 +77,7 @@ func (b *bench) list(name string, names []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path := filepath.Join(b.dir, name)
+	path := filepath.Join(b.inputs, name)
 	return path, os.WriteFile(path, text, 0o600)
 }
 
