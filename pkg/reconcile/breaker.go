@@ -143,7 +143,7 @@ func (q *queue) untilProbe() time.Duration {
 		if l.breaker.open() && l.breaker.next.After(q.clock) {
 			d = min(d, l.breaker.next.Sub(q.clock))
 		}
-		if wait := l.pace.until(q.clock, q.disk); wait > 0 && l.running < l.room(q.disk) {
+		if wait := l.pace.until(q.clock, q.disk); wait > 0 && !l.full(q.disk) {
 			d = min(d, wait)
 		}
 	}

@@ -185,7 +185,11 @@ func (j *job) inFlight(now func() time.Time, stopped <-chan struct{}, call func(
 		case <-stopped:
 			return nil, errNotBegun
 		}
-		defer func() { <-j.calls }()
+		j.called.again()
+		defer func() {
+			<-j.calls
+			j.called.over(j.lane)
+		}()
 	}
 	if j.pace != nil {
 		end, ok := j.pace.pass(now, stopped)

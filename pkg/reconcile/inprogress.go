@@ -29,6 +29,12 @@ const (
 	// in flight, where the disk is fast, and progressMost where it is slow.
 	progressPerCall = 2
 	progressMost    = 8
+	// calledMost bounds what is in progress because others have made their calls: more
+	// than that share a sync as well, and each has a stack.
+	calledMost = 512
+	// freedCalls is which part of a lane's calls have to be over before those that wait
+	// for room in it are looked at for that: one by one would be a turn for each.
+	freedCalls = 4
 	// usualCall is what a request is thought to take, beside the two commits around
 	// it.
 	usualCall = 50 * time.Millisecond
@@ -40,6 +46,59 @@ const (
 	// paceProgress bounds what is in progress because it is sent soon.
 	paceProgress = 1024
 )
+
+// full says that no more items of a lane may be in progress, where a commit takes so
+// long. One whose call is over, which only has to be recorded, takes no room from
+// those that have still to call: what an intent is open for, and is not sent, stays
+// bounded by room.
+func (l *lane) full(disk time.Duration) bool {
+	room := l.room(disk)
+	called := int(l.called.Load())
+	if called == 0 || l.running < room {
+		return l.running >= room
+	}
+	return l.running-called >= room || l.running >= max(room, min(progressMost*cap(l.calls), calledMost))
+}
+
+// admits is whether one more of those that wait may be in progress. Where it may not,
+// calls that make room for some of them at once tell.
+func (l *lane) admits(disk time.Duration) bool {
+	if !l.full(disk) {
+		return true
+	}
+	if l.calls != nil {
+		l.enough.Store(l.called.Load() + int64(max(1, cap(l.calls)/freedCalls)))
+	}
+	return !l.full(disk) // a call that was over before that has told nobody
+}
+
+// called is whether the job that a worker is at has made its call: only the worker's
+// own goroutine uses it, but for the lane's count. A job may call more than once.
+type called struct {
+	lane *lane // in whose count it is; nil: in none
+}
+
+// over counts the job among those that only have to record what they called for.
+func (c *called) over(l *lane) {
+	if c != nil && c.lane == nil {
+		c.lane = l
+		n := l.called.Add(1)
+		if enough := l.enough.Load(); enough > 0 && n >= enough && l.enough.CompareAndSwap(enough, 0) {
+			select {
+			case l.freed <- struct{}{}:
+			default:
+			}
+		}
+	}
+}
+
+// again takes it out of that count: it calls once more, or has come to its end.
+func (c *called) again() {
+	if c != nil && c.lane != nil {
+		c.lane.called.Add(-1)
+		c.lane = nil
+	}
+}
 
 // room is how many items of a lane may be in progress, where a commit takes so long.
 func (l *lane) room(disk time.Duration) int {

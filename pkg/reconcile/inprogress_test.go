@@ -34,6 +34,53 @@ func TestWhatIsInProgress(t *testing.T) {
 	}
 }
 
+// What only has to be recorded takes no room, but is not without bound either.
+func TestWhatWasCalledTakesNoRoom(t *testing.T) {
+	for _, c := range []struct {
+		calls, running, called int
+		full                   bool
+	}{
+		{64, 127, 0, false}, {64, 128, 0, true}, {64, 128, 1, false}, {64, 129, 1, true}, {64, 511, 384, false}, {64, 512, 400, true}, {64, 513, 512, true},
+		{4, 31, 24, false}, {4, 32, 30, true}, // progressMost for each
+		{256, 511, 100, false}, {256, 512, 100, true}, // calledMost
+		{512, 1023, 10, false}, {512, 1024, 10, true}, // room
+	} {
+		l := newQueue().lane("x")
+		l.setLimit(spec.RateLimit{Concurrency: c.calls})
+		l.running = c.running
+		l.called.Store(int64(c.called))
+		if got := l.full(0); got != c.full {
+			t.Errorf("%d calls, %d in progress of which %d have called: full is %v", c.calls, c.running, c.called, got)
+		}
+	}
+	l := newQueue().lane("")
+	if l.running = localLimit; !l.full(0) {
+		t.Error("there is room for more local work than may be in progress")
+	}
+}
+
+// A job counts once, however often it calls, and in no lane once it is over.
+func TestCalledCountsOnce(t *testing.T) {
+	l := newQueue().lane("x")
+	var c called
+	for range 3 {
+		c.again()
+		c.over(l)
+		c.over(l)
+	}
+	if n := l.called.Load(); n != 1 {
+		t.Errorf("it counts %d times", n)
+	}
+	c.again()
+	c.again()
+	if n := l.called.Load(); n != 0 {
+		t.Errorf("after its end it counts %d times", n)
+	}
+	var none *called // of a request that no job makes
+	none.over(l)
+	none.again()
+}
+
 // One commit that takes long is no slow disk; many are, and a fast one is noticed
 // as soon.
 func TestDiskTime(t *testing.T) {

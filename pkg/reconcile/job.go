@@ -43,6 +43,7 @@ type job struct {
 	calls     chan struct{}  // the lane's requests in flight
 	pace      *pace          // the lane's rate limit; nil: none
 	seat      *seat          // in pace
+	called    *called        // whether its call was made; nil: nobody counts
 	limits    spec.RateLimit // what it was made of
 	limitSaid bool           // by the configuration
 	setBack   time.Duration  // how far the clock was set back since its record was written

@@ -290,6 +290,7 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.finish(r)
 			l.drain()
 		case <-timer.C:
+		case <-l.q.freed: // the turn takes up what there is room for
 		case _, ok := <-clockSet: // the turn looks what that means
 			if !ok {
 				clockSet = nil
@@ -347,8 +348,11 @@ func (l *Loop) serve(ctx context.Context, j job, stays bool) {
 	defer l.wg.Done()
 	rest := time.NewTimer(workerRests)
 	defer rest.Stop()
+	var made called
 	for {
+		j.called = &made
 		r := l.guarded(ctx, j)
+		made.again()
 		j.seat.leave()
 		l.results <- r
 		if rest.Stop(); !stays {

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"container/heap"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"tokend/pkg/spec"
@@ -24,6 +25,7 @@ type queue struct {
 	order []*lane // for a deterministic round
 	clock time.Time
 	disk  time.Duration // how long a commit takes
+	freed chan struct{} // holds a value when calls have made room in a lane that was full
 }
 
 // lane is one thing that many items ask.
@@ -31,6 +33,9 @@ type lane struct {
 	name    string
 	items   int // that belong here
 	running int
+	called  atomic.Int64  // of those that are running, how many have made their call; workers count them
+	enough  atomic.Int64  // as many calls make room for those that wait, of which freed is to tell; 0: nobody waits
+	freed   chan struct{} // the queue's
 	waiting itemHeap
 	calls   chan struct{} // requests in flight: one slot each
 	pace    *pace         // keeps its rate limit; nil: there is none
@@ -47,7 +52,7 @@ const (
 	defaultCalls = 32
 )
 
-func newQueue() *queue { return &queue{lanes: map[string]*lane{}} }
+func newQueue() *queue { return &queue{lanes: map[string]*lane{}, freed: make(chan struct{}, 1)} }
 
 // lane returns the lane of a name, made at its first use.
 func (q *queue) lane(name string) *lane {
@@ -56,7 +61,7 @@ func (q *queue) lane(name string) *lane {
 		for _, kept := range slices.Clone(q.order) {
 			q.drop(kept) // what was kept for what may still count there
 		}
-		l = &lane{name: name}
+		l = &lane{name: name, freed: q.freed}
 		if name != localLane {
 			l.setLimit(spec.RateLimit{})
 		}
@@ -194,7 +199,7 @@ func (q *queue) advance(now time.Time) time.Duration {
 // next takes the most urgent item of some lane that has room, or nil.
 func (q *queue) next() *item {
 	for _, l := range q.order {
-		if l.running < l.room(q.disk) && len(l.waiting.items) > 0 && l.pace.until(q.clock, q.disk) == 0 {
+		if len(l.waiting.items) > 0 && l.admits(q.disk) && l.pace.until(q.clock, q.disk) == 0 {
 			it := l.pick(q.clock)
 			if it == nil {
 				continue
@@ -209,7 +214,7 @@ func (q *queue) next() *item {
 
 // take takes one item, if it is ready and its lane has room.
 func (q *queue) take(it *item) bool {
-	if it.phase != ready || it.lane.running >= it.lane.room(q.disk) {
+	if it.phase != ready || it.lane.full(q.disk) {
 		return false
 	}
 	heap.Remove(&it.lane.waiting, int(it.pos))
