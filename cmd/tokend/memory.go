@@ -116,18 +116,23 @@ func (m *memory) handBack() {
 		return
 	}
 	m.read.Store(true)
-	s := []metrics.Sample{{Name: "/memory/classes/heap/objects:bytes"}}
-	if metrics.Read(s); s[0].Value.Uint64() > worthIt {
+	if sample("/memory/classes/heap/objects:bytes") > worthIt {
 		debug.FreeOSMemory()
 	}
 }
 
 // bound sets what memory may be used before the collector has to run: so many
-// percent of what lives.
-func (m *memory) bound(percent uint64) { debug.SetMemoryLimit(boundFor(m.lives(), percent)) }
+// percent of what lives, and the stacks beside it, which no collection gives back. Of
+// a thousand items in progress they take as much as what lives, and a bound that they
+// use up has the collector run all the time.
+func (m *memory) bound(percent uint64) {
+	debug.SetMemoryLimit(boundFor(m.lives(), percent) + int64(sample("/memory/classes/heap/stacks:bytes")))
+}
 
-func (m *memory) lives() uint64 {
-	s := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
+func (m *memory) lives() uint64 { return sample("/gc/heap/live:bytes") }
+
+func sample(name string) uint64 {
+	s := []metrics.Sample{{Name: name}}
 	metrics.Read(s)
 	return s[0].Value.Uint64()
 }
@@ -155,9 +160,7 @@ func (m *memory) look(now time.Time) {
 	if m == nil {
 		return
 	}
-	s := []metrics.Sample{{Name: "/gc/heap/allocs:bytes"}}
-	metrics.Read(s)
-	allocated := s[0].Value.Uint64()
+	allocated := sample("/gc/heap/allocs:bytes")
 	since := now.Sub(m.looked)
 	busy := since > 0 && float64(allocated-m.allocated) > busyRate*since.Seconds()
 	m.allocated, m.looked = allocated, now

@@ -7,6 +7,7 @@ import (
 	"runtime/debug"
 	"runtime/metrics"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -27,6 +28,39 @@ func TestTheMemoryBoundIsAboveWhatLives(t *testing.T) {
 	(&memory{}).bound(100 << 20)
 	if got := debug.SetMemoryLimit(-1); got <= memoryFloor {
 		t.Errorf("at a million times what lives the bound is %d MiB", got>>20)
+	}
+}
+
+// TestTheMemoryBoundLeavesRoomForStacks: what is in progress has a stack each, and
+// together they may take more than what lives.
+func TestTheMemoryBoundLeavesRoomForStacks(t *testing.T) {
+	before := debug.SetMemoryLimit(-1)
+	defer debug.SetMemoryLimit(before)
+	bound := func() int64 {
+		(&memory{}).bound(100)
+		return debug.SetMemoryLimit(-1)
+	}
+	without := bound()
+	const n, each = 512, 64 << 10
+	deep, end := make(chan struct{}), make(chan struct{})
+	var over sync.WaitGroup
+	for range n {
+		over.Go(func() {
+			var stack [each / 2]byte
+			deep <- struct{}{}
+			<-end
+			runtime.KeepAlive(&stack)
+			stack[len(stack)-1]++
+		})
+	}
+	for range n {
+		<-deep
+	}
+	with := bound()
+	close(end)
+	over.Wait()
+	if with < without+n*each/2 {
+		t.Errorf("with %d MiB of stacks the bound is %d MiB, without %d MiB", n*each>>20, with>>20, without>>20)
 	}
 }
 
