@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tokend/pkg/reconcile"
 	"tokend/pkg/standin"
 	"tokend/pkg/state"
 )
@@ -72,6 +73,55 @@ func TestAFullDiskRunsNoHookInALoop(t *testing.T) {
 		<-time.After(10 * time.Minute)
 		if n := strings.Count(w.places.events(), "hook:") - before; n > 45 {
 			t.Errorf("within ten minutes its hook ran %d times, want no more than the place is looked at", n)
+		}
+	})
+}
+
+// The disk has taken that a sink is about to be written, and nothing after it: its
+// hook runs once for what was written, and not again for each try to record that.
+// What is written later is told again.
+func TestAFullDiskRunsAHookOnceForAContent(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.halt()
+		var named, full atomic.Bool
+		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
+			if !slices.ContainsFunc(changes, func(c state.Change) bool { return c.Sink != nil }) {
+				return nil
+			}
+			if !named.Swap(true) {
+				full.Store(true)
+				return nil // that it is about to be written
+			}
+			if full.Load() {
+				return unix.ENOSPC
+			}
+			return nil
+		}})
+		w.start()
+		hooks := func() int { return strings.Count(w.places.events(), "hook:") }
+		w.set(trader("a@example.com", ""))
+		<-time.After(10 * time.Minute)
+		if n := hooks(); n != 1 {
+			t.Errorf("within ten minutes its hook ran %d times, want once", n)
+		}
+		full.Store(false)
+		<-time.After(time.Minute)
+		if n := hooks(); n != 1 {
+			t.Errorf("once there is room its hook has run %d times, want once", n)
+		}
+		if err := w.loop.Do(t.Context(), traderCred, reconcile.Order{Kind: reconcile.OrderRefresh}); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Minute)
+		if n := hooks(); n != 2 {
+			t.Errorf("after the next write its hook has run %d times, want twice", n)
+		}
+		w.halt()
+		w.start()
+		w.set(trader("a@example.com", ""))
+		<-time.After(time.Minute)
+		if n := hooks(); n != 2 {
+			t.Errorf("after a restart its hook has run %d times, want twice", n)
 		}
 	})
 }

@@ -212,6 +212,7 @@ func (w *worker) claimed(ctx context.Context, cfg *spec.Config, place string) (b
 type unsaved struct {
 	mu       sync.Mutex
 	accounts map[string][]byte
+	telling  map[string][]byte // of writes whose hooks were told to run, until one is recorded
 }
 
 // outcome takes over whether an account was recorded.
@@ -221,12 +222,31 @@ func (u *unsaved) outcome(addr string, account []byte, err error) {
 	switch {
 	case err == nil:
 		delete(u.accounts, addr)
+		delete(u.telling, addr)
 	case account != nil:
 		if u.accounts == nil {
 			u.accounts = map[string][]byte{}
 		}
 		u.accounts[addr] = account
 	}
+}
+
+// tell notes a write whose hooks are told to run.
+func (u *unsaved) tell(addr string, account []byte) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.telling == nil {
+		u.telling = map[string][]byte{}
+	}
+	u.telling[addr] = account
+}
+
+// told is the account of the last write whose hooks were told to run, where none was
+// recorded since; else nil.
+func (u *unsaved) told(addr string) []byte {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.telling[addr]
 }
 
 // has says whether there is one of a sink.

@@ -161,6 +161,7 @@ type sinkPerformer struct {
 	ob   *observedSink
 	step Step
 	r    *result
+	told bool // it holds what its hooks were told of, which could not be recorded
 }
 
 func (p *sinkPerformer) perform() {
@@ -202,6 +203,7 @@ func (p *sinkPerformer) write() {
 	case again: // who has to be asked could not be, perhaps, and the first write told nothing
 		p.ob.desired.Replaces = p.tellReplaced
 	}
+	p.told = p.holdsWhatWasTold()
 	began := p.w.now()
 	written, err := p.put(last)
 	p.observe(err, p.w.now().Sub(began))
@@ -250,7 +252,9 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 		for _, h := range p.ob.want.Notify {
 			rec.Notify = append(rec.Notify, string(h))
 		}
-		p.r.hooks = rec.Notify
+		if !p.told {
+			p.r.hooks = rec.Notify
+		}
 		for _, h := range untold {
 			if slices.Contains(rec.Notify, h) {
 				continue
@@ -259,11 +263,15 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 				p.r.hooks = rec.Notify // nobody has been told to run it since the start
 			}
 		}
-		word := "written"
-		if p.step.Action == ActRepair {
+		word, level := "written", slog.LevelInfo
+		switch {
+		case p.step.Action == ActRepair:
 			word = "repaired"
+		case p.told:
+			level = slog.LevelDebug // that was said then
 		}
-		p.w.log.LogAttrs(p.ctx, slog.LevelInfo, word, slog.String("address", p.j.addr), slog.String("type", p.ob.kindOf),
+		p.w.unsaved.tell(p.j.addr, rec.Written)
+		p.w.log.LogAttrs(p.ctx, level, word, slog.String("address", p.j.addr), slog.String("type", p.ob.kindOf),
 			slog.Uint64("generation", highest(p.ob.gens)), slog.String("reason", p.step.Reason))
 	}
 	moved := len(rec.Leaving) > 0
@@ -306,6 +314,17 @@ func (p *sinkPerformer) mayBeAnother() bool {
 func (p *sinkPerformer) lastWriteFailed() bool {
 	f := p.ob.in.Record.Failure
 	return f != nil && f.Op == opWrite && !p.w.unsaved.has(p.j.addr)
+}
+
+// holdsWhatWasTold says that the place still holds what this process has written there
+// and told the hooks of, and that only the record of that write is missing.
+func (p *sinkPerformer) holdsWhatWasTold() bool {
+	account := p.w.unsaved.told(p.j.addr)
+	if account == nil || placeOf(account) != p.ob.desired.Place || !p.ob.kind.Wrote(p.ob.desired, accountOf(account)) {
+		return false
+	}
+	drift, err := p.ob.kind.Check(p.ctx, p.ob.desired, accountOf(account))
+	return err == nil && drift == ""
 }
 
 // observe tells the metrics how a write or a removal ended.
