@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -151,23 +152,25 @@ func waitsForNew(credentials []string) string {
 	return "what it names comes with the new token of " + list(shortNames(credentials))
 }
 
-// keepEarlier notes by which configuration a changed sink goes on, should it name
-// what only a grant will have that is not there yet. That is told by a look; here
-// it is enough that it may be.
-func (l *Loop) keepEarlier(addr string, last *spec.Config, first bool) {
-	it, ok := l.items[addr]
-	if !ok || it.kind != kindSink || !it.stored || it.x != nil && it.x.earlier != nil || last == nil || !declares(last, addr) {
-		return
+// mayAwait says that a changed sink, written by an earlier configuration, may name
+// what only a grant will have that is not there yet, while the guard holds what it is
+// about to. Whether it does, a look tells.
+func (l *Loop) mayAwait(it *item, cfg, was *spec.Config, first bool, held map[string]bool) bool {
+	if it.kind != kindSink || was == nil || !declares(was, it.addr) {
+		return false
 	}
+	named, _ := cfg.Uses(spec.Address(it.addr)) // what cannot be told is the look's to say
 	for _, e := range it.uses {
-		c := e.to
-		unsettled := first || c.x != nil && (c.x.guarded != "" || c.x.standing != nil)
-		if a := spec.Address(c.addr); l.cfg.GivesMore(a, last) || unsettled && l.cfg.HasOutputs(a) {
-			it.ext().earlier = last
-			l.odd[it] = true
-			return
-		}
+		named = append(slices.Clip(named), spec.Address(e.to.addr))
 	}
+	return slices.ContainsFunc(named, func(a spec.Address) bool {
+		if a.Kind() != "credential" {
+			return false
+		}
+		c := l.items[string(a)]
+		unsettled := first || held[string(a)] || c != nil && c.x != nil && (c.x.guarded != "" || c.x.standing != nil)
+		return cfg.GivesMore(a, was) || unsettled && cfg.HasOutputs(a)
+	})
 }
 
 // rewritten says whether a first configuration changes a sink that may have to go

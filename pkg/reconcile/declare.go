@@ -91,16 +91,11 @@ func kindOf(addr string) itemKind {
 	return kindCredential
 }
 
-// declare brings an item in line with what the configuration says of it now.
+// declare brings an item in line with what the configuration says of it now; see
+// [Loop.goOn] for what is held of that.
 func (l *Loop) declare(addr string, holds map[string]uint64) {
 	it := l.item(addr, kindOf(addr))
 	it.gone, it.removing = false, false
-	if it.x != nil {
-		it.x.lost = lostConfig{}
-	}
-	if it.x == nil || it.x.guarded == "" {
-		it.cfg = nil // what is held keeps the configuration that it lives on by
-	}
 	l.link(l.cfg, it, holds)
 	l.begin(it)
 }
@@ -231,21 +226,16 @@ func leads(uses []edge, u *item) bool {
 	return slices.ContainsFunc(uses, func(e edge) bool { return e.to == u })
 }
 
-// undeclare begins the end of an item that the configuration no longer
-// declares.
-func (l *Loop) undeclare(addr string, last *spec.Config, quiet time.Time, holds map[string]uint64) {
+// undeclare begins the end of an item that the configuration no longer declares,
+// and that goes on by the one that did.
+func (l *Loop) undeclare(addr string, quiet time.Time, holds map[string]uint64) {
 	it, ok := l.items[addr]
 	if !ok {
 		return
 	}
-	it.gone = true
-	l.odd[it] = true
-	if it.cfg == nil {
-		it.cfg = last
-	}
 	it.ext().quiet = quiet
-	if holds != nil && last != nil {
-		l.link(last, it, holds)
+	if holds != nil && it.cfg != nil {
+		l.link(it.cfg, it, holds)
 	}
 	l.wake(it)
 }

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"time"
 
-	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
 
@@ -186,7 +185,7 @@ func (l *Loop) Approve(ctx context.Context, shown *HeldChange) error {
 		return err
 	}
 	a := acceptance{approved: true}
-	if err := l.do(ctx, func() { a.goingOn = l.goesOnNow() }); err != nil {
+	if err := l.do(ctx, func() { a.goesOn = l.goesOnNow() }); err != nil {
 		return err
 	}
 	if err := l.accept(ctx, cfg, a, state.Change{MetaKey: metaApproved, Meta: b}, state.Change{MetaKey: metaGuardLog, Meta: logged}); err != nil {
@@ -199,7 +198,7 @@ func (l *Loop) Approve(ctx context.Context, shown *HeldChange) error {
 		for a, digest := range approved {
 			if it, ok := l.items[a]; ok {
 				x := it.ext()
-				x.allowed, x.agreed, x.guarded, x.quiet = true, digest, "", time.Time{}
+				x.allowed, x.agreed, x.quiet = true, digest, time.Time{}
 				l.unhold(it)
 				l.wake(it)
 				if it.gone {
@@ -246,47 +245,4 @@ func (l *Loop) approvals(ctx context.Context) (map[string]string, error) {
 		return nil, fmt.Errorf("reading approvals: %w", err)
 	}
 	return m, nil
-}
-
-// unhold lets an item whose change was held follow the configuration in force.
-func (l *Loop) unhold(it *item) {
-	if !it.gone {
-		it.cfg = nil
-		l.link(l.cfg, it, nil)
-	}
-}
-
-// applyVerdict marks what the guard holds and what it has let go. last is the
-// configuration that declared the item before.
-func (l *Loop) applyVerdict(it *item, v verdict, last *spec.Config) {
-	addr := it.addr
-	switch {
-	case v.blocked[addr]:
-		x := it.ext()
-		x.allowed, x.guarded = false, v.held.Reason
-		l.odd[it] = true
-		if it.cfg == nil && x.lost == (lostConfig{}) {
-			it.cfg = last
-		}
-		if it.kind == kindSink && !it.gone && it.cfg != nil {
-			l.link(it.cfg, it, nil) // its place stays, with what that names
-		}
-		l.wake(it)
-	case v.allowed[addr]:
-		x := it.ext()
-		x.allowed, x.agreed = true, v.agreed[addr]
-		l.odd[it] = true
-		if x.guarded != "" {
-			x.guarded = ""
-			l.unhold(it)
-		}
-		l.wake(it)
-	case it.x != nil && (it.x.guarded != "" || it.x.allowed):
-		it.x.allowed = false
-		if it.x.guarded != "" {
-			it.x.guarded = ""
-			l.unhold(it)
-			l.wake(it)
-		}
-	}
 }

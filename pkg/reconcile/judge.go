@@ -69,7 +69,7 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 	if err != nil {
 		return v, err
 	}
-	v.unseen = unseen
+	v.unseen = slices.ContainsFunc(unseen, func(a string) bool { return spec.Address(a).Kind() == "credential" })
 	var total change
 	var held *HeldChange
 	err = l.do(ctx, func() {
@@ -100,7 +100,7 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 		return v, err
 	}
 	credentials, _ := cfg.Counts()
-	v.weigh(all, weights{guard: declared, accepted: accepted, total: total, approved: approved, before: before, credentials: credentials, allow: o.Allow, now: l.o.Now(), store: l.o.Store})
+	v.weigh(all, weights{guard: declared, accepted: accepted, total: total, approved: approved, unseen: unseen, before: before, credentials: credentials, allow: o.Allow, now: l.o.Now(), store: l.o.Store})
 	return v, nil
 }
 
@@ -157,20 +157,20 @@ func (c *change) count(it *item) {
 	}
 }
 
-// candidates says, without doing anything, what each look would destroy, and
-// whether a credential could not be looked at.
-func (l *Loop) candidates(ctx context.Context, jobs []job) (out []candidate, unseen bool, err error) {
+// candidates says, without doing anything, what each look would destroy, and what
+// could not be looked at: it is judged once it can be, before anything of it happens.
+func (l *Loop) candidates(ctx context.Context, jobs []job) (out []candidate, unseen []string, err error) {
 	for _, j := range jobs {
 		// What failed and waits for its next try would be destroyed all the same.
 		j.guarded, j.quiet, j.order = "", time.Time{}, &waiter{order: Order{Kind: OrderRetry}}
 		j.holding, j.waiting, j.allowed, j.dry = nil, false, true, true
-		var c candidate
-		var ok bool
+		look := l.credentialCandidate
 		if j.kind == kindSink {
-			c, ok = l.sinkCandidate(ctx, j)
-		} else {
-			c, ok, err = l.credentialCandidate(ctx, j)
-			unseen = unseen || err != nil // it is judged once it can be looked at, before anything of it happens
+			look = l.sinkCandidate
+		}
+		c, ok, err := look(ctx, j)
+		if err != nil {
+			unseen = append(unseen, j.addr)
 		}
 		if !ok {
 			continue
@@ -188,18 +188,18 @@ func (l *Loop) candidates(ctx context.Context, jobs []job) (out []candidate, uns
 // sinkCandidate is a sink that would be removed, or one whose earlier place
 // would be: it is another one now. One that is declared is not looked at, since
 // that would wait for a Vault that stalls.
-func (l *Loop) sinkCandidate(ctx context.Context, j job) (candidate, bool) {
+func (l *Loop) sinkCandidate(ctx context.Context, j job) (candidate, bool, error) {
 	if j.cfg != nil {
 		if to := l.w.movesTo(ctx, j); to != "" {
-			return candidate{addr: j.addr, sink: true, replaced: true, digest: "moved to " + to, reason: "its place changed: the earlier one is cleaned"}, true
+			return candidate{addr: j.addr, sink: true, replaced: true, digest: "moved to " + to, reason: "its place changed: the earlier one is cleaned"}, true, nil
 		}
-		return candidate{}, false
+		return candidate{}, false, nil
 	}
 	step, err := l.w.decide(ctx, j)
 	if err != nil || !step.Destructive() {
-		return candidate{}, false
+		return candidate{}, false, err
 	}
-	return candidate{addr: j.addr, sink: true, digest: "removed", reason: step.Reason}, true
+	return candidate{addr: j.addr, sink: true, digest: "removed", reason: step.Reason}, true, nil
 }
 
 // movesTo is the place that the configuration gives a sink now, where it has
@@ -261,6 +261,7 @@ type weights struct {
 	accepted    *guardSettings // as it was; nil: there is nothing before
 	total       change         // what the state has
 	approved    map[string]string
+	unseen      []string // what could not be looked at: what was approved of it stays so
 	before      heldMemory
 	credentials int // that the configuration declares
 	allow       int // that a person agreed to
@@ -270,6 +271,11 @@ type weights struct {
 
 // weigh asks the guard about all that a change would destroy together.
 func (v *verdict) weigh(all []candidate, w weights) {
+	for _, a := range w.unseen {
+		if digest, ok := w.approved[a]; ok {
+			v.approved[a] = digest
+		}
+	}
 	pending := v.log.pending()
 	var goes, approved, new []candidate
 	for _, x := range all {
@@ -432,22 +438,26 @@ func (l *Loop) judgeAgain(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := l.keepVerdict(ctx, v, dry); err != nil {
+	a := acceptance{held: v.held, unseen: v.unseen}
+	if err := l.do(ctx, func() { a.goesOn = l.goesOnThen(cfg, cfg, delta{}, v) }); err != nil {
 		return err
 	}
-	a := acceptance{held: v.held, unseen: v.unseen}
-	err = l.do(ctx, func() {
+	if !dry {
+		goes, err := v.goes()
+		if err != nil {
+			return err
+		}
+		if err := l.accept(ctx, cfg, a, goes...); err != nil {
+			return err
+		}
+	}
+	return l.do(context.WithoutCancel(ctx), func() {
 		l.holdBack(v.held)
 		l.takeLog(v.log)
-		for _, it := range l.items {
-			l.applyVerdict(it, v, it.livesOnBy(cfg))
+		for _, x := range a.goesOn {
+			l.goOn(x, v)
 		}
-		a.goingOn = l.goesOnNow()
 	})
-	if err != nil || dry {
-		return err
-	}
-	return l.accept(ctx, cfg, a)
 }
 
 // goes is what has to be on disk of a verdict before any of it can begin: what was
@@ -469,19 +479,4 @@ func (v *verdict) goes() (changes []state.Change, err error) {
 		changes = append(changes, state.Change{MetaKey: metaApproved, Meta: raw})
 	}
 	return changes, nil
-}
-
-// keepVerdict has on disk what was let go before any of it can begin.
-func (l *Loop) keepVerdict(ctx context.Context, v verdict, dry bool) error {
-	if dry || len(v.log.pending()) == 0 {
-		return nil
-	}
-	raw, err := json.Marshal(v.log)
-	if err != nil {
-		return err
-	}
-	if err := l.o.Store.Commit(ctx, state.Change{MetaKey: metaGuardLog, Meta: raw}); err != nil {
-		return fmt.Errorf("recording what the guard lets go: %w", err)
-	}
-	return nil
 }

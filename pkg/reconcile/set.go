@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sort"
 	"time"
@@ -43,7 +44,7 @@ type delta struct {
 	gone    []string
 	holds   map[string]map[string]uint64 // of changed and gone sinks: what their places hold
 	first   bool
-	last    map[string]*spec.Config // of addresses that were gone before the start already: what declared them last
+	last    map[string]*spec.Config // of addresses that were gone before, also before the start: what declared them last
 	lost    map[string]lostConfig   // likewise, where that cannot be read back
 	wrote   map[string][16]byte     // of the first: the digests that changed sinks were written by
 	all     []spec.Declared         // of the first: everything declared
@@ -63,16 +64,15 @@ func (d delta) lastOf(addr string, before *spec.Config) *spec.Config {
 	return before
 }
 
-// keepLast notes which configuration an address lives on by that was gone and is
-// declared again: the one before this change does not say anything of it.
-func (d *delta) keepLast(it *item) {
-	if !it.gone || it.cfg == nil {
-		return
+// keepLast notes which configurations addresses live on by that were gone and are
+// declared again: the one before this change does not say anything of them.
+func (l *Loop) keepLast(d *delta) {
+	d.last = map[string]*spec.Config{}
+	for _, a := range d.changed {
+		if it, ok := l.items[a]; ok && it.gone && it.cfg != nil {
+			d.last[a] = it.cfg
+		}
 	}
-	if d.last == nil {
-		d.last = map[string]*spec.Config{}
-	}
-	d.last[it.addr] = it.cfg
 }
 
 // Set takes a configuration over. What the change would destroy is judged by
@@ -116,12 +116,12 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 		last, _ = l.recalled(ctx)
 	}
 	if o.Dry {
-		return v.held, l.do(ctx, func() { l.take(cfg, last, d, v, o) })
+		return v.held, l.do(ctx, func() { l.take(cfg, last, d, v, l.goesOnThen(cfg, last, d, v), o) })
 	}
 	// What is recorded as in force begins to act, also where tokend is told to stop.
 	ctx = context.WithoutCancel(ctx)
 	a := acceptance{held: v.held, unseen: v.unseen}
-	if err := l.do(ctx, func() { a.goingOn = l.goesOnThen(cfg, last, d, v) }); err != nil {
+	if err := l.do(ctx, func() { a.goesOn = l.goesOnThen(cfg, last, d, v) }); err != nil {
 		return nil, err
 	}
 	goes, err := v.goes()
@@ -131,7 +131,7 @@ func (l *Loop) set(ctx context.Context, cfg *spec.Config, o SetOptions) (*HeldCh
 	if err := l.accept(ctx, cfg, a, goes...); err != nil {
 		return nil, err
 	}
-	if err := l.do(ctx, func() { l.take(cfg, last, d, v, o) }); err != nil {
+	if err := l.do(ctx, func() { l.take(cfg, last, d, v, a.goesOn, o) }); err != nil {
 		return nil, err
 	}
 	l.w.endpoints.keep(cfg)
@@ -176,7 +176,7 @@ func (l *Loop) recalled(ctx context.Context) (*spec.Config, lostConfig) {
 type acceptance struct {
 	held     *HeldChange // what of it is held back
 	unseen   bool        // not all of it could be looked at
-	goingOn  goingOn     // and what lives on by earlier ones
+	goesOn   []onward    // and what lives on by earlier ones
 	approved bool        // a person has approved what was held of it
 }
 
@@ -194,7 +194,7 @@ func (l *Loop) accept(ctx context.Context, cfg *spec.Config, a acceptance, more 
 	if err != nil {
 		return err
 	}
-	leaving, renamed, err := l.recordGoingOn(ctx, a.goingOn)
+	leaving, renamed, err := l.recordGoingOn(ctx, a.goesOn)
 	if err != nil {
 		return err
 	}
@@ -276,7 +276,7 @@ func (l *Loop) compare(ctx context.Context, prev, cfg *spec.Config, o SetOptions
 		for _, a := range gone {
 			d.gone = append(d.gone, string(a))
 		}
-		return d, nil
+		return d, l.do(ctx, func() { l.keepLast(&d) })
 	}
 	err := l.compareFirst(ctx, cfg, &d, o)
 	return d, err
@@ -329,9 +329,9 @@ func declares(c *spec.Config, addr string) bool {
 	return c.Declares(spec.Address(addr))
 }
 
-// take makes the configuration the one in force. It runs in the loop's
-// goroutine.
-func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
+// take makes the configuration the one in force, and carries out what was decided
+// of who goes on by an earlier one. It runs in the loop's goroutine.
+func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, all []onward, o SetOptions) {
 	prev := l.cfg
 	l.vacated = nil
 	l.cfg, l.changed, l.dry, l.settle = cfg, o.Changed, o.Dry, v.settle
@@ -343,21 +343,9 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 	}
 	if prev != nil {
 		l.unshut(func(lane string) bool { return saidDifferently(prev, cfg, lane) })
-	}
-	if prev == nil {
+	} else {
 		l.begun = l.o.Now()
-	}
-	quiet := o.Changed.Add(v.settle)
-	if o.NoSettle {
-		quiet = time.Time{}
-	}
-	if prev == nil {
 		l.declareAll(d)
-	}
-	for _, a := range d.changed {
-		if prev != nil {
-			d.keepLast(l.item(a, kindOf(a))) // one may name another that comes later
-		}
 	}
 	for _, a := range d.changed {
 		l.overtake(a, prev)
@@ -372,38 +360,57 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 			it.ext().before = d.lastOf(a, last)
 		}
 	}
-	for _, a := range d.changed {
-		l.keepEarlier(a, d.wroteBy(a, last), d.first)
+	for _, x := range all {
+		l.goOn(x, v)
+	}
+	maps.DeleteFunc(l.odd, func(it *item, _ bool) bool { return !it.isOdd() })
+	quiet := o.Changed.Add(v.settle)
+	if o.NoSettle {
+		quiet = time.Time{}
 	}
 	for _, a := range d.gone {
-		l.undeclare(a, d.lastOf(a, last), quiet, d.holds[a])
-		l.lose(a, d.lost[a])
+		l.undeclare(a, quiet, d.holds[a])
 	}
-	touched := l.touchedBy(d, v)
-	for it := range touched {
-		switch {
-		case !it.gone || it.x == nil || it.x.quiet.IsZero():
-		case o.NoSettle:
-			it.x.quiet = time.Time{} // of an earlier change too: the person who watches sees them all
-			l.wake(it)
-		case it.x.quiet.Before(quiet):
-			it.x.quiet = quiet // the files were not quiet
-		}
-		l.applyVerdict(it, v, d.lastOf(it.addr, last))
+	for _, x := range all {
+		l.disturb(x.addr, quiet)
 	}
 	l.declareHooks(cfg, prev)
 	for _, n := range l.q.order {
 		l.askLimit(n) // the next change may take its provider away
 	}
-	for it := range touched {
-		l.recount(it)
-	}
 	for _, it := range l.hooks {
 		l.recount(it)
 	}
-	if prev != nil {
+	if prev == nil {
+		l.beginFirst()
 		return
 	}
+	for _, a := range d.changed {
+		l.recount(l.items[a])
+	}
+	for _, x := range all {
+		if it, ok := l.items[x.addr]; ok {
+			l.recount(it)
+		}
+	}
+}
+
+// disturb has a removal that waits for quiet wait anew, or no longer where quiet is
+// zero: a person watches, and sees those of earlier changes, too.
+func (l *Loop) disturb(addr string, quiet time.Time) {
+	it, ok := l.items[addr]
+	switch {
+	case !ok || !it.gone || it.x == nil || it.x.quiet.IsZero():
+	case quiet.IsZero():
+		it.x.quiet = quiet
+		l.wake(it)
+	case it.x.quiet.Before(quiet):
+		it.x.quiet = quiet
+	}
+}
+
+// beginFirst counts what the first pass is to look at.
+func (l *Loop) beginFirst() {
 	now := l.o.Now().UnixNano()
 	for _, it := range l.items {
 		if it.phase == ready || it.phase == timed && it.due <= now { // or it came due while nobody looked
@@ -412,32 +419,6 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, o SetOptions) {
 		}
 		l.recount(it)
 	}
-}
-
-// touchedBy are the items that a change concerns, or an earlier one still does.
-func (l *Loop) touchedBy(d delta, v verdict) map[*item]bool {
-	touched := map[*item]bool{}
-	add := func(addr string) {
-		if it, ok := l.items[addr]; ok {
-			touched[it] = true
-		}
-	}
-	for _, list := range [][]string{d.changed, d.gone} {
-		for _, a := range list {
-			add(a)
-		}
-	}
-	for _, set := range []map[string]bool{v.allowed, v.blocked} {
-		for a := range set {
-			add(a)
-		}
-	}
-	for it := range l.odd {
-		if touched[it] = true; !it.gone && (it.x == nil || it.x.guarded == "" && !it.x.allowed && it.x.earlier == nil) {
-			delete(l.odd, it)
-		}
-	}
-	return touched
 }
 
 // Disturbed says that the configuration's files changed at a time, though into

@@ -19,13 +19,6 @@ type lostConfig struct {
 	why  string
 }
 
-// lose notes why it is not known what declared an item last, which is gone.
-func (l *Loop) lose(addr string, lost lostConfig) {
-	if it, ok := l.items[addr]; ok && lost != (lostConfig{}) {
-		it.ext().lost = lost
-	}
-}
-
 // leaving reads back what recordGoingOn packed, by address. One that cannot be
 // read takes no other with it.
 func (l *Loop) leaving(ctx context.Context) (map[string]*spec.Config, map[string]lostConfig, error) {
