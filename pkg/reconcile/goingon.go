@@ -197,9 +197,9 @@ func (l *Loop) recordGoingOn(ctx context.Context, all []onward) (leaving []byte,
 			return nil, renamed, err
 		}
 		named[blob] = append(named[blob], addrs...)
-		if names := cfg.Names(); len(names) > 0 {
+		if steps := cfg.Renames(); len(steps) > 0 {
 			slices.Sort(addrs)
-			renamed.Leaving = append(renamed.Leaving, renamedIn{Blob: blob, Names: names, Of: addrs})
+			renamed.Leaving = append(renamed.Leaving, renamedIn{Blob: blob, Steps: steps, Of: addrs})
 		}
 	}
 	for _, addrs := range named {

@@ -16,7 +16,8 @@ import (
 // move know it, and what refers to it, by another name; and what is held back or
 // leaves goes on by one of those. So each of them is kept as it reads since
 // ([spec.Config.Renamed]): in memory, and in the state from the commit on that moves
-// the record.
+// the record. The state keeps the steps: what a step means to a configuration is known
+// once that is read.
 
 // renamedSince is what has another address by now than the configurations in the
 // state have for it.
@@ -27,17 +28,26 @@ type renamedSince struct {
 
 // renamedIn is that in one configuration.
 type renamedIn struct {
-	Blob  string                        `json:"blob"`
-	Names map[spec.Address]spec.Address `json:"names"`               // by the configuration's own
-	Of    []string                      `json:"addresses,omitempty"` // that live on by it
+	Blob  string         `json:"blob"`
+	Steps []spec.Renames `json:"steps,omitempty"`
+	Of    []string       `json:"addresses,omitempty"` // that live on by it
+	// Names is what older programs wrote: all steps in one, by the configuration's own.
+	Names spec.Renames `json:"names,omitempty"`
 }
 
-// names of a configuration in force.
-func (r *renamedSince) accepted(blob string) map[spec.Address]spec.Address {
+// inSteps reads what an older program wrote.
+func (r *renamedIn) inSteps() {
+	if r != nil && len(r.Names) > 0 {
+		r.Steps, r.Names = append([]spec.Renames{r.Names}, r.Steps...), nil
+	}
+}
+
+// accepted are the steps since a configuration in force was recorded.
+func (r *renamedSince) accepted(blob string) []spec.Renames {
 	if r.Accepted == nil || r.Accepted.Blob != blob {
 		return nil
 	}
-	return r.Accepted.Names
+	return r.Accepted.Steps
 }
 
 // packed is how it is kept; nil: there is nothing to be kept.
@@ -49,50 +59,40 @@ func (r *renamedSince) packed() ([]byte, error) {
 }
 
 func readRenamed(ctx context.Context, s state.Store) (renamedSince, error) {
-	var r renamedSince
 	b, err := s.Meta(ctx, metaRenamed)
-	if errors.Is(err, state.ErrNotFound) || err == nil && len(b) == 0 {
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return renamedSince{}, fmt.Errorf("reading what was moved since configurations were recorded: %w", err)
+	}
+	return parseRenamed(b)
+}
+
+func parseRenamed(b []byte) (r renamedSince, err error) {
+	if len(b) == 0 {
 		return r, nil
 	}
-	if err == nil {
-		err = json.Unmarshal(b, &r)
-	}
-	if err != nil {
+	if err := json.Unmarshal(b, &r); err != nil {
 		return r, fmt.Errorf("reading what was moved since configurations were recorded: %w", err)
+	}
+	r.Accepted.inSteps()
+	for i := range r.Leaving {
+		r.Leaving[i].inSteps()
 	}
 	return r, nil
 }
 
-// renamedBy are a table of names after moves: what it names has moved on, and
-// what kept its own name until now has another one.
-func renamedBy(names map[spec.Address]spec.Address, moves []rename) map[spec.Address]spec.Address {
-	out := maps.Clone(names)
-	if out == nil {
-		out = map[spec.Address]spec.Address{}
-	}
-	own := make(map[spec.Address]spec.Address, len(names))
-	for o, now := range names {
-		own[now] = o
-	}
+// stepOf are moves as a configuration reads them.
+func stepOf(moves []rename) spec.Renames {
+	step := make(spec.Renames, len(moves))
 	for _, m := range moves {
-		from, to := spec.Address(m.from), spec.Address(m.to)
-		o, moved := own[from]
-		if !moved {
-			if _, left := names[from]; left {
-				continue // another one has that address since
-			}
-			o = from
-		}
-		if out[o] = to; o == to {
-			delete(out, o)
-		}
+		step[spec.Address(m.from)] = spec.Address(m.to)
 	}
-	return out
+	return step
 }
 
 // movedNames are the named values by which the configurations in the state are read
 // as moves leave them. They go with the moves, in one commit.
 func movedNames(ctx context.Context, s state.Store, moves []rename) ([]state.Change, error) {
+	step := stepOf(moves)
 	r, err := readRenamed(ctx, s)
 	if err != nil {
 		return nil, err
@@ -104,10 +104,7 @@ func movedNames(ctx context.Context, s state.Store, moves []rename) ([]state.Cha
 	case err != nil:
 		return nil, err
 	default:
-		r.Accepted = &renamedIn{Blob: string(accepted), Names: renamedBy(r.accepted(string(accepted)), moves)}
-		if len(r.Accepted.Names) == 0 {
-			r.Accepted = nil
-		}
+		r.Accepted = &renamedIn{Blob: string(accepted), Steps: append(r.accepted(string(accepted)), step)}
 	}
 	b, err := s.Meta(ctx, metaLeaving)
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
@@ -123,20 +120,19 @@ func movedNames(ctx context.Context, s state.Store, moves []rename) ([]state.Cha
 	var groups []renamedIn
 	for _, g := range r.Leaving {
 		g.Of = slices.DeleteFunc(g.Of, func(a string) bool { return !slices.Contains(leaving[g.Blob], a) })
-		g.Names = renamedBy(g.Names, moves)
-		groups = append(groups, renamedIn{Blob: g.Blob, Names: g.Names, Of: readdressed(g.Of, names)})
+		groups = append(groups, renamedIn{Blob: g.Blob, Steps: append(g.Steps, step), Of: readdressed(g.Of, names)})
 		leaving[g.Blob] = slices.DeleteFunc(leaving[g.Blob], func(a string) bool { return slices.Contains(g.Of, a) })
 	}
 	for _, blob := range slices.Sorted(maps.Keys(leaving)) {
 		if all := leaving[blob]; len(all) > 0 {
-			groups = append(groups, renamedIn{Blob: blob, Names: renamedBy(nil, moves), Of: readdressed(all, names)})
+			groups = append(groups, renamedIn{Blob: blob, Steps: []spec.Renames{step}, Of: readdressed(all, names)})
 		}
 		leaving[blob] = nil
 	}
 	for _, g := range groups {
 		leaving[g.Blob] = append(leaving[g.Blob], g.Of...)
 	}
-	r.Leaving = slices.DeleteFunc(groups, func(g renamedIn) bool { return len(g.Names) == 0 || len(g.Of) == 0 })
+	r.Leaving = slices.DeleteFunc(groups, func(g renamedIn) bool { return len(g.Of) == 0 })
 	packed, err := r.packed()
 	if err != nil {
 		return nil, err
@@ -164,15 +160,12 @@ func readdressed(addrs []string, names map[string]string) []string {
 // renameIn has every configuration that something goes on by read as moves leave it.
 // It runs in the loop's goroutine.
 func (l *Loop) renameIn(moves []rename) {
-	to := make(map[spec.Address]spec.Address, len(moves))
-	for _, m := range moves {
-		to[spec.Address(m.from)] = spec.Address(m.to)
-	}
+	step := stepOf(moves)
 	known := map[*spec.Config]*spec.Config{nil: nil}
 	now := func(c **spec.Config) {
 		is, ok := known[*c]
 		if !ok {
-			is = (*c).Renamed(to)
+			is = (*c).Renamed(step)
 			known[*c] = is
 		}
 		*c = is

@@ -1,41 +1,13 @@
 package reconcile
 
 import (
+	"fmt"
+	"strings"
 	"testing"
 
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
-
-// A table of names after moves, whatever moved before.
-func TestRenamedBy(t *testing.T) {
-	type table = map[spec.Address]spec.Address
-	for name, c := range map[string]struct {
-		names table
-		moves []rename
-		want  table
-	}{
-		"the first":                  {nil, []rename{{"a", "b"}}, table{"a": "b"}},
-		"on":                         {table{"a": "b"}, []rename{{"b", "c"}}, table{"a": "c"}},
-		"back":                       {table{"a": "b"}, []rename{{"b", "a"}}, table{}},
-		"two that change places":     {nil, []rename{{"a", "b"}, {"b", "a"}}, table{"a": "b", "b": "a"}},
-		"and back":                   {table{"a": "b", "b": "a"}, []rename{{"a", "b"}, {"b", "a"}}, table{}},
-		"another at the old address": {table{"a": "b"}, []rename{{"a", "c"}}, table{"a": "b"}},
-		"something else":             {table{"a": "b"}, []rename{{"c", "d"}}, table{"a": "b", "c": "d"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			got := renamedBy(c.names, c.moves)
-			if len(got) != len(c.want) {
-				t.Fatalf("%v, want %v", got, c.want)
-			}
-			for own, now := range c.want {
-				if got[own] != now {
-					t.Errorf("%v, want %v", got, c.want)
-				}
-			}
-		})
-	}
-}
 
 // What the state says of moves is said of the configuration that it was recorded for
 // alone: an older program, which knows nothing of it, may have recorded another since.
@@ -53,7 +25,7 @@ func TestRenamedOfAnotherConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := readRenamed(t.Context(), s)
-	if err != nil || r.accepted("one")["sink.mem.a"] != "sink.mem.b" || r.accepted("two") != nil {
+	if err != nil || steps(r.accepted("one")) != "[map[sink.mem.a:sink.mem.b]]" || r.accepted("two") != nil {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	if b, _ := s.Meta(t.Context(), metaLeaving); string(b) != `{"one":["sink.mem.b","sink.mem.z"]}` {
@@ -65,11 +37,41 @@ func TestRenamedOfAnotherConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err = readRenamed(t.Context(), s)
-	if err != nil || len(r.accepted("two")) != 1 || r.accepted("two")["sink.mem.b"] != "sink.mem.c" {
+	if err != nil || steps(r.accepted("two")) != "[map[sink.mem.b:sink.mem.c]]" {
 		t.Errorf("%+v, %v", r, err)
 	}
 	for _, g := range r.Leaving {
-		if g.Blob != "two" || g.Names["sink.mem.a"] != "" {
+		if g.Blob != "two" || strings.Contains(steps(g.Steps), "sink.mem.a") {
+			t.Errorf("leaving by %+v", g)
+		}
+	}
+}
+
+func steps(all []spec.Renames) string { return fmt.Sprint(all) }
+
+// What an older program has recorded is the first step of those that come since.
+func TestRenamedByAnOlderProgram(t *testing.T) {
+	s := state.NewMemory(state.MemoryOptions{})
+	for key, value := range map[string]string{
+		metaAccepted: "one",
+		metaLeaving:  `{"one":["sink.mem.b"],"two":["sink.mem.z"]}`,
+		metaRenamed:  `{"accepted":{"blob":"one","names":{"sink.mem.a":"sink.mem.b"}},"leaving":[{"blob":"one","names":{"sink.mem.a":"sink.mem.b"},"addresses":["sink.mem.b"]}]}`,
+	} {
+		if err := s.Commit(t.Context(), state.Change{MetaKey: key, Meta: []byte(value)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := movedIn(t, s, rename{"sink.mem.b", "sink.mem.c"}); err != nil {
+		t.Fatal(err)
+	}
+	const both, last = "[map[sink.mem.a:sink.mem.b] map[sink.mem.b:sink.mem.c]]", "[map[sink.mem.b:sink.mem.c]]"
+	r, err := readRenamed(t.Context(), s)
+	if err != nil || steps(r.accepted("one")) != both || len(r.Leaving) != 2 {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	for _, g := range r.Leaving {
+		want := map[string]string{"one": both, "two": last}[g.Blob]
+		if len(g.Names) > 0 || steps(g.Steps) != want || len(g.Of) != 1 {
 			t.Errorf("leaving by %+v", g)
 		}
 	}

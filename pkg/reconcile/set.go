@@ -198,8 +198,8 @@ func (l *Loop) accept(ctx context.Context, cfg *spec.Config, a acceptance, more 
 	if err != nil {
 		return err
 	}
-	if names := cfg.Names(); len(names) > 0 {
-		renamed.Accepted = &renamedIn{Blob: blob, Names: names}
+	if steps := cfg.Renames(); len(steps) > 0 {
+		renamed.Accepted = &renamedIn{Blob: blob, Steps: steps}
 	}
 	since, err := renamed.packed()
 	if err != nil {

@@ -60,7 +60,7 @@ func (l *Loop) leaving(ctx context.Context) (map[string]*spec.Config, map[string
 				continue // it is recorded of another one since, or that cannot be read
 			}
 			if by[cfg] == nil {
-				by[cfg] = cfg.Renamed(g.Names)
+				by[cfg] = cfg.Renamed(g.Steps...)
 			}
 			out[a] = by[cfg]
 		}
@@ -88,7 +88,7 @@ func (l *Loop) accepted(ctx context.Context) (*spec.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	return cfg.Renamed(renamed.accepted(string(name))), nil
+	return cfg.Renamed(renamed.accepted(string(name))...), nil
 }
 
 func (l *Loop) snapshot(ctx context.Context, blob string) (*spec.Config, error) {

@@ -58,21 +58,23 @@ func (l *Loop) tidies(ctx context.Context, cfg *spec.Config, blob string, change
 
 // stillReads says that what was renamed is read as it would be from the newer value.
 func stillReads(cfg *spec.Config, blob string, now, was []byte) bool {
-	var n, w renamedSince
-	if now != nil && json.Unmarshal(now, &n) != nil || len(was) > 0 && json.Unmarshal(was, &w) != nil {
-		return false
-	}
-	if !maps.Equal(cfg.Names(), w.accepted(blob)) {
+	n, err1 := parseRenamed(now)
+	w, err2 := parseRenamed(was)
+	if err1 != nil || err2 != nil || !sameSteps(cfg.Renames(), w.accepted(blob)) {
 		return false
 	}
 	for _, r := range n.Leaving {
-		among := func(e renamedIn) bool { return e.Blob == r.Blob && maps.Equal(e.Names, r.Names) && isAmong(r.Of, e.Of) }
+		among := func(e renamedIn) bool {
+			return e.Blob == r.Blob && sameSteps(e.Steps, r.Steps) && isAmong(r.Of, e.Of)
+		}
 		if !slices.ContainsFunc(w.Leaving, among) {
 			return false
 		}
 	}
 	return true
 }
+
+func sameSteps(one, other []spec.Renames) bool { return slices.EqualFunc(one, other, maps.Equal) }
 
 func isAmong(now, was []string) bool {
 	return !slices.ContainsFunc(now, func(a string) bool { return !slices.Contains(was, a) })

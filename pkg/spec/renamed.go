@@ -5,58 +5,81 @@ import (
 	"slices"
 )
 
+// Renames is one step in which records were moved: their addresses since, by those
+// until then.
+type Renames map[Address]Address
+
 // names are what of a configuration has another address by now than it has in its
 // text.
 type names struct {
-	now map[Address]Address // by the text's own
-	was map[Address]Address // the other way round
+	now   map[Address]Address // by the text's own
+	was   map[Address]Address // the other way round; of two at one address the one that came last
+	order []Address           // of the text's own, as they came to where they are now
+	steps []Renames           // that lead there
 }
 
-// Renamed is this configuration as it reads since records were moved, which to says
-// by their addresses until then: whoever asks it, and whoever is asked by it, says
-// the addresses of now. So what goes on by an earlier configuration is found there
-// also where its name, or that of a credential that it names, is another one since.
-// What the configuration does not declare concerns it not. An own declaration in the
-// place of which another one has moved is not seen any more.
-func (c *Config) Renamed(to map[Address]Address) *Config {
-	n := names{now: map[Address]Address{}}
-	if c.names != nil {
-		n.now = maps.Clone(c.names.now)
+// Renamed is this configuration as it reads since records were moved in steps, one
+// after the other: whoever asks it, and whoever is asked by it, says the addresses of
+// now. So what goes on by an earlier configuration is found there also where its
+// name, or that of a credential that it names, is another one since. What the
+// configuration does not declare at the time of a step concerns it not: that another
+// record comes to an address that it declares makes that one its own. An own
+// declaration in the place of which another one has moved is not seen any more.
+func (c *Config) Renamed(steps ...Renames) *Config {
+	for _, step := range steps {
+		c = c.renamedOnce(step)
 	}
-	some := false
-	for from, at := range to {
+	return c
+}
+
+func (c *Config) renamedOnce(step Renames) *Config {
+	var n names
+	if c.names != nil {
+		n = names{maps.Clone(c.names.now), nil, slices.Clone(c.names.order), slices.Clip(c.names.steps)}
+	} else {
+		n.now = map[Address]Address{}
+	}
+	concerns := Renames{}
+	for _, from := range slices.Sorted(maps.Keys(step)) {
 		if !c.Declares(from) {
 			continue
 		}
-		some = true
-		if own := c.own(from); own == at {
+		at, own := step[from], c.own(from)
+		concerns[from] = at
+		n.order = slices.DeleteFunc(n.order, func(a Address) bool { return a == own })
+		if own == at {
 			delete(n.now, own)
 		} else {
 			n.now[own] = at
+			n.order = append(n.order, own)
 		}
 	}
-	if !some {
+	if len(concerns) == 0 {
 		return c
 	}
 	out := *c
 	out.names = nil
-	if len(n.now) > 0 {
-		n.was = make(map[Address]Address, len(n.now))
-		for own, at := range n.now {
-			n.was[at] = own
-		}
-		out.names = &n
+	if len(n.now) == 0 {
+		return &out
 	}
+	n.was = make(map[Address]Address, len(n.now))
+	for _, own := range n.order {
+		n.was[n.now[own]] = own
+	}
+	if n.steps = append(n.steps, concerns); len(n.was) == len(n.now) {
+		n.steps = []Renames{n.now} // no two ever met: it reads as if all had moved at once
+	}
+	out.names = &n
 	return &out
 }
 
-// Names are the addresses that [Config.Renamed] gave, by those of the text; nil for
-// none. They are not to be changed.
-func (c *Config) Names() map[Address]Address {
+// Renames are the steps that lead from the text to what [Config.Renamed] has made of
+// it; nil for none. They are not to be changed.
+func (c *Config) Renames() []Renames {
 	if c.names == nil {
 		return nil
 	}
-	return c.names.now
+	return c.names.steps
 }
 
 // own is the address that the text has for what is asked for; "" where that has

@@ -35,7 +35,7 @@ sink "file" "hidden" {
 }
 `
 	base := mustLoad(t, text)
-	c := base.Renamed(map[Address]Address{
+	c := base.Renamed(Renames{
 		`credential.apirone.a["x"]`: "credential.apirone.b",
 		"credential.apirone.b":      `credential.apirone.a["x"]`,
 		"sink.file.s":               "sink.file.hidden",
@@ -101,14 +101,14 @@ sink "file" "hidden" {
 	if c.SameSources(base) || base.SameSources(c) {
 		t.Error("it is not the same as where nothing has moved")
 	}
-	back := c.Renamed(map[Address]Address{`credential.apirone.a["x"]`: "credential.apirone.b", "credential.apirone.b": `credential.apirone.a["x"]`, "sink.file.hidden": "sink.file.s"})
-	if back.Names() != nil || cmp.Diff(base.Sinks(), back.Sinks()) != "" {
-		t.Errorf("moved back, %v are called otherwise", back.Names())
+	back := c.Renamed(Renames{`credential.apirone.a["x"]`: "credential.apirone.b", "credential.apirone.b": `credential.apirone.a["x"]`, "sink.file.hidden": "sink.file.s"})
+	if back.Renames() != nil || cmp.Diff(base.Sinks(), back.Sinks()) != "" {
+		t.Errorf("moved back, %v are called otherwise", back.Renames())
 	}
-	if none := base.Renamed(map[Address]Address{"sink.file.nobody": "sink.file.else"}); none != base {
+	if none := base.Renamed(Renames{"sink.file.nobody": "sink.file.else"}); none != base {
 		t.Error("what it does not declare concerns it")
 	}
-	if again := c.Renamed(map[Address]Address{"sink.file.hidden": "sink.file.third"}); again.Declares("sink.file.s") || !again.Declares("sink.file.third") || !again.Declares("sink.file.hidden") {
-		t.Errorf("moved on, %v are called otherwise", again.Names())
+	if again := c.Renamed(Renames{"sink.file.hidden": "sink.file.third"}); again.Declares("sink.file.s") || !again.Declares("sink.file.third") || !again.Declares("sink.file.hidden") {
+		t.Errorf("moved on, %v are called otherwise", again.Renames())
 	}
 }

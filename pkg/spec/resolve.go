@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"errors"
 	"reflect"
 	"time"
 
@@ -196,7 +197,7 @@ func (ev *evaluator) attributes(a Address) *Attributes {
 	}
 	var at *Attributes
 	if ev.err == nil {
-		got, err := ev.scope.Credential(ev.c.now(a))
+		got, err := ev.credential(a)
 		if err != nil {
 			ev.unreadable(ev.c.now(a), err)
 		} else {
@@ -208,6 +209,15 @@ func (ev *evaluator) attributes(a Address) *Attributes {
 	}
 	ev.creds[a] = at
 	return at
+}
+
+// credential asks the scope for what the text calls a. One in the place of which
+// another one has moved is nowhere: that one's token is not given out for its own.
+func (ev *evaluator) credential(a Address) (Attributes, error) {
+	if ev.c.hidden(a) {
+		return Attributes{}, errors.New("what was declared under that name is not there any more: another has moved to its address")
+	}
+	return ev.scope.Credential(ev.c.now(a))
 }
 
 // The attributes that every credential has.
