@@ -66,6 +66,7 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 		return v, err
 	}
 	v.unseen = slices.ContainsFunc(unseen, func(a string) bool { return spec.Address(a).Kind() == "credential" })
+	looked := addressesOf(all)
 	var total change
 	var held *HeldChange
 	err = l.do(ctx, func() {
@@ -83,6 +84,12 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 	if err != nil {
 		return v, err
 	}
+	// What has begun meanwhile may fail, and is tried again by the same approval.
+	left := map[string]bool{}
+	for _, c := range all {
+		left[c.addr] = true
+	}
+	unseen = append(unseen, slices.DeleteFunc(looked, func(a string) bool { return left[a] })...)
 	before := heldMemory{}
 	if held != nil {
 		before = heldMemory{Since: held.Since, Addresses: held.addresses()}

@@ -18,7 +18,7 @@ type weights struct {
 	accepted    *guardSettings // as it was; nil: there is nothing before
 	total       change         // what the state has
 	approved    map[string]string
-	unseen      []string // what could not be looked at: what was approved of it stays so
+	unseen      []string // what could not be looked at, or began meanwhile: what was approved of it stays so
 	before      heldMemory
 	credentials int // that the configuration declares
 	allow       int // that a person agreed to
