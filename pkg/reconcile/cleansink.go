@@ -3,7 +3,6 @@ package reconcile
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 
 	"tokend/pkg/spec"
@@ -50,7 +49,7 @@ func (p *sinkPerformer) remove() {
 // not run: a start takes them up, and the record goes when they have.
 func (p *sinkPerformer) owe(hooks []string) {
 	rec := &p.ob.in.Record
-	rec.Written, rec.Leaving, rec.Delivered, rec.Failure, rec.Notify = nil, nil, nil, nil, hooks
+	rec.Written, rec.Leaving, rec.Delivered, rec.Left, rec.Failure, rec.Notify = nil, nil, nil, nil, nil, hooks
 	rec.WrittenAt = p.w.now() // a run that began earlier was told of something else
 	if p.commit(rec) != nil {
 		p.r.began, p.r.hooks = begun{}, nil // it is found out again that nothing is there
@@ -67,6 +66,8 @@ func (p *sinkPerformer) clean() {
 	left, err := p.takeAll(others)
 	// What its own place may hold besides stays known until that is written over.
 	rec.Leaving = append(slices.DeleteFunc(rec.Leaving, func(a []byte) bool { return placeOf(a) != own }), left...)
+	leftSome(rec, func(c string) bool { _, names := p.ob.gens[c]; return names || !p.ob.in.Declared })
+	p.r.holds = holdings(rec)
 	if err != nil {
 		p.failed("cleaning the earlier place of", err)
 		return
@@ -84,9 +85,6 @@ func (p *sinkPerformer) clean() {
 		p.awaits(Pending, left)
 		return
 	}
-	if !p.letGo(rec) {
-		return
-	}
 	p.r.again = true // what the place holds may be newer than its record
 	p.answer(nil)
 }
@@ -100,22 +98,6 @@ func cleaned(all, left [][]byte) []string {
 		}
 	}
 	return places
-}
-
-// letGo records, once the earlier places are clean, that a sink does not hold the
-// tokens any more that it named only there; false when that could not be recorded.
-func (p *sinkPerformer) letGo(rec *state.Sink) bool {
-	if !p.ob.in.Declared {
-		return true
-	}
-	held := len(rec.Delivered)
-	rec.Delivered = maps.Clone(rec.Delivered)
-	maps.DeleteFunc(rec.Delivered, func(addr string, _ uint64) bool { _, names := p.ob.gens[addr]; return !names })
-	if len(rec.Delivered) == held {
-		return true
-	}
-	p.r.holds = nonNil(rec.Delivered)
-	return p.commit(rec) == nil
 }
 
 // takeAll takes away what is at places. One that another sink claims by now is

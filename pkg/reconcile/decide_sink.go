@@ -221,7 +221,7 @@ func cleanSink(in *SinkInput) (Step, bool) {
 		return Step{}, false
 	case in.Heirs:
 		return Step{Action: ActLeave, State: Pending, Reason: "its place changed: the earlier one is another sink's now"}, true
-	case len(in.LeftTo) > 0 && in.Changed:
+	case len(in.LeftTo) > 0 && (in.Changed || len(in.Newer) > 0):
 		return Step{}, false // what it holds is written down first
 	case len(in.LeftTo) > 0:
 		why := fmt.Sprintf("%s, which it leaves, is still to be written by %s", in.Left, list(in.LeftTo))

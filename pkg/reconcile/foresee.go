@@ -41,13 +41,12 @@ type foreseen struct {
 	had     []uint64         // of a sink: those that there are now
 	key     *spec.Attributes // of a credential: the key that is about to be taken over, where it is known
 	with    func(keys map[string]*spec.Attributes) (drift string, ok bool)
-	holds   map[string]uint64 // of a sink: what its place will hold
-	notify  []string          // of a sink: its hooks
-	untold  []string          // of a sink: hooks that have not run since it was written
-	again   bool              // of a sink: a crash may have kept its hooks from running, so it is written once more
-	unsure  bool              // a secret that was not read may have changed
-	broken  error             // why its grant will fail
-	blind   bool              // it could not be looked at
+	notify  []string // of a sink: its hooks
+	untold  []string // of a sink: hooks that have not run since it was written
+	again   bool     // of a sink: a crash may have kept its hooks from running, so it is written once more
+	unsure  bool     // a secret that was not read may have changed
+	broken  error    // why its grant will fail
+	blind   bool     // it could not be looked at
 	gone    bool
 
 	steps []Step // what will be done
@@ -144,7 +143,7 @@ func (f *forecast) index() {
 		for _, c := range n.names {
 			f.users[c] = append(f.users[c], n)
 		}
-		for c := range n.holds {
+		for c := range n.holds() {
 			if !slices.Contains(n.names, c) {
 				f.users[c] = append(f.users[c], n)
 			}
@@ -246,7 +245,7 @@ func (f *forecast) lacking(n *foreseen, s Step) string {
 // looked at.
 func (f *forecast) holding(n *foreseen) (names []string, unknown bool) {
 	for _, s := range f.users[n.addr] {
-		switch h := s.holds[n.addr]; {
+		switch h := s.holds()[n.addr]; {
 		case s.kind != kindSink || s.gone:
 		case s.blind:
 			unknown = true
@@ -350,10 +349,19 @@ func (f *forecast) expect(n *foreseen) {
 
 // holdsAll lets a place hold what its sink names, and nothing else.
 func (n *foreseen) holdsAll() {
-	n.holds = make(map[string]uint64, len(n.names))
+	holds := make(map[string]uint64, len(n.names))
 	for i, c := range n.names {
-		n.holds[c] = n.seen[i]
+		holds[c] = n.seen[i]
 	}
+	n.sink.Record.Delivered = holds
+}
+
+// holds are the oldest tokens that the places of a sink will hold.
+func (n *foreseen) holds() map[string]uint64 {
+	if n.sink == nil {
+		return nil
+	}
+	return holdings(&n.sink.Record)
 }
 
 // arrives lets a sink hold what comes with a credential's next grant.
@@ -411,27 +419,20 @@ func (f *forecast) sinkFollows(n *foreseen, s Step) {
 	in := n.sink
 	switch s.Action {
 	case ActWrite, ActRepair, ActRecord:
-		in.Record.Leaving = elsewhere(in.Record.Leaving, placeOf(in.Record.Written))
-		n.leftBy(s)
+		n.goesOn()
 		if s.Action != ActRecord {
 			f.changes(n)
 		}
 		n.wrote = true
 		in.Stored, in.Changed, in.Moved, in.Named, in.Drift, in.Newer, in.Deferred, in.Foreign = true, false, false, false, "", nil, false, ""
-		in.Record.Written, in.Record.Failure, n.again, n.by = []byte("\n"), nil, false, ""
-		had := n.holds
-		if n.holdsAll(); len(in.Record.Leaving) > 0 {
-			n.holds = bothHold(had, n.holds) // until the earlier places are clean
-		}
+		in.Record.Failure, n.again, n.by = nil, false, ""
 	case ActClean, ActLeave:
-		if n.leftBy(s); n.wrote && len(in.Record.Leaving) == 0 {
-			n.holdsAll()
-		}
+		n.cleans()
 	case ActRemove:
 		f.changes(n)
-		n.gone, n.sink, n.holds, n.rest = true, nil, nil, Step{}
+		n.gone, n.sink, n.rest = true, nil, Step{}
 	case ActDrop:
-		n.gone, n.sink, n.holds, n.rest = true, nil, nil, Step{}
+		n.gone, n.sink, n.rest = true, nil, Step{}
 	}
 }
 

@@ -33,17 +33,19 @@ func (p *sinkPerformer) intend() bool {
 		p.failed("writing", err)
 		return false
 	}
-	intended, holds := withPlace(account, p.ob.desired.Place), bothHold(rec.Delivered, p.ob.gens)
-	if !named(rec) || !bytes.Equal(rec.Written, intended) || !maps.Equal(rec.Delivered, holds) {
+	intended, next := withPlace(account, p.ob.desired.Place), *rec
+	goesTo(&next, p.ob.desired.Place, p.ob.gens)
+	if !named(rec) || !bytes.Equal(rec.Written, intended) || !maps.Equal(rec.Delivered, next.Delivered) {
 		if rec.Written != nil && !bytes.Equal(rec.Written, intended) {
-			rec.Leaving = leaveBehind(rec)
+			next.Leaving = leaveBehind(rec)
 		}
-		rec.SinkKind, rec.Written, rec.WrittenAt, rec.Delivered = p.ob.kindOf, intended, time.Time{}, holds
+		next.SinkKind, next.Written, next.WrittenAt = p.ob.kindOf, intended, time.Time{}
+		*rec = next
 		if err := p.commit(rec); err != nil {
 			return false
 		}
 	}
-	p.r.stored, p.r.holds = true, nonNil(rec.Delivered)
+	p.r.stored, p.r.holds = true, holdings(rec)
 	return true
 }
 
@@ -90,20 +92,6 @@ func (p *sinkPerformer) commit(rec *state.Sink) error {
 		p.answer(fmt.Errorf("recording where %s is: %w", p.j.addr, err))
 	}
 	return err
-}
-
-// bothHold are the oldest tokens that two places of a sink may hold.
-func bothHold(a, b map[string]uint64) map[string]uint64 {
-	out := maps.Clone(b)
-	for c, gen := range a {
-		if of, ok := out[c]; gen > 0 && (!ok || gen < of) {
-			if out == nil {
-				out = map[string]uint64{}
-			}
-			out[c] = gen
-		}
-	}
-	return out
 }
 
 // mayHold remembers that the place may hold something else than what is

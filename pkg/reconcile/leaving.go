@@ -64,17 +64,29 @@ func (f *forecast) takes(heir string) bool {
 	return h != nil && h.wrote && h.cause == ""
 }
 
-// leftBy is what a step leaves of the places that a sink leaves.
-func (n *foreseen) leftBy(s Step) {
-	in := n.sink
-	switch {
-	case s.Action == ActClean || s.Action == ActLeave:
-		n.left = slices.DeleteFunc(n.left, func(l leftPlace) bool { return l.taken || l.heir == "" })
-		in.Record.Leaving, in.Record.Failure = slices.DeleteFunc(slices.Clone(in.Record.Leaving), func(a []byte) bool {
-			return !slices.ContainsFunc(n.left, func(l leftPlace) bool { return l.place == placeOf(a) })
-		}), nil
-	case in.Moved:
-		in.Record.Leaving = append(slices.Clone(in.Record.Leaving), in.Record.Written)
-		n.left = append(n.left, n.leaves)
+// goesOn is what a write, or the record of one, leaves of a sink's places.
+func (n *foreseen) goesOn() {
+	rec, place := &n.sink.Record, n.place
+	if n.sink.Moved {
+		place = n.wanted
+		rec.Leaving = append(slices.Clone(rec.Leaving), rec.Written)
+		n.left = append(slices.Clone(n.left), n.leaves)
 	}
+	goesTo(rec, place, nil)
+	rec.Written, rec.Leaving = withPlace(nil, place), elsewhere(rec.Leaving, place)
+	n.holdsAll()
+	keepsLeft(rec)
+	n.left, n.place = slices.DeleteFunc(slices.Clone(n.left), func(l leftPlace) bool { return l.place == place }), place
+}
+
+// cleans is what is left of them once the earlier ones are clean that wait for
+// nobody.
+func (n *foreseen) cleans() {
+	rec := &n.sink.Record
+	own := placeOf(rec.Written)
+	n.left = slices.DeleteFunc(slices.Clone(n.left), func(l leftPlace) bool { return l.taken || l.heir == "" })
+	rec.Leaving, rec.Failure = slices.DeleteFunc(slices.Clone(rec.Leaving), func(a []byte) bool {
+		return placeOf(a) != own && !slices.ContainsFunc(n.left, func(l leftPlace) bool { return l.place == placeOf(a) })
+	}), nil
+	leftSome(rec, func(c string) bool { return slices.Contains(n.names, c) })
 }

@@ -77,7 +77,7 @@ func (l *Loop) movingChanges(ctx context.Context, store state.Store, moves []ren
 		if err != nil {
 			return nil, err
 		}
-		rec.Delivered = renamed(rec.Delivered, names)
+		renameHoldings(&rec, names)
 		if to, ok := sinks[a]; ok {
 			changes = append(changes, state.Change{Delete: a, DeleteVersion: rec.Head.Version})
 			rec.Head.Address, rec.Head.Version = to, versions[to]
@@ -133,7 +133,7 @@ func (l *Loop) holders(ctx context.Context, store state.Store, moves []rename) (
 		if err != nil {
 			return nil, err
 		}
-		for c := range rec.Delivered {
+		for c := range holdings(&rec) {
 			if _, ok := names[c]; ok {
 				out = append(out, a)
 				break

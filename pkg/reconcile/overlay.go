@@ -68,7 +68,8 @@ func (o *overlay) Sink(ctx context.Context, address string) (state.Sink, error) 
 		return state.Sink{}, err
 	}
 	k, err := o.Store.Sink(ctx, at)
-	k.Head.Address, k.Delivered = address, renamed(k.Delivered, o.here)
+	k.Head.Address = address
+	renameHoldings(&k, o.here)
 	return k, err
 }
 
@@ -123,7 +124,8 @@ func (o *overlay) down(changes []state.Change) []state.Change {
 		}
 		if c.Sink != nil {
 			rec := *c.Sink
-			rec.Head.Address, rec.Delivered = name(rec.Head.Address), renamed(rec.Delivered, o.there)
+			rec.Head.Address = name(rec.Head.Address)
+			renameHoldings(&rec, o.there)
 			c.Sink = &rec
 		}
 		c.Delete, c.IntentFor = name(c.Delete), name(c.IntentFor)

@@ -235,7 +235,7 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 		n.place = placeWanted(j, &ob)
 	}
 	n.stand(ob.in.since(n.first.State), ob.in.failing(), func(f *state.Failure) string { return mendSink(&ob.in, f) })
-	n.holds, n.left = ob.in.Record.Delivered, ob.left
+	n.left = ob.left
 	n.leaves = w.leftPlace(ctx, j, placeOf(ob.in.Record.Written))
 	left := ob.in.Record.Leaving
 	n.again = j.first && !ob.recorded() && (len(ob.in.Newer) > 0 || ob.in.Changed || len(elsewhere(left, ob.desired.Place)) < len(left)) // as mayBeAnother has it

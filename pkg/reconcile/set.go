@@ -320,7 +320,7 @@ func (l *Loop) readHoldings(ctx context.Context, d *delta, stored []string) erro
 		if err != nil {
 			return fmt.Errorf("reading the record of %s: %w", a, err)
 		}
-		d.holds[a] = rec.Delivered
+		d.holds[a] = holdings(&rec)
 	}
 	return nil
 }

@@ -181,6 +181,7 @@ func (d *simDisk) Later(done func(error), changes ...state.Change) {
 		if k := c.Sink; k != nil {
 			kept := *k
 			kept.Notify, kept.Leaving, kept.Delivered = slices.Clone(k.Notify), slices.Clone(k.Leaving), maps.Clone(k.Delivered)
+			kept.Left = maps.Clone(k.Left) // what is in it is never changed
 			c.Sink = &kept
 			k.Head.Version++
 			k.Head.Kind = state.KindSink

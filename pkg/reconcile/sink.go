@@ -42,7 +42,7 @@ func (w *worker) unchangedSink(ctx context.Context, j job) (result, bool) {
 	if found == nil {
 		return result{}, false
 	}
-	r := result{item: j.item, lane: j.lane, record: true, stored: true, holds: nonNil(rec.Delivered), place: found.place, path: found.path, stamp: found.stamp}
+	r := result{item: j.item, lane: j.lane, record: true, stored: true, holds: holdings(&rec), place: found.place, path: found.path, stamp: found.stamp}
 	return r, true
 }
 
@@ -81,7 +81,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 		}
 	}
 	if j.first && ob.in.Stored {
-		r.holds = nonNil(ob.in.Record.Delivered)
+		r.holds = holdings(&ob.in.Record)
 		r.hooks = ob.in.Record.Notify // what a crash kept from running
 	}
 	if (step.Destructive() || step.moves(&ob) && w.movesTo(ctx, j) != "") && !j.allowed {
@@ -237,11 +237,8 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	}
 	base := rec.Written
 	rec.SinkKind, rec.Written, rec.Failure = p.ob.kindOf, withPlace(account, p.ob.desired.Place), nil
-	if rec.Leaving = elsewhere(rec.Leaving, p.ob.desired.Place); len(rec.Leaving) == 0 {
-		rec.Delivered = p.ob.gens
-	} else {
-		rec.Delivered = bothHold(rec.Delivered, p.ob.gens) // until the earlier places are clean
-	}
+	rec.Leaving, rec.Delivered = elsewhere(rec.Leaving, p.ob.desired.Place), p.ob.gens
+	keepsLeft(rec)
 	rec.Head.Digest = p.ob.digest
 	if changed {
 		rec.WrittenAt = p.w.now()
@@ -280,7 +277,7 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	} else if err := p.commit(rec); err != nil { // before its earlier place is cleaned
 		return
 	}
-	p.r.stored, p.r.holds, p.r.standing = true, nonNil(rec.Delivered), nil
+	p.r.stored, p.r.holds, p.r.standing = true, holdings(rec), nil
 	p.r.left(p.ctx, p.ob.kind, accountOf(rec.Written))
 	p.r.again = p.r.again || moved
 	if p.ob.in.AsBefore {

@@ -1,11 +1,14 @@
 package state
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"maps"
+)
 
 // The newest formats that this program writes.
 const (
 	credentialFormat = 9 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along; 7: how much later a token may end; 8: that a kept reply was slept over; 9: how many of a revocation's failures were alike, and a lost question about a device code
-	sinkFormat       = 2 // 2: without what nothing reads
+	sinkFormat       = 3 // 2: without what nothing reads; 3: what the places hold that a sink has left
 	intentFormat     = 1
 )
 
@@ -302,32 +305,51 @@ func appendSink(b []byte, s *Sink) []byte {
 	b = append(b, sinkFormat)
 	b = appendString(b, s.SinkKind)
 	b = appendBytes(b, s.Written)
-	b = binary.AppendUvarint(b, uint64(len(s.Delivered)))
-	for k, v := range s.Delivered {
-		b = binary.AppendUvarint(appendString(b, k), v)
-	}
+	b = appendHolds(b, s.Delivered)
 	b = appendTime(b, s.WrittenAt)
 	b = appendStrings(b, s.Notify)
 	b = binary.AppendUvarint(b, uint64(len(s.Leaving)))
 	for _, place := range s.Leaving {
 		b = appendBytes(b, place)
 	}
-	return appendFailure(b, s.Failure)
+	b = appendFailure(b, s.Failure)
+	b = binary.AppendUvarint(b, uint64(len(s.Left)))
+	for place, holds := range s.Left {
+		b = appendHolds(appendString(b, place), holds)
+	}
+	return b
+}
+
+// appendHolds appends which generation of which credential a place holds.
+func appendHolds(b []byte, holds map[string]uint64) []byte {
+	b = binary.AppendUvarint(b, uint64(len(holds)))
+	for k, v := range holds {
+		b = binary.AppendUvarint(appendString(b, k), v)
+	}
+	return b
+}
+
+func (r *reader) holds() map[string]uint64 {
+	n := r.count(2)
+	if n == 0 {
+		return nil
+	}
+	m := make(map[string]uint64, n)
+	for range n {
+		k := r.str()
+		m[k] = r.uvarint()
+	}
+	return m
 }
 
 func decodeSink(b []byte) (Sink, error) {
 	r := &reader{b: b}
 	var s Sink
-	r.full = r.version("sink", sinkFormat) < 2
+	format := r.version("sink", sinkFormat)
+	r.full = format < 2
 	s.SinkKind = r.str()
 	s.Written = r.bytes()
-	if n := r.count(2); n > 0 {
-		s.Delivered = make(map[string]uint64, n)
-		for range n {
-			k := r.str()
-			s.Delivered[k] = r.uvarint()
-		}
-	}
+	s.Delivered = r.holds()
 	s.WrittenAt = r.time()
 	s.Notify = r.strs()
 	if n := r.count(1); n > 0 {
@@ -338,6 +360,18 @@ func decodeSink(b []byte) (Sink, error) {
 	}
 	s.Failure = r.failure()
 	r.dropped(func() { r.removing(); r.str() })
+	switch {
+	case format >= 3:
+		if n := r.count(2); n > 0 {
+			s.Left = make(map[string]map[string]uint64, n)
+			for range n {
+				place := r.str()
+				s.Left[place] = r.holds()
+			}
+		}
+	case len(s.Leaving) > 0 && len(s.Delivered) > 0: // which was the oldest of what any of its places may hold
+		s.Left = map[string]map[string]uint64{"": maps.Clone(s.Delivered)}
+	}
 	if err := r.end(); err != nil {
 		return Sink{}, err
 	}

@@ -134,7 +134,7 @@ func FuzzDecoders(f *testing.F) {
 	c := Credential{Grant: &Grant{Scopes: []string{"a"}, InputHashes: map[string]string{"a": "b"}, Retired: &Retired{}}, Retiring: []Grant{{}},
 		Failure: &Failure{InputHash: map[string]string{"x": "y"}}, Raw: &Raw{Header: map[string][]string{"A": {"b"}}}, Removing: &Removing{}}
 	f.Add(appendCredential(nil, &c))
-	f.Add(appendSink(nil, &Sink{Delivered: map[string]uint64{"a": math.MaxUint64}, Notify: []string{"h"}}))
+	f.Add(appendSink(nil, &Sink{Delivered: map[string]uint64{"a": math.MaxUint64}, Notify: []string{"h"}, Left: map[string]map[string]uint64{"p": {"a": 1}}}))
 	f.Add(appendIntent(nil, &Intent{Op: "grant"}))
 	f.Add(appendHead(nil, &Head{Kind: KindSink, Address: "sink.file.a"}))
 	f.Add([]byte{1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f})

@@ -45,18 +45,42 @@ func TestRecordsOfTheFirstFormatAreRead(t *testing.T) {
 	}
 	wantSink := Sink{
 		SinkKind: "file", Written: []byte("w"), Delivered: map[string]uint64{"credential.coinify.trader": 3}, WrittenAt: at, Notify: []string{"hook.exec.a"},
-		Leaving: [][]byte{[]byte("l")}, Failure: f,
+		Leaving: [][]byte{[]byte("l")}, Failure: f, Left: map[string]map[string]uint64{"": {"credential.coinify.trader": 3}},
 	}
 	readsCredential(t, credentialV1, wantCredential)
-	b, err := hex.DecodeString(sinkV1)
+	readsSink(t, sinkV1, wantSink)
+}
+
+// Records of the format before each place of a sink had its own generations: of one
+// that leaves a place, and of one that does not.
+const (
+	sinkV2Leaves = "020466696c650966696c653a2f620a77011963726564656e7469616c2e636f696e6966792e747261646572030180ee89ab0d05010b686f6f6b2e657865632e61" +
+		"010966696c653a2f610a6c0105636c65616e097472616e7369656e7400000000000180ee89ab0d05000000"
+	sinkV2 = "020466696c650966696c653a2f620a77011963726564656e7469616c2e636f696e6966792e747261646572030180ee89ab0d05010b686f6f6b2e657865632e610001" +
+		"05636c65616e097472616e7369656e7400000000000180ee89ab0d05000000"
+)
+
+func TestSinksOfTheSecondFormatAreRead(t *testing.T) {
+	at := time.Unix(1790000000, 5).UTC()
+	want := Sink{SinkKind: "file", Written: []byte("file:/b\nw"), Delivered: map[string]uint64{"credential.coinify.trader": 3}, WrittenAt: at,
+		Notify: []string{"hook.exec.a"}, Failure: &Failure{Op: "clean", Class: "transient", LastAt: at}}
+	readsSink(t, sinkV2, want)
+	want.Leaving, want.Left = [][]byte{[]byte("file:/a\nl")}, map[string]map[string]uint64{"": {"credential.coinify.trader": 3}}
+	readsSink(t, sinkV2Leaves, want)
+}
+
+// readsSink is readsCredential of a sink.
+func readsSink(t *testing.T, record string, want Sink) {
+	t.Helper()
+	b, err := hex.DecodeString(record)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := decodeSink(b)
+	got, err := decodeSink(b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(wantSink, s); d != "" {
+	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("a sink (-want +got):\n%s", d)
 	}
 }

@@ -223,5 +223,8 @@ type Sink struct {
 	WrittenAt time.Time
 	Notify    []string // hooks that have not run since the last write
 	Leaving   [][]byte // accounts of places that it was moved away from and that are not cleaned yet
-	Failure   *Failure
+	// Left is what those places hold, as Delivered says it of its own: by the name of
+	// the place, or "" where only that one of them may hold it is known.
+	Left    map[string]map[string]uint64
+	Failure *Failure
 }

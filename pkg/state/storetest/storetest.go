@@ -104,6 +104,7 @@ func credential(address string, generation uint64) state.Credential {
 func sink(address string) state.Sink {
 	return state.Sink{Head: state.Head{Address: address, Kind: state.KindSink, Flags: state.FlagHookPending}, SinkKind: "file", Written: []byte("sha256"),
 		Delivered: map[string]uint64{"credential.a.b": 7}, WrittenAt: epoch, Leaving: [][]byte{[]byte("former place")}, Notify: []string{"hook.exec.nginx"},
+		Left:    map[string]map[string]uint64{"former place": {"credential.a.b": 6, "credential.a.c": 1}, "nothing": nil},
 		Failure: &state.Failure{Op: "write", Class: "transient"}}
 }
 
