@@ -17,9 +17,11 @@ import (
 // world of that configuration does: see [worker.meanwhile].
 
 // awaits gives a look at a sink the means to tell what is not there yet from what
-// will never be. What was written as it is said now has what there is.
+// will never be. What was written as it is said now, with the token in force,
+// has what there is.
 func (w *worker) awaits(ctx context.Context, j job, in *SinkInput, a spec.Address, at *spec.Attributes) {
-	if j.cfg != j.force || in.Stored && !in.Changed || j.without && at.AccessToken.Len() > 0 {
+	written := in.Stored && !in.Changed && in.Record.Delivered[string(a)] == at.Generation
+	if j.cfg != j.force || written || j.without && at.AccessToken.Len() > 0 {
 		return
 	}
 	at.Awaited = sync.OnceValue(func() bool {

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -188,4 +189,36 @@ func TestASinkThatComesBackGoesOnAsItWas(t *testing.T) {
 			w.goesOn()
 		})
 	}
+}
+
+// A sink was written with what a grant says, another grant without it replaced that
+// one while its place could not be written, and then the first is wanted again: the
+// sink is declared as it was written, and what it names is not there all the same.
+func TestASinkAsItWasWrittenWaitsForWhatHasGone(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(twoGrants("rich", richly, ""))
+		<-time.After(time.Minute)
+		w.places.failWith(errors.New("the places are read-only"))
+		h := w.set(twoGrants("plain", plainly, ""))
+		if h == nil {
+			t.Fatal("the replacement is not held back")
+		}
+		if err := w.loop.Approve(t.Context(), h); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Minute)
+		w.set(twoGrants("rich", richly, ""))
+		w.places.failWith(nil)
+		<-time.After(5 * time.Minute)
+		w.goesOn()
+		if h, err := w.loop.Held(t.Context()); err != nil || h == nil {
+			t.Fatalf("the replacement is held back: %v, %v", h, err)
+		} else if err := w.loop.Approve(t.Context(), h); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Minute)
+		if got := w.places.get("a"); !strings.Contains(got, `"kind":"bearer"`) {
+			t.Errorf("once that is there it holds %q", got)
+		}
+	})
 }

@@ -226,13 +226,16 @@ func (s *simRun) checkEnd(written int) {
 		s.fail("asking for the status: %v", err)
 		return
 	}
-	prevented := map[string]bool{}
+	prevented, awaited := map[string]bool{}, map[string]bool{}
 	for _, l := range append(append(v.Credentials, v.Sinks...), v.Hooks...) {
 		if l.State == reconcile.Held && strings.Contains(l.Mend, "prevent_destroy") {
 			prevented[firstName(l.Address)] = true
 			continue
 		}
-		if l.State == reconcile.Waiting && s.waitsForNone(l.Why, prevented) || waitsForPrevented(l, prevented) {
+		if l.State == reconcile.Waiting && s.waitsForNone(l.Why, prevented) || waitsForPrevented(l, prevented) != "" {
+			if l.State == reconcile.Waiting {
+				awaited[waitsForPrevented(l, prevented)] = true
+			}
 			continue
 		}
 		if l.State != reconcile.Ready && !s.loggedOut(l) {
@@ -258,7 +261,7 @@ func (s *simRun) checkEnd(written int) {
 			s.fail("%s has %s, and the key is %s", addr, a.token, s.passwords[s.config.account(i)])
 		}
 	}
-	s.checkPlaces(prevented)
+	s.checkPlaces(prevented, awaited)
 	if s.told < written {
 		s.fail("the hooks were told of %d changes, and the last write was the %dth", s.told, written)
 	}
@@ -291,14 +294,16 @@ func (s *simRun) refreshEnded(r *simRecord) bool {
 	return t != nil && t.grant.typ.traits.Interactive && !t.expires.IsZero() && s.real().After(t.expires)
 }
 
-// checkPlaces: each place holds what its sink says, and no other holds anything.
-func (s *simRun) checkPlaces(prevented map[string]bool) {
+// checkPlaces: each place holds what its sink says, and no other holds anything. One
+// that is new, or was removed and is declared again, is empty until there is what
+// it names.
+func (s *simRun) checkPlaces(prevented, awaited map[string]bool) {
 	want, stays := map[string]string{}, map[string]bool{}
 	for place, of := range s.config.places() {
 		var tokens []string
 		for _, i := range of {
 			tokens = append(tokens, s.contentNow(i))
-			stays[place] = stays[place] || prevented[simCredentials[i]] && s.config.richness(i) == richOnly
+			stays[place] = stays[place] || prevented[simCredentials[i]] && s.config.richness(i) == richOnly || awaited[simCredentials[i]] && s.place(place).content == ""
 		}
 		want[place] = strings.Join(tokens, " ")
 	}

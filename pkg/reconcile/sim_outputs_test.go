@@ -138,16 +138,16 @@ func (s *simRun) checkGoesOn(i int) {
 	}
 }
 
-// waitsForPrevented: a sink names what only a replacement will have that
-// prevent_destroy holds back.
-func waitsForPrevented(l reconcile.Line, prevented map[string]bool) bool {
+// waitsForPrevented is the credential of whose replacement, that prevent_destroy
+// holds back, a sink names what no other grant has; "" where it waits for none.
+func waitsForPrevented(l reconcile.Line, prevented map[string]bool) string {
 	if l.State != reconcile.Waiting && l.State != reconcile.Held || !strings.Contains(l.Why, "comes with the new token of") {
-		return false
+		return ""
 	}
 	for addr := range prevented {
 		if strings.Contains(l.Why, strings.TrimPrefix(addr, "credential.")) {
-			return true
+			return addr
 		}
 	}
-	return false
+	return ""
 }
