@@ -80,6 +80,18 @@ func importsBefore(ctx context.Context, s state.Store) (addresses []string, err 
 	return addresses, nil
 }
 
+// movedImports has the list of those say moved credentials as they are called now:
+// what was brought to one goes on under its new name. Its Meta is nil where the list
+// stays as it is.
+func movedImports(ctx context.Context, s state.Store, names map[string]string) (state.Change, error) {
+	all, err := importsBefore(ctx, s)
+	if err != nil || !slices.ContainsFunc(all, func(a string) bool { return names[a] != "" }) {
+		return state.Change{}, err
+	}
+	b, err := json.Marshal(readdressed(all, names))
+	return state.Change{MetaKey: metaImports, Meta: b}, err
+}
+
 func importKey(s state.Store, token secret.Text) string {
 	return metaImported + state.HashText(s, "import", token)
 }

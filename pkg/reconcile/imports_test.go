@@ -137,6 +137,31 @@ func TestAPlanKnowsWhatWasImportedBefore(t *testing.T) {
 	})
 }
 
+// So does a plan of one whose credential was renamed before it went: what was brought
+// to it was brought under its new name.
+func TestAPlanKnowsWhatWasImportedUnderAFormerName(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		config := importing(w.elsewhere(), delivered)
+		renamed := strings.NewReplacer("coinify.trader", "coinify.other", `"coinify" "trader"`, `"coinify" "other"`).Replace(config)
+		w.set(config)
+		time.Sleep(time.Minute)
+		moved := renamed + "\nmoved {\n  from = credential.coinify.trader\n  to   = credential.coinify.other\n}\n"
+		if x := w.export(); len(x.Imported) != 1 || strings.Contains(actions(w.against(x, moved)), "import") {
+			t.Errorf("%v were imported; planned of the renamed one is %q", x.Imported, actions(w.against(x, moved)))
+		}
+		w.set(moved)
+		time.Sleep(time.Minute)
+		w.set(traders("settle = \"1s\"", "x", "z", ""))
+		time.Sleep(time.Minute)
+		if _, _, err := w.store.Credential(t.Context(), "credential.coinify.other"); !errors.Is(err, state.ErrNotFound) {
+			t.Fatalf("it is still there: %v", err)
+		}
+		if got := actions(w.against(w.export(), renamed)); !strings.Contains(got, "obtain credential.coinify.other") || strings.Contains(got, "import") {
+			t.Errorf("planned is %q", got)
+		}
+	})
+}
+
 func (w *world) export() *reconcile.Export {
 	w.t.Helper()
 	x, err := w.loop.Export(w.t.Context())

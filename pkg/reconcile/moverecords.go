@@ -84,6 +84,12 @@ func (l *Loop) movingChanges(ctx context.Context, store state.Store, moves []ren
 		}
 		changes = append(changes, state.Change{Sink: &rec})
 	}
+	switch c, err := movedImports(ctx, store, names); {
+	case err != nil:
+		return nil, err
+	case c.Meta != nil:
+		changes = append(changes, c)
+	}
 	since, err := movedNames(ctx, store, moves)
 	return append(changes, since...), err
 }

@@ -75,6 +75,15 @@ func (o *overlay) Sink(ctx context.Context, address string) (state.Sink, error) 
 
 // Meta implements [state.Store].
 func (o *overlay) Meta(ctx context.Context, key string) ([]byte, error) {
+	if key == metaImports {
+		c, err := movedImports(ctx, o.Store, o.here)
+		if err != nil {
+			return nil, err
+		}
+		if c.Meta != nil {
+			return c.Meta, nil
+		}
+	}
 	if key == metaRenamed || key == metaLeaving {
 		changes, err := movedNames(ctx, o.Store, o.moves)
 		if err != nil {
