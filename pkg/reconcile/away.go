@@ -147,6 +147,14 @@ func (s *ExportedSink) restore(ctx context.Context, m state.Store) error {
 		Head:     state.Head{Address: s.Address, Kind: state.KindSink, Digest: digestFrom(s.Digest)},
 		SinkKind: s.Kind, Written: withPlace(nil, s.Place), Delivered: s.Delivered, Notify: s.Notify, Failure: s.Failure.restore(), WrittenAt: time.Unix(0, 0), // when is not exported
 	}
+	for _, l := range s.Left {
+		if rec.Left == nil {
+			rec.Left = map[string]map[string]uint64{}
+		}
+		if rec.Left[l.Place] = l.Delivered; l.Place != "" {
+			rec.Leaving = append(rec.Leaving, withPlace(nil, l.Place))
+		}
+	}
 	return m.Commit(ctx, state.Change{Sink: &rec})
 }
 

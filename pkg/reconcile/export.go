@@ -101,9 +101,17 @@ type ExportedSink struct {
 	Place     string            `json:"place,omitempty"`    // where that is as declared
 	Portrait  *ExportedPortrait `json:"portrait,omitempty"` // likewise; and where no sensitive variable reaches it
 	Delivered map[string]uint64 `json:"delivered,omitempty"`
+	Left      []ExportedPlace   `json:"left,omitempty"`   // places that it has still to leave
 	Notify    []string          `json:"notify,omitempty"` // hooks that have not run since it changed
 	Hooks     []string          `json:"hooks,omitempty"`  // hooks that run when it changes
 	Failure   *ExportedFailure  `json:"failure,omitempty"`
+}
+
+// ExportedPlace is a place that a sink has still to leave, and which generations
+// that holds; "" where it is only known that one of them does.
+type ExportedPlace struct {
+	Place     string            `json:"place,omitempty"`
+	Delivered map[string]uint64 `json:"delivered,omitempty"`
 }
 
 // unknownHash stands for an input that is not exported.
@@ -206,12 +214,28 @@ func (w *worker) exportSink(ctx context.Context, x *Export, j job) error {
 	s := ExportedSink{Address: j.addr, Kind: rec.SinkKind, Delivered: rec.Delivered, Notify: rec.Notify, Hooks: hooksOf(j), Failure: exportFailure(rec.Failure)}
 	if by := declaredBy(j, rec.Head.Digest); by != nil {
 		s.Digest, s.Place = publicDigest(by, j.addr, rec.Head.Digest), placeOf(rec.Written) // a place cannot be made of what is sensitive
+		s.Left = exportLeft(&rec)
 		if err := w.exportPortrait(x, by, &s, accountOf(rec.Written)); err != nil {
 			return err
 		}
 	}
+	if s.Left == nil {
+		s.Delivered = holdings(&rec)
+	}
 	x.Sinks = append(x.Sinks, s)
 	return nil
+}
+
+func exportLeft(rec *state.Sink) []ExportedPlace {
+	var out []ExportedPlace
+	for _, of := range byPlace(elsewhere(rec.Leaving, placeOf(rec.Written))) {
+		place := placeOf(of[0])
+		out = append(out, ExportedPlace{Place: place, Delivered: rec.Left[place]})
+	}
+	if mixed := rec.Left[""]; len(out) > 0 && len(mixed) > 0 {
+		out = append(out, ExportedPlace{Delivered: mixed})
+	}
+	return out
 }
 
 // hooksOf are the hooks that run when a sink changes, or is removed.

@@ -41,12 +41,14 @@ type foreseen struct {
 	had     []uint64         // of a sink: those that there are now
 	key     *spec.Attributes // of a credential: the key that is about to be taken over, where it is known
 	with    func(keys map[string]*spec.Attributes) (drift string, ok bool)
-	notify  []string // of a sink: its hooks
-	untold  []string // of a sink: hooks that have not run since it was written
-	again   bool     // of a sink: a crash may have kept its hooks from running, so it is written once more
-	unsure  bool     // a secret that was not read may have changed
-	broken  error    // why its grant will fail
-	blind   bool     // it could not be looked at
+	notify  []string          // of a sink: its hooks
+	untold  []string          // of a sink: hooks that have not run since it was written
+	again   bool              // of a sink: a crash may have kept its hooks from running, so it is written once more
+	unsure  bool              // a secret that was not read may have changed
+	broken  error             // why its grant will fail
+	blind   bool              // it could not be looked at
+	unseen  bool              // of such a sink: nor was it before, so that what its places hold is not known
+	known   map[string]uint64 // otherwise what they hold
 	gone    bool
 
 	steps []Step // what will be done
@@ -247,7 +249,7 @@ func (f *forecast) holding(n *foreseen) (names []string, unknown bool) {
 	for _, s := range f.users[n.addr] {
 		switch h := s.holds()[n.addr]; {
 		case s.kind != kindSink || s.gone:
-		case s.blind:
+		case s.unseen:
 			unknown = true
 		case h > 0 && (!n.cred.Declared || h < n.gen):
 			names = append(names, s.addr)
@@ -359,7 +361,7 @@ func (n *foreseen) holdsAll() {
 // holds are the oldest tokens that the places of a sink will hold.
 func (n *foreseen) holds() map[string]uint64 {
 	if n.sink == nil {
-		return nil
+		return n.known
 	}
 	return holdings(&n.sink.Record)
 }

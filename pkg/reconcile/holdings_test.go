@@ -104,3 +104,37 @@ func TestATokenIsHeldByThePlaceThatWasGivenIt(t *testing.T) {
 		})
 	}
 }
+
+// A sink that cannot even be looked at goes on holding what it was given, for a plan
+// too.
+func TestAPlanKnowsWhatASinkHoldsThatCannotBeLookedAt(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		const credential = "credential.coinify.trader"
+		w.set(trader("a@example.com", ""))
+		w.wait(time.Minute)
+		second := w.config(strings.Replace(trader("b@example.com", ""), "= credential.coinify.trader.access_token", "= \"${credential.coinify.trader.access_token} ${jsondecode(secret.mem.pw.value).none}\"", 1))
+		w.halt()
+		w.begin(true)
+		if _, err := w.loop.Set(t.Context(), second, reconcile.SetOptions{NoSettle: true, Dry: true}); err != nil {
+			t.Fatal(err)
+		}
+		p, err := w.loop.Plan(t.Context(), reconcile.PlanOptions{NoSettle: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		revokes := func(s reconcile.Step) bool { return s.Address == credential && s.Action == reconcile.ActRevoke }
+		if slices.ContainsFunc(p.Steps, revokes) || !slices.ContainsFunc(p.Later, revokes) {
+			t.Errorf("the plan does not leave the old token to the sink:\n%s", lines(p.Steps))
+		}
+		if _, err := w.loop.Set(t.Context(), second, reconcile.SetOptions{NoSettle: true}); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.loop.Resume(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.wait(time.Minute)
+		if rec, _, err := w.store.Credential(t.Context(), credential); err != nil || rec.Head.Generation != 2 || len(rec.Retiring) != 1 {
+			t.Errorf("a minute later there is generation %d, and %d old ones: %v", rec.Head.Generation, len(rec.Retiring), err)
+		}
+	})
+}

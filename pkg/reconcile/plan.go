@@ -222,6 +222,7 @@ func (w *worker) unreadable(ctx context.Context, j job, s Step) error {
 func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	ob, err := w.observeSink(ctx, j)
 	if err != nil {
+		n.names, n.known, n.unseen = j.uses, j.holds, j.first && j.stored
 		n.fails(err)
 		return
 	}
