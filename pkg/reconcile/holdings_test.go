@@ -110,9 +110,12 @@ func TestATokenIsHeldByThePlaceThatWasGivenIt(t *testing.T) {
 func TestAPlanKnowsWhatASinkHoldsThatCannotBeLookedAt(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
 		const credential = "credential.coinify.trader"
-		w.set(trader("a@example.com", ""))
+		at := func(email string) string {
+			return strings.Replace(trader(email, ""), "  partner_id", "  lifecycle {\n    overlap = \"0s\"\n  }\n  partner_id", 1)
+		}
+		w.set(at("a@example.com"))
 		w.wait(time.Minute)
-		second := w.config(strings.Replace(trader("b@example.com", ""), "= credential.coinify.trader.access_token", "= \"${credential.coinify.trader.access_token} ${jsondecode(secret.mem.pw.value).none}\"", 1))
+		second := w.config(strings.Replace(at("b@example.com"), "= credential.coinify.trader.access_token", "= \"${credential.coinify.trader.access_token} ${jsondecode(secret.mem.pw.value).none}\"", 1))
 		w.halt()
 		w.begin(true)
 		if _, err := w.loop.Set(t.Context(), second, reconcile.SetOptions{NoSettle: true, Dry: true}); err != nil {
