@@ -40,6 +40,11 @@ type endpoint struct {
 	http     *http.Client
 }
 
+// idleConns is how many connections to one Vault are kept for the next requests: as
+// many as there are requests at once where many secrets are read into files. One that
+// is not kept is dialled again for each request, with a handshake.
+const idleConns = 256
+
 func newEndpoint(name spec.Address, s Settings, p *Pool) (*endpoint, error) {
 	dial := p.dial
 	stamps := s.stamps() // before they are read: a change in between is then seen
@@ -55,7 +60,7 @@ func newEndpoint(name spec.Address, s Settings, p *Pool) (*endpoint, error) {
 		TLSClientConfig:     conf,
 		TLSHandshakeTimeout: 5 * time.Second,
 		ForceAttemptHTTP2:   true,
-		MaxIdleConnsPerHost: 64,
+		MaxIdleConnsPerHost: idleConns,
 		// Shorter than the idle timeouts of Vault (5 min) and of usual load
 		// balancers (60 s), so that a write seldom meets a connection that the
 		// other side has just closed.
