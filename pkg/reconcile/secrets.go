@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,8 +27,15 @@ type secretReader struct {
 	now    func() time.Time
 	flight singleflight.Group
 
-	mu   sync.Mutex
-	read map[secretKey]reading
+	mu    sync.Mutex
+	read  map[secretKey]reading
+	order []readAt // what was read, the oldest first; a reading may have been replaced since
+}
+
+// readAt is a secret that was read at a time.
+type readAt struct {
+	key secretKey
+	at  time.Time
 }
 
 // secretKey tells a secret from one of the same address in another
@@ -88,7 +96,7 @@ func (r *secretReader) cached(k secretKey) (cty.Value, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	got, ok := r.read[k]
-	if !ok || r.now().Sub(got.at) >= secretBurst || r.now().Before(got.at) {
+	if !ok || !serves(got.at, r.now()) {
 		return cty.NilVal, false
 	}
 	return got.value, true
@@ -99,13 +107,20 @@ func (r *secretReader) keep(k secretKey, v cty.Value) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
-	for old, got := range r.read {
-		if now.Sub(got.at) >= secretBurst {
-			delete(r.read, old)
+	n := 0
+	for n < len(r.order) && !serves(r.order[n].at, now) {
+		if old := r.order[n]; r.read[old.key].at.Equal(old.at) {
+			delete(r.read, old.key)
 		}
+		n++
 	}
+	r.order = append(slices.Delete(r.order, 0, n), readAt{k, now})
 	r.read[k] = reading{value: v, at: now}
 }
+
+// serves says whether what was read at a time serves others still. What was read
+// before the clock was set back does not.
+func serves(at, now time.Time) bool { return now.Sub(at) < secretBurst && !now.Before(at) }
 
 // vaultLook is how often a secret in Vault is looked at for a new version:
 // Vault tells nobody of changes.
@@ -163,6 +178,7 @@ func (r *secretReader) forget() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.read)
+	r.order = nil
 }
 
 // Scope gives evaluations outside the loop (a Vault's login) the secrets and
