@@ -130,6 +130,9 @@ func indeterminate(in *Input) (Step, bool) {
 		return kept(in, Step{Action: ActWait, State: Indeterminate, Next: at, Mend: in.mend("login"), Why: lost + ": the token held is kept, and shortly before its end the refresh token is tried one last time; a login now avoids an outage then",
 			Reason: lost + "; the access token is kept while it lives, then the refresh token is tried once more"}), true
 	}
+	if wait, blocked := refreshBackedOff(in); blocked {
+		return kept(in, wait), true // the last time is one that reached its API
+	}
 	return Step{Action: ActRefresh, State: Indeterminate, Why: lost, Reason: lost + "; the access token ends, so it is tried one last time"}, true
 }
 

@@ -181,6 +181,12 @@ func TestDecide(t *testing.T) {
 			in.Record.Grant.RefreshState, in.WantsNew, in.Want.Lifecycle.PreventDestroy = state.RefreshIndeterminate, []string{"email"}, true
 			in.Now = t0.Add(time.Hour)
 		}, ActRefresh, Indeterminate, "one last time", 0},
+		"indeterminate, an input changed, prevent_destroy, at the end, and both calls fail": {func(in *Input) {
+			in.Record.Grant.RefreshState, in.WantsNew, in.Want.Lifecycle.PreventDestroy = state.RefreshIndeterminate, []string{"email"}, true
+			in.Now = t0.Add(time.Hour)
+			in.Record.Failure = &state.Failure{Op: opGrant, LastAt: t0, NextAt: t0}
+			in.RefreshFailure = &state.Failure{Op: opRefresh, LastAt: in.Now, NextAt: in.Now.Add(2 * time.Second)}
+		}, ActWait, Failing, "its last refresh failed", time.Hour + 2*time.Second},
 		"the state went back to an older copy": {func(in *Input) {
 			in.Record.Grant.RefreshState, in.Record.Restored = state.RefreshIndeterminate, in.Record.Grant.ObtainedAt.Add(time.Minute)
 		}, ActReplace, Indeterminate, "the state went back to an older copy", 0},
@@ -193,6 +199,13 @@ func TestDecide(t *testing.T) {
 			in.Now = t0.Add(time.Hour)
 		},
 			ActRefresh, Indeterminate, "one last time", 0},
+
+		"indeterminate, interactive, at the end, and the API was away": {func(in *Input) {
+			interactive(in)
+			in.Record.Grant.RefreshState = state.RefreshIndeterminate
+			in.Now = t0.Add(time.Hour)
+			in.Record.Failure = &state.Failure{Op: opRefresh, LastAt: in.Now, NextAt: in.Now.Add(2 * time.Second)}
+		}, ActWait, Failing, "its last refresh failed", time.Hour + 2*time.Second},
 
 		"old token, sinks hold it": {func(in *Input) {
 			in.Record.Retiring = []state.Grant{retiredGrant("replace", nil)}
