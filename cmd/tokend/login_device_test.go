@@ -141,6 +141,25 @@ func TestLoginByADeviceCodeOutlives(t *testing.T) {
 	l.untilState(tvAddress, reconcile.Ready)
 }
 
+// How slowly a server wants to be asked is not forgotten at a restart.
+func TestLoginByADeviceCodeStaysSlow(t *testing.T) {
+	t.Parallel()
+	l := deviceLab(t, time.Hour)
+	l.start()
+	p := l.person("oauth2.tv")
+	code, _, _ := p.code()
+	slow := l.api.Fail(standin.Fault{API: standin.OAuth2, Kind: standin.FaultThrottle, Path: "/token", Times: 1})
+	<-slow.Hit()
+	l.polled(1)
+	l.stop()
+	if all, _ := l.savedLogins(nil); len(all) != 1 || all[0].Interval != 6*time.Second {
+		t.Errorf("the state has %d logins, want one that is asked about every 6 s: %+v", len(all), all)
+	}
+	l.start()
+	l.api.DecideDevice(code, true)
+	p.ends(0)
+}
+
 // A refusal, a code that nobody enters and a login that another one replaces each
 // end with a word of their own.
 func TestLoginByADeviceCodeThatEnds(t *testing.T) {

@@ -106,6 +106,7 @@ func (e *engine) poll(l *openLogin) {
 		goesOn := false
 		if err != nil {
 			wait, goesOn = p.After(pollFailure(err))
+			e.slowed(l, p.Interval())
 		}
 		switch {
 		case err == nil:
@@ -118,6 +119,18 @@ func (e *engine) poll(l *openLogin) {
 			e.endLogin(l, deviceLate(l))
 			return
 		}
+	}
+}
+
+// slowed keeps in the state by how much the server wants to be asked more slowly, for
+// whoever asks after a restart.
+func (e *engine) slowed(l *openLogin, interval time.Duration) {
+	e.logins.mu.Lock()
+	news := l.device.interval < interval
+	l.device.interval = max(l.device.interval, interval)
+	e.logins.mu.Unlock()
+	if news {
+		e.keepLogins()
 	}
 }
 
