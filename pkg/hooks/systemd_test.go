@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,8 @@ func TestSystemdAsksSystemctl(t *testing.T) {
 			t.Fatal(err)
 		}
 		asked := strings.Split(strings.TrimSpace(read(t, filepath.Join(dir, "asked"))), "\n")
-		if d := cmp.Diff("--no-ask-password --no-pager "+c.want, asked[0]); d != "" {
+		asked = slices.DeleteFunc(asked, func(line string) bool { return strings.Contains(line, " list-jobs ") }) // the look beside it, where it takes its time
+		if d := cmp.Diff([]string{"--no-ask-password --no-pager " + c.want}, asked); d != "" {
 			t.Errorf("systemctl's arguments (-want +got):\n%s", d)
 		}
 	}

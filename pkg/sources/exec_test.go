@@ -118,35 +118,48 @@ func TestExecErrorsSayWhatHappened(t *testing.T) {
 }
 
 func TestATimeoutKillsTheWholeGroup(t *testing.T) {
-	for name, stop := range map[string]struct {
-		timeout string
-		cancel  bool
-	}{"timeout": {"300ms", false}, "cancelled": {"60s", true}} {
-		t.Run(name, func(t *testing.T) {
-			pidFile := filepath.Join(t.TempDir(), "pid")
-			ctx, cancel := context.WithCancel(t.Context())
-			defer cancel()
-			done := make(chan error, 1)
-			go func() {
-				_, err := sources.Exec("/", os.Environ()).Read(ctx, values(within(shell("sleep 60 & echo $! > "+pidFile+".new; mv "+pidFile+".new "+pidFile+"; wait"), stop.timeout)))
-				done <- err
-			}()
-			var pid int
-			poll(t, "the child is there", func() bool {
-				b, err := os.ReadFile(pidFile)
-				pid, _ = strconv.Atoi(strings.TrimSpace(string(b)))
-				return err == nil
-			})
-			if stop.cancel {
-				cancel()
-			}
+	t.Run("cancelled", func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		pid, done := readByAGroup(t, ctx, "60s")
+		cancel()
+		err := <-done
+		if pid == 0 || !errors.Is(err, context.Canceled) {
+			t.Errorf("error = %v", err)
+		}
+		poll(t, "the child is gone", func() bool { return !running(pid) })
+	})
+	t.Run("timeout", func(t *testing.T) {
+		for timeout := 300 * time.Millisecond; ; timeout *= 2 {
+			pid, done := readByAGroup(t, t.Context(), timeout.String())
 			err := <-done
-			if stop.cancel != errors.Is(err, context.Canceled) || err == nil {
+			if err == nil || errors.Is(err, context.Canceled) {
 				t.Errorf("error = %v", err)
 			}
-			poll(t, "the child is gone", func() bool { return !running(pid) })
-		})
-	}
+			if pid != 0 { // else the time was over before the child was there
+				poll(t, "the child is gone", func() bool { return !running(pid) })
+				return
+			}
+		}
+	})
+}
+
+// readByAGroup reads by a program that waits for a child for a minute, and returns
+// when the child is there, with its pid; or without one where the program ended
+// before that.
+func readByAGroup(t *testing.T, ctx context.Context, timeout string) (pid int, done chan error) {
+	t.Helper()
+	pidFile := filepath.Join(t.TempDir(), "pid")
+	done = make(chan error, 1)
+	go func() {
+		_, err := sources.Exec("/", os.Environ()).Read(ctx, values(within(shell("sleep 60 & echo $! > "+pidFile+".new; mv "+pidFile+".new "+pidFile+"; wait"), timeout)))
+		done <- err
+	}()
+	poll(t, "the child is there", func() bool {
+		b, err := os.ReadFile(pidFile)
+		pid, _ = strconv.Atoi(strings.TrimSpace(string(b)))
+		return err == nil || len(done) > 0
+	})
+	return pid, done
 }
 
 // running reports whether a process is there and not a zombie that nobody
