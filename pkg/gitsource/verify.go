@@ -94,7 +94,7 @@ func (s *Source) stillCounts(ctx context.Context, commit string) error {
 	}
 	info, err := s.inspect(ctx, commit)
 	if isRefused(err) {
-		return fmt.Errorf("%w: %w", err, errNotTrusted)
+		return fmt.Errorf("%w: %w", errNotTrusted, err)
 	}
 	if err == nil {
 		s.publish(info)
@@ -134,7 +134,7 @@ func unsigned(err error, commit, signers string) error {
 	if errors.Is(err, context.Canceled) {
 		return err
 	}
-	why := err.Error()
+	why := strings.TrimRight(err.Error(), ". ")
 	if strings.HasPrefix(why, "running git:") {
 		why = "it is not signed" // git says nothing at all then
 	}

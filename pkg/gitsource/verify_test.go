@@ -78,7 +78,7 @@ func TestAKeyThatIsTakenOutIsNoticed(t *testing.T) {
 	u.allow(bobLine)
 	f.Poke()
 	f.fails("what is in force stays until a commit comes whose signature counts")
-	if got := f.Status(); got.Commit != u.first || !strings.Contains(got.Error, "commit "+u.first[:12]+" has no signature by a key in "+u.o.AllowedSigners) {
+	if got := f.Status(); got.Commit != u.first || !strings.Contains(got.Error, "counts: commit "+u.first[:12]+" has no signature by a key in "+u.o.AllowedSigners+": ") || strings.HasSuffix(got.Error, ".") {
 		t.Errorf("Status() = %+v", got)
 	}
 	f.wantFile("main.hcl", "one")
