@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"strings"
 	"testing"
-	"time"
 )
 
 // OIDCOptions are what a test may want different from one provider to the next.
@@ -129,7 +128,7 @@ func (s *OIDCServer) Browse(authorization string) (*url.URL, error) {
 	}
 	client := &http.Client{
 		Jar:           jar,
-		Timeout:       30 * time.Second,
+		Timeout:       startTimeout,
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	next := authorization

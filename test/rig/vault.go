@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"tokend/test/parts"
 )
@@ -58,7 +57,7 @@ func newVault(t testing.TB, secure bool) *VaultServer {
 		t:      t,
 		binary: file(t, parts.Vault(), "vault"),
 		data:   t.TempDir(),
-		client: &http.Client{Timeout: 30 * time.Second},
+		client: &http.Client{Timeout: startTimeout},
 	}
 	if secure {
 		v.useTLS()
