@@ -78,10 +78,13 @@ func (g *globals) followGit(ctx context.Context, log *slog.Logger, f gitFlags) (
 	}, nil
 }
 
+// noCommitSummary is all that is said of that in a line.
+const noCommitSummary = "No commit"
+
 // noCommit is what is wrong with a repository of which nothing could be checked
 // out.
 func noCommit(s gitsource.Status) *hcl.Diagnostic {
-	d := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: "No commit", Detail: fmt.Sprintf("Nothing of %s is checked out yet.", s.URL)}
+	d := &hcl.Diagnostic{Severity: hcl.DiagError, Summary: noCommitSummary, Detail: fmt.Sprintf("Nothing of %s is checked out yet.", s.URL)}
 	if s.Error != "" {
 		d.Detail = fmt.Sprintf("Nothing of %s can be checked out: %s.", s.URL, strings.TrimRight(s.Error, ". "))
 	}

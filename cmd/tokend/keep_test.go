@@ -6,6 +6,9 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"tokend/pkg/gitsource"
 	"tokend/pkg/state"
@@ -42,6 +45,22 @@ func TestNoCommitEndsOnce(t *testing.T) {
 		d := noCommit(gitsource.Status{URL: "/srv/repository", Error: said})
 		if want := "Nothing of /srv/repository can be checked out: fatal: there is none."; d.Detail != want {
 			t.Errorf("%q, want %q", d.Detail, want)
+		}
+	}
+}
+
+// A repository of which nothing can be checked out is no configuration to be mended.
+func TestNothingCheckedOutIsNoBrokenConfiguration(t *testing.T) {
+	g := &globals{}
+	for summary, want := range map[string]string{
+		noCommit(gitsource.Status{}).Summary: "Nothing of /srv/repository can be checked out since 0s, as is said below; the configuration that was last in force goes on.\n\n",
+		"main.hcl:3: Missing argument":       "The configuration in /srv/current is broken since 0s; the last good one is in force:\n  main.hcl:3: Missing argument\n    to mend: put right what `tokend validate --config /srv/current` shows, and push it to main of /srv/repository\n\n",
+	} {
+		var said strings.Builder
+		now := time.Now()
+		g.printBroken(&said, configurationView{Directory: "/srv/current", Since: now, Errors: []string{summary}, Git: &gitsource.Status{URL: "/srv/repository", Ref: "main"}}, now)
+		if d := cmp.Diff(want, said.String()); d != "" {
+			t.Errorf("(-want +got):\n%s", d)
 		}
 	}
 }

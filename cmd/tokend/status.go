@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -168,6 +169,10 @@ func (g *globals) printBroken(w io.Writer, c configurationView, now time.Time) {
 		fmt.Fprintf(w, "The configuration in %s cannot be taken over; the one before stays in force: %s\n    It is tried again every %s.\n\n", c.Directory, c.NotTaken, takeAgain)
 	}
 	if c.Valid {
+		return
+	}
+	if c.Git != nil && slices.Equal(c.Errors, []string{noCommitSummary}) {
+		fmt.Fprintf(w, "Nothing of %s can be checked out since %s, as is said below; the configuration that was last in force goes on.\n\n", c.Git.URL, ago(now, c.Since))
 		return
 	}
 	fmt.Fprintf(w, "The configuration in %s is broken since %s; the last good one is in force:\n", c.Directory, ago(now, c.Since))
