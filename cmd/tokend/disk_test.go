@@ -442,3 +442,40 @@ func (h *host) fails(d *running, faults ...string) (whole func()) {
 		<-gone
 	}
 }
+
+// A state whose directory somebody removes under the daemon: nothing is spent any
+// more, and what it holds is saved and put in place as the message says.
+func TestAStateThatIsRemoved(t *testing.T) {
+	t.Parallel()
+	h := diskHost(t)
+	d := h.start("--log-level", "warn")
+	h.refreshed(2)
+	if err := os.RemoveAll(h.path("state")); err != nil {
+		t.Fatal(err)
+	}
+	h.stuck()
+	out, _ := h.tokend("", "status")
+	for _, w := range []string{"was removed", "tokend state rotate-key", "tokend state backup FILE"} {
+		if !strings.Contains(out, w) {
+			t.Errorf("tokend status does not say %q:\n%s", w, out)
+		}
+	}
+	if out, status := h.tokend("", "refresh", "apirone.account"); status == 0 {
+		t.Errorf("tokend refresh says that it did:\n%s", out)
+	}
+	if err := os.MkdirAll(h.path("state"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"state", "rotate-key"}, {"state", "backup", h.path("saved")}} {
+		if out, status := h.tokend("", args...); status != 0 {
+			t.Fatalf("tokend %v: exit status %d\n%s", args, status, out)
+		}
+	}
+	d.stop()
+	if err := os.Rename(h.path("saved"), h.path("state", "state.db")); err != nil {
+		t.Fatal(err)
+	}
+	d = h.start("--log-level", "warn")
+	h.sound()
+	d.stop()
+}

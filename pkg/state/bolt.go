@@ -92,6 +92,7 @@ type Bolt struct {
 	tally     uint64 // see status
 	allocated int64  // blocks of the file are set aside up to here
 	short     error  // why no more can be set aside; nil when it can
+	away      error  // why what is written will not be found again; nil when it will; see lookInPlace
 	failure   error  // why the file is not trusted; nil when it is
 	failed    bool   // for good: no reopening can help
 	triedAt   time.Time
@@ -238,6 +239,11 @@ func (s *Bolt) Info() Info {
 	s.health.Lock()
 	i.Err = s.unwell
 	s.health.Unlock()
+	if i.Err == nil {
+		s.mu.RLock()
+		i.Err = s.inPlace()
+		s.mu.RUnlock()
+	}
 	return i
 }
 

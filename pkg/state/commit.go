@@ -239,9 +239,14 @@ func (s *Bolt) makeDurable(tx *bbolt.Tx) error {
 
 func (s *Bolt) transact(tx *bbolt.Tx, requests []*request) error {
 	room := s.makeRoom(tx, requests)
+	s.lookInPlace()
 	b := newBatch(tx, s.sealer, *s.damage.Load())
 	for _, q := range requests {
-		if q.err = room.admit(b, q, s.info.intents.Load()+b.more.intents); q.err == nil {
+		q.err = s.admitAway(b, q)
+		if q.err == nil {
+			q.err = room.admit(b, q, s.info.intents.Load()+b.more.intents)
+		}
+		if q.err == nil {
 			q.err = b.apply(q)
 		}
 	}
