@@ -10,17 +10,14 @@ import (
 	"strings"
 	"syscall"
 	"time"
-	"unicode"
 
 	"github.com/zclconf/go-cty/cty"
 
-	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 )
 
 const (
 	defaultExecTimeout = 10 * time.Second
-	maxComplaint       = 64 << 10 // of standard error
 	// How long the output may stay open after the command has ended: a process
 	// that it left behind may hold it.
 	outputGrace = time.Second
@@ -90,7 +87,6 @@ type execution struct {
 	dir     string
 	environ []string
 	timeout time.Duration
-	hide    []secret.Text
 }
 
 func (s execSource) parse(args spec.Values) (execution, error) {
@@ -123,7 +119,6 @@ func (s execSource) parse(args spec.Values) (execution, error) {
 			return execution{}, fmt.Errorf("reading env: %q cannot be an environment variable", name)
 		}
 		e.environ = append(e.environ, name+"="+value.Reveal())
-		e.hide = append(e.hide, value)
 	}
 	return e, nil
 }
@@ -136,7 +131,7 @@ func (e execution) output(ctx context.Context) (string, error) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, e.argv[0], e.argv[1:]...)
 	cmd.Dir, cmd.Env = e.dir, e.environ
-	stdout, stderr := &capped{max: maxSecret, stop: cancel}, &capped{max: maxComplaint}
+	stdout, stderr := &capped{max: maxSecret, stop: cancel}, new(noticed)
 	cmd.Stdout, cmd.Stderr = stdout, stderr // standard input is /dev/null
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	group := func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
@@ -166,43 +161,29 @@ func (e execution) output(ctx context.Context) (string, error) {
 	if !errors.As(err, &failed) {
 		return "", err // it could not be started
 	}
-	return "", fmt.Errorf("%w%s", err, e.complaint(stderr, stdout.String()))
+	return "", fmt.Errorf("%w%s", err, e.unseen(stderr.any))
 }
 
-// complaint is an excerpt of standard error without the secrets that are known:
-// a command may well print what it was given, or what it found.
-func (e execution) complaint(stderr *capped, stdout string) string {
-	hide := append([]secret.Text{secret.New(trimNewline(stdout))}, e.hide...)
-	for line := range strings.SplitSeq(stdout, "\n") {
-		hide = append(hide, secret.New(strings.TrimSuffix(line, "\r")))
+// unseen says what became of what the command printed on standard error. It is not
+// shown, for nothing can tell which words of it are the secret: a shell script with
+// `set -x` prints every command with its arguments before anything is known of them.
+func (e execution) unseen(complained bool) string {
+	if !complained {
+		return " (it printed nothing on standard error)"
 	}
-	said := secret.Scrub(stderr.String(), hide...)
-	if stderr.full { // it may end in the beginning of one, which nothing recognises
-		longest := 0
-		for _, h := range hide {
-			longest = max(longest, h.Len())
-		}
-		const widest = 6 // bytes for one, in any form that is looked for
-		said = strings.ToValidUTF8(said[:max(0, len(said)-widest*longest)], "")
-	}
-	s := strings.Map(func(r rune) rune {
-		if unicode.IsControl(r) {
-			return ' '
-		}
-		return r
-	}, strings.TrimSpace(said))
-	if r := []rune(s); len(r) > 300 {
-		s = string(r[:300]) + "…"
-	}
-	if s == "" {
-		return ""
-	}
-	return ": " + s
+	return "; what it printed on standard error may hold the secret and is not shown: run it by hand, as tokend's user in " + e.dir + ", to see it"
 }
 
-// capped keeps a bounded part of a stream and drops what comes beyond it; it
-// stops the command where half of the stream is worth nothing. It is no
-// io.ReaderFrom, which would go around the bound.
+// A noticed stream is dropped; that something was printed on it is kept.
+type noticed struct{ any bool }
+
+func (n *noticed) Write(p []byte) (int, error) {
+	n.any = n.any || len(p) > 0
+	return len(p), nil
+}
+
+// capped keeps a bounded part of a stream and stops the command where there is
+// more, for half of a secret is worth nothing. It is no io.ReaderFrom, which would go around the bound.
 type capped struct {
 	kept bytes.Buffer
 	max  int
@@ -218,9 +199,7 @@ func (c *capped) Write(p []byte) (int, error) {
 		return c.kept.Write(p)
 	}
 	c.full = true
-	if c.stop != nil {
-		c.stop()
-	}
+	c.stop()
 	c.kept.Write(p[:room])
 	return len(p), nil
 }
