@@ -63,16 +63,12 @@ func (e *engine) withFormer(ctx context.Context, key state.KeySource, former, di
 
 // formerKeyHint is what to do about a copy that the configured key does not open:
 // most often it was made before the key was rotated.
-func formerKeyHint(dir string) string {
-	kept, _ := filepath.Glob(filepath.Join(dir, state.GeneratedName+".former-*"))
-	if len(kept) == 0 {
-		return "name the key that the copy was made with: tokend { state { key_file = … } }; the key can be rotated after the restore"
+func formerKeyHint(file, dir string) string {
+	which, path := "", "…"
+	if kept := state.KeptKeyOf(file, dir); kept != "" {
+		which, path = " (the one that tokend made and kept)", fmt.Sprintf("%q", kept)
 	}
-	which := "the one that tokend kept when it was rotated"
-	if len(kept) > 1 {
-		which = "one of those that tokend kept when it was rotated; the error names the beginning of the right one's suffix"
-	}
-	return fmt.Sprintf("name the key that the copy was made with (%s): tokend { state { key_file = %q } }; the key can be rotated after the restore", which, kept[0])
+	return fmt.Sprintf("name the key that the copy was made with%s: tokend { state { key_file = %s } }; the key can be rotated after the restore", which, path)
 }
 
 // transit is a key of Vault's as the state asks for it.

@@ -68,7 +68,9 @@ func backupError(file string, err error) error {
 
 const restoreHelp = `Puts a copy that "tokend state backup" wrote in the place of the state, with no
 daemon running. The copy is checked and opened with the key first. A state that
-is there already is replaced only with --force, and kept beside.
+is there already is replaced only with --force, and kept beside. A copy from before
+"tokend state rotate-key" is opened with the key that was kept then, where tokend
+made it; the two keys then change places.
 
 What was obtained after the copy was made is not in it. A refresh token that
 works once may have been spent since, and spending it again can end all that came
@@ -118,7 +120,7 @@ func (g *globals) restore(ctx context.Context, file string, force bool) error {
 	case errors.Is(err, state.ErrDamaged):
 		return withHint(fmt.Errorf("restoring the state from %s: %w", file, err), "take another copy; the state is as it was")
 	case errors.Is(err, state.ErrKey):
-		return withHint(fmt.Errorf("restoring the state from %s: %w", file, err), "%s", formerKeyHint(dir))
+		return withHint(fmt.Errorf("restoring the state from %s: %w", file, err), "%s", formerKeyHint(file, dir))
 	case err != nil:
 		return fmt.Errorf("restoring the state from %s: %w", file, err)
 	}
@@ -130,6 +132,9 @@ func (g *globals) sayRestored(dir string, r state.Restored) {
 	fmt.Fprintf(g.out, "%s: restored, %s\n", dir, countOf(r.Records, "record"))
 	if r.Replaced != "" {
 		fmt.Fprintf(g.out, "the state that was there: %s\n", r.Replaced)
+	}
+	if r.Former != "" {
+		fmt.Fprintf(g.out, "the copy was made before the key was rotated: its key, which was kept, is in force again; the one that was is kept as state.key.former-… in its turn\n")
 	}
 	if r.Lost > 0 {
 		fmt.Fprintf(g.out, "the copy is %s behind it\n", countOf(int(r.Lost), "commit"))

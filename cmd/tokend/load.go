@@ -46,7 +46,7 @@ func (g *globals) readTelling(previous *spec.Config, tried func([]string)) (*spe
 		return nil, spec.Diagnostics{{Severity: hcl.DiagError, Summary: "Unusable policy", Detail: err.Error() + "."}}
 	}
 	cfg, diags := g.permitted(dir, o)
-	if previous == nil && g.begins && isEmpty(diags) {
+	if (g.git != nil || previous == nil && g.begins) && isEmpty(diags) {
 		return nil, diags
 	}
 	return cfg, diags

@@ -7,7 +7,8 @@ import (
 )
 
 const validateHelp = `Checks the configuration: every mistake in the directory and its templates in
-one go, each with its place and what to do. It needs neither state nor network
+one go, each with its place and what to do; a sink's template that is not there yet
+is a warning. It needs neither state nor network
 nor secrets. Where a daemon follows a Git repository, its checkout is checked,
 unless --config names another directory.
 

@@ -59,11 +59,15 @@ var namedToken = regexp.MustCompile(`(?i)\b(bearer|basic)(\s+)[^\s"']+|(token|pa
 // … or by how they look: long, without spaces, with letters and digits.
 var longWord = regexp.MustCompile(`[A-Za-z0-9+=_~.\-]{16,}`)
 
+// … or by a part of them that was known: what hangs together with that goes too.
+var besideSecret = regexp.MustCompile(`[A-Za-z0-9+_~\-]*(?:` + regexp.QuoteMeta(secret.Redacted) + `[A-Za-z0-9+_~\-]*)+`)
+
 // withoutTokens takes out what looks like a token. It is a net below
 // [Options.Scrub], and errs on the side of taking out too much: an excerpt that
 // lost a host name is still an excerpt.
 func withoutTokens(s string, harmless []string) string {
 	s = namedToken.ReplaceAllString(s, "${1}${2}${3}${4}"+secret.Redacted)
+	s = besideSecret.ReplaceAllString(s, secret.Redacted)
 	return longWord.ReplaceAllStringFunc(s, func(w string) string {
 		if slices.Contains(harmless, strings.TrimRight(w, ".")) {
 			return w

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/zclconf/go-cty/cty"
 
+	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 )
 
@@ -252,6 +253,16 @@ func TestExcerptKeepsTheWordsOfTheCommandLine(t *testing.T) {
 	fmt.Fprint(&out, "Unit hopper-bot-2026-11.service not found; abc123def456ghi789 too")
 	want := "Unit hopper-bot-2026-11.service not found; [secret] too"
 	if got := out.excerpt(nil, "systemctl restart hopper-bot-2026-11.service"); got != want {
+		t.Errorf("excerpt = %q, want %q", got, want)
+	}
+}
+
+// Of a token nothing stays where a part of it is known as a secret by itself.
+func TestExcerptTakesOutWhatHangsTogetherWithASecret(t *testing.T) {
+	var out tail
+	fmt.Fprint(&out, "curl: at-live-ok-0123456789 rejected, see ok")
+	known := func(s string) string { return secret.Scrub(s, secret.New("ok")) }
+	if got, want := out.excerpt(known, ""), "curl: [secret] rejected, see [secret]"; got != want {
 		t.Errorf("excerpt = %q, want %q", got, want)
 	}
 }

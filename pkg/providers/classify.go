@@ -300,6 +300,8 @@ func (e *Endpoint) replySecrets(f *frame, r *Reply) []secret.Text {
 
 var secretName = regexp.MustCompile(`(?i)token|secret|passw|key|assertion|jwt|auth|credential|session|^code$`)
 
+var words = regexp.MustCompile(`^[A-Za-z]+(?:[ _.-][A-Za-z]+)*$`)
+
 // collectSecrets finds the strings of a reply that look by their names as if
 // they were secret.
 func collectSecrets(v jsonValue, name string, depth int, out *[]secret.Text) {
@@ -308,7 +310,9 @@ func collectSecrets(v jsonValue, name string, depth int, out *[]secret.Text) {
 	}
 	switch {
 	case v.isString():
-		if secretName.MatchString(name) {
+		// A code of words ("used", "INVALID_STATE") names an error; the code of a login
+		// is no word.
+		if secretName.MatchString(name) && !(strings.EqualFold(name, "code") && words.MatchString(v.text())) {
 			*out = append(*out, secret.New(v.text()))
 		}
 	case v.isObject():

@@ -215,6 +215,24 @@ func TestATypesOwnErrorsGoFirst(t *testing.T) {
 	}
 }
 
+// The code by which an API names an error is shown, and so is its text; the code of a
+// login in a reply is not.
+func TestAnErrorsCodeIsNoSecret(t *testing.T) {
+	var w wire
+	r, _ := newRig(t, typeOf(t, shop), record(&w), nil)
+	for body, want := range map[string]string{
+		`{"code":"used","message":"already used"}`:                       "already used",
+		`{"code":"SESSION_ENDED","message":"SESSION_ENDED here"}`:        "SESSION_ENDED here",
+		`{"code":"s9Xk27ab","message":"the code s9Xk27ab was not read"}`: "the code [secret] was not read",
+	} {
+		_, err := r.e.Read(shopCall(r, providers.OpRefresh), &providers.Reply{Status: 400, Header: http.Header{}, Body: secret.New(body), At: r.clock.Now()})
+		var pe *providers.Error
+		if !errors.As(err, &pe) || pe.Message != want {
+			t.Errorf("%s: %+v, want %q", body, err, want)
+		}
+	}
+}
+
 // Every class is explained.
 func TestEveryClassIsExplained(t *testing.T) {
 	b, err := os.ReadFile(errorsPage)

@@ -26,14 +26,18 @@ func Scrub(s string, secrets ...Text) string {
 	for _, t := range secrets {
 		if t.Len() >= minScrub {
 			forms = appendForms(forms, t.Reveal())
-		} else {
-			s = scrubWord(s, t.Reveal())
 		}
 	}
 	// Longest first, so that a form that contains another goes whole.
 	sort.Slice(forms, func(i, j int) bool { return len(forms[i]) > len(forms[j]) })
 	for _, f := range forms {
 		s = strings.ReplaceAll(s, f, Redacted)
+	}
+	// The words last: taken out of a longer secret, they would hide it from us.
+	for _, t := range secrets {
+		if t.Len() < minScrub {
+			s = scrubWord(s, t.Reveal())
+		}
 	}
 	return s
 }

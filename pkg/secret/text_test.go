@@ -93,3 +93,11 @@ func TestScrubTakesOutShortWords(t *testing.T) {
 		}
 	}
 }
+
+// A short secret that stands in a longer one leaves nothing of that.
+func TestScrubTakesOutALongSecretWithAShortOneInIt(t *testing.T) {
+	got := secret.Scrub("rejected: at-ok-0123, ok?", secret.New("ok"), secret.New("at-ok-0123"))
+	if want := "rejected: [secret], [secret]?"; got != want {
+		t.Errorf("Scrub = %q, want %q", got, want)
+	}
+}

@@ -50,9 +50,34 @@ func (s *sinkCheck) instance(in *instance, m map[string]cty.Value, first, failed
 	err := check(in.typ, args)
 	if err != nil {
 		s.report(in, err, failed)
+	} else if s.k.l.o.CheckContents {
+		s.missing(in, args)
 	}
 	if err != nil || failed || first && !s.differs() {
 		s.args = nil
+	}
+}
+
+// missing warns of files whose content belongs to the sink and that cannot be read:
+// they may come later, and until then keep this sink alone from being written.
+func (s *sinkCheck) missing(in *instance, args Values) {
+	for i := range s.plan.schema.Attrs {
+		at := &s.plan.schema.Attrs[i]
+		path, named := namedFile(args.Cty(at.Name))
+		if !at.Content || !named || args.Cty(at.Name).HasMark(sensitiveMark{}) {
+			continue
+		}
+		_, err := args.Content(at.Name)
+		if err == nil {
+			continue
+		}
+		whose := s.plan.form.title()
+		if in.set != nil {
+			whose = string(in.address())
+		}
+		d := problem(rangeIn(s.plan.form, at.Name), "File is not there", "%s of %s cannot be read: %v. This sink is not written until it can be; nothing else is concerned.", at.Name, whose, err)
+		d.Severity = hcl.DiagWarning
+		s.k.report(hinted(d, "create the file %s, or mend its name; a daemon notices by itself when it is there", path))
 	}
 }
 

@@ -18,6 +18,8 @@ type Copy struct {
 	Schema  int
 	Records int
 	Bytes   int64
+
+	wrapped []byte // its data key
 }
 
 // Backup writes a copy of the state as it is now, while commits go on: one
@@ -70,6 +72,9 @@ func CheckCopy(path string) (Copy, error) {
 		if bucket == bucketHouse && string(key) == houseLineage {
 			c.Lineage = string(value)
 		}
+		if bucket == bucketHouse && string(key) == houseKey {
+			c.wrapped = append([]byte(nil), value...)
+		}
 		if bucket == bucketHouse && string(key) == houseSchema && len(value) == 4 {
 			c.Schema = int(value[3]) | int(value[2])<<8 | int(value[1])<<16 | int(value[0])<<24
 		}
@@ -106,6 +111,7 @@ type Restored struct {
 	Doubtful int    // credentials whose refresh token may have been spent since the copy was made
 	Replaced string // where the state is kept that was there; "" when there was none
 	Lost     uint64 // commits that the replaced state was ahead; 0 when that is not known
+	Former   string // the file with the former key that opened the copy and is in force now; "" where the key stayed
 }
 
 // Restore puts a copy that [Bolt.Backup] made into the place of the state in
@@ -113,7 +119,9 @@ type Restored struct {
 // with o.Key and marked first, in a file of its own: refresh tokens that may
 // have been spent since are [RefreshIndeterminate] in it. Then it takes the
 // place at once; a state that was there is kept beside it, and is replaced only
-// when replace is set ([ErrExists]).
+// when replace is set ([ErrExists]). Where o.Key is a [GeneratedKeyFile] and the copy
+// was sealed with a key that a rotation kept beside it, that key takes the place of
+// the one in force, which is kept in its turn.
 func Restore(ctx context.Context, o Options, file string, replace bool) (Restored, error) {
 	o = o.withDefaults()
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
@@ -130,8 +138,17 @@ func Restore(ctx context.Context, o Options, file string, replace bool) (Restore
 	if there && !replace {
 		return Restored{}, fmt.Errorf("%w: %s", ErrExists, path)
 	}
-	if _, err := CheckCopy(file); err != nil {
+	checked, err := CheckCopy(file)
+	if err != nil {
 		return Restored{}, err
+	}
+	own, _ := o.Key.(*localKey)
+	var former *localKey
+	if own != nil {
+		former = own.sealedBy(checked.wrapped)
+	}
+	if former != nil {
+		o.Key = former
 	}
 	tmp := path + ".restore"
 	defer os.Remove(tmp)
@@ -148,10 +165,22 @@ func Restore(ctx context.Context, o Options, file string, replace bool) (Restore
 			return Restored{}, fmt.Errorf("keeping the state that is there: %w; nothing was changed", err)
 		}
 	}
+	if former != nil {
+		r.Former = former.path
+		if err := own.await(former); err != nil {
+			return Restored{}, fmt.Errorf("laying the copy's key ready: %w; nothing was changed", err)
+		}
+	}
 	if err := os.Rename(tmp, path); err != nil {
 		return Restored{}, fmt.Errorf("putting the copy in place: %w", err)
 	}
-	return r, syncDir(o.Dir)
+	if err := syncDir(o.Dir); err != nil || former == nil {
+		return r, err
+	}
+	if err := own.settle(); err != nil {
+		return r, fmt.Errorf("the copy is in place, and its key in %s could not take its place: %w; it does so when the state is opened next", own.next(), err)
+	}
+	return r, nil
 }
 
 func copyFrom(to *os.File, file string) error {

@@ -147,8 +147,7 @@ func (k *localKey) sealedByNext(wrapped []byte) bool {
 // the name of its fingerprint: it alone opens copies that were made before.
 func (k *localKey) settle() error {
 	if key, err := k.read(); err == nil {
-		former := fmt.Sprintf("%s.former-%x", k.path, fingerprint(key)[:4])
-		if err := os.Link(k.path, former); err != nil && !errors.Is(err, fs.ErrExist) {
+		if err := k.keep(k.path, key); err != nil {
 			return fmt.Errorf("keeping the former key: %w", err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -252,6 +253,46 @@ func TestRotatingTheKey(t *testing.T) {
 	}
 	if _, _, err := s.Credential(t.Context(), "credential.a.b"); err != nil {
 		t.Errorf("Credential = %v", err)
+	}
+}
+
+// A copy from before a rotation is restored with the key that was kept, both keys
+// stay, and where the key could not take its place the next start sees to it.
+func TestRestoringWithAKeyThatWasKept(t *testing.T) {
+	dir := t.TempDir()
+	path, file := filepath.Join(dir, state.GeneratedName), filepath.Join(t.TempDir(), "copy")
+	stored(t, state.Options{Dir: dir})
+	key := func() string {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(b)
+	}
+	first := key()
+	s := open(t, state.Options{Dir: dir})
+	if _, err := state.SaveBackup(file, false, func(w io.Writer) error { return s.Backup(t.Context(), w) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.RotateKey(t.Context(), state.RenewedKeyFile(path)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	second := key()
+	r, err := state.Restore(t.Context(), state.Options{Dir: dir}, file, true)
+	if err != nil || r.Former == "" || key() != first {
+		t.Fatalf("Restore = %+v, %v; the key is the first one: %t", r, err, key() == first)
+	}
+	open(t, state.Options{Dir: dir}).Close()
+	back, err := state.Restore(t.Context(), state.Options{Dir: dir}, r.Replaced, true)
+	if err != nil || back.Former == "" || key() != second {
+		t.Fatalf("going back: Restore = %+v, %v; the key is the second one: %t", back, err, key() == second)
+	}
+	open(t, state.Options{Dir: dir}).Close()
+	if kept, _ := filepath.Glob(path + ".former-*"); len(kept) != 2 {
+		t.Errorf("the keys that are kept: %q, want both", kept)
 	}
 }
 

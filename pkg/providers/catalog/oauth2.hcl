@@ -281,7 +281,7 @@ provider_type "oauth2" {
       }
       form = {
         token           = token.refresh_token != null ? token.refresh_token : token.access_token
-        token_type_hint = token.refresh_token != null ? "refresh_token" : "access_token"
+        token_type_hint = nonsensitive(token.refresh_token != null) ? "refresh_token" : "access_token"
         client_id       = input.client_auth != "client_secret_basic" ? input.client_id : null
         client_secret   = input.client_auth == "client_secret_post" ? join("", [input.client_secret]) : null
       }
