@@ -220,7 +220,14 @@ func (c *Config) unknownBlockIn(f *form, b nestedBlock, sc *Schema) *hcl.Diagnos
 	if sc.attr(b.name) != nil {
 		return problem(b.at, "Argument written as a block", "%s is an argument: write %s = … with an equals sign.", b.name, b.name)
 	}
-	return problem(b.at, "Unknown block", "%s has no block %s.%s", f.title(), b.name, didYouMean(b.name, sc.names()))
+	known := sc.names() // an argument of nearly this name is told, too
+	if nearest(b.name, known) == "" {
+		known = nil
+		for i := range sc.Blocks {
+			known = append(known, sc.Blocks[i].Name)
+		}
+	}
+	return problem(b.at, "Unknown block", "%s has no block %s.%s", f.title(), b.name, didYouMean(b.name, known))
 }
 
 // unknownArgument hides its line where the name sounds like a secret's: what
