@@ -33,6 +33,7 @@ var elsewhere = map[string]string{
 	"Invalid JSON":                   "TestJSONValues",
 	"Invalid number":                 "TestJSONValues",
 	"Redirect to another port":       "TestRedirectToAnotherPort",
+	"File is not there":              "TestFileIsNotThere",
 }
 
 // Every diagnostic that the loader can produce is shown by a fixture, or by the
