@@ -49,7 +49,7 @@ func printRetiring(w io.Writer, lines []reconcile.Line) {
 // printOrphans says which tokens may live on that nobody knows.
 func printOrphans(w io.Writer, lines []reconcile.Line) {
 	if total, names := tally(lines, func(l reconcile.Line) int { return l.Orphans }); total > 0 {
-		fmt.Fprintf(w, "Orphans: %d; a token that nobody knows any more (its reply was lost, or state rm has forgotten it) lives on until it expires (%s)\n", total, names)
+		fmt.Fprintf(w, "Orphans: %d; a token that nobody knows any more (its reply was lost, or state rm has forgotten it) may live until it expires (%s)\n", total, names)
 	}
 }
 

@@ -66,7 +66,7 @@ func revokeCommand(g *globals) *cobra.Command {
 
 func taintCommand(g *globals) *cobra.Command {
 	return &cobra.Command{Use: "taint ADDRESS", Short: "replace a token at the next pass", Args: cobra.ExactArgs(1),
-		Long: "Marks a token to be replaced: a new one is obtained and delivered, and the old one\nis given up after its overlap. A running daemon does it at once.\n\nExit status: 0 marked, 1 not.",
+		Long: "Marks a token to be replaced: a new one is obtained and delivered, and the old one\nis given up after its overlap. A running daemon does it at once, but for a grant that\nhas just failed: that waits for its back-off, or for tokend retry.\n\nExit status: 0 marked, 1 not.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return g.order(c, args[0], reconcile.Order{Kind: reconcile.OrderTaint}, "to be replaced")
 		}}
@@ -74,7 +74,7 @@ func taintCommand(g *globals) *cobra.Command {
 
 func retryCommand(g *globals) *cobra.Command {
 	return &cobra.Command{Use: "retry ADDRESS", Short: "try a stopped or failing one again now", Args: cobra.ExactArgs(1),
-		Long: "Tries again at once what a failure has stopped or put off: a grant that the\nprovider refused, a refresh, a sink, a hook, a reply that could not be read.\n\nExit status: 0 it worked (or there was nothing to do), 1 not.",
+		Long: "Tries again at once what a failure has stopped or put off: a grant that the\nprovider refused, a refresh, a sink, a hook, a reply that could not be read. A refresh token\nthat was refused or that may be spent is not sent again: the grant is tried.\n\nExit status: 0 it worked (or there was nothing to do), 1 not.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return g.order(c, args[0], reconcile.Order{Kind: reconcile.OrderRetry}, "done")
 		}}

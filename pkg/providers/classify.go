@@ -84,7 +84,7 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 		out.Class = ClassTransient
 	case s >= 500:
 		out.Class = ClassUnknown
-		out.Hint = "whether the provider carried it out is not known"
+		out.Hint = HintUnknown
 	case s < 400:
 		out.Class = ClassPermanent
 		out.Message = "the server redirects, and a redirect of a token call is not followed"

@@ -61,7 +61,7 @@ func (e *Error) Error() string {
 	b.WriteString(": ")
 	parts := make([]string, 0, 3)
 	if e.Status != 0 {
-		parts = append(parts, "status "+strconv.Itoa(e.Status))
+		parts = append(parts, statusWord+strconv.Itoa(e.Status))
 	}
 	if e.Code != "" && e.Code != e.Message {
 		parts = append(parts, e.Code)
@@ -72,6 +72,15 @@ func (e *Error) Error() string {
 	b.WriteString(strings.Join(parts, ", "))
 	return b.String()
 }
+
+// HintUnknown goes with an error that leaves open whether the call took place.
+const HintUnknown = "whether the provider carried it out is not known"
+
+// Answered says whether the words of an [Error] are about a complete reply, as those of
+// one that has a status are.
+func Answered(words string) bool { return strings.Contains(words, ": "+statusWord) }
+
+const statusWord = "status "
 
 // Unwrap returns the error below, where a caller may ask for it (a cancelled
 // context, a refused connection).

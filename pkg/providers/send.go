@@ -285,7 +285,7 @@ func (e *Endpoint) sendError(r *Request, f *flight, err error) *Error {
 	if out.Reached {
 		out.Class = ClassUnknown
 		out.Message, out.Err = afterWriting(err, e.timeout)
-		out.Hint = "whether the provider carried it out is not known"
+		out.Hint = HintUnknown
 		return out
 	}
 	out.Class = ClassTransient

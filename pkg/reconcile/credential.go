@@ -309,6 +309,10 @@ func (p *performer) orderError() error {
 		if s.Action == ActNone || s.Action == ActWait || s.Action == ActDrop {
 			return inTheWay
 		}
+	case OrderRetry:
+		if s.Action == ActWait && (s.State == Indeterminate || s.State == NeedsLogin) {
+			return inTheWay // only a login helps, or the last try does when it is time for it
+		}
 	case OrderTaint:
 		switch {
 		case s.Action == ActNote:

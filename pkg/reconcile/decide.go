@@ -280,4 +280,7 @@ const (
 	// classWalled is what the record says of a transient refusal by a web page,
 	// which may stand for a lasting one.
 	classWalled = "walled"
+	// classCounted is what the record says of a grant's failures that are over, since
+	// a refresh brought a token, and that count against an account all the same.
+	classCounted = "counted"
 )

@@ -1,6 +1,8 @@
 package reconcile
 
 import (
+	"errors"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,17 +46,41 @@ func TestDecideAnEndedAccount(t *testing.T) {
 }
 
 // Both the refresh token and the login were refused for good. A person who mended
-// that at the API says retry: what is tried is the login.
+// that at the API says retry: what is tried is the login. So it is where only the
+// refresh token was refused, which is not sent again.
 func TestDecideARetryOfARefusedLogin(t *testing.T) {
 	now := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 	i := Input{Now: now, Declared: true, Want: &spec.Credential{}, Held: Traits{HasRefresh: true}, Order: Order{Kind: OrderRetry}}
 	i.Record.Grant = &state.Grant{AccessToken: secret.New("at"), RefreshToken: secret.New("rt"), ObtainedAt: now.Add(-time.Hour), ExpiresAt: now.Add(-time.Minute), RefreshState: state.RefreshRefused}
-	if s := Decide(i); s.Action != ActRefresh {
+	if s := Decide(i); s.Action != ActReplace {
 		t.Errorf("a refused refresh token alone: decided %s", s)
 	}
 	i.Record.Failure = &state.Failure{Op: opGrant, Class: "permanent", Stopped: true, Message: "wrong password"}
 	if s := Decide(i); s.Action != ActReplace {
 		t.Errorf("both: decided %s", s)
+	}
+}
+
+// A refresh token that may be spent is not sent because a person says retry, nor one
+// that was refused: the person is told that a login is needed.
+func TestARetrySendsNoDoubtfulRefreshToken(t *testing.T) {
+	for doubt, want := range map[state.RefreshState]State{state.RefreshIndeterminate: Indeterminate, state.RefreshRefused: NeedsLogin} {
+		for _, order := range []OrderKind{OrderRetry, OrderRefresh} {
+			i := anInput(func(i *Input) {
+				i.Traits.Interactive, i.Held.Interactive, i.Held.Rotates = true, true, spec.RotatesAlways
+				i.Order.Kind, i.Record.Grant.RefreshState = order, doubt
+				i.Record.Failure = &state.Failure{Op: opRefresh, Class: classUnknown, Count: 1, Message: "no reply came"}
+			})
+			s := Decide(i)
+			if s.Action != ActWait || s.State != want || !strings.Contains(s.Mend, "login") {
+				t.Errorf("%s of one in state %v: %s, %s, to mend: %s", order, doubt, s.Action, s.State, s.Mend)
+			}
+			p := &performer{ob: &observed{in: i}, step: s, j: job{addr: i.Address, order: &waiter{order: i.Order}}}
+			var refused *OrderError
+			if err := p.orderError(); !errors.As(err, &refused) || !strings.Contains(refused.Mend, "login") {
+				t.Errorf("%s of one in state %v is answered: %v", order, doubt, err)
+			}
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"strings"
 	"time"
 	"tokend/pkg/spec"
@@ -190,9 +191,38 @@ func backedOff(in *Input) (Step, bool) {
 		return Step{Action: ActWait, State: Stopped, Reason: "the provider refused it for good", Why: f.Message, Mend: mendFailure(in, f)}, true
 	}
 	if at := in.nextTry(f); in.Now.Before(at) {
-		return Step{Action: ActWait, State: Failing, Next: at, Reason: "its last try failed", Why: f.Message, Mend: mendFailure(in, f)}, true
+		if f.Class == classCounted {
+			return Step{Action: ActWait, State: Failing, Next: at, Reason: in.sparesAccount(f), Why: in.whyFailed(f), Mend: mendFailure(in, f)}, true
+		}
+		return Step{Action: ActWait, State: Failing, Next: at, Reason: "its last try failed", Why: in.whyFailed(f), Mend: mendFailure(in, f)}, true
 	}
 	return Step{}, false
+}
+
+// locks says that a grant's failures count against an account, and that there have
+// been as many as it is given in a row.
+func (in *Input) locks(f *state.Failure) bool {
+	return f.Op == opGrant && in.Traits.Lockout && f.Reached >= lockoutCount
+}
+
+// sparesAccount says what an account that counts failures is spared.
+func (in *Input) sparesAccount(f *state.Failure) string {
+	return fmt.Sprintf("%d logins in a row may count against its account, so there is none before %s (tokend retry allows one at once)", f.Reached, f.NextAt.UTC().Format(time.RFC3339))
+}
+
+// whyFailed is why a call fails, and why it is not tried sooner where that has a
+// reason of its own.
+func (in *Input) whyFailed(f *state.Failure) string {
+	why := f.Message
+	if f.Class == classCounted {
+		if why = "a new token has to be obtained by the grant"; in.RefreshFailure != nil {
+			why = in.RefreshFailure.Message
+		}
+	}
+	if in.locks(f) && !f.Stopped {
+		why += "; " + in.sparesAccount(f)
+	}
+	return why
 }
 
 // nextTry is when a failed call is tried again: as the failure says, but soon
@@ -201,7 +231,7 @@ func backedOff(in *Input) (Step, bool) {
 // lock, go before haste.
 func (in *Input) nextTry(f *state.Failure) time.Time {
 	g := in.Record.Grant
-	patient := f.Class == classThrottled || f.Op == opGrant && in.Traits.Lockout && f.Reached >= lockoutCount
+	patient := f.Class == classThrottled || in.locks(f)
 	if patient || g == nil || g.ExpiresAt.IsZero() {
 		return f.NextAt
 	}

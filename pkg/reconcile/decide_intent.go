@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"tokend/pkg/providers"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
@@ -64,7 +65,7 @@ func openRefresh(in *Input) (Step, bool) {
 	}
 	if !singleUse(in.Held, in.Record.Grant) {
 		return Step{Action: ActSettle, State: Failing,
-			Reason: "the reply to a refresh was lost; this API's refresh tokens do not change, so it is tried again"}, true
+			Reason: in.unknownRefresh() + "; this API's refresh tokens do not change, so it is tried again"}, true
 	}
 	if w := in.Held.ReplayWindow; w > 0 && !in.Intent.Replay && !in.Intent.LastTry && in.SinceIntentOK && replayLeft(w, in.SinceIntent) > 0 {
 		if wait, blocked := refreshBackedOff(in); blocked && in.failureOf(opRefresh).Class != classUnknown {
@@ -74,10 +75,19 @@ func openRefresh(in *Input) (Step, bool) {
 			return wait, true
 		}
 		return Step{Action: ActReplay, State: Pending,
-			Reason: fmt.Sprintf("the reply to a refresh was lost; the API answers a repeated one alike for %s", w)}, true
+			Reason: fmt.Sprintf("%s; the API answers a repeated one alike for %s", in.unknownRefresh(), w)}, true
 	}
 	return Step{Action: ActSettle, State: Indeterminate,
-		Reason: "the reply to a refresh was lost; its refresh token works once, so its state is unknown from now on"}, true
+		Reason: in.unknownRefresh() + "; its refresh token works once, so its state is unknown from now on"}, true
+}
+
+// unknownRefresh says why it is not known what became of a refresh: it was answered
+// with what does not tell, as far as that is remembered, or not at all.
+func (in *Input) unknownRefresh() string {
+	if f := in.failureOf(opRefresh); f != nil && f.Op == opRefresh && f.Class == classUnknown && providers.Answered(f.Message) {
+		return "whether a refresh was carried out is not known, since its answer does not tell,"
+	}
+	return "the reply to a refresh was lost"
 }
 
 // lastTryMargin is how long before the end of the access token the last try of
@@ -89,10 +99,10 @@ const lastTryMargin = 30 * time.Second
 // while it lives, and the refresh token is tried once more at its end.
 func indeterminate(in *Input) (Step, bool) {
 	g := in.Record.Grant
-	if g == nil || g.RefreshState != state.RefreshIndeterminate || in.Order.Kind == OrderRetry && canRefresh(in, g) {
+	if g == nil || g.RefreshState != state.RefreshIndeterminate {
 		return Step{}, false
 	}
-	lost := "the reply to a refresh was lost and its refresh token works once"
+	lost := in.unknownRefresh() + " and its refresh token works once"
 	if in.Record.Restored.After(g.ObtainedAt) {
 		lost = "the state went back to an older copy, and its refresh token, which works once, may have been spent since"
 	}

@@ -144,9 +144,9 @@ func loginSoon(in *Input, g *state.Grant) Step {
 	return s
 }
 
-// canRefresh says whether the refresh token held is worth a try. One that was
-// refused is when a person says so, but where the grant that would replace it was
-// refused for good too: then that is what the person has tried again.
+// canRefresh says whether the refresh token held may be sent. One that may be spent,
+// or that was refused, is not sent again, whoever asks: the API may end all of its
+// grant for it. The last try of the former is for [indeterminate] to say.
 func canRefresh(in *Input, g *state.Grant) bool {
 	if !in.Held.HasRefresh || g.RefreshToken.Empty() {
 		return false
@@ -154,9 +154,7 @@ func canRefresh(in *Input, g *state.Grant) bool {
 	if !g.RefreshUntil.IsZero() && !in.Now.Before(g.RefreshUntil) {
 		return false
 	}
-	f := in.Record.Failure
-	both := g.RefreshState == state.RefreshRefused && f != nil && f.Op == opGrant && f.Stopped
-	return g.RefreshState == state.RefreshUsable || in.Order.Kind == OrderRetry && !both
+	return g.RefreshState == state.RefreshUsable
 }
 
 func whyNoRefresh(in *Input, g *state.Grant) string {
@@ -167,6 +165,8 @@ func whyNoRefresh(in *Input, g *state.Grant) string {
 		return "it came without a refresh token"
 	case !g.RefreshUntil.IsZero() && !in.Now.Before(g.RefreshUntil):
 		return "its refresh token has ended too"
+	case g.RefreshState == state.RefreshIndeterminate:
+		return "its refresh token may be spent"
 	}
 	return "its refresh token was refused"
 }

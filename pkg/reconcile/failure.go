@@ -38,6 +38,11 @@ func (in *Input) failed(o outcome, now time.Time, p spec.RetryPolicy) *state.Fai
 	g, held := rec.Grant, rec.Failure
 	expired := g != nil && !g.ExpiresAt.IsZero() && !now.Before(g.ExpiresAt)
 	f := nextFailure(in.failureOf(o.op), o, now, p, in.Spread, expired)
+	if o.op == opGrant && o.lockout && o.reached {
+		if at := in.spread(f, now, p); at.After(f.NextAt) {
+			f.NextAt = at
+		}
+	}
 	switch {
 	case o.op == opRefresh && held != nil && held.Op == opGrant:
 		in.RefreshFailure = f
@@ -48,6 +53,22 @@ func (in *Input) failed(o outcome, now time.Time, p spec.RetryPolicy) *state.Fai
 		rec.Failure = f
 	}
 	return f
+}
+
+// spread is when a grant that counts against an account is tried again while the
+// token held is good: the tries that are left before the account is spared are spread
+// over what is left of it, none later than by the longest back-off, so that a provider
+// that fails for seconds does not cost the whole wait. The zero time: by the back-off.
+func (in *Input) spread(f *state.Failure, now time.Time, p spec.RetryPolicy) time.Time {
+	g := in.Record.Grant
+	switch {
+	case g == nil || f.Stopped || f.Reached >= lockoutCount || g.AccessToken.Empty() || g.ExpiresAt.IsZero():
+		return time.Time{}
+	case in.mayHaveEnded() || in.Record.Verified.Refused == g.Generation:
+		return time.Time{} // what is held may not work
+	}
+	left := g.ExpiresAt.Add(-lastTryMargin).Sub(now)
+	return now.Add(min(left/time.Duration(lockoutCount-f.Reached), p.Max))
 }
 
 // failureOf is the last failure that a call of the kind op follows.
@@ -67,6 +88,41 @@ func (in *Input) refreshOver() {
 	}
 }
 
+// obtained says that a refresh brought a token: what failed before fails no more. Of
+// a grant that counts against an account the tries are kept, and until when there is
+// none: that a refresh went through says nothing of a password.
+func (in *Input) obtained() {
+	in.refreshOver()
+	f := in.Record.Failure
+	switch {
+	case f == nil || f.Stopped || in.Record.Head.Flags&state.FlagTainted != 0 || len(in.WantsNew) > 0 || in.Origins != "":
+		// A grant that is wanted for another reason than an end fails as before.
+	case in.Want != nil && !in.Traits.Lockout:
+		in.Record.Failure = nil
+	default:
+		kept := *f
+		kept.Class, kept.Hint, kept.Message = classCounted, "", "logins that failed before the token was refreshed, which count against the account"
+		if kept.Reached < lockoutCount {
+			kept.NextAt = kept.LastAt
+		}
+		in.Record.Failure = &kept
+	}
+}
+
+// present is the failure that stands in the way of a token at present, nil for none:
+// where the grant was refused for good, or only its tries are kept, that is the
+// refresh's.
+func (in *Input) present() *state.Failure {
+	f := in.Record.Failure
+	switch {
+	case f == nil || f.Class == classCounted:
+		return in.RefreshFailure
+	case f.Op == opGrant && f.Stopped && in.RefreshFailure != nil:
+		return in.RefreshFailure
+	}
+	return f
+}
+
 // isRefusal says whether a failure is a grant's that may have reached the server,
 // or that is not tried again as it is.
 func isRefusal(f *state.Failure) bool {
@@ -78,7 +134,9 @@ func isRefusal(f *state.Failure) bool {
 func nextFailure(prev *state.Failure, o outcome, now time.Time, p spec.RetryPolicy, spread float64, expired bool) *state.Failure {
 	f := &state.Failure{Op: o.op, Class: o.class, Message: o.message, Hint: o.hint, Count: 1, FirstAt: now, LastAt: now, InputHash: o.inputs}
 	if prev != nil && prev.Op == o.op {
-		f.Count, f.FirstAt, f.Reached = prev.Count+1, prev.FirstAt, prev.Reached
+		if f.Reached = prev.Reached; prev.Class != classCounted {
+			f.Count, f.FirstAt = prev.Count+1, prev.FirstAt
+		}
 	}
 	if o.reached {
 		f.Reached++

@@ -93,7 +93,7 @@ func (in *Input) refreshed() {
 		g.RefreshToken, g.RefreshUntil = in.foreseenToken("refresh token"), time.Time{}
 	}
 	rec.Grant, in.Intent = &g, nil
-	in.refreshOver()
+	in.obtained()
 }
 
 // settle is what an open intent turns out to mean.

@@ -29,7 +29,7 @@ func (p *performer) pollRefused(c *call, pe *providers.Error, err error) bool {
 	clear := state.Change{IntentFor: p.j.addr, ClearIntent: true}
 	switch {
 	case pe.Class == providers.ClassUnknown:
-		p.log().Warn("the outcome of a call is unknown: no complete reply came", "op", opPoll, "error", err)
+		p.log().Warn("whether the provider carried a call out is not known", "op", opPoll, "error", err)
 		p.lostPoll(c.intent.TokenHash, "the reply to a question whether a login was approved was lost")
 		p.r.again = p.save("an unknown outcome", clear)
 	case pe.Waits(), pe.Class == providers.ClassTransient, pe.Class == providers.ClassThrottled:

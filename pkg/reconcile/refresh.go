@@ -120,7 +120,7 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 	if rec.Raw != nil && doubtful(rec.Raw) {
 		rec.Raw = nil // there is a better answer
 	}
-	p.ob.in.refreshOver()
+	p.ob.in.obtained()
 	if c.intent.Replay {
 		rec.Note = "a refresh whose reply was lost was repeated"
 	} else {
@@ -348,7 +348,7 @@ func (in *Input) stoppedNext() time.Time {
 }
 
 func (p *performer) standFailed(f *state.Failure) *Standing {
-	s := &Standing{State: Failing, Why: f.Message, Next: "tried again at " + f.NextAt.UTC().Format(time.RFC3339), Mend: mendFailure(&p.ob.in, f)}
+	s := &Standing{State: Failing, Why: p.ob.in.whyFailed(f), Next: "tried again at " + f.NextAt.UTC().Format(time.RFC3339), Mend: mendFailure(&p.ob.in, f)}
 	switch {
 	case f.Op == opRefresh && p.ob.in.shutOut(p.w.now()):
 		s.State, s.Why, s.Mend = NeedsLogin, shutOutWhy(f), p.ob.in.mend("login")
@@ -370,6 +370,9 @@ func (p *performer) outcome(c *call, pe *providers.Error) outcome {
 	}
 	if c.op == opRefresh && pe.Walled {
 		o.class = classWalled
+	}
+	if pe.Hint == providers.HintUnknown { // which is nothing to do before the next try
+		o.message, o.hint = o.message+"; "+pe.Hint, ""
 	}
 	if f := p.ob.in.failureOf(opRefresh); c.op == opGrant && pe.Walled && f != nil && f.Op == opRefresh && f.Class == classWalled {
 		o.stops = false // the wall that refuses the refreshes refuses this, and no password
@@ -403,7 +406,7 @@ func (p *performer) refusedInputs(c *call) map[string]string {
 // unknown leaves the intent open: what became of the call is decided at the
 // next look, by the same rules as after a crash.
 func (p *performer) unknown(c *call, o outcome) {
-	p.log().Warn("the outcome of a call is unknown: no complete reply came", "op", c.op, "error", o.message)
+	p.log().Warn("whether the provider carried a call out is not known", "op", c.op, "error", o.message)
 	f := p.failed(o)
 	p.r.again = p.save("an unknown outcome")
 	p.r.next = f.NextAt

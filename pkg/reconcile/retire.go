@@ -268,7 +268,7 @@ func (p *performer) revive() {
 		p.log().Warn("an old token can no longer be revoked: its access token has expired and its refresh token was refused, so both are dead", "error", err)
 		p.forgetRetired(state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	case pe != nil && (pe.Class == providers.ClassUnknown || maySpend(pe, p.ob.in.RetiredTraits[p.step.Retiring], g)):
-		p.log().Warn("the outcome of a call is unknown: no complete reply came", "op", c.op, "error", err)
+		p.log().Warn("whether the provider carried a call out is not known", "op", c.op, "error", err)
 		p.r.again = true // the intent is left open: the next look settles it
 	case pe != nil && pe.Class == providers.ClassUnreadable:
 		p.log().Error("the reply to the refresh of an old token could not be read, so what it brought cannot be revoked", "error", err)

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tokend/pkg/providers"
+	"tokend/pkg/state"
 )
 
 // simGrant is what one login brought: a family of tokens, in the books of the
@@ -47,9 +48,9 @@ type simRefresh struct {
 	dead    bool
 	spent   time.Time // when it was used first
 	used    int
-	reply   string // what its first use brought, while the window is open
-	asked   bool   // a person asked for it to be tried again
-	tried   bool   // the one last try was made
+	reply   string             // what its first use brought, while the window is open
+	heldAs  state.RefreshState // as the record says of it
+	tried   bool               // the one last try was made
 }
 
 func (a *simAccess) lives(now time.Time) bool { return !a.dead && now.Before(a.expires) }

@@ -87,6 +87,9 @@ func (s *simRun) recorded(c *state.Credential) {
 	}
 	if g := c.Grant; g != nil {
 		now.access, now.refresh = g.AccessToken.Reveal(), g.RefreshToken.Reveal()
+		if r := s.books.refresh[now.refresh]; r != nil {
+			r.heldAs = g.RefreshState
+		}
 		if a := s.books.access[now.access]; a != nil {
 			now.grant = a.grant
 		} else if now.access == "" {
@@ -378,20 +381,25 @@ func (b *simBooks) checkOrigin(e *simEndpoint, g *simGrant) {
 
 // checkSpend: a refresh token that works once is used once, but for one replay
 // within the window and one last try where only a person could go on: by a login,
-// or by letting a change of what it is obtained with go ahead.
+// or by letting a change of what it is obtained with go ahead. One that may be spent
+// for all that tokend knows is held to the same, and one that was refused is not sent
+// again, whoever asks for it.
 func (b *simBooks) checkSpend(r *simRefresh, real time.Time) {
 	g := r.grant
 	if rec := b.s.record(g.addr); rec.open != "refresh" && rec.open != "revive" {
 		b.s.fail("%s is spent, and no intent says so", r.token)
 	}
-	if !g.typ.rotates || r.spent.IsZero() || r.dead {
+	refreshes := b.s.record(g.addr).open == "refresh"
+	if refreshes && r.heldAs == state.RefreshRefused {
+		b.s.fail("%s was refused, and is sent again", r.token)
+	}
+	doubt := refreshes && r.heldAs == state.RefreshIndeterminate
+	if !g.typ.rotates || r.dead || r.spent.IsZero() && !doubt {
 		return
 	}
 	switch {
-	case real.Sub(r.spent)-b.slept <= g.typ.traits.ReplayWindow && r.used == 1:
-	case r.asked:
-		r.asked = false
-	case (g.typ.traits.Interactive || b.wantsAnother(g)) && !r.tried && (b.s.skewed || b.endsSoon(g, real)):
+	case !doubt && real.Sub(r.spent)-b.slept <= g.typ.traits.ReplayWindow && r.used == 1:
+	case (g.typ.traits.Interactive || b.wantsAnother(g)) && !r.tried && (b.s.skewed || g.typ.traits.InvalidatesAccessToken || b.endsSoon(g, real)):
 		r.tried = true
 	default:
 		b.s.fail("%s is spent for the %dth time, %s after the first", r.token, r.used+1, real.Sub(r.spent))

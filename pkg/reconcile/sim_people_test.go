@@ -61,11 +61,6 @@ func (s *simRun) pardon(addr string) {
 			r.pardon(s.real())
 		}
 	}
-	for _, r := range s.books.refresh {
-		if r.grant.addr == addr {
-			r.asked = true
-		}
-	}
 }
 
 // approve lets go ahead what the guard holds.

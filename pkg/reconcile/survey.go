@@ -111,7 +111,7 @@ func (n *foreseen) stand(since time.Time, f *state.Failure, mend func(*state.Fai
 // or what failed was changed since.
 func (ob *observed) failing() *state.Failure {
 	f := ob.in.Record.Failure
-	if f == nil || ob.in.Fresh || f.Op == opAction {
+	if f == nil || ob.in.Fresh || f.Op == opAction || f.Class == classCounted {
 		return nil
 	}
 	return f
@@ -132,7 +132,9 @@ func (in *Input) since(s State) time.Time {
 		return rec.Raw.At
 	case s == Removing && rec.Removing != nil:
 		return rec.Removing.Since
-	case s == Failing || s == Stopped || s == Indeterminate || s == NeedsLogin:
+	case s == Failing || s == Indeterminate:
+		return failedSince(in.present())
+	case s == Stopped || s == NeedsLogin:
 		return failedSince(rec.Failure)
 	}
 	return time.Time{}
