@@ -61,6 +61,22 @@ func TestDecideARetryOfARefusedLogin(t *testing.T) {
 	}
 }
 
+// Where an API answered that it failed, nobody says that its reply was lost.
+func TestAnAnswerThatDoesNotTellIsNoLostReply(t *testing.T) {
+	for message, want := range map[string]string{
+		"refreshing the token at http://a/auth: status 500, boom":       "the answer to a refresh does not tell whether it was carried out",
+		"refreshing the token at http://a/auth: no complete reply came": "the reply to a refresh was lost",
+	} {
+		s := Decide(anInput(func(i *Input) {
+			i.Intent, i.Held.Rotates = &state.Intent{Op: opRefresh}, spec.RotatesAlways
+			i.Record.Failure = &state.Failure{Op: opRefresh, Class: classUnknown, Count: 1, Message: message}
+		}))
+		if s.Action != ActSettle || !strings.HasPrefix(s.Reason, want+";") {
+			t.Errorf("%s: %s (%s)", message, s.Action, s.Reason)
+		}
+	}
+}
+
 // A refresh token that may be spent is not sent because a person says retry, nor one
 // that was refused: the person is told that a login is needed.
 func TestARetrySendsNoDoubtfulRefreshToken(t *testing.T) {

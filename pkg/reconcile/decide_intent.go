@@ -50,7 +50,7 @@ func openGrant(in *Input) (Step, bool) {
 		return Step{}, false
 	}
 	return Step{Action: ActSettle, State: Pending,
-		Reason: "the reply to a grant was lost; a token that nobody saw may exist (counted as an orphan)"}, true
+		Reason: in.unknown(opGrant, "a grant") + "; a token that nobody saw may exist (counted as an orphan)"}, true
 }
 
 // openRefresh is what an open refresh intent means: a replay inside the type's
@@ -65,7 +65,7 @@ func openRefresh(in *Input) (Step, bool) {
 	}
 	if !singleUse(in.Held, in.Record.Grant) {
 		return Step{Action: ActSettle, State: Failing,
-			Reason: in.unknownRefresh() + "; this API's refresh tokens do not change, so it is tried again"}, true
+			Reason: in.unknown(opRefresh, "a refresh") + "; this API's refresh tokens do not change, so it is tried again"}, true
 	}
 	if w := in.Held.ReplayWindow; w > 0 && !in.Intent.Replay && !in.Intent.LastTry && in.SinceIntentOK && replayLeft(w, in.SinceIntent) > 0 {
 		if wait, blocked := refreshBackedOff(in); blocked && in.failureOf(opRefresh).Class != classUnknown {
@@ -75,19 +75,19 @@ func openRefresh(in *Input) (Step, bool) {
 			return wait, true
 		}
 		return Step{Action: ActReplay, State: Pending,
-			Reason: fmt.Sprintf("%s; the API answers a repeated one alike for %s", in.unknownRefresh(), w)}, true
+			Reason: fmt.Sprintf("%s; the API answers a repeated one alike for %s", in.unknown(opRefresh, "a refresh"), w)}, true
 	}
 	return Step{Action: ActSettle, State: Indeterminate,
-		Reason: in.unknownRefresh() + "; its refresh token works once, so its state is unknown from now on"}, true
+		Reason: in.unknown(opRefresh, "a refresh") + "; its refresh token works once, so its state is unknown from now on"}, true
 }
 
-// unknownRefresh says why it is not known what became of a refresh: it was answered
-// with what does not tell, as far as that is remembered, or not at all.
-func (in *Input) unknownRefresh() string {
-	if f := in.failureOf(opRefresh); f != nil && f.Op == opRefresh && f.Class == classUnknown && providers.Answered(f.Message) {
-		return "whether a refresh was carried out is not known, since its answer does not tell,"
+// unknown says why it is not known what became of the last call of the kind op: what
+// it was answered with does not tell, as far as that is remembered, or nothing was.
+func (in *Input) unknown(op, call string) string {
+	if f := in.failureOf(op); f != nil && f.Op == op && f.Class == classUnknown && providers.Answered(f.Message) {
+		return "the answer to " + call + " does not tell whether it was carried out"
 	}
-	return "the reply to a refresh was lost"
+	return "the reply to " + call + " was lost"
 }
 
 // lastTryMargin is how long before the end of the access token the last try of
@@ -102,7 +102,7 @@ func indeterminate(in *Input) (Step, bool) {
 	if g == nil || g.RefreshState != state.RefreshIndeterminate {
 		return Step{}, false
 	}
-	lost := in.unknownRefresh() + " and its refresh token works once"
+	lost := in.unknown(opRefresh, "a refresh") + " and its refresh token works once"
 	if in.Record.Restored.After(g.ObtainedAt) {
 		lost = "the state went back to an older copy, and its refresh token, which works once, may have been spent since"
 	}
