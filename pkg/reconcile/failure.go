@@ -55,6 +55,12 @@ func (in *Input) failed(o outcome, now time.Time, p spec.RetryPolicy) *state.Fai
 	return f
 }
 
+// replacing says that another token is wanted than the one held, however good it is:
+// a person tainted it, or the configuration says something else.
+func (in *Input) replacing() bool {
+	return in.Record.Head.Flags&state.FlagTainted != 0 || len(in.WantsNew) > 0 || in.Origins != ""
+}
+
 // spread is when a grant that counts against an account is tried again while the
 // token held is good: the tries that are left before the account is spared are spread
 // over what is left of it, none later than by the longest back-off, so that a provider
@@ -66,6 +72,8 @@ func (in *Input) spread(f *state.Failure, now time.Time, p spec.RetryPolicy) tim
 		return time.Time{}
 	case in.mayHaveEnded() || in.Record.Verified.Refused == g.Generation:
 		return time.Time{} // what is held may not work
+	case in.replacing():
+		return time.Time{} // somebody waits for another token than the one held
 	}
 	left := g.ExpiresAt.Add(-lastTryMargin).Sub(now)
 	return now.Add(min(left/time.Duration(lockoutCount-f.Reached), p.Max))
@@ -95,7 +103,7 @@ func (in *Input) obtained() {
 	in.refreshOver()
 	f := in.Record.Failure
 	switch {
-	case f == nil || f.Stopped || in.Record.Head.Flags&state.FlagTainted != 0 || len(in.WantsNew) > 0 || in.Origins != "":
+	case f == nil || f.Stopped || in.replacing():
 		// A grant that is wanted for another reason than an end fails as before.
 	case in.Want != nil && !in.Traits.Lockout:
 		in.Record.Failure = nil

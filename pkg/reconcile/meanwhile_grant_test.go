@@ -32,7 +32,7 @@ func TestAFailingReplacementLetsNoTokenEnd(t *testing.T) {
 				}
 				w.server.ClearFaults()
 				w.unreadable.Store(false)
-				w.pass(16*time.Minute, time.Second, nil) // its account is spared for 15 of them
+				w.pass(10*time.Minute, time.Second, nil)
 				if l := w.line(traderCred); l.State != reconcile.Ready || len(w.server.Live(standin.Coinify, "b@example.com")) == 0 {
 					t.Errorf("once it works again it is %s: %s", l.State, l.Why)
 				}
