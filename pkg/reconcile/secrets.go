@@ -3,7 +3,6 @@ package reconcile
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -114,7 +113,8 @@ func (r *secretReader) keep(k secretKey, v cty.Value) {
 		}
 		n++
 	}
-	r.order = append(slices.Delete(r.order, 0, n), readAt{k, now})
+	clear(r.order[:n]) // their names are not kept; the rest stays where it is, however much that is
+	r.order = append(r.order[n:], readAt{k, now})
 	r.read[k] = reading{value: v, at: now}
 }
 

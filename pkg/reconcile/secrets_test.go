@@ -40,6 +40,22 @@ func TestReadingsAreForgotten(t *testing.T) {
 	}
 }
 
+// What is forgotten goes from the front: the rest stays where it is, however many there
+// are, since each reading would move it otherwise.
+func TestForgettingReadingsMovesNone(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	r := newSecretReader(nil, func() time.Time { return now })
+	r.order = make([]readAt, 0, 8)
+	for n := range 5 {
+		r.keep(secretKey{addr: spec.Address(fmt.Sprintf("secret.mem.s%d", n))}, cty.True)
+		now = now.Add(secretBurst / 5)
+	}
+	second := &r.order[1]
+	if r.keep(secretKey{addr: "secret.mem.more"}, cty.True); len(r.order) != 5 || &r.order[0] != second {
+		t.Errorf("%d are kept, and the second was moved: %v", len(r.order), &r.order[0] != second)
+	}
+}
+
 // Keeping one of many readings costs no look at all others.
 func BenchmarkKeepReading(b *testing.B) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
