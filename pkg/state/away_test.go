@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestAFileThatIsGone takes the open file from its place, in each of the ways in
@@ -94,4 +95,19 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestInfoWaitsForNoDisk: who feeds the watchdog asks for it, also while the file is
+// read back from a disk that hangs.
+func TestInfoWaitsForNoDisk(t *testing.T) {
+	s := mustOpen(t, filepath.Join(t.TempDir(), "state"))
+	s.mu.Lock() // as whoever reads the file back
+	told := make(chan Info, 1)
+	go func() { told <- s.Info() }()
+	select {
+	case <-told:
+	case <-time.After(10 * time.Second):
+		t.Error("Info waits for the file to be read back")
+	}
+	s.mu.Unlock()
 }
