@@ -221,7 +221,10 @@ func (s *Source) resume(ctx context.Context) bool {
 	return true
 }
 
+// publish makes known what is checked out, and by which allowed signers that counts:
+// a commit that could not be checked out does not tell about the one that is.
 func (s *Source) publish(info commitInfo) {
+	s.trusted = info.allowed
 	st := s.Status()
 	st.Commit, st.CommittedAt, st.Subject, st.Signer = info.id, info.at, info.subject, info.signer
 	s.status.Store(&st)

@@ -15,7 +15,8 @@ type commitInfo struct {
 	id      string
 	at      time.Time
 	subject string
-	signer  string // principal in the file of allowed signers
+	signer  string            // principal in the file of allowed signers
+	allowed [sha256.Size]byte // digest of that file, before it was asked
 }
 
 // nobody is a program that fails: signatures of other kinds than SSH's are not
@@ -60,14 +61,12 @@ func (p *program) inspect(ctx context.Context, repository, commit, signers strin
 	return info, nil
 }
 
-// inspect is [program.inspect], for what is checked out or about to be: by which
-// allowed signers it was found to be signed is kept.
+// inspect is [program.inspect], for what is checked out or about to be, with the
+// allowed signers by which it was found to be signed.
 func (s *Source) inspect(ctx context.Context, commit string) (commitInfo, error) {
 	allowed := s.allowed() // before they are asked: a change in between is looked at again
 	info, err := s.git.inspect(ctx, s.repository, commit, s.o.AllowedSigners)
-	if err == nil {
-		s.trusted = allowed
-	}
+	info.allowed = allowed
 	return info, err
 }
 

@@ -96,6 +96,27 @@ func TestAKeyThatIsTakenOutIsNoticed(t *testing.T) {
 	f.wantFile("main.hcl", "two")
 }
 
+// A commit that is signed well and cannot be checked out does not tell about the one
+// that is.
+func TestACommitThatIsNotTakenVouchesForNoOther(t *testing.T) {
+	t.Parallel()
+	bob, bobLine := keyPair(t, "bob@example.com")
+	u := newSignedUpstream(t)
+	f := open(t, u.o)
+	f.start()
+	f.follow()
+	u.key = bob
+	u.allow(bobLine)
+	check(t, os.Symlink("/etc/passwd", filepath.Join(u.dir, "stolen.hcl")))
+	bad := u.commit("a link")
+	f.Poke()
+	f.fails("commit " + bad[:12] + " has the symbolic link stolen.hcl")
+	u.git("reset", "--quiet", "--hard", u.first)
+	f.Poke()
+	f.fails("what is in force stays until a commit comes whose signature counts")
+	f.wantFile("main.hcl", "one")
+}
+
 // A start does not trust what is checked out, but who signed it.
 func TestRestartChecksTheSignatureAgain(t *testing.T) {
 	t.Parallel()
