@@ -21,7 +21,7 @@ func (s *Bolt) lookInPlace() {
 	}
 	s.away = err
 	if err != nil {
-		s.opts.Logger.Error("the state's file is not in its place any more: what would spend a token waits until it is; what comes of the calls under way is kept in the open file", "path", s.path, "err", err)
+		s.opts.Logger.Error("the state's file is not in its place any more: what would spend a token waits until it is; what comes of the calls under way is kept in the open file", "path", s.path, "error", err)
 	} else {
 		s.opts.Logger.Info("the state's file is in its place again", "path", s.path)
 	}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -298,10 +299,14 @@ func placeAt(tmp, path string, replace bool) error {
 		return os.Rename(tmp, path)
 	}
 	switch err := os.Link(tmp, path); {
+	case err == nil:
+		_ = os.Remove(tmp) // a second name at worst: what was to be placed is in its place
+		return nil
 	case errors.Is(err, os.ErrExist):
 		return fmt.Errorf("%w: %s", ErrExists, path)
-	case err != nil:
-		return os.Rename(tmp, path) // a file system without links
+	case errors.Is(err, syscall.EPERM), errors.Is(err, errors.ErrUnsupported): // a file system without links
+		return os.Rename(tmp, path)
+	default:
+		return err
 	}
-	return os.Remove(tmp)
 }
