@@ -31,8 +31,17 @@ type renamedIn struct {
 	Blob  string         `json:"blob"`
 	Steps []spec.Renames `json:"steps,omitempty"`
 	Of    []string       `json:"addresses,omitempty"` // that live on by it
-	// Names is what older programs wrote: all steps in one, by the configuration's own.
+	// Names are all steps in one, by the configuration's own names: all that older
+	// programs write and read. A single step is written so, which says the same.
 	Names spec.Renames `json:"names,omitempty"`
+}
+
+// forAll has a single step as older programs read it.
+func (r renamedIn) forAll() renamedIn {
+	if len(r.Steps) == 1 && len(r.Names) == 0 {
+		r.Names, r.Steps = r.Steps[0], nil
+	}
+	return r
 }
 
 // inSteps reads what an older program wrote.
@@ -55,7 +64,15 @@ func (r *renamedSince) packed() ([]byte, error) {
 	if r.Accepted == nil && len(r.Leaving) == 0 {
 		return nil, nil
 	}
-	return json.Marshal(r)
+	out := renamedSince{Leaving: slices.Clone(r.Leaving)}
+	if r.Accepted != nil {
+		a := r.Accepted.forAll()
+		out.Accepted = &a
+	}
+	for i, g := range out.Leaving {
+		out.Leaving[i] = g.forAll()
+	}
+	return json.Marshal(out)
 }
 
 func readRenamed(ctx context.Context, s state.Store) (renamedSince, error) {

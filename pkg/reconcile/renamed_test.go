@@ -77,6 +77,27 @@ func TestRenamedByAnOlderProgram(t *testing.T) {
 	}
 }
 
+// A single step is written as an older program reads it.
+func TestASingleStepIsReadByOlderPrograms(t *testing.T) {
+	s := state.NewMemory(state.MemoryOptions{})
+	for key, value := range map[string]string{metaAccepted: "one", metaLeaving: `{"one":["sink.mem.z"]}`} {
+		if err := s.Commit(t.Context(), state.Change{MetaKey: key, Meta: []byte(value)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []string{
+		`{"accepted":{"blob":"one","names":{"sink.mem.a":"sink.mem.b"}},"leaving":[{"blob":"one","addresses":["sink.mem.z"],"names":{"sink.mem.a":"sink.mem.b"}}]}`,
+		`{"accepted":{"blob":"one","steps":[{"sink.mem.a":"sink.mem.b"},{"sink.mem.a":"sink.mem.b"}]},"leaving":[{"blob":"one","steps":[{"sink.mem.a":"sink.mem.b"},{"sink.mem.a":"sink.mem.b"}],"addresses":["sink.mem.z"]}]}`,
+	} {
+		if err := movedIn(t, s, rename{"sink.mem.a", "sink.mem.b"}); err != nil {
+			t.Fatal(err)
+		}
+		if b, err := s.Meta(t.Context(), metaRenamed); err != nil || string(b) != want {
+			t.Errorf("%s, %v; want %s", b, err, want)
+		}
+	}
+}
+
 func movedIn(t *testing.T, s state.Store, m rename) error {
 	changes, err := movedNames(t.Context(), s, []rename{m})
 	if err != nil {
