@@ -173,7 +173,7 @@ func (p *performer) inFlight(call func() (*providers.Reply, error)) (*providers.
 	return p.j.inFlight(p.w.now, p.w.stopped, call)
 }
 
-func (j *job) inFlight(now func() time.Time, stopped <-chan struct{}, call func() (*providers.Reply, error)) (*providers.Reply, error) {
+func (j *job) inFlight(now func() time.Time, stopped <-chan struct{}, call func() (*providers.Reply, error)) (r *providers.Reply, err error) {
 	select {
 	case <-stopped:
 		return nil, errNotBegun
@@ -188,7 +188,11 @@ func (j *job) inFlight(now func() time.Time, stopped <-chan struct{}, call func(
 		j.called.again()
 		defer func() {
 			<-j.calls
-			j.called.over(j.lane)
+			// A call that was not answered makes no room for others before the breaker
+			// has heard of it: they would be sent to a provider that is away.
+			if h, _ := healthOf(err); !h.down {
+				j.called.over(j.lane)
+			}
 		}()
 	}
 	if j.pace != nil {

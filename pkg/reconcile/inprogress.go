@@ -48,7 +48,7 @@ const (
 )
 
 // full says that no more items of a lane may be in progress, where a commit takes so
-// long. One whose call is over, which only has to be recorded, takes no room from
+// long. One whose call was answered, which only has to be recorded, takes no room from
 // those that have still to call: what an intent is open for, and is not sent, stays
 // bounded by room.
 func (l *lane) full(disk time.Duration) bool {

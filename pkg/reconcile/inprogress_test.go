@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"tokend/pkg/providers"
 	"tokend/pkg/spec"
 )
 
@@ -79,6 +80,31 @@ func TestCalledCountsOnce(t *testing.T) {
 	var none *called // of a request that no job makes
 	none.over(l)
 	none.again()
+}
+
+// A call makes room for others once it is answered, whatever was answered; one that
+// nobody answered does not, before the breaker knows of it.
+func TestOnlyAnAnsweredCallMakesRoom(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		err  error
+		want int64
+	}{
+		{"answered", nil, 1},
+		{"refused", &providers.Error{Class: providers.ClassPermanent, Status: 400}, 1},
+		{"no connection", &providers.Error{Class: providers.ClassTransient}, 0},
+		{"a failing server", &providers.Error{Class: providers.ClassTransient, Status: 503}, 0},
+		{"lost", &providers.Error{Class: providers.ClassUnknown}, 0},
+		{"throttled", &providers.Error{Class: providers.ClassThrottled, Status: 429}, 0},
+	} {
+		l := newQueue().lane("x")
+		l.setLimit(spec.RateLimit{Concurrency: 2})
+		j := job{lane: l, calls: l.calls, called: new(called)}
+		_, err := j.inFlight(time.Now, nil, func() (*providers.Reply, error) { return nil, c.err })
+		if got := l.called.Load(); err != c.err || got != c.want || len(l.calls) != 0 {
+			t.Errorf("%s: %d have called, want %d; %d in flight; error %v", c.name, got, c.want, len(l.calls), err)
+		}
+	}
 }
 
 // One commit that takes long is no slow disk; many are, and a fast one is noticed
