@@ -99,8 +99,9 @@ func (l *Loop) halt() {
 
 // takeLifecycle settles by which settings a declared credential lives: those of
 // its block, but that its token ends with the daemon only where the guard has let
-// that go for this token, which is what its record says. recorded are the settings
-// as it says them.
+// that go for this token, which is what its record says. Of one that is to be replaced
+// that is said with the new one, so that one step counts once, however often the new
+// one is tried for. recorded are the settings as it says them.
 func (ob *observed) takeLifecycle(recorded state.Lifecycle, allowed bool) {
 	in := &ob.in
 	if !in.Declared {
@@ -109,17 +110,19 @@ func (ob *observed) takeLifecycle(recorded state.Lifecycle, allowed bool) {
 	if l := &in.Record.Lifecycle; l.RevokeOnShutdown && in.Record.Grant != nil {
 		ends := revocable(in.Held)
 		ob.endsAtStop = ends && !recorded.RevokeOnShutdown
-		l.RevokeOnShutdown = ends && (recorded.RevokeOnShutdown || allowed)
+		_, goes := in.destroys()
+		l.RevokeOnShutdown = ends && (recorded.RevokeOnShutdown || allowed && !goes)
 	}
 	ob.resettled = in.Record.Lifecycle != recorded
 }
 
 // endsWithDaemon writes down of a new token whether it ends with the daemon. That is
-// nothing new of one that was obtained under this setting; but where its type cannot
-// revoke it, the guard sees it when the type comes to be able to.
+// nothing new of one that was obtained under this setting, or that replaces another as
+// the guard has let go; but where its type cannot revoke it, the guard sees it when the
+// type comes to be able to.
 func (p *performer) endsWithDaemon(ep *openEndpoint, grant string) {
 	l := &p.ob.in.Record.Lifecycle
-	asked := l.RevokeOnShutdown || p.ob.in.Want.Lifecycle.RevokeOnShutdown && !p.ob.endsAtStop
+	asked := l.RevokeOnShutdown || p.ob.in.Want.Lifecycle.RevokeOnShutdown && (!p.ob.endsAtStop || p.j.allowed)
 	l.RevokeOnShutdown = asked && revocable(traitsOf(ep.ep, grant))
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tokend/pkg/reconcile"
+	"tokend/pkg/standin"
 )
 
 // endingTraders are traders of which some shall not outlive the daemon.
@@ -85,4 +86,47 @@ func TestTheGuardCountsWhatAStopWouldRevoke(t *testing.T) {
 		w.start()
 		set("", false)
 	})
+}
+
+// A replacement that the guard has let go counts once, also where the same change
+// has the token end with the daemon and the first try of the new one fails: until
+// it is there, the old one lives by what was said before.
+func TestAReplacementThatShallEndWithTheDaemonCountsOnce(t *testing.T) {
+	const guard = "max_revocations = 1\nmax_revoked_percent = 100\nsettle = \"1s\""
+	changed := strings.Replace(endingTraders(guard, "a", "a"), "@x", "@y", 1)
+	for name, stops := range map[string]bool{"it goes on": false, "the daemon stops first": true} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				w.set(traders(guard, "x", "a", ""))
+				time.Sleep(time.Minute)
+				w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultStatus, Status: 503, Path: "/auth", Times: -1})
+				if h := w.set(changed); h != nil {
+					t.Fatalf("held: %+v", h)
+				}
+				time.Sleep(time.Minute)
+				if held, err := w.loop.Held(t.Context()); err != nil || held != nil {
+					t.Errorf("after a try that failed: held %+v (%v)", held, err)
+				}
+				if stops {
+					w.halt()
+					w.start()
+					w.set(changed)
+				}
+				if n := w.revocations(); n != 0 {
+					t.Errorf("%d revoked before there is another", n)
+				}
+				w.server.ClearFaults()
+				time.Sleep(2 * time.Hour)
+				if l := w.line(`credential.coinify.trader["a"]`); l.State != reconcile.Ready || w.revocations() != 1 {
+					t.Errorf("%d revoked; %+v", w.revocations(), l)
+				}
+				w.halt()
+				if n := w.revocations(); n != 2 {
+					t.Errorf("%d revoked after the stop, with which the new one ends", n)
+				}
+				w.start()
+				w.set(changed)
+			})
+		})
+	}
 }
