@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -109,7 +110,7 @@ func (g *globals) applied(r applyReply) error {
 	if r.Held != nil {
 		g.printHeld(r.Held)
 	}
-	if g.printLater(r.Later); len(r.Later) > 0 {
+	if g.printLater(r.Later, time.Now()); len(r.Later) > 0 {
 		fmt.Fprintln(g.out)
 	}
 	fmt.Fprintf(g.out, "Applied: %s ready%s.\n", readyWords(r.View), queued(len(r.Later)))

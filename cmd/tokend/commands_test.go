@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -36,6 +37,25 @@ func awaited(ts *testscript.TestScript, wait bool, check func() string) {
 			ts.Fatalf("after %s: %s", scriptPatience, wrong)
 		}
 	}
+}
+
+// cmdOlder sets every time in an export back, as if it had been written that long
+// ago and nobody had touched it since.
+func cmdOlder(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: older EXPORT DURATION")
+	}
+	d, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	text := regexp.MustCompile(`"\d{4}-\d\d-\d\dT[^"]+"`).ReplaceAllStringFunc(ts.ReadFile(args[0]), func(s string) string {
+		at, err := time.Parse(time.RFC3339Nano, strings.Trim(s, `"`))
+		ts.Check(err)
+		if at.Year() < 2000 {
+			return s // none
+		}
+		return `"` + at.Add(-d).Format(time.RFC3339Nano) + `"`
+	})
+	ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(text), 0o600))
 }
 
 func cmdMended(ts *testscript.TestScript, _ bool, _ []string) { serverOf(ts).ClearFaults() }

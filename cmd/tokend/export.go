@@ -115,9 +115,12 @@ func (g *globals) against(ctx context.Context, path string) (planReply, error) {
 	if err != nil {
 		return planReply{}, err
 	}
+	by := &planAgainst{Host: x.Host, Directory: x.Directory, MadeAt: x.MadeAt.UTC().Truncate(time.Second), TokendVersion: x.TokendVersion}
 	cfg, err := g.loadAs(x)
 	if err != nil {
-		return planReply{}, err
+		r := brokenPlan(err)
+		r.Against = by
+		return r, err
 	}
 	store, err := x.Store(ctx)
 	if err != nil {
@@ -133,7 +136,7 @@ func (g *globals) against(ctx context.Context, path string) (planReply, error) {
 	loop, err := reconcile.New(ctx, reconcile.Options{
 		Store: store, Providers: endpointOpener{log, g.guard, g.limit}, Sources: map[string]sources.Source{}, Sinks: g.sinks(files, nil, x.Directory),
 		Snapshot: g.packSnapshot, LoadSnapshot: func([]byte) (*spec.Config, error) { return nil, errors.New("an export has no configuration") },
-		Host: x.Host, Away: true,
+		Host: x.Host, Away: true, Now: x.Clock(),
 	})
 	if err != nil {
 		return planReply{}, err
@@ -152,7 +155,7 @@ func (g *globals) against(ctx context.Context, path string) (planReply, error) {
 	}
 	r := planned(p)
 	r.Held, r.Configuration = heldIn(held), planConfiguration{Directory: g.config, Valid: true}
-	r.Against = &planAgainst{Host: x.Host, Directory: x.Directory, MadeAt: x.MadeAt.UTC().Truncate(time.Second), TokendVersion: x.TokendVersion}
+	r.Against = by
 	return r, nil
 }
 
@@ -179,7 +182,7 @@ func (g *globals) loadAs(x *stateExport) (*spec.Config, error) {
 	}
 	g.printDiagnostics(diags)
 	if diags.HasErrors() || cfg == nil {
-		return nil, withHint(fmt.Errorf("%s cannot be used: %s", g.config, countOf(errorCount(diags), "error")), "mend what is marked above and try again")
+		return nil, withHint(g.unusable(g.config, diags), "mend what is marked above and try again")
 	}
 	return cfg, nil
 }
@@ -192,11 +195,17 @@ type planAgainst struct {
 	TokendVersion string    `json:"tokend_version"`
 }
 
-func (g *globals) printAgainst(a *planAgainst) {
+// againstOld is how old an export is of which a plan says so.
+const againstOld = time.Hour
+
+func (g *globals) printAgainst(a *planAgainst, now time.Time) {
 	if a == nil {
 		return
 	}
 	fmt.Fprintf(g.out, "Planned against the state of %s as of %s; what others changed there since is not seen.\n", a.Host, a.MadeAt.Format(time.RFC3339))
+	if age := now.Sub(a.MadeAt); !a.MadeAt.IsZero() && age >= againstOld {
+		fmt.Fprintf(g.out, "That is %s ago: tokens that are due since are its host's work and no step here. A newer one: tokend state export\n", short(age))
+	}
 	if a.TokendVersion != version {
 		fmt.Fprintf(g.out, "It was written by tokend %s, and this is %s: more sinks than will be written may be named.\n", a.TokendVersion, version)
 	}

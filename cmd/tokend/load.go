@@ -20,9 +20,24 @@ func (g *globals) load(previous *spec.Config) (*spec.Config, error) {
 	cfg, diags := g.read(previous)
 	g.printDiagnostics(diags)
 	if diags.HasErrors() {
-		return nil, withHint(fmt.Errorf("%s cannot be used: %s", g.config, countOf(errorCount(diags), "error")), "nothing was changed; mend what is marked above and try again")
+		return nil, withHint(g.unusable(absolute([]string{g.config})[0], diags), "nothing was changed; mend what is marked above and try again")
 	}
 	return cfg, nil
+}
+
+// unusableError says that a directory is broken, and what is wrong with it in a
+// line each.
+type unusableError struct {
+	said, dir string
+	lines     []string
+}
+
+func (e *unusableError) Error() string { return e.said }
+
+// unusable makes the error of the directory that was given, which is called dir.
+func (g *globals) unusable(dir string, diags spec.Diagnostics) error {
+	said := fmt.Sprintf("%s cannot be used: %s", g.config, countOf(errorCount(diags), "error"))
+	return &unusableError{said: said, dir: dir, lines: g.diagnosticLines(diags)}
 }
 
 func (g *globals) read(previous *spec.Config) (*spec.Config, spec.Diagnostics) {

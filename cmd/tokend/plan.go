@@ -23,6 +23,7 @@ configuration: what it will do next.
 
 Away from the host, "tokend plan --against FILE" plans a checkout with what
 "tokend state export" wrote there: no state, daemon, secret or network is needed.
+It is made as of then: what became due since is the host's work, and no step.
 
 Exit status: 0; with --detailed-exitcode 2 when there is something to do;
 1 error.`
@@ -32,15 +33,17 @@ func planCommand(g *globals) *cobra.Command {
 	var file string
 	c := &cobra.Command{Use: "plan", Short: "say what would be done, and why", Long: planHelp, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
 		p, err := g.plan(c.Context(), file, planRequest{NoSecrets: noSecrets})
-		if err != nil {
+		if err != nil && (!asJSON || p.FormatVersion == "") {
 			return err
 		}
 		if asJSON {
-			s, err := indentJSON(p)
-			if err != nil {
+			s, failed := indentJSON(p)
+			if failed != nil {
+				return errors.Join(err, failed)
+			}
+			if fmt.Fprintln(g.out, s); err != nil {
 				return err
 			}
-			fmt.Fprintln(g.out, s)
 		} else {
 			g.printPlan(p)
 		}
@@ -60,7 +63,8 @@ func planCommand(g *globals) *cobra.Command {
 	return c
 }
 
-// plan asks the daemon or the state, or plans against an export.
+// plan asks the daemon or the state, or plans against an export. With the error
+// that the directory is broken it gives a plan without steps, which says so.
 func (g *globals) plan(ctx context.Context, export string, in planRequest) (planReply, error) {
 	if export != "" && g.policyFile != "" {
 		return planReply{}, withHint(errors.New("--policy says what a configuration may do on this host, and --against plans for another one"), "check the checkout by itself: tokend validate --policy FILE")
@@ -70,7 +74,7 @@ func (g *globals) plan(ctx context.Context, export string, in planRequest) (plan
 	}
 	t, err := g.target(ctx, targetOptions{memory: true})
 	if err != nil {
-		return planReply{}, err
+		return brokenPlan(err), err
 	}
 	defer t.Close()
 	p, err := t.Plan(ctx, in)
@@ -108,9 +112,13 @@ func groups() []group {
 const planShown = 200
 
 func (g *globals) printPlan(p planReply) {
-	g.printAgainst(p.Against)
+	now := time.Now()
+	g.printAgainst(p.Against, now)
 	g.printNoState(p.NoState)
-	g.printBroken(g.out, p.Configuration.view(), time.Now())
+	g.printBroken(g.out, p.Configuration.view(), now)
+	if p.Against != nil && !p.Against.MadeAt.IsZero() {
+		now = p.Against.MadeAt // as of when its steps are
+	}
 	if !p.todo() {
 		if p.Credentials+p.Sinks == 0 {
 			fmt.Fprintf(g.out, "Nothing to do: no credential and no sink is declared in %s.\nDeclare a credential, and a sink for its token: tokend help shows both.\n", p.Configuration.Directory)
@@ -120,14 +128,14 @@ func (g *globals) printPlan(p planReply) {
 		if len(p.Later) > 0 {
 			fmt.Fprintln(g.out)
 		}
-		g.printLater(p.Later)
+		g.printLater(p.Later, now)
 		g.printUnknown(p.KnownAtApply)
 		return
 	}
 	paint := g.painter()
 	var counts []string
 	for _, gr := range groups() {
-		n := g.printGroup(gr, p.Steps)
+		n := g.printGroup(gr, p.Steps, now)
 		if n > 0 {
 			counts = append(counts, fmt.Sprintf("%d to %s%s", n, gr.words(n), gr.wouldFail(p.Steps)))
 		}
@@ -135,7 +143,7 @@ func (g *globals) printPlan(p planReply) {
 	if p.Held != nil {
 		g.printHeld(p.Held.change())
 	}
-	if g.printLater(p.Later); len(p.Later) > 0 {
+	if g.printLater(p.Later, now); len(p.Later) > 0 {
 		fmt.Fprintln(g.out)
 	}
 	g.printUnknown(p.KnownAtApply)
@@ -179,8 +187,8 @@ func (gr group) wouldFail(steps []planStep) string {
 }
 
 // printGroup prints the steps of one kind and returns how many there are.
-func (g *globals) printGroup(gr group, steps []planStep) int {
-	paint, n, now := g.painter(), 0, time.Now()
+func (g *globals) printGroup(gr group, steps []planStep, now time.Time) int {
+	paint, n := g.painter(), 0
 	var mine []planStep
 	for _, s := range steps {
 		if s.Action == gr.action {
@@ -229,8 +237,8 @@ func (s *planStep) reason(now time.Time) string {
 	return s.Reason + ", in " + short(s.At.Sub(now))
 }
 
-// printLater says what is left queued.
-func (g *globals) printLater(later []planStep) {
+// printLater says what is left queued, and how long from now.
+func (g *globals) printLater(later []planStep, now time.Time) {
 	if len(later) == 0 {
 		return
 	}
@@ -241,7 +249,7 @@ func (g *globals) printLater(later []planStep) {
 			fmt.Fprintf(g.out, "  … and %d more\n", len(later)-planShown)
 			break
 		}
-		fmt.Fprintf(g.out, "  %s %s %s\n      %s\n", paint(dim, "·"), s.Action, shown(s.Address), s.reason(time.Now()))
+		fmt.Fprintf(g.out, "  %s %s %s\n      %s\n", paint(dim, "·"), s.Action, shown(s.Address), s.reason(now))
 	}
 }
 

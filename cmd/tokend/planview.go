@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"time"
 
 	"tokend/pkg/reconcile"
@@ -189,6 +190,18 @@ func planned(p reconcile.Plan) planReply {
 	for _, s := range r.Steps {
 		r.Counts[s.Action]++
 	}
+	return r
+}
+
+// brokenPlan is the plan of a directory that cannot be used, where no last good one
+// is in force: it has no step and says what is wrong. It is empty for any other error.
+func brokenPlan(err error) planReply {
+	var u *unusableError
+	if !errors.As(err, &u) {
+		return planReply{}
+	}
+	r := planned(reconcile.Plan{})
+	r.Configuration = planConfiguration{Directory: u.dir, Errors: u.lines}
 	return r
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -124,7 +125,7 @@ func TestWhatManyWaitForIsSaidOnce(t *testing.T) {
 		held("credential.coinify.a"), {Address: "credential.coinify.b", Action: planObtain}, held("credential.coinify.c"), forced,
 		{Address: "sink.file.a", Action: planWait, Reason: "waits for the token of coinify.a"},
 		{Address: "sink.file.b", Action: planWait, Reason: "waits for the token of coinify.a"},
-	})
+	}, time.Now())
 	want := `Wait
   · coinify.a
   · coinify.c

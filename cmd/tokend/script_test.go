@@ -74,7 +74,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"standin": cmdStandin, "fault": cmdFault, "books": cmdBooks, "until": cmdUntil, "browser": cmdBrowser, "comesback": cmdComesBack, "mode": cmdMode, "login": cmdLogin,
-			"mended": cmdMended, "account": cmdAccount, "client": cmdClient, "story": cmdStory, "alive": cmdAlive, "same": cmdSame,
+			"mended": cmdMended, "account": cmdAccount, "client": cmdClient, "story": cmdStory, "alive": cmdAlive, "same": cmdSame, "older": cmdOlder,
 		},
 	})
 }

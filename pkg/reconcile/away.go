@@ -34,6 +34,18 @@ type awayStore struct {
 
 func (s awayStore) Hash(label string, b []byte) string { return s.x.hash(label, b) }
 
+// Clock is the time that a plan against the export is made at: when the export was
+// written, going on from there, so that what a token was given then it has still.
+// What became due later is its host's daily work, whatever a checkout says. Of an
+// export that does not say when it was written it is the machine's.
+func (x *Export) Clock() func() time.Time {
+	if x.MadeAt.IsZero() {
+		return time.Now
+	}
+	began := time.Now()
+	return func() time.Time { return x.MadeAt.Add(time.Since(began)) }
+}
+
 // Store makes a state of an export, in memory, for a Loop with Options.Away.
 func (x *Export) Store(ctx context.Context) (state.Store, error) {
 	m := state.NewMemory(state.MemoryOptions{})

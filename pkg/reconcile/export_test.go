@@ -178,6 +178,25 @@ func TestAPlanAgainstAnExport(t *testing.T) {
 	})
 }
 
+// What became due since an export was written is no step of a plan against it,
+// however old it is; a change is one as before.
+func TestAPlanAgainstAnOlderExport(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(trader("a@example.com", bystander))
+		time.Sleep(time.Minute)
+		x := w.export()
+		time.Sleep(90 * 24 * time.Hour)
+		for email, want := range map[string]string{
+			"a@example.com": "",
+			"b@example.com": "replace credential.coinify.trader; hook hook.mem.tell; write sink.mem.trader",
+		} {
+			if got := actions(w.against(x, trader(email, bystander))); got != want {
+				t.Errorf("with %s, planned is %q, want %q", email, got, want)
+			}
+		}
+	})
+}
+
 // against plans a configuration against an export.
 func (w *world) against(x *reconcile.Export, hcl string) reconcile.Plan {
 	w.t.Helper()
@@ -191,9 +210,9 @@ func (w *world) against(x *reconcile.Export, hcl string) reconcile.Plan {
 		if err := store.Close(); err != nil {
 			w.t.Error(err)
 		}
-		w.away, w.loop, w.cancel, w.ended = nil, loop, cancel, ended
+		w.away, w.awayClock, w.loop, w.cancel, w.ended = nil, nil, loop, cancel, ended
 	}()
-	w.away = store
+	w.away, w.awayClock = store, x.Clock()
 	w.begin(true)
 	if _, err := w.loop.Set(w.t.Context(), w.config(hcl), reconcile.SetOptions{NoSettle: true, Dry: true}); err != nil {
 		w.t.Fatal(err)

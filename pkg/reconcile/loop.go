@@ -69,7 +69,8 @@ type Options struct {
 	// that ends is no shutdown.
 	RevokeAtEnd bool
 	// Away plans against an export, where neither the host's files nor its
-	// secrets can be seen; Store is the export's. Nothing is ever carried out.
+	// secrets can be seen; Store is the export's, and Now its Clock. Nothing is ever
+	// carried out.
 	Away bool
 	// Paused keeps the loop from doing anything until Resume, so that a plan
 	// can be shown first.

@@ -40,6 +40,7 @@ type world struct {
 	wrap       func(state.Store) state.Store       // what the loop sees of it instead
 	parts      func(*spec.Config) []reconcile.Part // of a configuration; nil: it has none
 	away       state.Store                         // of an export, against which is planned
+	awayClock  func() time.Time                    // of that export
 	dir        string                              // of the configuration; "": /config
 	pin        string                              // the variable of that name; "": 1234
 	inForce    bool                                // configurations were accepted before
@@ -221,6 +222,9 @@ func (w *world) begin(paused bool) {
 
 // clock is the machine's, which may be wrong; nil: it is right.
 func (w *world) clock() func() time.Time {
+	if w.awayClock != nil {
+		return w.awayClock
+	}
 	if !w.stepped {
 		return nil
 	}
