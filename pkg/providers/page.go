@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"encoding/json"
 	"net/http"
 	"strings"
 )
@@ -40,6 +41,9 @@ func NoAnswer(r *Reply) bool {
 	}
 	return strings.TrimSpace(r.Body.Reveal()) == "" || webPage(r)
 }
+
+// NoJSON says that a body is no JSON, or was cut off, whatever its type is said to be.
+func NoJSON(r *Reply) bool { return !json.Valid([]byte(r.Body.Reveal())) }
 
 // webPage says that a body is a page of HTML, whatever its type is said to be.
 func webPage(r *Reply) bool {

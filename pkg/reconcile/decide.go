@@ -97,6 +97,7 @@ type Order struct {
 	Kind   OrderKind
 	Action string // of OrderAction
 	Forget bool   // of OrderRevoke: give a pending revocation up
+	read   bool   // of OrderRetry: the kept reply was read for it, and cannot be
 }
 
 // OrderKind tells orders apart.
@@ -189,7 +190,7 @@ func ShellAddress(a string) string {
 }
 
 func rereadRaw(in *Input) (Step, bool) {
-	if in.Record.Raw == nil || in.Order.Kind != OrderRetry {
+	if in.Record.Raw == nil || in.Order.Kind != OrderRetry || in.Order.read && in.costsNothing() {
 		return Step{}, false
 	}
 	return Step{Action: ActReread, State: Pending, Reason: "a person wants the kept reply read again"}, true
@@ -277,6 +278,9 @@ const (
 	classLogin     = "login"
 	classThrottled = "throttled"
 	classUnknown   = "unknown"
+	// classUnreadable is what the record says of a grant that is asked again, since
+	// its reply could not be read and cost nothing.
+	classUnreadable = "unreadable"
 	// classWalled is what the record says of a transient refusal by a web page,
 	// which may stand for a lasting one.
 	classWalled = "walled"

@@ -9,8 +9,8 @@ import (
 )
 
 func heldRaw(in *Input) (Step, bool) {
-	if in.Record.Raw == nil || doubtful(in.Record.Raw) {
-		return Step{}, false // what is no answer holds nothing up: it is kept for a person alone
+	if in.Record.Raw == nil || doubtful(in.Record.Raw) || in.asksAgain() || in.Order.read && in.costsNothing() {
+		return Step{}, false // these hold nothing up: they are kept for a person alone
 	}
 	s := Step{Action: ActWait, State: Unread, Mend: unreadMend(in.Address),
 		Reason: "a reply that spent something could not be read and is kept",
@@ -191,6 +191,9 @@ func backedOff(in *Input) (Step, bool) {
 		return Step{Action: ActWait, State: Stopped, Reason: "the provider refused it for good", Why: f.Message, Mend: mendFailure(in, f)}, true
 	}
 	if at := in.nextTry(f); in.Now.Before(at) {
+		if f.Class == classUnreadable && in.asksAgain() {
+			return in.unreadAgain(at), true
+		}
 		if f.Class == classCounted {
 			return Step{Action: ActWait, State: Failing, Next: at, Reason: in.sparesAccount(f), Why: in.whyFailed(f), Mend: mendFailure(in, f)}, true
 		}
@@ -231,7 +234,7 @@ func (in *Input) whyFailed(f *state.Failure) string {
 // lock, go before haste.
 func (in *Input) nextTry(f *state.Failure) time.Time {
 	g := in.Record.Grant
-	patient := f.Class == classThrottled || in.locks(f)
+	patient := f.Class == classThrottled || f.Class == classUnreadable || in.locks(f)
 	if patient || g == nil || g.ExpiresAt.IsZero() {
 		return f.NextAt
 	}

@@ -36,7 +36,7 @@ func (p *performer) failed(o outcome) *state.Failure {
 func (in *Input) failed(o outcome, now time.Time, p spec.RetryPolicy) *state.Failure {
 	rec := &in.Record
 	g, held := rec.Grant, rec.Failure
-	expired := g != nil && !g.ExpiresAt.IsZero() && !now.Before(g.ExpiresAt)
+	expired := g != nil && !g.ExpiresAt.IsZero() && !now.Before(g.ExpiresAt) && o.class != classUnreadable // of which each may bring a token that nobody ends
 	f := nextFailure(in.failureOf(o.op), o, now, p, in.Spread, expired)
 	if o.op == opGrant && o.lockout && o.reached {
 		if at := in.spread(f, now, p); at.After(f.NextAt) {

@@ -291,24 +291,6 @@ func (p *performer) read(c *call, reply *providers.Reply, then func(providers.To
 	p.keepRaw(c, reply, err)
 }
 
-// keepRaw records a reply that could not be read, so that nothing that it
-// spent is lost.
-func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
-	rec := &p.ob.in.Record
-	p.giveUpRaw() // one is kept, the newest: it is of what was asked for last
-	rec.Raw = p.rawOf(c, reply, cause)
-	if rec.Grant != nil && c.op == opRefresh {
-		rec.Grant.RefreshState = state.RefreshIndeterminate
-	}
-	p.log().Error("a provider's reply could not be read; it is kept", "op", c.op, "error", cause)
-	if p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true}) {
-		p.r.standing = &Standing{State: Unread, Why: unreadWhy(cause.Error()), Next: "the reply is kept", Mend: unreadMend(p.j.addr)}
-		p.r.next = time.Time{}
-		p.r.again = rec.Grant != nil // when a new one is obtained, or the one held refreshed, is for the decision to say
-	}
-	p.fail(cause)
-}
-
 // granted records a new grant; the one in force before is retired.
 func (p *performer) granted(c *call, t providers.Token) {
 	in := &p.ob.in
@@ -351,31 +333,6 @@ func (p *performer) granted(c *call, t providers.Token) {
 	if began {
 		p.r.began = begun{Revocations: 1, Replaced: true}
 	}
-}
-
-// giveUpRaw drops a reply that could not be read, since another token is wanted
-// or another reply is to be kept: what it brought is counted.
-func (p *performer) giveUpRaw() {
-	rec := &p.ob.in.Record
-	raw := rec.Raw
-	if raw == nil {
-		return
-	}
-	counted := doubtful(rec.Raw)
-	if rec.Raw = nil; counted {
-		return
-	}
-	rec.Orphans++
-	if raw.Op == opGrant {
-		// Perhaps it was a refusal in a form that nobody knows: an account that more
-		// tries would lock has had one. Else the next may be made at once.
-		f := nextFailure(rec.Failure, outcome{op: opGrant, class: string(providers.ClassUnreadable), message: raw.Message, reached: true}, p.w.now(), p.retry(), p.ob.in.Spread, false)
-		if f.NextAt = p.w.now(); p.ob.in.Traits.Lockout && f.Reached >= lockoutCount {
-			f.NextAt = raw.At.Add(lockoutWait)
-		}
-		rec.Failure = f
-	}
-	p.log().Warn("a reply that could not be read is given up; what it brought lives on until it expires")
 }
 
 // delivered commits a new generation; only then is anybody told of it.

@@ -127,7 +127,7 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 		rec.Note = p.step.Reason
 	}
 	rec.Head.Generation = g.Generation
-	if rec.Raw != nil && rec.Raw.Op == opRefresh {
+	if rec.Raw != nil && rec.Raw.Op == opRefresh || p.ob.in.asksAgain() {
 		p.giveUpRaw() // what it brought is older: it must not follow what is in force now
 	}
 	if p.step.Heals {

@@ -41,7 +41,11 @@ func (p *performer) reread() {
 	}
 	if err != nil {
 		in.Record.Raw.Message = err.Error()
-		p.save("a reply that still cannot be read")
+		saved := p.save("a reply that still cannot be read")
+		if saved && p.j.order != nil && in.asksByRetry() {
+			p.j.order.order.read, p.r.again = true, true // by the order, the grant is asked at once
+			return
+		}
 		p.unreadStill(err)
 		return
 	}

@@ -1,0 +1,109 @@
+package reconcile
+
+import (
+	"fmt"
+	"time"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// asksAgain says that the reply which is kept holds nothing up, like one that never
+// came: it is no JSON at all, as something that goes wrong for a while sends it, and
+// the grant can be asked again for nothing. So it is kept for a person, and the grant
+// is asked again after a back-off. JSON that lacks what the type looks for would be
+// the same the next time, mostly: that waits until the type was mended.
+func (in *Input) asksAgain() bool {
+	raw := in.Record.Raw
+	return in.costsNothing() && !doubtful(raw) && providers.NoJSON(&providers.Reply{Status: raw.Status, Body: raw.Body})
+}
+
+// costsNothing says of a kept reply that it answers the grant that is wanted, and
+// that to ask that again costs nothing: it needs no person, it spends no refresh token
+// and no code, it counts against no account, and it ends no session of another token.
+func (in *Input) costsNothing() bool {
+	raw, want, t := in.Record.Raw, in.Want, in.Traits
+	switch {
+	case raw == nil || raw.Op != opGrant || want == nil || want.Grant == nil || raw.GrantType != want.Grant.Name:
+		return false
+	case t.Interactive, t.Static, t.Lockout, t.Session == spec.SessionOnePerAccount:
+		return false
+	}
+	return true
+}
+
+// asksByRetry says that a retry which has read the kept reply in vain is to go on
+// with the grant.
+func (in *Input) asksByRetry() bool {
+	next := *in
+	next.Order.read = true
+	return in.Order.Kind == OrderRetry && in.costsNothing() && decide(&next).Calls()
+}
+
+// unreadAgain waits until a grant is asked again whose reply is kept.
+func (in *Input) unreadAgain(at time.Time) Step {
+	again := "the grant is asked again at " + at.UTC().Format(time.RFC3339)
+	return Step{Action: ActWait, State: Unread, Next: at, Mend: unreadAgainMend(in.Address),
+		Reason: "a reply could not be read and is kept; it spent nothing, so " + again,
+		Why:    fmt.Sprintf("the provider's reply could not be read and is kept: %s; it spent nothing, so %s", in.Record.Raw.Message, again)}
+}
+
+// unreadAgainMend is what mends it sooner, and what mends it where no reply can be
+// read.
+func unreadAgainMend(addr string) string {
+	return "tokend retry " + ShellAddress(addr) + ", which asks again at once; where no reply can be read, mend the provider type first"
+}
+
+// keepRaw records a reply that could not be read, so that nothing that it
+// spent is lost.
+func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
+	rec := &p.ob.in.Record
+	p.giveUpRaw() // one is kept, the newest: it is of what was asked for last
+	rec.Raw = p.rawOf(c, reply, cause)
+	if rec.Grant != nil && c.op == opRefresh {
+		rec.Grant.RefreshState = state.RefreshIndeterminate
+	}
+	said := []any{"op", c.op, "error", cause}
+	standing := &Standing{State: Unread, Why: unreadWhy(cause.Error()), Next: "the reply is kept", Mend: unreadMend(p.j.addr)}
+	again := p.ob.in.asksAgain()
+	if again {
+		f := p.failed(outcome{op: opGrant, class: classUnreadable, message: cause.Error(), reached: true})
+		said, standing = append(said, "again_at", f.NextAt), standingOf(p.ob.in.unreadAgain(f.NextAt))
+	}
+	p.log().Error("a provider's reply could not be read; it is kept", said...)
+	if p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true}) {
+		p.r.standing, p.r.next = standing, time.Time{}
+		p.r.again = again || rec.Grant != nil // when a new one is obtained, or the one held refreshed, is for the decision to say
+	}
+	p.fail(cause)
+}
+
+// giveUpRaw drops a reply that could not be read, since another token is wanted
+// or another reply is to be kept: what it brought is counted.
+func (p *performer) giveUpRaw() {
+	rec := &p.ob.in.Record
+	raw := rec.Raw
+	if raw == nil {
+		return
+	}
+	counted, noted := doubtful(rec.Raw), p.ob.in.asksAgain()
+	if rec.Raw = nil; counted {
+		return
+	}
+	rec.Orphans++
+	if f := rec.Failure; noted && f != nil && f.Class == classUnreadable {
+		now := *f // which came with the reply
+		now.NextAt = p.w.now()
+		rec.Failure = &now
+	} else if raw.Op == opGrant && !noted {
+		// Perhaps it was a refusal in a form that nobody knows: an account that more
+		// tries would lock has had one. Else the next may be made at once.
+		f := nextFailure(rec.Failure, outcome{op: opGrant, class: string(providers.ClassUnreadable), message: raw.Message, reached: true}, p.w.now(), p.retry(), p.ob.in.Spread, false)
+		if f.NextAt = p.w.now(); p.ob.in.Traits.Lockout && f.Reached >= lockoutCount {
+			f.NextAt = raw.At.Add(lockoutWait)
+		}
+		rec.Failure = f
+	}
+	p.log().Warn("a reply that could not be read is given up; what it brought lives on until it expires")
+}
