@@ -78,8 +78,9 @@ func (p *sinkPerformer) clean() {
 			return // what is not recorded is not gone on from
 		}
 	}
-	if len(left) < len(others) && p.step.Action == ActClean {
-		p.w.log.Info("cleaned", "address", p.j.addr, "type", p.ob.kindOf, "places", list(cleaned(others, left)), "reason", p.step.Reason)
+	places := slices.DeleteFunc(cleaned(others, left), func(place string) bool { return slices.Contains(p.spared, place) })
+	if len(places) > 0 && p.step.Action == ActClean {
+		p.w.log.Info("cleaned", "address", p.j.addr, "type", p.ob.kindOf, "places", list(places), "reason", p.step.Reason)
 	}
 	if p.r.standing = nil; len(left) > 0 {
 		p.awaits(Pending, left)

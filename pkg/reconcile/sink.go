@@ -162,6 +162,8 @@ type sinkPerformer struct {
 	step Step
 	r    *result
 	told bool // it holds what its hooks were told of, which could not be recorded
+	// spared are places that somebody else has changed, and that are left alone.
+	spared []string
 }
 
 func (p *sinkPerformer) perform() {

@@ -126,6 +126,7 @@ func (p *sinkPerformer) take(accounts [][]byte) error {
 	}
 	if errors.Is(err, sinks.ErrForeign) {
 		p.w.log.Warn("a place was changed by someone else and is left alone", "address", p.j.addr, "error", err)
+		p.spared = append(p.spared, placeOf(accounts[0]))
 		return nil
 	}
 	return err
