@@ -63,6 +63,10 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 	rec.Raw = p.rawOf(c, reply, cause)
 	if rec.Grant != nil && c.op == opRefresh {
 		rec.Grant.RefreshState = state.RefreshIndeterminate
+		if c.intent.LastTry && singleUse(p.ob.in.Held, rec.Grant) {
+			// It was answered, whatever is made of the reply: there is no other last try.
+			rec.Grant.RefreshState = state.RefreshRefused
+		}
 	}
 	said := []any{"op", c.op, "error", cause}
 	standing := &Standing{State: Unread, Why: unreadWhy(cause.Error()), Next: "the reply is kept", Mend: unreadMend(p.j.addr)}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,9 +49,9 @@ type worker struct {
 	secrets    *secretReader
 	endpoints  *endpoints
 	blobs      *blobs
-	lineage    string     // of the state
-	doubting   sync.Mutex // one finding that the state is an older copy at a time
-	importing  sync.Mutex // one adoption of a refresh token at a time: the same may be given to two
+	lineage    string // of the state
+	doubting   turn   // one finding that the state is an older copy at a time
+	importing  turn   // one adoption of a refresh token at a time: the same may be given to two
 	claims     claims
 	recent     recent
 	turns      placeTurns
@@ -66,7 +65,7 @@ type worker struct {
 }
 
 func newWorker(o Options, config *atomic.Pointer[spec.Config]) *worker {
-	w := &worker{o: o, disk: new(diskTime), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage, programs: make(chan struct{}, programLimit)}
+	w := &worker{o: o, disk: new(diskTime), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage, programs: make(chan struct{}, programLimit), doubting: make(turn, 1), importing: make(turn, 1)}
 	w.useStore(o.Store)
 	w.life, w.stop = context.WithCancel(context.Background())
 	w.stopped = w.life.Done()
