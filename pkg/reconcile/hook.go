@@ -274,6 +274,7 @@ func (w *worker) answered(ctx context.Context, j job) error {
 	for some := range slices.Chunk(j.pending, answerBatch) {
 		var now []state.Change
 		for _, s := range some {
+			w.unsaved.answer(s, j.addr, j.now) // before the record is read, which may come to be written meanwhile
 			switch rec, soon, err := w.answer(ctx, j, s); {
 			case err != nil:
 				failed = append(failed, err)

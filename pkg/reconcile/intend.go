@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"sync"
 	"time"
 
 	"tokend/pkg/sinks"
@@ -193,62 +192,4 @@ func (w *worker) claimed(ctx context.Context, cfg *spec.Config, place string) (b
 	}
 	rec, err := w.store.Sink(ctx, by)
 	return by, err == nil && placeOf(rec.Written) == place && !named(&rec)
-}
-
-// unsaved are the accounts of writes that could not be recorded, by sink: while
-// the disk takes nothing, its sink may come to be elsewhere, or nowhere.
-type unsaved struct {
-	mu       sync.Mutex
-	accounts map[string][]byte
-	telling  map[string][]byte // of writes whose hooks were told to run, until one is recorded
-}
-
-// outcome takes over whether an account was recorded.
-func (u *unsaved) outcome(addr string, account []byte, err error) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	switch {
-	case err == nil:
-		delete(u.accounts, addr)
-		delete(u.telling, addr)
-	case account != nil:
-		if u.accounts == nil {
-			u.accounts = map[string][]byte{}
-		}
-		u.accounts[addr] = account
-	}
-}
-
-// tell notes a write whose hooks are told to run.
-func (u *unsaved) tell(addr string, account []byte) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if u.telling == nil {
-		u.telling = map[string][]byte{}
-	}
-	u.telling[addr] = account
-}
-
-// told is the account of the last write whose hooks were told to run, where none was
-// recorded since; else nil.
-func (u *unsaved) told(addr string) []byte {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.telling[addr]
-}
-
-// has says whether there is one of a sink.
-func (u *unsaved) has(addr string) bool {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	return u.accounts[addr] != nil
-}
-
-// add adds to a record what its places may hold without its saying so.
-func (u *unsaved) add(rec *state.Sink) {
-	u.mu.Lock()
-	defer u.mu.Unlock()
-	if a := u.accounts[rec.Head.Address]; a != nil && rec.Written != nil && !bytes.Equal(a, rec.Written) {
-		rec.Leaving = leave(rec.Leaving, a)
-	}
 }

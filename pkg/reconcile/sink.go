@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -243,7 +242,6 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	keepsLeft(rec)
 	rec.Head.Digest = p.ob.digest
 	if changed {
-		rec.WrittenAt = p.w.now()
 		// A hook that has not run since an earlier change is still to be run, also
 		// where the sink has another one by now.
 		untold := rec.Notify
@@ -269,7 +267,11 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 		case p.told:
 			level = slog.LevelDebug // that was said then
 		}
-		p.w.unsaved.tell(p.j.addr, rec.Written)
+		// Where that is only recorded now, it is what a run since then has answered.
+		rec.WrittenAt = p.w.unsaved.tell(p.j.addr, rec.Written, p.w.now(), p.told)
+		if p.told {
+			rec.Notify = p.w.unsaved.unanswered(p.j.addr, rec.Written, rec.Notify)
+		}
 		p.w.log.LogAttrs(p.ctx, level, word, slog.String("address", p.j.addr), slog.String("type", p.ob.kindOf),
 			slog.Uint64("generation", highest(p.ob.gens)), slog.String("reason", p.step.Reason))
 	}
@@ -424,43 +426,4 @@ func (p *sinkPerformer) answer(err error) {
 		p.j.order.finish(err)
 		p.r.order = p.j.order
 	}
-}
-
-// withPlace joins a place's name with the account of what was written there.
-func withPlace(account []byte, place string) []byte {
-	return append([]byte(place+"\n"), account...)
-}
-
-func placeOf(written []byte) string {
-	place, _, _ := bytes.Cut(written, []byte("\n"))
-	return string(place)
-}
-
-func accountOf(written []byte) []byte {
-	if written == nil {
-		return nil
-	}
-	_, account, _ := bytes.Cut(written, []byte("\n"))
-	if len(account) == 0 {
-		return nil
-	}
-	return account
-}
-
-type configKey struct{}
-
-// withConfig says in which configuration something that is being cleaned up was
-// last declared: a Vault block that went in the same change is still needed.
-func withConfig(ctx context.Context, c *spec.Config) context.Context {
-	if c == nil {
-		return ctx
-	}
-	return context.WithValue(ctx, configKey{}, c)
-}
-
-// LastConfig is the configuration in which what is being cleaned up was last
-// declared, or nil.
-func LastConfig(ctx context.Context) *spec.Config {
-	c, _ := ctx.Value(configKey{}).(*spec.Config)
-	return c
 }

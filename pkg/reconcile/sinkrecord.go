@@ -27,6 +27,8 @@ func (p *sinkPerformer) recordOver(rec *state.Sink, base []byte) {
 				return
 			}
 			kept.Head.Version = cur.Head.Version
+			kept.Notify = p.w.unsaved.unanswered(addr, kept.Written, kept.Notify)
+			p.head(&kept)
 			p.later(&kept, func(err error) { p.recorded(addr, kept.Written, err) })
 		}()
 	})
