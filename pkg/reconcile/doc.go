@@ -7,9 +7,9 @@
 // that is due; observe.go gathers what is known of it; decide.go says what to
 // do (a pure function: one ordered table of rules with reasons in words, which
 // plan, apply, the daemon and status share); grant.go, refresh.go and retire.go
-// carry the step out in the durable order; sink.go delivers; hook.go tells the
-// consumers; finish.go takes the result over, and loop.go queues the address
-// again.
+// carry the step out in the durable order, and granted.go records what came of
+// it; sink.go delivers; hook.go tells the consumers; finish.go takes the result
+// over, and loop.go queues the address again.
 //
 // # The durable order
 //

@@ -3,9 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
-	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -175,53 +173,9 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 // who waits for it is seen to wait (testing/synctest).
 type turn chan struct{}
 
-func (t turn) Lock()   { t <- struct{}{} }
+func (t turn) Lock() { t <- struct{}{} }
+
 func (t turn) Unlock() { <-t }
-
-// restore reads the heads of all records. Until a configuration is set nothing
-// is declared and nothing happens.
-func (l *Loop) restore(ctx context.Context) error {
-	b, err := l.o.Store.Meta(ctx, metaGuardLog)
-	if err != nil && !errors.Is(err, state.ErrNotFound) {
-		return fmt.Errorf("reading the guard's log: %w", err)
-	}
-	if l.guard, err = readGuardLog(b); err != nil {
-		return err
-	}
-	// Growing a map to a hundred thousand costs more than filling it.
-	info := l.o.Store.Info()
-	l.items = make(map[string]*item, info.Records)
-	l.restored = restored{serial: info.Serial, digests: make([][16]byte, 0, info.Records)}
-	return readHeads(ctx, l.o.Store, func(h *state.Head) {
-		kind := kindCredential
-		if h.Kind == state.KindSink {
-			kind = kindSink
-		}
-		it := l.item(h.Address, kind)
-		it.stored, it.gone = true, true
-		it.takeHead(h)
-		l.restored.add(it, h)
-	})
-}
-
-func (it *item) takeHead(h *state.Head) {
-	it.gen = h.Generation
-	it.expires = nanos(h.ExpiresAt)
-	it.due = nanos(h.Due)
-	if h.Intent {
-		it.due = 0 // what became of it is found out at once
-	}
-	if it.retiring = 0; h.Flags&state.FlagRetiring != 0 {
-		it.retiring = 1
-	}
-	it.removing = h.Flags&state.FlagRemoving != 0
-	if h.Flags&state.FlagVerify != 0 {
-		it.ext().measured = &measured{}
-	}
-	if h.Orphans > 0 {
-		it.ext().orphans = int(h.Orphans)
-	}
-}
 
 func nanos(t time.Time) int64 {
 	if t.IsZero() {
@@ -321,87 +275,6 @@ func (l *Loop) drain() {
 			return
 		}
 	}
-}
-
-// dispatch starts workers for what is ready.
-func (l *Loop) dispatch(ctx context.Context) {
-	for it := l.next(); it != nil; it = l.next() {
-		j := l.job(it)
-		j.seat = j.pace.take()
-		l.running++
-		select {
-		case l.idle <- j:
-		default:
-			l.wg.Add(1)
-			go l.serve(ctx, j, !l.staying)
-			l.staying = true
-		}
-	}
-}
-
-// workerRests is how long a goroutine waits for more work: its stack has grown
-// to what the work needs, and growing a new one for each costs as much as
-// sealing a token. The first stays for good, for what comes one by one.
-const workerRests = time.Second
-
-// serve works on a job, and on those that come soon after, or ever after.
-func (l *Loop) serve(ctx context.Context, j job, stays bool) {
-	defer l.wg.Done()
-	rest := time.NewTimer(workerRests)
-	defer rest.Stop()
-	var made called
-	for {
-		j.called = &made
-		r := l.guarded(ctx, j)
-		made.again()
-		j.seat.leave()
-		l.results <- r
-		if rest.Stop(); !stays {
-			rest.Reset(workerRests)
-		}
-		select {
-		case j = <-l.idle:
-		case <-rest.C:
-			return
-		case <-l.ended:
-			return
-		}
-	}
-}
-
-// next takes what is to be worked on next, or nil. Nothing is before there is a
-// configuration: whatever wakes something then, its first look would not know yet
-// what is declared, and what declared the rest last.
-func (l *Loop) next() *item {
-	if l.farewell != nil {
-		return l.farewell.next(l.q)
-	}
-	if l.cfg == nil {
-		return nil
-	}
-	if l.only == nil {
-		return l.q.next()
-	}
-	for _, it := range l.eligible() {
-		if l.q.take(it) {
-			return it
-		}
-	}
-	return nil
-}
-
-// guarded works on one job and turns a panic into a failure of that job alone.
-func (l *Loop) guarded(ctx context.Context, j job) (r result) {
-	defer func() {
-		if p := recover(); p != nil {
-			// The panic's value may hold anything, so only its type is told.
-			l.log.Error("working on an address panicked; it is put aside for a while", "address", j.addr, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			r = result{item: j.item, lane: j.lane, order: j.order, next: j.now.Add(5 * time.Minute),
-				standing: &Standing{State: Failing, Why: "a defect in tokend: see the log", Mend: "tokend retry " + ShellAddress(j.addr)}}
-			j.order.finish(errors.New("a defect in tokend stopped this: see the log"))
-		}
-	}()
-	return l.w.work(ctx, j)
 }
 
 // do runs f in Run's goroutine and waits for it.

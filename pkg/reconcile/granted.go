@@ -1,0 +1,145 @@
+package reconcile
+
+import (
+	"errors"
+	"log/slog"
+	"sort"
+	"time"
+
+	"tokend/pkg/providers"
+	"tokend/pkg/state"
+)
+
+// read interprets a reply; one that cannot be read is kept, since it may have
+// spent a token.
+func (p *performer) read(c *call, reply *providers.Reply, then func(providers.Token)) {
+	t, err := p.judged(c, reply)
+	p.observe(c, err)
+	if err == nil {
+		then(t)
+		return
+	}
+	var pe *providers.Error
+	if reply == nil || !errors.As(err, &pe) || pe.Class != providers.ClassUnreadable {
+		if pe != nil && pe.Class == providers.ClassUnknown && providers.NoAnswer(reply) {
+			p.keepDoubtful(c, reply, err)
+		}
+		p.refused(c, err)
+		return
+	}
+	p.keepRaw(c, reply, err)
+}
+
+// granted records a new grant; the one in force before is retired.
+func (p *performer) granted(c *call, t providers.Token) {
+	in := &p.ob.in
+	rec, want := &in.Record, in.Want
+	g := newGrant(t, p.w.now())
+	g.Generation = rec.Head.Generation + 1
+	g.Endpoint, g.Provider, g.Type, g.GrantType = c.blob, string(want.Provider), want.Type.Name, want.Grant.Name
+	g.RedirectURI = c.c.Flow.RedirectURI
+	if p.w.o.Revision != nil {
+		g.Revision = p.w.o.Revision(p.j.cfg)
+	}
+	if g.Scopes == nil {
+		g.Scopes = want.Scopes
+	}
+	if err := p.seal(&g, c); err != nil {
+		p.log().Error("sealing what a refresh will need", "error", err)
+	}
+	if life := c.ep.ep.Traits(want.Grant.Name).RefreshTokenLifetime; life > 0 && t.RefreshUntil.IsZero() && !g.RefreshToken.Empty() {
+		g.RefreshUntil = p.w.now().Add(life)
+	}
+	if rec.Grant != nil {
+		rec.Retiring = append(rec.Retiring, p.retiring(*rec.Grant, p.step.Cause))
+	}
+	if in.Intent != nil && in.Intent.Attempt > 1 {
+		p.log().Debug("a grant succeeded after tries", "attempt", in.Intent.Attempt)
+	}
+	p.giveUpRaw()
+	rec.Grant, rec.Failure, rec.Raw, rec.Removing, in.RefreshFailure = &g, nil, nil, nil, nil
+	p.endsWithDaemon(c.ep, g.GrantType)
+	rec.Head.Generation = g.Generation
+	if rec.Head.Digest = p.ob.digest; c.reread {
+		rec.Head.Digest = [16]byte{} // what it was obtained with is compared with what is wanted now
+	}
+	rec.Head.Flags &^= state.FlagTainted
+	rec.Note = p.step.Reason
+	// A replacement for another reason that brings what the configuration changed
+	// along is the configuration's too.
+	began := p.step.Action == ActReplace && (p.step.Destructive() || len(in.WantsNew) > 0 || in.Origins != "")
+	p.delivered(c, "obtained")
+	if began {
+		p.r.began = begun{Revocations: 1, Replaced: true}
+	}
+}
+
+// delivered commits a new generation; only then is anybody told of it.
+func (p *performer) delivered(c *call, what string) {
+	rec := &p.ob.in.Record
+	if !p.save("a token that was "+what, state.Change{IntentFor: p.j.addr, ClearIntent: true}) {
+		return
+	}
+	p.w.recent.put(p.j.addr, rec.Grant)
+	attrs := []slog.Attr{slog.String("address", p.j.addr), slog.String("type", p.providerType()), slog.Uint64("generation", rec.Head.Generation)}
+	if at := rec.Grant.ExpiresAt; !at.IsZero() { // what never expires says nothing of it
+		attrs = append(attrs, slog.Time("expires_at", at))
+	}
+	p.w.log.LogAttrs(p.ctx, slog.LevelInfo, what, append(attrs, slog.String("reason", p.step.Reason))...)
+	p.r.standing = nil
+	p.r.next = rec.Head.Due
+	// A kept reply, a taint, an old token: more than the clock decides what is next.
+	p.r.again = len(rec.Retiring) > 0 || rec.Failure != nil || p.held() || p.j.cfg == nil || rec.Head.Due.IsZero() && !rec.Grant.ExpiresAt.IsZero() ||
+		p.ob.in.Want != nil && p.ob.in.Want.Verify != nil
+	p.answer()
+}
+
+// held says that what the configuration wants instead of the token in force waits.
+func (p *performer) held() bool { return len(p.ob.in.WantsNew) > 0 || p.ob.in.Origins != "" }
+
+func newGrant(t providers.Token, now time.Time) state.Grant {
+	g := state.Grant{
+		AccessToken: t.AccessToken, TokenType: t.TokenType, RefreshToken: t.RefreshToken, HeaderName: t.HeaderName, Header: t.Header,
+		Scopes: t.Scopes, GrantedAt: now, ObtainedAt: now, ExpiresAt: t.ExpiresAt, RefreshUntil: t.RefreshUntil, Late: t.Late,
+	}
+	g.Outputs, _ = t.Outputs.Seal(nil)
+	return g
+}
+
+// seal adds to a grant what its refresh and its revocation name, what its
+// inputs were (as keyed hashes), and the addresses that it is bound to.
+func (p *performer) seal(g *state.Grant, c *call) error {
+	want := p.ob.in.Want
+	given := []string{}
+	for _, in := range want.Inputs {
+		if in.Given {
+			given = append(given, in.Name)
+		}
+	}
+	var err error
+	if g.InputHashes, err = p.w.hashValues(want, given, c.c.Inputs); err != nil {
+		return err
+	}
+	if g.Origins, err = c.ep.ep.Origins(want.Grant.Name, c.c.Inputs); err != nil {
+		return err
+	}
+	sort.Strings(g.Origins)
+	g.Inputs, err = keptInputs(c)
+	return err
+}
+
+// keptInputs are the inputs that refreshing and revoking what a call brings will name,
+// and no others.
+func keptInputs(c *call) ([]byte, error) {
+	names := []string{} // nil would be all
+	for _, op := range []providers.Op{providers.OpRefresh, providers.OpRevoke} {
+		names = append(names, c.ep.ep.Needs(op, c.c.Grant)...)
+	}
+	return c.c.Inputs.Seal(names)
+}
+
+// retiring is a grant that is given up.
+func (p *performer) retiring(g state.Grant, cause string) state.Grant {
+	g.Retired = &state.Retired{Since: p.w.now(), Cause: cause}
+	return g
+}
