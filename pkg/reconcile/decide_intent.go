@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"tokend/pkg/providers"
-	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
 
@@ -144,16 +143,4 @@ func indeterminate(in *Input) (Step, bool) {
 		return kept(in, wait), true // the last time is one that reached its API
 	}
 	return Step{Action: ActRefresh, State: Indeterminate, Why: lost, Reason: lost + "; the access token ends, so it is tried one last time"}, true
-}
-
-// singleUse reports whether a grant's refresh token must be taken for one that
-// works once.
-func singleUse(t Traits, g *state.Grant) bool {
-	switch t.Rotates {
-	case spec.RotatesNever:
-		return false
-	case spec.RotatesAlways:
-		return true
-	}
-	return g.Rotation != state.RotationKept
 }

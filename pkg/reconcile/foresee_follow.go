@@ -105,20 +105,14 @@ func (in *Input) settle(s Step) {
 		if g := rec.Grant; g != nil {
 			lost := *g
 			lost.LostRefresh = true
-			switch {
-			case !singleUse(in.Held, g):
-			case in.Intent.LastTry, g.RefreshState == state.RefreshRefused:
-				lost.RefreshState = state.RefreshRefused
-			default:
-				lost.RefreshState = state.RefreshIndeterminate
-			}
+			lost.RefreshState = afterCall(in.Held, g, in.Intent)
 			rec.Grant = &lost
 		}
 	case opRevive:
 		rec.Retiring = slices.Clone(rec.Retiring)
 		for i := range rec.Retiring {
-			if g := &rec.Retiring[i]; g.Generation == in.Intent.Generation && singleUse(in.RetiredTraits[i], g) {
-				g.RefreshState = state.RefreshIndeterminate
+			if g := &rec.Retiring[i]; g.Generation == in.Intent.Generation {
+				g.RefreshState = afterCall(in.RetiredTraits[i], g, in.Intent)
 			}
 		}
 		in.Intent = nil

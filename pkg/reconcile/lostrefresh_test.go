@@ -103,22 +103,3 @@ func TestAForgottenCredentialTakesALateRevocationAlong(t *testing.T) {
 		t.Errorf("revoked: %q (%s)", s.Action, s.Reason)
 	}
 }
-
-// A refresh token that was refused and that a person has tried again stays refused
-// when a crash takes the reply: it is not tried once more by itself.
-func TestARefusedRefreshTokenWhoseReplyIsLostStaysRefused(t *testing.T) {
-	for before, want := range map[state.RefreshState]state.RefreshState{
-		state.RefreshUsable:        state.RefreshIndeterminate,
-		state.RefreshIndeterminate: state.RefreshRefused,
-		state.RefreshRefused:       state.RefreshRefused,
-	} {
-		g := state.Grant{RefreshState: before}
-		p := &performer{ob: &observed{in: anInput(func(in *Input) {
-			in.Held.Rotates = spec.RotatesAlways
-			in.Intent = &state.Intent{Op: opRefresh, LastTry: before == state.RefreshIndeterminate}
-		})}}
-		if p.mayBeSpent(&g); g.RefreshState != want {
-			t.Errorf("after %v it is %v, want %v", before, g.RefreshState, want)
-		}
-	}
-}

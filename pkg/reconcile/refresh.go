@@ -188,10 +188,10 @@ func (p *performer) settle() {
 		if rec.Grant != nil {
 			rec.Orphans++
 			rec.Grant.LostRefresh = true
-			p.mayBeSpent(rec.Grant)
+			rec.Grant.RefreshState = afterCall(in.Held, rec.Grant, in.Intent)
 		}
 	case opRevive:
-		p.lostRevival(in.Intent.Generation)
+		p.lostRevival(in.Intent)
 		p.r.again = p.save("what a lost reply means", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 		return
 	case opExchange:
@@ -211,19 +211,6 @@ func (p *performer) settle() {
 	}
 	p.log().Warn("the outcome of a call is unknown", "op", in.Intent.Op, "meaning", p.step.Reason)
 	p.r.again = p.save("what a lost reply means", state.Change{IntentFor: p.j.addr, ClearIntent: true})
-}
-
-// mayBeSpent writes down of a refresh token that works once that it may have
-// been used. One that was refused before, and that a person had tried again, is of
-// no more use than it was: it is worth no last try.
-func (p *performer) mayBeSpent(g *state.Grant) {
-	switch {
-	case !singleUse(p.ob.in.Held, g):
-	case p.ob.in.Intent.LastTry, g.RefreshState == state.RefreshRefused:
-		g.RefreshState = state.RefreshRefused
-	default:
-		g.RefreshState = state.RefreshIndeterminate
-	}
 }
 
 // refused records a call that failed, by its class.

@@ -272,7 +272,7 @@ func (p *performer) revive() {
 		p.r.again = true // the intent is left open: the next look settles it
 	case pe != nil && pe.Class == providers.ClassUnreadable:
 		p.log().Error("the reply to the refresh of an old token could not be read, so what it brought cannot be revoked", "error", err)
-		p.lostRevival(g.Generation)
+		p.lostRevival(&c.intent)
 		p.r.again = p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	case pe != nil && pe.Class == providers.ClassPermanent && !faultsTheRequest(pe) && saysNoMore(g.Retired, pe):
 		p.log().Warn("an old token cannot be revoked: its access token has expired, and its API goes on refusing to refresh it; it is counted as one that may live on", "retired", g.Generation, "error", err)
@@ -305,15 +305,12 @@ func refusesTheToken(e *providers.Error) bool {
 
 // lostRevival writes down that the refresh token of a retired grant may be
 // spent and what it brought was never seen: it is not sent again.
-func (p *performer) lostRevival(generation uint64) {
+func (p *performer) lostRevival(intent *state.Intent) {
 	rec := &p.ob.in.Record
 	for i := range rec.Retiring {
-		g := &rec.Retiring[i]
-		if g.Generation != generation {
-			continue
-		}
-		if rec.Orphans++; singleUse(p.ob.in.RetiredTraits[i], g) {
-			g.RefreshState = state.RefreshIndeterminate
+		if g := &rec.Retiring[i]; g.Generation == intent.Generation {
+			rec.Orphans++
+			g.RefreshState = afterCall(p.ob.in.RetiredTraits[i], g, intent)
 		}
 	}
 }

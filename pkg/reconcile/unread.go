@@ -62,11 +62,7 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 	p.giveUpRaw() // one is kept, the newest: it is of what was asked for last
 	rec.Raw = p.rawOf(c, reply, cause)
 	if rec.Grant != nil && c.op == opRefresh {
-		rec.Grant.RefreshState = state.RefreshIndeterminate
-		if c.intent.LastTry && singleUse(p.ob.in.Held, rec.Grant) {
-			// It was answered, whatever is made of the reply: there is no other last try.
-			rec.Grant.RefreshState = state.RefreshRefused
-		}
+		rec.Grant.RefreshState = afterCall(p.ob.in.Held, rec.Grant, &c.intent)
 	}
 	said := []any{"op", c.op, "error", cause}
 	standing := &Standing{State: Unread, Why: unreadWhy(cause.Error()), Next: "the reply is kept", Mend: unreadMend(p.j.addr)}
