@@ -168,6 +168,7 @@ func (g *globals) confirm(ctx context.Context, question string) (bool, error) {
 	line, err := readLine(ctx, g.in)
 	if errors.Is(err, context.Canceled) {
 		fmt.Fprintln(g.out)
+		g.stage.while, g.stage.left = "it waited for an answer", "nothing was changed"
 		return false, err
 	}
 	if err != nil {

@@ -42,8 +42,9 @@ type engine struct {
 	logins   logins
 	hooksRan hookRuns
 	mu       sync.Mutex
-	pages    string        // where the daemon's pages are served, host:port; "" for nowhere
-	declared chan struct{} // closed when a daemon's first configuration is in force: its pages are there before
+	pages    string          // where the daemon's pages are served, host:port; "" for nowhere
+	asked    context.Context // its process's: what ends a command
+	declared chan struct{}   // closed when a daemon's first configuration is in force: its pages are there before
 	conf     configurationView
 	readAt   time.Time // when the last reading of the directory began
 	daemon   bool
@@ -77,7 +78,7 @@ func (g *globals) stateDir(s spec.StateSettings) string {
 
 // newEngine makes an engine that has no state yet.
 func (g *globals) newEngine(ctx context.Context, cfg *spec.Config, log *slog.Logger) *engine {
-	e := &engine{g: g, log: log, files: &atomicfile.Writer{}, declared: make(chan struct{}), paths: newPathChanges()}
+	e := &engine{g: g, log: log, asked: ctx, files: &atomicfile.Writer{}, declared: make(chan struct{}), paths: newPathChanges()}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.pool = vault.NewPool(e.vaultSettings(cfg), vaultOptions(log, g.guard, g.limit))
 	return e
@@ -299,7 +300,9 @@ func (o endpointOpener) Restore(b []byte) (reconcile.Endpoint, error) {
 func (e *engine) Close() error {
 	e.keepHookNotes()
 	e.cancel()
+	ended := e.ends()
 	e.ended.Wait()
+	ended()
 	closing, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	e.pool.Close(closing)

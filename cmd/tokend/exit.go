@@ -50,15 +50,14 @@ func withHint(err error, format string, args ...any) error {
 
 // report prints an error as `error:` and `hint:` and maps it to a status. It is
 // the only place where errors become text.
-func (g *globals) report(err error) int {
+func (g *globals) report(ctx context.Context, err error) int {
 	var status exit
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &status):
 		return int(status)
-	case errors.Is(err, context.Canceled):
-		fmt.Fprintln(g.err, "error: interrupted")
+	case g.interrupted(ctx, err):
 		return exitFailed
 	}
 	g.printError(g.err, err)

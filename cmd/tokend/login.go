@@ -78,13 +78,15 @@ func (s *loginSession) run(ctx context.Context) error {
 		defer s.server.close()
 	}
 	s.say()
+	s.g.stage.while = "it waited for the login"
 	err := s.await(ctx)
 	if ctx.Err() != nil && s.reply.Device != nil && s.t.daemon {
-		fmt.Fprintf(s.g.err, "The daemon goes on asking until %s: once the code is entered, %s is logged in.\n", clock(s.reply.Until), shown(s.address))
+		s.g.stage.left = fmt.Sprintf("the daemon goes on asking until %s: once the code is entered, %s is logged in", clock(s.reply.Until), shown(s.address))
 		return ctx.Err()
 	}
 	if ctx.Err() != nil {
 		s.giveUp(ctx)
+		s.g.stage.left = "the login is given up, unless its code was sent already: `tokend status " + shellWord(s.typed) + "`; to begin again: tokend login " + shellWord(s.typed)
 		return ctx.Err()
 	}
 	if err != nil {

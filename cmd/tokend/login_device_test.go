@@ -128,7 +128,7 @@ func TestLoginByADeviceCodeOutlives(t *testing.T) {
 	p = l.person("oauth2.tv")
 	code, _, _ = p.code()
 	p.giveUp()
-	if said := p.ends(1); !strings.Contains(said, "The daemon goes on asking until ") {
+	if said := p.ends(1); !strings.Contains(said, "hint: the daemon goes on asking until ") {
 		t.Error(said)
 	}
 	l.stop()

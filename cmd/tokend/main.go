@@ -66,5 +66,5 @@ func (g *globals) run(ctx context.Context) int {
 	root.SetIn(g.in)
 	root.SetOut(g.out)
 	root.SetErr(g.err)
-	return g.report(root.ExecuteContext(ctx))
+	return g.report(ctx, root.ExecuteContext(ctx))
 }

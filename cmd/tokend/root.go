@@ -34,6 +34,7 @@ type globals struct {
 	commit     string            // that a daemon followed last, where none runs
 	limit      *policyGate       // the host's policy
 	policyFile string
+	stage      stage
 	signers    string // file of keys that may sign what is followed
 	input      []byte // standard input, where that is what diagnostics are about
 }
@@ -80,7 +81,12 @@ func newRoot(g *globals) *cobra.Command {
 	f.StringArrayVar(&g.varFiles, "var-file", nil, "`file` with values of variables; may be repeated")
 	f.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
 	f.StringVar(&g.logFormat, "log-format", "auto", "auto (coloured text on a terminal, JSON otherwise), text or json")
-	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return g.defaults(c) }
+	root.PersistentPreRunE = func(c *cobra.Command, args []string) error {
+		if strings.Contains(c.Use, " ADDRESS") && len(args) > 0 {
+			g.stage.about = args[0]
+		}
+		return g.defaults(c)
+	}
 	root.AddCommand(
 		runCommand(g), planCommand(g), applyCommand(g), validateCommand(g), statusCommand(g), getCommand(g), loginCommand(g),
 		approveCommand(g), refreshCommand(g), revokeCommand(g), taintCommand(g), retryCommand(g), actionCommand(g),

@@ -42,6 +42,9 @@ func routes(b backend) http.Handler {
 		if err == nil {
 			err = w.Flush()
 		}
+		if errors.Is(err, context.Canceled) {
+			return crossing(err)
+		}
 		return err
 	}))
 	handle(mux, "state/mv", b.StateMove)
@@ -65,11 +68,21 @@ type addressRequest struct {
 func handle[In, Out any](mux *http.ServeMux, name string, f func(context.Context, In) (Out, error)) {
 	mux.Handle("POST /v1/"+name, control.Handle(func(ctx context.Context, in In) (Out, error) {
 		out, err := f(ctx, in)
-		if err != nil {
-			err = &control.Error{Kind: kindOf(err), Message: err.Error(), Hint: hintOf(err)}
-		}
-		return out, err
+		return out, crossing(err)
 	}))
+}
+
+// crossing is an error as a client is told of it. Who asks hears of a cancelled
+// context only where it is the daemon that ends.
+func crossing(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, context.Canceled):
+		return &control.Error{Kind: control.KindInterrupted, Message: "the daemon was told to stop before it had done this",
+			Hint: "the calls that it had begun come to their end and are recorded: `tokend status` says how it is, once that runs again"}
+	}
+	return &control.Error{Kind: kindOf(err), Message: err.Error(), Hint: hintOf(err)}
 }
 
 // kindOf is what a client can tell an error apart by.
@@ -84,8 +97,6 @@ func kindOf(err error) control.Kind {
 		return control.KindRefused
 	case errors.Is(err, reconcile.ErrClosed):
 		return control.KindUnavailable
-	case errors.Is(err, context.Canceled):
-		return control.KindInterrupted
 	}
 	return control.KindFailed
 }

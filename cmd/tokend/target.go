@@ -40,8 +40,12 @@ type targetOptions struct {
 func (g *globals) target(ctx context.Context, o targetOptions) (*target, error) {
 	for until := time.Now().Add(lockPatience); ; {
 		t, err := g.targetNow(ctx, o)
-		if !errors.Is(err, state.ErrLocked) || time.Now().After(until) || pause(ctx, lockLook) != nil {
+		if !errors.Is(err, state.ErrLocked) || time.Now().After(until) {
 			return t, err
+		}
+		g.stage.while = "it waited for the state"
+		if err := pause(ctx, lockLook); err != nil {
+			return nil, err
 		}
 	}
 }
@@ -77,6 +81,7 @@ func (g *globals) targetNow(ctx context.Context, o targetOptions) (*target, erro
 			return nil, errForeignPolicy()
 		}
 		g.served = true
+		g.stage.who, g.stage.while = theDaemon, "it waited for the daemon at "+g.control
 		return &target{backend: r, daemon: true}, g.sameConfig(s)
 	}
 	if !noDaemon(err) {
@@ -154,6 +159,7 @@ func (g *globals) paused(ctx context.Context, e *engine, cfg *spec.Config, o tar
 	if err != nil {
 		return nil, errors.Join(err, e.Close())
 	}
+	g.stage.who, g.stage.while = thisCommand, "it worked on the state itself"
 	return &target{backend: e, held: held}, nil
 }
 
