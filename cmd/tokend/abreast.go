@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -31,7 +32,8 @@ func (e *engine) abreast(ctx context.Context) error {
 		if read := e.lastRead(); !newest.Add(tick).After(read) {
 			return nil
 		}
-		busy := time.Since(newest).Abs() < configQuiet || e.unsettled() != ""
+		quiet := time.Since(newest).Abs()
+		busy := quiet < configQuiet || quiet < lockQuiet && e.unsettled() != ""
 		if !busy || time.Now().After(until) {
 			err := e.reload(ctx, reconcile.SetOptions{Changed: newest})
 			if broken := (*configError)(nil); errors.As(err, &broken) {
@@ -63,7 +65,12 @@ func (e *engine) wasRead(began time.Time) {
 // last: its directory, its files, and the files that these read.
 func (e *engine) touchedAt() time.Time {
 	cfg, now := e.loop.Config(), time.Now()
-	paths := append([]string{cfg.Dir()}, cfg.Reads()...)
+	return later(changedAt(cfg.Dir(), now), filesTouchedAt(cfg, now))
+}
+
+// filesTouchedAt is that of the files alone: much may come and go beside them.
+func filesTouchedAt(cfg *spec.Config, now time.Time) time.Time {
+	paths := slices.Clone(cfg.Reads())
 	entries, _ := os.ReadDir(cfg.Dir()) // one that cannot be listed is told by who reads it
 	for _, f := range entries {
 		if spec.IsConfigFile(f.Name()) {
@@ -72,9 +79,7 @@ func (e *engine) touchedAt() time.Time {
 	}
 	var newest time.Time
 	for _, p := range paths {
-		if at := changedAt(p); !at.After(now) { // else the clock was set back since, and nothing can be told
-			newest = later(newest, at)
-		}
+		newest = later(newest, changedAt(p, now))
 	}
 	return newest
 }
@@ -87,11 +92,14 @@ func later(a, b time.Time) time.Time {
 }
 
 // changedAt is when a file was changed last, by the time that nobody can set;
-// zero: it is not there.
-func changedAt(path string) time.Time {
+// zero: it is not there, or the clock was set back since, and nothing can be told.
+func changedAt(path string, now time.Time) time.Time {
 	var st unix.Stat_t
 	if err := unix.Stat(path, &st); err != nil {
 		return time.Time{}
 	}
-	return time.Unix(st.Ctim.Unix())
+	if at := time.Unix(st.Ctim.Unix()); !at.After(now) {
+		return at
+	}
+	return time.Time{}
 }

@@ -55,7 +55,12 @@ func (e *engine) reloadBy(ctx context.Context, o reloadOptions) error {
 	if c := e.configuration(); c.Valid && c.NotTaken == "" && !o.NoSettle && prev != nil && prev.SameSources(cfg) {
 		e.inForce(cfg.Revision())
 		e.rewatch(prev)
-		return nil // an event that changed nothing: an editor's backup, a directory made beside, a commit of other files
+		// An event that changed nothing: an editor's backup, a directory made beside,
+		// a commit of other files. A file that was written as it was is not quiet.
+		if e.g.git != nil { // a commit's files are all new
+			return nil
+		}
+		return e.loop.Disturbed(ctx, filesTouchedAt(cfg, now))
 	}
 	if _, err := e.loop.Set(ctx, cfg, o.SetOptions); err != nil {
 		if ctx.Err() == nil {

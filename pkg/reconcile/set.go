@@ -421,16 +421,17 @@ func (l *Loop) beginFirst() {
 	}
 }
 
-// Disturbed says that the configuration's files changed at a time, though into
-// nothing that can be taken over: removals that wait for quiet wait on.
+// Disturbed says that the configuration's files were written at a time, though to
+// nothing that can be taken over, or that is not in force already: removals that
+// wait for quiet wait on.
 func (l *Loop) Disturbed(ctx context.Context, at time.Time) error {
 	return l.do(ctx, func() {
-		if l.cfg == nil {
+		now, quiet := l.o.Now(), at.Add(l.settle)
+		if l.cfg == nil || !quiet.After(now) {
 			return
 		}
-		quiet := at.Add(l.settle)
 		for _, it := range l.items {
-			if it.gone && it.x != nil && it.x.quiet.After(l.o.Now()) && it.x.quiet.Before(quiet) {
+			if it.gone && it.x != nil && it.x.quiet.After(now) && it.x.quiet.Before(quiet) {
 				it.x.quiet = quiet
 			}
 		}
