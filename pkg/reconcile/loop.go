@@ -119,8 +119,8 @@ type Loop struct {
 	stopping                 bool
 	farewell                 *farewell // not nil: it stops, and revokes before
 	paused                   bool
-	stilled                  chan struct{} // closed when nothing is worked on any more; nil: nobody waits
-	only                     []string      // the addresses that are worked on; nil: all
+	stills                   []*stillness // nothing is taken up while there are any
+	only                     []string     // the addresses that are worked on; nil: all
 	byPath                   map[string]watched
 	hooks                    map[string]*item
 	odd                      map[*item]bool // gone, held back or let go; perhaps not any more
@@ -219,7 +219,7 @@ func (l *Loop) Run(ctx context.Context) error {
 			return nil
 		}
 		sleep := maxSleep
-		if !l.stopping && !l.paused {
+		if !l.stopping && !l.paused && len(l.stills) == 0 {
 			now := l.o.Now()
 			l.noticeSetBack(now)
 			l.hasten(now)
@@ -232,9 +232,8 @@ func (l *Loop) Run(ctx context.Context) error {
 		}
 		if l.running == 0 {
 			l.w.recent.empty()
-			if l.stilled != nil {
-				close(l.stilled)
-				l.stilled = nil
+			for _, s := range l.stills {
+				s.reached()
 			}
 		}
 		timer.Reset(max(sleep, 0))

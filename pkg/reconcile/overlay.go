@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
@@ -200,19 +201,34 @@ func (l *Loop) settleDry(ctx context.Context) error {
 	})
 }
 
+// stillness is somebody's wish that nothing be worked on for a while. It is apart
+// from whether the loop is paused: who resumes that meanwhile is not undone.
+type stillness struct {
+	idle chan struct{} // closed once nothing is
+	is   bool
+}
+
+func (s *stillness) reached() {
+	if !s.is {
+		s.is = true
+		close(s.idle)
+	}
+}
+
 // still waits until nothing is being worked on; nothing is taken up before goOn
 // is called, which it has to be also after an error.
 func (l *Loop) still(ctx context.Context) (goOn func(), err error) {
-	idle, paused := make(chan struct{}), false
-	goOn = func() {}
-	if err := l.do(ctx, func() { paused, l.paused, l.stilled = l.paused, true, idle }); err != nil {
+	s := &stillness{idle: make(chan struct{})}
+	goOn = func() {
+		_ = l.do(context.WithoutCancel(ctx), func() {
+			l.stills = slices.DeleteFunc(l.stills, func(x *stillness) bool { return x == s })
+		})
+	}
+	if err := l.do(ctx, func() { l.stills = append(l.stills, s) }); err != nil {
 		return goOn, err
 	}
-	goOn = func() {
-		_ = l.do(context.WithoutCancel(ctx), func() { l.paused, l.stilled = paused, nil })
-	}
 	select {
-	case <-idle:
+	case <-s.idle:
 		return goOn, nil
 	case <-l.ended:
 		return goOn, ErrClosed
