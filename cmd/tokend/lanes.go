@@ -13,14 +13,26 @@ import (
 // limits let through.
 func printLanes(w io.Writer, now time.Time, lanes []reconcile.LaneView) {
 	for _, l := range lanes {
+		for _, o := range l.Origins {
+			fmt.Fprintf(w, "%s does not answer since %s: %s\n  what asks it waits, and the next call is let through %s; the other hosts of it answer\n",
+				hostOf(o.Origin, "a host of "+l.Name), ago(now, o.OpenSince), o.Why, in(now, o.ProbeAt))
+		}
 		switch {
 		case !l.OpenSince.IsZero():
 			fmt.Fprintf(w, "%s does not answer since %s: %s\n  %s; the next call is let through %s\n",
-				l.Name, ago(now, l.OpenSince), l.Why, waiting(l.Waiting), in(now, l.ProbeAt))
+				hostOf(l.Origin, l.Name), ago(now, l.OpenSince), l.Why, waiting(l.Waiting), in(now, l.ProbeAt))
 		case l.Waiting > 0 && l.Concurrency > 0:
 			fmt.Fprintf(w, "%s: %s for its limits (%s)\n", l.Name, waiting(l.Waiting), limits(l))
 		}
 	}
+}
+
+// hostOf names a host that does not answer, and whose it is.
+func hostOf(origin, lane string) string {
+	if origin == "" {
+		return lane
+	}
+	return origin + " (" + lane + ")"
 }
 
 func waiting(n int) string {

@@ -98,16 +98,16 @@ func (e *Endpoint) Discover(ctx context.Context, grant string, in spec.Values, o
 	return nil
 }
 
-// Undiscovered reports whether [Endpoint.Discover] would ask the issuer: a request that
-// belongs to those of its provider.
-func (e *Endpoint) Undiscovered(grant string, in spec.Values) bool {
+// Undiscovered is the issuer that [Endpoint.Discover] would ask: a request that belongs
+// to those of its provider. It is "" where nobody would be asked.
+func (e *Endpoint) Undiscovered(grant string, in spec.Values) (issuer string) {
 	c := Call{Op: OpGrant, Grant: grant, Inputs: in}
 	g, err := e.grant(&c)
 	if err != nil {
-		return false
+		return ""
 	}
-	_, m := e.unread(g, &c)
-	return m != nil
+	issuer, _ = e.unread(g, &c)
+	return issuer
 }
 
 // unread are the metadata that a grant needs and that are to be read, again; nil where

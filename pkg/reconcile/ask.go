@@ -23,7 +23,7 @@ func (l *Loop) Ask(ctx context.Context, want *spec.Credential, ep Endpoint, c pr
 	if err != nil {
 		return err
 	}
-	return l.through(ctx, want, ep.RateLimit(), string(c.Op), func(ctx context.Context) error {
+	return l.through(ctx, want, ep.RateLimit(), string(c.Op), req.Origin, func(ctx context.Context) error {
 		reply, err := ep.Send(ctx, req)
 		if err == nil {
 			err = read(reply)
@@ -34,7 +34,7 @@ func (l *Loop) Ask(ctx context.Context, want *spec.Credential, ep Endpoint, c pr
 
 // through makes a request as one of its provider's lane, under its limits, and takes
 // over what it says of the provider.
-func (l *Loop) through(ctx context.Context, want *spec.Credential, limits spec.RateLimit, op string, send func(context.Context) error) error {
+func (l *Loop) through(ctx context.Context, want *spec.Credential, limits spec.RateLimit, op, origin string, send func(context.Context) error) error {
 	j, err := l.admit(ctx, want, limits)
 	if err != nil {
 		return err
@@ -54,6 +54,7 @@ func (l *Loop) through(ctx context.Context, want *spec.Credential, limits spec.R
 		err = ctx.Err() // what a request came to that was cut short says nothing of its provider
 	default:
 		if h, ok := healthOf(err); ok {
+			h.origin = origin
 			said = &h
 		}
 		if l.o.Observe != nil {

@@ -26,6 +26,7 @@ type breaker struct {
 	opens  int             // probes that failed since it opened
 	probe  string          // the address that was let through last
 	why    string          // what the last failed call said
+	at     string          // the one host that all of these asked, as it may be shown; "": several, or it may not
 }
 
 const (
@@ -54,6 +55,11 @@ func (b *breaker) unanswered(addr string, h health, now time.Time, spread float6
 	if b.failed == nil {
 		b.failed = map[string]bool{}
 	}
+	if len(b.failed) == 0 {
+		b.at = h.at
+	} else if b.at != h.at {
+		b.at = ""
+	}
 	b.failed[addr], b.why = true, h.why
 	switch {
 	case !b.open() && len(b.failed) < breakerCount:
@@ -78,14 +84,19 @@ func (b *breaker) wait(after time.Duration, now time.Time, spread float64) {
 
 // words say what an address waits for while it is open.
 func (b *breaker) words(lane string) string {
+	if b.at != "" {
+		lane = b.at + " (" + lane + ")"
+	}
 	return fmt.Sprintf("%s does not answer (%d credentials failed in a row; the last: %s); one call is let through every few seconds until one is answered", lane, len(b.failed), b.why)
 }
 
 // health is what the outcome of a call says of its provider.
 type health struct {
-	down  bool
-	after time.Duration // the provider's Retry-After
-	why   string
+	down   bool
+	after  time.Duration // the provider's Retry-After
+	why    string
+	origin string // scheme://host:port that was asked; "": it is not known
+	at     string // as it may be shown
 }
 
 // healthOf is what a call's error says of its provider; false when it says
@@ -98,7 +109,7 @@ func healthOf(err error) (health, bool) {
 	case !errors.As(err, &pe) || pe.Class == providers.ClassConfig:
 		return health{}, false
 	}
-	h := health{after: pe.RetryAfter, why: pe.Error()}
+	h := health{after: pe.RetryAfter, why: pe.Error(), origin: originOf(pe.URL), at: shownOrigin(pe.URL)}
 	switch pe.Class {
 	case providers.ClassUnknown, providers.ClassThrottled:
 		h.down = true
@@ -181,11 +192,24 @@ func (l *Loop) heard(n *lane, addr string, h health) {
 		if b.open() {
 			l.log.Info("a provider answers again", "lane", n.name, "after", now.Sub(b.since).Round(time.Second), "waiting", len(n.waiting.items))
 		}
+		if since := n.origins.answered(h.origin); !since.IsZero() {
+			l.log.Info("a host of a provider answers again", "lane", n.name, "origin", h.at, "after", now.Sub(since).Round(time.Second))
+		}
 		b.answered()
 		return
 	}
+	if h.origin != "" {
+		others, away := n.origins.unanswered(addr, h, now, fraction(n.name, h.origin))
+		if away {
+			l.log.Warn("a host of a provider does not answer, while another does; what asks it waits, and one call is let through every few seconds to see", "lane", n.name, "origin", h.at, "error", h.why)
+		}
+		if others {
+			return
+		}
+	}
 	if b.unanswered(addr, h, now, fraction(n.name, fmt.Sprint(b.opens))) {
 		l.log.Warn("a provider does not answer; its credentials wait, and one call is let through every few seconds to see", "lane", n.name, "failed", len(b.failed), "error", b.why)
+		n.origins.forget() // none of them answers
 		for _, it := range n.waiting.items {
 			l.passed(it) // the first pass does not wait for a provider that is away
 			l.recount(it)
@@ -232,8 +256,9 @@ func (it *item) waits() bool { return it.phase == ready && it.lane.breaker.open(
 // now: they may be other servers.
 func (l *Loop) unshut(said func(lane string) bool) {
 	for _, n := range l.q.order {
-		if n.breaker.open() && said(n.name) {
+		if said(n.name) {
 			n.breaker = breaker{}
+			n.origins.forget()
 		}
 	}
 }
@@ -280,13 +305,14 @@ func (l *Loop) countShut(v *View) {
 func (s State) calm() bool { return s == Ready || s == Pending }
 
 // view is a lane as status shows it.
-func (l *lane) view() LaneView {
+func (l *lane) view(now time.Time) LaneView {
 	v := LaneView{Name: l.name, Running: l.running, Waiting: len(l.waiting.items), InFlight: len(l.calls), Requests: l.setting.Requests, Concurrency: l.setting.Concurrency}
 	if v.Requests > 0 {
 		v.Per = l.setting.Per.String()
 	}
 	if l.breaker.open() {
-		v.OpenSince, v.ProbeAt, v.Why = l.breaker.since, l.breaker.next, l.breaker.why
+		v.OpenSince, v.ProbeAt, v.Why, v.Origin = l.breaker.since, l.breaker.next, l.breaker.why, l.breaker.at
 	}
+	v.Origins = l.origins.view(now)
 	return v
 }

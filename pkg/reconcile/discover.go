@@ -11,10 +11,15 @@ import (
 // to a provider like any: it waits for its turn under the rate limit and for a slot.
 
 // discover reads what a call needs of them, where that was not read of late, as one of
-// the requests of the job's lane. It is errNotBegun when tokend stops.
+// the requests of the job's lane. It is errNotBegun when tokend stops, or that host does
+// not answer.
 func (w *worker) discover(ctx context.Context, j *job, ep Endpoint, grant string, inputs spec.Values, origins []string) error {
-	if !ep.Undiscovered(grant, inputs) {
+	issuer := ep.Undiscovered(grant, inputs)
+	if issuer == "" {
 		return nil
+	}
+	if err := j.barred(originOf(issuer), w.now()); err != nil {
+		return err
 	}
 	_, err := j.inFlight(w.now, w.stopped, func() (*providers.Reply, error) {
 		return nil, ep.Discover(ctx, grant, inputs, origins)
@@ -25,10 +30,11 @@ func (w *worker) discover(ctx context.Context, j *job, ep Endpoint, grant string
 // Discover is what [Endpoint.Discover] is, for a login that begins with it, under the
 // limits of its provider: as [Loop.Ask].
 func (l *Loop) Discover(ctx context.Context, want *spec.Credential, ep Endpoint, c providers.Call) error {
-	if !ep.Undiscovered(c.Grant, c.Inputs) {
+	issuer := ep.Undiscovered(c.Grant, c.Inputs)
+	if issuer == "" {
 		return nil
 	}
-	return l.through(ctx, want, ep.RateLimit(), "discover", func(ctx context.Context) error {
+	return l.through(ctx, want, ep.RateLimit(), "discover", originOf(issuer), func(ctx context.Context) error {
 		return ep.Discover(ctx, c.Grant, c.Inputs, nil)
 	})
 }

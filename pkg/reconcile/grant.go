@@ -22,8 +22,9 @@ type call struct {
 	spends secret.Text   // the refresh token or code
 	blob   string        // where the state keeps ep
 	took   time.Duration
-	reread bool // its reply came long ago: the configuration may say something else by now
-	poll   bool // asks whether a person has approved a device code
+	reread bool   // its reply came long ago: the configuration may say something else by now
+	origin string // that it asks
+	poll   bool   // asks whether a person has approved a device code
 }
 
 // obtain runs the grant, or exchanges a login's code.
@@ -91,6 +92,10 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 		}
 	}
 	req, err := c.ep.ep.Prepare(c.c)
+	if err == nil {
+		c.origin = req.Origin
+		err = p.j.barred(req.Origin, p.w.now())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -231,6 +236,9 @@ func (p *performer) observe(c *call, err error) {
 		err = nil // the provider answers as it should
 	}
 	p.seen(err)
+	if p.r.health != nil && c.origin != "" {
+		p.r.health.origin = c.origin
+	}
 	if p.w.o.Observe == nil {
 		return
 	}

@@ -189,10 +189,14 @@ func (p *performer) adopt() {
 		return
 	}
 	g, err := p.adoptedGrant(token)
-	if errors.Is(err, errNotBegun) {
+	var away *barredError
+	switch {
+	case errors.As(err, &away):
+		p.barred(away)
+		return
+	case errors.Is(err, errNotBegun):
 		return // tokend stops
-	}
-	if err != nil {
+	case err != nil:
 		p.unreadable(err)
 		return
 	}

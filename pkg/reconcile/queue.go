@@ -44,6 +44,7 @@ type lane struct {
 	setting spec.RateLimit
 	said    bool // by the configuration: it is not that of a record, nor a default
 	breaker breaker
+	origins origins
 }
 
 const (

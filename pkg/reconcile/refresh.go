@@ -413,11 +413,14 @@ func (p *performer) elsewhere(err error) {
 	p.fail(err)
 }
 
-// notBegun: nothing was sent. tokend stops, its time has gone by, or the disk
-// takes nothing.
+// notBegun: nothing was sent. tokend stops, its time has gone by, its host does
+// not answer, or the disk takes nothing.
 func (p *performer) notBegun(err error) {
 	p.r.order = nil
+	var away *barredError
 	switch {
+	case errors.As(err, &away):
+		p.barred(away)
 	case errors.Is(err, errTooLate):
 		p.r.again = true // what is to be done instead is decided anew
 	case p.w.isStopped():

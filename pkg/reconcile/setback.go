@@ -77,6 +77,7 @@ func (l *Loop) takeSetBack(d time.Duration, now time.Time) {
 	}
 	for _, n := range l.q.order {
 		n.breaker.since, n.breaker.next = moved(n.breaker.since, d), moved(n.breaker.next, d)
+		n.origins.moved(d)
 		n.waiting.order() // by ends that are other ones now
 	}
 	for _, it := range l.items {

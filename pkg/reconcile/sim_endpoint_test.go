@@ -68,7 +68,7 @@ func (e *simEndpoint) Origins(string, spec.Values) ([]string, error) {
 }
 
 func (e *simEndpoint) Discover(context.Context, string, spec.Values, []string) error { return nil }
-func (e *simEndpoint) Undiscovered(string, spec.Values) bool                         { return false }
+func (e *simEndpoint) Undiscovered(string, spec.Values) string                       { return "" }
 
 // Static: a key is there as soon as it is read.
 func (e *simEndpoint) Static(c providers.Call) (providers.Token, error) {

@@ -21,18 +21,22 @@ func (p *performer) verify() {
 		if c.ep.ep.Traits(c.c.Grant).Discovers {
 			err = p.w.discover(p.ctx, &p.j, c.ep.ep, c.c.Grant, c.c.Inputs, c.c.Origins)
 		}
-		if errors.Is(err, errNotBegun) {
-			return // tokend stops; nothing was found
+		if p.unasked(err) {
+			return
 		}
 	}
 	if err == nil {
 		var req *providers.Request
 		if req, err = c.ep.ep.Prepare(c.c); err == nil {
+			c.origin = req.Origin
+			if p.unasked(p.j.barred(req.Origin, p.w.now())) {
+				return
+			}
 			began := p.w.now()
 			reply, err = p.inFlight(func() (*providers.Reply, error) { return c.ep.ep.Send(context.WithoutCancel(p.ctx), req) })
 			c.took = p.w.now().Sub(began)
-			if errors.Is(err, errNotBegun) {
-				return // tokend stops; nothing was found
+			if p.unasked(err) {
+				return
 			}
 		}
 	}
@@ -47,6 +51,18 @@ func (p *performer) verify() {
 	next := Decide(*in)
 	p.r.next, p.r.standing = next.Next, standingOf(next)
 	p.r.again = next.acts()
+}
+
+// unasked reports whether nothing was found since the API was not asked: tokend stops,
+// or its host does not answer.
+func (p *performer) unasked(err error) bool {
+	var away *barredError
+	if errors.As(err, &away) {
+		as := p.r.standing
+		p.barred(away)
+		p.r.standing = as // the token is good for all that is known
+	}
+	return errors.Is(err, errNotBegun)
 }
 
 func (p *performer) verifyCall() (*call, error) {

@@ -56,6 +56,18 @@ type LaneView struct {
 	OpenSince time.Time `json:"open_since,omitzero"`
 	ProbeAt   time.Time `json:"probe_at,omitzero"` // when a call is let through to see
 	Why       string    `json:"why,omitempty"`
+	Origin    string    `json:"origin,omitempty"` // scheme://host that does not answer, where all that failed asked one
+	// Origins are those that do not answer while others of the lane do: only what
+	// asks them waits.
+	Origins []OriginView `json:"origins,omitempty"`
+}
+
+// OriginView is a host of a provider that does not answer.
+type OriginView struct {
+	Origin    string    `json:"origin"` // scheme://host; "": it may not be shown
+	OpenSince time.Time `json:"open_since"`
+	ProbeAt   time.Time `json:"probe_at"`
+	Why       string    `json:"why"`
 }
 
 // StoreView is how the state does.
@@ -98,8 +110,9 @@ func (l *Loop) Status(ctx context.Context, addr string) (View, error) {
 		}
 		v.Held = l.held
 		for _, n := range l.q.order {
-			if n.running > 0 || len(n.waiting.items) > 0 || n.breaker.open() && n.items > 0 {
-				v.Lanes = append(v.Lanes, n.view())
+			s := n.view(l.o.Now())
+			if n.running > 0 || len(n.waiting.items) > 0 || n.breaker.open() && n.items > 0 || len(s.Origins) > 0 {
+				v.Lanes = append(v.Lanes, s)
 			}
 		}
 	})

@@ -21,7 +21,7 @@ type Endpoint interface {
 	RateLimit() spec.RateLimit
 	Origins(grant string, inputs spec.Values) ([]string, error)
 	Discover(ctx context.Context, grant string, inputs spec.Values, origins []string) error
-	Undiscovered(grant string, inputs spec.Values) bool
+	Undiscovered(grant string, inputs spec.Values) (issuer string)
 	Prepare(c providers.Call) (*providers.Request, error)
 	Send(ctx context.Context, r *providers.Request) (*providers.Reply, error)
 	Read(c providers.Call, r *providers.Reply) (providers.Token, error)

@@ -165,12 +165,24 @@ func (p *page) followed(now time.Time) []string {
 func laneFacts(v reconcile.View) []string {
 	var facts []string
 	for _, l := range v.Lanes {
+		for _, o := range l.Origins {
+			facts = append(facts, oneline.Of(fmt.Sprintf("%s does not answer since %s: %s; what asks it waits for the next call at %s.",
+				awayName(o.Origin, "a host of "+l.Name), stamp(o.OpenSince), o.Why, stamp(o.ProbeAt))))
+		}
 		if !l.OpenSince.IsZero() {
 			facts = append(facts, oneline.Of(fmt.Sprintf("%s does not answer since %s: %s; %s for the next call at %s.",
-				l.Name, stamp(l.OpenSince), l.Why, waits(l.Waiting), stamp(l.ProbeAt))))
+				awayName(l.Origin, l.Name), stamp(l.OpenSince), l.Why, waits(l.Waiting), stamp(l.ProbeAt))))
 		}
 	}
 	return facts
+}
+
+// awayName names a host that does not answer, and whose it is.
+func awayName(origin, lane string) string {
+	if origin == "" {
+		return lane
+	}
+	return origin + " (" + lane + ")"
 }
 
 func waits(n int) string {

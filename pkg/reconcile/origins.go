@@ -1,0 +1,184 @@
+package reconcile
+
+import (
+	"fmt"
+	"net"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// origins are the hosts that the calls of one lane go to. A provider may have
+// several: where it issues tokens and where it takes them back, or one for each
+// credential that names an issuer of its own. While one of them answers, another
+// that does not is told apart: calls to that one alone are kept back, one after the
+// other let through to see, and everything else goes on. Where none answers, it is
+// the lane's breaker that is open, and nothing of it is even looked at.
+//
+// It is safe for concurrent use: workers ask it right before a call, when it is
+// known where that goes. The zero value knows of none.
+type origins struct {
+	mu    sync.Mutex
+	alive map[string]bool     // that answered when they were asked last
+	dead  map[string]*breaker // that have not since
+}
+
+const (
+	// originsKnown bounds how many hosts of a lane are remembered.
+	originsKnown = 1024
+	// What waits for a host that does not answer is looked at again after barredFirst
+	// to twice that: soon enough that no token is missing for long once it is back, and
+	// seldom enough for ten thousand that wait.
+	barredFirst = 10 * time.Second
+)
+
+// answered notes an answer, and returns since when there had been none; zero: its
+// host was not taken for away.
+func (o *origins) answered(origin string) (since time.Time) {
+	if origin == "" {
+		return time.Time{}
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if d := o.dead[origin]; d != nil {
+		since = d.since
+		delete(o.dead, origin)
+	}
+	if !o.alive[origin] && len(o.alive) < originsKnown {
+		if o.alive == nil {
+			o.alive = map[string]bool{}
+		}
+		o.alive[origin] = true
+	}
+	return since
+}
+
+// unanswered notes a failed call. It says whether another host of the lane answers,
+// so that the lane does, and whether this one is taken for away from now on.
+func (o *origins) unanswered(addr string, h health, now time.Time, spread float64) (others, away bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	delete(o.alive, h.origin)
+	d := o.dead[h.origin]
+	if d == nil {
+		if len(o.dead) >= originsKnown {
+			clear(o.dead)
+		}
+		if o.dead == nil {
+			o.dead = map[string]*breaker{}
+		}
+		d = &breaker{}
+		o.dead[h.origin] = d
+	}
+	away = d.unanswered(addr, h, now, spread)
+	return len(o.alive) > 0, away && len(o.alive) > 0
+}
+
+// forget begins anew.
+func (o *origins) forget() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.alive, o.dead = nil, nil
+}
+
+// bars says why a call is not to be made now; nil: it is. What a person waits for is
+// let through.
+func (o *origins) bars(origin, addr string, insists bool, now time.Time) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	d := o.dead[origin]
+	if d == nil || !d.open() || len(o.alive) == 0 {
+		return nil
+	}
+	if insists || !now.Before(d.next) {
+		d.probe = addr
+		d.wait(0, now, fraction(origin, addr))
+		return nil
+	}
+	return &barredError{since: d.since, words: d.words("a host of its provider")}
+}
+
+// moved follows a clock that was set back.
+func (o *origins) moved(by time.Duration) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, d := range o.dead {
+		d.since, d.next = moved(d.since, by), moved(d.next, by)
+	}
+}
+
+// view lists the hosts that do not answer while others do.
+func (o *origins) view(now time.Time) (views []OriginView) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.alive) == 0 {
+		return nil
+	}
+	for _, d := range o.dead {
+		if d.open() && now.Before(d.next.Add(breakerKept)) {
+			views = append(views, OriginView{Origin: d.at, OpenSince: d.since, ProbeAt: d.next, Why: d.why})
+		}
+	}
+	slices.SortFunc(views, func(a, b OriginView) int { return strings.Compare(a.Origin+a.Why, b.Origin+b.Why) })
+	return views
+}
+
+// barredError is why a call was not begun: its host does not answer.
+type barredError struct {
+	since time.Time
+	words string
+}
+
+// Error says what is waited for.
+func (e *barredError) Error() string { return e.words }
+
+// Is: nothing was spent.
+func (e *barredError) Is(target error) bool { return target == errNotBegun }
+
+// barred is what becomes of a step whose call was not begun since its host does not
+// answer: it is looked at again, and before that if something else is due.
+func (p *performer) barred(e *barredError) {
+	now := p.w.now()
+	p.r.next = now.Add(barredFirst + time.Duration(fraction(p.j.addr, fmt.Sprint(now.Unix()))*float64(barredFirst)))
+	if p.ob.in.Record.Grant != nil {
+		if at := p.ob.in.due(); at.After(now) && at.Before(p.r.next) {
+			p.r.next = at
+		}
+	}
+	p.r.standing = &Standing{State: Waiting, Since: e.since, Why: e.words, Next: "its call"}
+}
+
+// barred says why a job's call to a host is not to be made now.
+func (j *job) barred(origin string, now time.Time) error {
+	if origin == "" || j.lane == nil || j.lane.name == localLane {
+		return nil
+	}
+	return j.lane.origins.bars(origin, j.addr, j.order != nil, now)
+}
+
+// shownOrigin is scheme://host of an address that an error shows, or "" where it does
+// not show it.
+func shownOrigin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return u.Scheme + "://" + u.Host
+}
+
+// originOf is scheme://host:port of an address, as a request's is.
+func originOf(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	port := u.Port()
+	if port == "" {
+		if port = "443"; u.Scheme == "http" {
+			port = "80"
+		}
+	}
+	return u.Scheme + "://" + net.JoinHostPort(strings.ToLower(u.Hostname()), port)
+}
