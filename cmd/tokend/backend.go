@@ -54,6 +54,9 @@ type configurationView struct {
 	// NotTaken says why the directory is not in force although it is valid: the state
 	// takes no record of it, say. It is tried again every few seconds.
 	NotTaken string `json:"not_taken_over,omitempty"`
+	// Nothing says why nothing at all is in force: neither the directory nor what was
+	// last in force can be taken over at a start, as on a full disk.
+	Nothing  string `json:"nothing_in_force,omitempty"`
 	Watching string `json:"watching,omitempty"` // why changes are polled for, "" while events are relied on
 	// Commit is the one that is in force, Git how following its repository does.
 	Commit string            `json:"commit,omitempty"`

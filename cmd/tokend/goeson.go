@@ -34,6 +34,7 @@ func (d *service) takesFirst(ctx context.Context, cfg *spec.Config) error {
 			return nil
 		}
 		d.log.Error("neither the configuration nor the one that was last in force can be taken over; nothing is done until one can", "error", err, "last in force", again, "again in", takeAgain)
+		d.opening.is(fmt.Errorf("neither the configuration in %s nor the one that was last in force can be taken over: %w", cfg.Dir(), again))
 		d.notify.waits("waiting until a configuration can be taken over: " + again.Error())
 		select {
 		case <-time.After(takeAgain):

@@ -95,7 +95,7 @@ func (g *globals) daemon(ctx context.Context, log *slog.Logger, o daemonOptions)
 	if s, ok := e.store.(interface{ Trim() }); ok {
 		collector.opened(s.Trim)
 	}
-	d := &service{engine: e, metrics: metrics, notify: newNotifier(log), memory: collector, begun: begun, options: o, hup: hup}
+	d := &service{engine: e, opening: newOpening(), metrics: metrics, notify: newNotifier(log), memory: collector, begun: begun, options: o, hup: hup}
 	err = d.run(ctx, cfg)
 	if ctx.Err() != nil {
 		err = ignoreCanceled(err) // told to stop before it had begun
@@ -201,6 +201,7 @@ type service struct {
 	hup      chan os.Signal
 	settling settling
 	exposed  exposed
+	opening  *opening
 }
 
 // Names of the groups of paths that are watched.
@@ -243,15 +244,18 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 		d.watcher.Set(watch.Group{Name: groupPolicy, Paths: []string{d.g.policyWatched()}, Quiet: 50 * time.Millisecond, MaxDelay: 500 * time.Millisecond})
 	}
 	d.watch(cfg, nil)
+	go func() { serving <- control.Serve(ctx, ln, d.answers(), d.log) }()
+	servers++
 	if err := d.takesFirst(ctx, cfg); err != nil {
+		cancel()
+		for range servers {
+			<-serving
+		}
 		return err
 	}
 	close(d.declared)
 	d.resumeLogins()
-	// Whoever asked meanwhile has waited: before there is a configuration there
-	// is nothing true to say.
-	go func() { serving <- control.Serve(ctx, ln, routes(d), d.log) }()
-	servers++
+	close(d.opening.over)
 	// What changed between the reading and the watching was seen by nobody.
 	d.whenWhole(ctx, time.Time{})
 	if d.options.started != nil {

@@ -113,6 +113,10 @@ func optionalAddress(args []string) (string, error) {
 const statusShown = 200
 
 func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
+	if c := s.Configuration; c.Nothing != "" {
+		fmt.Fprintf(w, "Nothing is in force, and nothing is done: %s\n    to mend: %s\n", c.Nothing, roomHint(c))
+		return
+	}
 	g.printBroken(w, s.Configuration, s.Now)
 	if addr == "" {
 		printGit(w, s.Configuration, s.Now)
