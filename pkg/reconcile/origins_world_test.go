@@ -63,7 +63,7 @@ secret "mem" "client" { value = "a-client-secret" }
 func (w *world) obtainsAtOnce(config, name string) {
 	w.t.Helper()
 	w.set(config + services(name, 5, "oauth2", "oauth2"))
-	time.Sleep(200 * time.Millisecond)
+	<-time.After(200 * time.Millisecond)
 	for i := range 5 {
 		if place := fmt.Sprintf("%s%d", name, i); !w.works(standin.OAuth2, place) {
 			w.t.Errorf("%s waits for a host that it does not ask: %+v", place, w.line(fmt.Sprintf("credential.oauth2.%s[%q]", name, place)))
