@@ -41,8 +41,10 @@ func TestMain(m *testing.M) {
 		mounted(dir, 200*time.Millisecond, func(*watch.Watcher, watch.Group) {}, fail)
 	case "mounted and set":
 		mounted(dir, time.Hour, func(w *watch.Watcher, g watch.Group) { w.Set(g) }, fail)
-	case "silent":
-		silent(dir, fail)
+	case "overlay":
+		silent(dir, overlay, fail)
+	case "remote":
+		silent(dir, elsewhere, fail)
 	case "report":
 		report(dir)
 	}
