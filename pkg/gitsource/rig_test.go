@@ -122,6 +122,15 @@ func newSignedUpstream(t *testing.T) *signedUpstream {
 	return u
 }
 
+// startedSigned is a repository of one signed commit, and who has started on it.
+func startedSigned(t *testing.T) (u *signedUpstream, f *follower) {
+	t.Helper()
+	u = newSignedUpstream(t)
+	f = open(t, u.o)
+	f.start()
+	return u, f
+}
+
 // allow has these sign, and nobody else.
 func (u *signedUpstream) allow(lines ...string) {
 	u.t.Helper()

@@ -14,10 +14,8 @@ import (
 func TestOnlySignedCommitsAreTaken(t *testing.T) {
 	t.Parallel()
 	mallory, malloryLine := keyPair(t, "mallory@example.com")
-	u := newSignedUpstream(t)
+	u, f := startedSigned(t)
 	alice, first, signers := u.key, u.first, u.o.AllowedSigners
-	f := open(t, u.o)
-	f.start()
 	if got := f.Status(); got.Commit != first || got.Signer != "alice@example.com" {
 		t.Errorf("Status() = %+v", got)
 	}
@@ -71,9 +69,7 @@ func TestOnlySignedCommitsAreTaken(t *testing.T) {
 func TestAKeyThatIsTakenOutIsNoticed(t *testing.T) {
 	t.Parallel()
 	bob, bobLine := keyPair(t, "bob@example.com")
-	u := newSignedUpstream(t)
-	f := open(t, u.o)
-	f.start()
+	u, f := startedSigned(t)
 	f.follow()
 	u.allow(bobLine)
 	f.Poke()
@@ -101,9 +97,7 @@ func TestAKeyThatIsTakenOutIsNoticed(t *testing.T) {
 func TestACommitThatIsNotTakenVouchesForNoOther(t *testing.T) {
 	t.Parallel()
 	bob, bobLine := keyPair(t, "bob@example.com")
-	u := newSignedUpstream(t)
-	f := open(t, u.o)
-	f.start()
+	u, f := startedSigned(t)
 	f.follow()
 	u.key = bob
 	u.allow(bobLine)
@@ -121,9 +115,7 @@ func TestACommitThatIsNotTakenVouchesForNoOther(t *testing.T) {
 func TestRestartChecksTheSignatureAgain(t *testing.T) {
 	t.Parallel()
 	_, other := keyPair(t, "bob@example.com")
-	u := newSignedUpstream(t)
-	f := open(t, u.o)
-	f.start()
+	u, f := startedSigned(t)
 	check(t, f.Close())
 	check(t, os.Rename(u.dir, u.dir+".away"))
 	f = open(t, u.o)
@@ -143,9 +135,7 @@ func TestRestartChecksTheSignatureAgain(t *testing.T) {
 // says who signed the commit that is checked out.
 func TestAFailedTransferKeepsWhatTheSignatureIsOf(t *testing.T) {
 	t.Parallel()
-	u := newSignedUpstream(t)
-	f := open(t, u.o)
-	f.start()
+	u, f := startedSigned(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() { defer close(ended); f.Run(ctx) }()

@@ -12,10 +12,8 @@ import (
 func TestWhoSignedACommitThatIsGoneCannotBeTold(t *testing.T) {
 	t.Parallel()
 	_, other := keyPair(t, "bob@example.com")
-	u := newSignedUpstream(t)
+	u, f := startedSigned(t)
 	first := u.first
-	f := open(t, u.o)
-	f.start()
 	if err := f.Vouches(t.Context(), first); err != nil {
 		t.Fatalf("of a commit that is signed: %v", err)
 	}

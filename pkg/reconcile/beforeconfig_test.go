@@ -1,12 +1,8 @@
 package reconcile_test
 
 import (
-	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"tokend/pkg/reconcile"
 	"tokend/pkg/state"
@@ -22,15 +18,7 @@ func TestNothingIsLookedAtBeforeThereIsAConfiguration(t *testing.T) {
 tokend {
   guard { settle = "1s" }
 }`
-		w.halt()
-		var full atomic.Bool
-		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
-			if full.Load() && slices.ContainsFunc(changes, func(c state.Change) bool { return c.Sink != nil || c.MetaKey != "" }) {
-				return unix.ENOSPC
-			}
-			return nil
-		}})
-		w.start()
+		full := w.onDisk(func(c state.Change) bool { return c.Sink != nil || c.MetaKey != "" })
 		w.set(trader("a@example.com", more))
 		<-time.After(time.Minute)
 		full.Store(true)

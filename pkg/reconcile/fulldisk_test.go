@@ -1,13 +1,9 @@
 package reconcile_test
 
 import (
-	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"tokend/pkg/reconcile"
 	"tokend/pkg/standin"
@@ -19,15 +15,7 @@ import (
 // takes it.
 func TestAFullDiskHoldsNothingElseUp(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		w.halt()
-		var full atomic.Bool
-		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
-			if full.Load() && slices.ContainsFunc(changes, func(c state.Change) bool { return c.Credential != nil }) {
-				return unix.ENOSPC
-			}
-			return nil
-		}})
-		w.start()
+		full := w.onDisk(ofCredentials)
 		const guard = `
 tokend {
   guard {
@@ -82,15 +70,7 @@ credential "coinify" "more" {
 // a removal that comes then.
 func TestAFullDiskForgetsNoLifecycle(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		w.halt()
-		var full atomic.Bool
-		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
-			if full.Load() && slices.ContainsFunc(changes, func(c state.Change) bool { return c.Credential != nil }) {
-				return unix.ENOSPC
-			}
-			return nil
-		}})
-		w.start()
+		full := w.onDisk(ofCredentials)
 		forgets, without := leaver(`lifecycle { on_remove = "forget" }`)
 		revokes, _ := leaver(`lifecycle { on_remove = "revoke" }`)
 		w.set(forgets)

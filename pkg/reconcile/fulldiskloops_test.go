@@ -50,18 +50,7 @@ func TestAnImportAsksAFullDiskNowAndThen(t *testing.T) {
 // the guard holds the sink's removal back. Its hook is not run again for having run.
 func TestAFullDiskRunsNoHookInALoop(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		w.halt()
-		var full atomic.Bool
-		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
-			if !slices.ContainsFunc(changes, func(c state.Change) bool { return c.Sink != nil }) {
-				return nil
-			}
-			if !full.Swap(true) {
-				return nil // that it is about to be written
-			}
-			return unix.ENOSPC
-		}})
-		w.start()
+		w.onDiskFullOnceNamed()
 		guard := "tokend {\n guard {\n " + strings.ReplaceAll(holdsAll, "\n", "\n ") + "\n }\n}\n"
 		w.set(trader("a@example.com", guard))
 		<-time.After(time.Minute)
@@ -69,9 +58,9 @@ func TestAFullDiskRunsNoHookInALoop(t *testing.T) {
 			t.Fatalf("held %+v", h)
 		}
 		<-time.After(time.Minute)
-		before := strings.Count(w.places.events(), "hook:")
+		before := w.hooks()
 		<-time.After(10 * time.Minute)
-		if n := strings.Count(w.places.events(), "hook:") - before; n > 45 {
+		if n := w.hooks() - before; n > 45 {
 			t.Errorf("within ten minutes its hook ran %d times, want no more than the place is looked at", n)
 		}
 	})
@@ -82,46 +71,45 @@ func TestAFullDiskRunsNoHookInALoop(t *testing.T) {
 // What is written later is told again.
 func TestAFullDiskRunsAHookOnceForAContent(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		w.halt()
-		var named, full atomic.Bool
-		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
-			if !slices.ContainsFunc(changes, func(c state.Change) bool { return c.Sink != nil }) {
-				return nil
-			}
-			if !named.Swap(true) {
-				full.Store(true)
-				return nil // that it is about to be written
-			}
-			if full.Load() {
-				return unix.ENOSPC
-			}
-			return nil
-		}})
-		w.start()
-		hooks := func() int { return strings.Count(w.places.events(), "hook:") }
-		w.set(trader("a@example.com", ""))
-		<-time.After(10 * time.Minute)
-		if n := hooks(); n != 1 {
-			t.Errorf("within ten minutes its hook ran %d times, want once", n)
-		}
-		full.Store(false)
-		<-time.After(time.Minute)
-		if n := hooks(); n != 1 {
-			t.Errorf("once there is room its hook has run %d times, want once", n)
-		}
+		w.tellsOnAFullDisk()
 		if err := w.loop.Do(t.Context(), traderCred, reconcile.Order{Kind: reconcile.OrderRefresh}); err != nil {
 			t.Fatal(err)
 		}
 		<-time.After(time.Minute)
-		if n := hooks(); n != 2 {
-			t.Errorf("after the next write its hook has run %d times, want twice", n)
-		}
-		w.halt()
-		w.start()
-		w.set(trader("a@example.com", ""))
-		<-time.After(time.Minute)
-		if n := hooks(); n != 2 {
-			t.Errorf("after a restart its hook has run %d times, want twice", n)
-		}
+		w.told(2, "after the next write")
+		w.startsAgain(2)
 	})
 }
+
+// tellsOnAFullDisk begins with a disk that takes of the trader's sink that it is about
+// to be written, and nothing after that for ten minutes, in which its hook runs once.
+func (w *world) tellsOnAFullDisk() {
+	w.t.Helper()
+	full := w.onDiskFullOnceNamed()
+	w.set(trader("a@example.com", ""))
+	<-time.After(10 * time.Minute)
+	w.told(1, "within ten minutes")
+	full.Store(false)
+	<-time.After(time.Minute)
+	w.told(1, "once there is room")
+}
+
+// startsAgain is another start, by which the hook has run that often.
+func (w *world) startsAgain(told int) {
+	w.t.Helper()
+	w.halt()
+	w.start()
+	w.set(trader("a@example.com", ""))
+	<-time.After(time.Minute)
+	w.told(told, "after a restart")
+}
+
+// told looks how often a hook has run.
+func (w *world) told(times int, when string) {
+	w.t.Helper()
+	if n := w.hooks(); n != times {
+		w.t.Errorf("%s the hook has run %d times, want %d", when, n, times)
+	}
+}
+
+func (w *world) hooks() int { return strings.Count(w.places.events(), "hook:") }

@@ -3,30 +3,18 @@ package reconcile_test
 import (
 	"errors"
 	"fmt"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"tokend/pkg/reconcile"
 	"tokend/pkg/standin"
-	"tokend/pkg/state"
 )
 
 // A token that the API refused twice while the disk was full is renewed once there
 // is room, although what was found out then could not be recorded.
 func TestARefusalThatCouldNotBeRecordedIsHealed(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		var full atomic.Bool
-		w.halt()
-		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func([]state.Change) error {
-			if full.Load() {
-				return unix.ENOSPC
-			}
-			return nil
-		}})
-		w.start()
+		full := w.onDisk(nil)
 		w.set(asked(every))
 		w.pass(30*time.Second, time.Second, nil)
 		w.server.ExpireAccess(standin.Coinify, "a@example.com")

@@ -2,13 +2,9 @@ package reconcile_test
 
 import (
 	"errors"
-	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"tokend/pkg/reconcile"
 	"tokend/pkg/standin"
@@ -40,25 +36,11 @@ func (w *world) until(what string, f func() bool) {
 	w.t.Fatalf("within a minute it never happened: %s", what)
 }
 
-// fullForSinks begins anew with a disk that takes no sink's record while full.
-func (w *world) fullForSinks() (full *atomic.Bool) {
-	full = new(atomic.Bool)
-	w.halt()
-	w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
-		if full.Load() && slices.ContainsFunc(changes, func(c state.Change) bool { return c.Sink != nil }) {
-			return unix.ENOSPC
-		}
-		return nil
-	}})
-	w.start()
-	return full
-}
-
 // While the state cannot name a place, nothing is written there: neither a
 // first one nor the next.
 func TestNothingIsWrittenWhereTheStateNamesNothing(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		full := w.fullForSinks()
+		full := w.onDisk(ofSinks)
 		for _, place := range []string{"trader", "elsewhere"} {
 			full.Store(true)
 			before := w.places.events()
@@ -283,7 +265,7 @@ func TestWhatAPlaceMayHoldIsCleaned(t *testing.T) {
 // that is known to be recorded, and not without an end.
 func TestWhatAFullDiskDidNotRecordIsCleaned(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		full := w.fullForSinks()
+		full := w.onDisk(ofSinks)
 		w.set(trader("a@example.com", ""))
 		time.Sleep(time.Minute)
 		full.Store(true)

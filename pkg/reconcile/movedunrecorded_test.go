@@ -1,30 +1,17 @@
 package reconcile_test
 
 import (
-	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"tokend/pkg/standin"
-	"tokend/pkg/state"
 )
 
 // A token was written, the disk took no record of that, a crash came, and at the
 // next start the sink has another place: the earlier one is clean all the same.
 func TestAPlaceLeftWithATokenThatWasNotRecorded(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		w.halt()
-		var full atomic.Bool
-		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
-			if full.Load() && slices.ContainsFunc(changes, func(c state.Change) bool { return c.Sink != nil }) {
-				return unix.ENOSPC
-			}
-			return nil
-		}})
-		w.start()
+		full := w.onDisk(ofSinks)
 		w.set(placed("", "here"))
 		time.Sleep(time.Minute)
 		first := w.places.get("here")

@@ -1,17 +1,12 @@
 package reconcile_test
 
 import (
-	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"tokend/pkg/reconcile"
 	"tokend/pkg/standin"
-	"tokend/pkg/state"
 )
 
 // What a provider answered cannot be recorded, and is held in memory until it can:
@@ -19,15 +14,7 @@ import (
 // is not in force, and is, once the disk has room again.
 func TestAMovedBlockDoesNotWaitForAFullDisk(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		w.halt()
-		var full atomic.Bool
-		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
-			if full.Load() && slices.ContainsFunc(changes, func(c state.Change) bool { return c.Credential != nil }) {
-				return unix.ENOSPC
-			}
-			return nil
-		}})
-		w.start()
+		full := w.onDisk(ofCredentials)
 		full.Store(true)
 		w.set(trader("a@example.com", ""))
 		time.Sleep(time.Minute)

@@ -1,33 +1,18 @@
 package reconcile_test
 
 import (
-	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"tokend/pkg/reconcile"
 	"tokend/pkg/standin"
-	"tokend/pkg/state"
 )
 
 // While the disk takes nothing a sink is looked at again and again, but not more
 // and more often for whatever else has it looked at meanwhile.
 func TestAFullDiskAddsNoLooks(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		w.halt()
-		var full atomic.Bool
-		var tries atomic.Int64
-		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
-			if full.Load() && slices.ContainsFunc(changes, func(c state.Change) bool { return c.Sink != nil }) {
-				tries.Add(1)
-				return unix.ENOSPC
-			}
-			return nil
-		}})
-		w.start()
+		full := w.onDisk(ofSinks)
 		w.set(trader("a@example.com", ""))
 		<-time.After(time.Minute)
 		full.Store(true)
@@ -41,14 +26,14 @@ func TestAFullDiskAddsNoLooks(t *testing.T) {
 			}
 		}
 		<-time.After(time.Minute)
-		tries.Store(0)
+		full.asked.Store(0)
 		<-time.After(10 * time.Minute)
-		if n := tries.Load(); n < 20 || n > 100 {
+		if n := full.asked.Load(); n < 20 || n > 100 {
 			t.Errorf("within ten minutes its record was tried %d times, want about 40", n)
 		}
 		full.Store(false)
 		<-time.After(time.Minute)
-		if tries.Store(0); !w.works(standin.Coinify, "trader") {
+		if full.asked.Store(0); !w.works(standin.Coinify, "trader") {
 			t.Errorf("the place holds %q", w.places.get("trader"))
 		}
 	})

@@ -1,36 +1,18 @@
 package reconcile_test
 
 import (
-	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"tokend/pkg/reconcile"
 	"tokend/pkg/standin"
 	"tokend/pkg/state"
 )
 
-// fillable is a state whose disk can be full: then it takes nothing at all.
-func fillable(w *world) *atomic.Bool {
-	w.halt()
-	full := &atomic.Bool{}
-	w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func([]state.Change) error {
-		if full.Load() {
-			return unix.ENOSPC
-		}
-		return nil
-	}})
-	w.start()
-	return full
-}
-
 // startsOnAFullDisk takes the configuration over that was in force, by a new process
 // and while the disk takes nothing, and looks whether places are looked after.
-func (w *world) startsOnAFullDisk(full *atomic.Bool, hcl string) {
+func (w *world) startsOnAFullDisk(full *fullDisk, hcl string) {
 	w.t.Helper()
 	w.halt()
 	full.Store(true)
@@ -53,7 +35,7 @@ func (w *world) startsOnAFullDisk(full *atomic.Bool, hcl string) {
 // to its end since that was recorded.
 func TestAStartOnAFullDiskAfterARemoval(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		full := fillable(w)
+		full := w.onDisk(nil)
 		both, _ := leaver("")
 		both += "\n"
 		one := cutOut(both, `credential "coinify" "other"`)
@@ -72,7 +54,7 @@ func TestAStartOnAFullDiskAfterARemoval(t *testing.T) {
 // shown, once, also where it could not be struck off since.
 func TestAStartOnAFullDiskAfterAnApproval(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		full := fillable(w)
+		full := w.onDisk(nil)
 		both := trader("a@example.com", `
 tokend {
   guard {
@@ -113,15 +95,7 @@ credential "coinify" "other" {
 // declares at its new address, and the new one is taken over later.
 func TestAStartThatGoesOnWithWhatWasInForce(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
-		w.halt()
-		var full atomic.Bool
-		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
-			if full.Load() && slices.ContainsFunc(changes, func(c state.Change) bool { return c.MetaKey == "accepted" }) {
-				return unix.ENOSPC
-			}
-			return nil
-		}})
-		w.start()
+		full := w.onDisk(func(c state.Change) bool { return c.MetaKey == "accepted" })
 		w.set(trader("a@example.com", ""))
 		<-time.After(time.Minute)
 		token := w.places.get("trader")

@@ -1,12 +1,8 @@
 package reconcile_test
 
 import (
-	"slices"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"tokend/pkg/standin"
 	"tokend/pkg/state"
@@ -18,26 +14,16 @@ import (
 func TestAFullDiskIsAskedNowAndThen(t *testing.T) {
 	const hour = 3600 / 15 // every lookAgain
 	for name, refuses := range map[string]func(state.Change) bool{
-		"what a sink holds": func(c state.Change) bool { return c.Sink != nil },
+		"what a sink holds": ofSinks,
 		"an intent":         func(c state.Change) bool { return c.Intent != nil },
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, strict(), func(t *testing.T, w *world) {
-				w.halt()
-				var full atomic.Bool
-				var asked atomic.Int64
-				w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func(changes []state.Change) error {
-					if !slices.ContainsFunc(changes, refuses) || !full.Load() {
-						return nil
-					}
-					asked.Add(1)
-					return unix.ENOSPC
-				}})
-				w.start()
+				full := w.onDisk(refuses)
 				w.set(trader("a@example.com", ""))
 				<-time.After(time.Minute)
 				full.Store(true)
-				for w.pass(time.Hour, time.Minute, nil); asked.Load() == 0; {
+				for w.pass(time.Hour, time.Minute, nil); full.asked.Load() == 0; {
 					w.pass(time.Hour, time.Minute, nil)
 				}
 				for range 20 {
@@ -47,9 +33,9 @@ func TestAFullDiskIsAskedNowAndThen(t *testing.T) {
 					}
 				}
 				<-time.After(time.Minute)
-				asked.Store(0)
+				full.asked.Store(0)
 				<-time.After(time.Hour)
-				if n := asked.Load(); n == 0 || n > hour+10 {
+				if n := full.asked.Load(); n == 0 || n > hour+10 {
 					t.Errorf("within an hour the disk was asked %d times, want some %d", n, hour)
 				}
 				full.Store(false)
