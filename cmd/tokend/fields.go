@@ -147,6 +147,9 @@ func presence(t secret.Text) string {
 
 func showSink(s *state.Sink) map[string]any {
 	m := map[string]any{"kind": s.SinkKind, "place": reconcile.PlaceOf(s), "delivered": s.Delivered, "written_at": when(s.WrittenAt), "version": s.Head.Version}
+	if left := reconcile.LeftOf(s); left != nil {
+		m["leaving"] = left
+	}
 	if len(s.Notify) > 0 {
 		m["hooks_pending"] = s.Notify
 	}

@@ -214,7 +214,7 @@ func (w *worker) exportSink(ctx context.Context, x *Export, j job) error {
 	s := ExportedSink{Address: j.addr, Kind: rec.SinkKind, Delivered: rec.Delivered, Notify: rec.Notify, Hooks: hooksOf(j), Failure: exportFailure(rec.Failure)}
 	if by := declaredBy(j, rec.Head.Digest); by != nil {
 		s.Digest, s.Place = publicDigest(by, j.addr, rec.Head.Digest), placeOf(rec.Written) // a place cannot be made of what is sensitive
-		s.Left = exportLeft(&rec)
+		s.Left = LeftOf(&rec)
 		if err := w.exportPortrait(x, by, &s, accountOf(rec.Written)); err != nil {
 			return err
 		}
@@ -226,7 +226,9 @@ func (w *worker) exportSink(ctx context.Context, x *Export, j job) error {
 	return nil
 }
 
-func exportLeft(rec *state.Sink) []ExportedPlace {
+// LeftOf are the places that a sink was moved away from and has still to leave, and
+// what they hold.
+func LeftOf(rec *state.Sink) []ExportedPlace {
 	var out []ExportedPlace
 	for _, of := range byPlace(elsewhere(rec.Leaving, placeOf(rec.Written))) {
 		place := placeOf(of[0])
