@@ -88,8 +88,11 @@ func flagWords(f state.Flags) []string {
 
 // showCredential is a credential's record for people: every secret is only
 // said to be there.
-func showCredential(c *state.Credential, i *state.Intent) map[string]any {
-	m := map[string]any{"generation": c.Head.Generation, "version": c.Head.Version, "lifecycle": lifecycleMap(c.Lifecycle), "orphans": c.Orphans}
+func showCredential(c *state.Credential, i *state.Intent, now time.Time) map[string]any {
+	m := map[string]any{"generation": c.Head.Generation, "version": c.Head.Version, "lifecycle": lifecycleMap(c.Lifecycle), "orphans": c.Orphans.Living(now)}
+	if lost := showOrphans(c.Orphans, now); lost != nil {
+		m["orphans_lost"] = lost
+	}
 	if c.Note != "" {
 		m["last_change_because"] = c.Note
 	}
@@ -116,6 +119,25 @@ func showCredential(c *state.Credential, i *state.Intent) map[string]any {
 		m["unread_reply"] = map[string]any{"op": c.Raw.Op, "at": when(c.Raw.At), "status": c.Raw.Status, "bytes": c.Raw.Body.Len(), "message": c.Raw.Message}
 	}
 	return m
+}
+
+// showOrphans are the tokens that may live and that nobody knows: since when, and until
+// when, as far as that is known.
+func showOrphans(all state.Orphans, now time.Time) []map[string]any {
+	var out []map[string]any
+	for _, o := range all {
+		if (state.Orphans{o}).Living(now) == 0 {
+			continue
+		}
+		m := map[string]any{"count": o.Count}
+		for name, at := range map[string]time.Time{"since": o.Since, "ended_by": o.Until} {
+			if !at.IsZero() {
+				m[name] = when(at)
+			}
+		}
+		out = append(out, m)
+	}
+	return out
 }
 
 func lifecycleMap(l state.Lifecycle) map[string]any {

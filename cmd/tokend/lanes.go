@@ -58,11 +58,29 @@ func printRetiring(w io.Writer, lines []reconcile.Line) {
 	}
 }
 
-// printOrphans says which tokens may live on that nobody knows.
-func printOrphans(w io.Writer, lines []reconcile.Line) {
-	if total, names := tally(lines, func(l reconcile.Line) int { return l.Orphans }); total > 0 {
-		fmt.Fprintf(w, "Orphans: %d; a token that nobody knows any more (its reply was lost, or state rm has forgotten it) may live until it expires (%s)\n", total, names)
+// printOrphans says which tokens may live on that nobody knows, and since when there
+// are any.
+func printOrphans(w io.Writer, now time.Time, lines []reconcile.Line) {
+	total, names := tally(lines, func(l reconcile.Line) int { return l.Orphans })
+	if total == 0 {
+		return
 	}
+	var first reconcile.Line
+	known := true
+	for _, l := range lines {
+		if l.Orphans == 0 {
+			continue
+		}
+		if known = known && !l.OrphansSince.IsZero(); first.Orphans == 0 || l.OrphansSince.Before(first.OrphansSince) {
+			first = l
+		}
+	}
+	since := ""
+	if known {
+		since = ", since " + ago(now, first.OrphansSince)
+	}
+	fmt.Fprintf(w, "Orphans: %d%s; a token that nobody knows any more (its reply was lost, or state rm has forgotten it) may live until it expires (%s)\n", total, since, names)
+	fmt.Fprintf(w, "  looked after at the provider: tokend revoke --forget-orphans %s\n", reconcile.ShellAddress(first.Address))
 }
 
 // tally adds up what lines count, and names the first that count any.

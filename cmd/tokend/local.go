@@ -253,7 +253,7 @@ func (e *engine) StateShow(ctx context.Context, addr string) (stateRecord, error
 	if s != nil {
 		return stateRecord{Address: addr, Contents: showSink(s)}, nil
 	}
-	return stateRecord{Address: addr, Contents: showCredential(c, i)}, nil
+	return stateRecord{Address: addr, Contents: showCredential(c, i, time.Now())}, nil
 }
 
 func (e *engine) StateRemove(ctx context.Context, addr string) error { return e.loop.Forget(ctx, addr) }

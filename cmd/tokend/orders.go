@@ -47,20 +47,30 @@ the same, and another revoke would end the new one.
 With --forget, a revocation that is pending and cannot succeed is given up: its
 token lives on until it ends by itself.
 
-Exit status: 0 revoked (or given up), 1 not.`
+With --forget-orphans, nothing is revoked: it says that somebody has looked after the
+orphans of ADDRESS where they were issued, on the provider's own pages, say. These are
+the tokens that may have been issued and that nobody knows, since a reply was lost;
+tokend status counts them until they have certainly ended. They are counted no more.
+
+Exit status: 0 revoked (given up, forgotten), 1 not.`
 
 func revokeCommand(g *globals) *cobra.Command {
-	var forget bool
+	var forget, orphans bool
 	c := &cobra.Command{Use: "revoke ADDRESS", Short: "revoke a token now and obtain a new one", Args: cobra.ExactArgs(1),
 		Long: revokeHelp,
 		RunE: func(c *cobra.Command, args []string) error {
 			done := "revoked"
+			if orphans {
+				return g.order(c, args[0], reconcile.Order{Kind: reconcile.OrderOrphans}, "its orphans are counted no more; nothing was revoked")
+			}
 			if forget {
 				done = "its pending revocation is given up; the token lives on until it ends by itself"
 			}
 			return g.order(c, args[0], reconcile.Order{Kind: reconcile.OrderRevoke, Forget: forget}, done)
 		}}
 	c.Flags().BoolVar(&forget, "forget", false, "give a pending revocation up")
+	c.Flags().BoolVar(&orphans, "forget-orphans", false, "revoke nothing: count tokens that nobody knows no more, since they were looked after")
+	c.MarkFlagsMutuallyExclusive("forget", "forget-orphans")
 	return c
 }
 

@@ -130,7 +130,7 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 	g.printLines(w, s.Now, columns{"HOOK", []string{"NEXT"}, hookCells}, s.Hooks, s.Held, addr != "")
 	printLanes(w, s.Now, s.Lanes)
 	printRetiring(w, s.Credentials)
-	printOrphans(w, s.Credentials)
+	printOrphans(w, s.Now, s.Credentials)
 	if s.Held != nil {
 		g.printHeld(s.Held)
 	}

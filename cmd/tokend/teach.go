@@ -40,7 +40,7 @@ func examplesOfUse() map[string][]string {
 		"login":            {"tokend login coinsph.wallet", "tokend login coinsph.wallet --paste   # the browser is on another machine"},
 		"approve":          {"tokend plan   # shows what is held back", "tokend approve"},
 		"refresh":          {"tokend refresh coinify.trader"},
-		"revoke":           {"tokend revoke coinify.trader", "tokend revoke coinify.trader --forget"},
+		"revoke":           {"tokend revoke coinify.trader", "tokend revoke coinify.trader --forget", "tokend revoke coinify.trader --forget-orphans"},
 		"taint":            {"tokend taint coinify.trader"},
 		"retry":            {"tokend retry coinify.trader", "tokend retry sink.file.trader"},
 		"action":           {"tokend action coinify.trader deactivate"},

@@ -49,7 +49,9 @@ func (p *performer) saveOver(what string, more []state.Change) error {
 func keepDoubt(rec, stored *state.Credential) {
 	if stored.Restored.After(rec.Restored) {
 		rec.Restored = stored.Restored
-		rec.Orphans = max(rec.Orphans, stored.Orphans)
+		if stored.Orphans.Total() > rec.Orphans.Total() {
+			rec.Orphans = stored.Orphans
+		}
 	}
 	for _, as := range grantsOf(stored) {
 		if as.RefreshState != state.RefreshIndeterminate {

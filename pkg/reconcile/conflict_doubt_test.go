@@ -57,8 +57,8 @@ func TestADoubtOutlivesACallThatWasUnderWay(t *testing.T) {
 		if n := w.server.Counts(standin.Coinify).Grants; n != before.Grants+1 {
 			t.Errorf("%d grants, and before the doubt %d: the refresh token in doubt was spent", n, before.Grants)
 		}
-		if rec, _, err := w.store.Credential(t.Context(), traderCred); err != nil || rec.Orphans != 1 || rec.Restored.IsZero() {
-			t.Errorf("%d orphans, restored %s, %v", rec.Orphans, rec.Restored, err)
+		if rec, _, err := w.store.Credential(t.Context(), traderCred); err != nil || rec.Orphans.Total() != 1 || rec.Restored.IsZero() {
+			t.Errorf("%d orphans, restored %s, %v", rec.Orphans.Total(), rec.Restored, err)
 		}
 	})
 }

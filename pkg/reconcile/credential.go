@@ -321,6 +321,10 @@ func (p *performer) orderError() error {
 			return inTheWay
 		}
 		return fmt.Errorf("%s has no token to replace", spec.Address(p.j.addr).Short())
+	case OrderOrphans:
+		if s.Action != ActNote || s.Cause != causeOrphans {
+			return fmt.Errorf("no orphans of %s are counted, so there are none to forget", spec.Address(p.j.addr).Short())
+		}
 	case OrderRevoke:
 		switch {
 		case s.Action == ActDrop:

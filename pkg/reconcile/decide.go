@@ -23,6 +23,8 @@ type Traits struct {
 	ReplayWindow           time.Duration
 	InvalidatesAccessToken bool
 	Session                string
+	Lifetime               time.Duration // of an access token, as the type or the credential says; 0: neither does
+	RefreshLifetime        time.Duration // of a refresh token, as the type says; 0: it does not
 }
 
 // Input is everything that one decision about a credential looks at. It is
@@ -113,7 +115,8 @@ const (
 	OrderAction  OrderKind = "action"
 	// OrderShutdown: the daemon stops, and the token shall not outlive it.
 	OrderShutdown OrderKind = "shutdown"
-	OrderLogin    OrderKind = "login" // a person has completed a login: its code waits to be exchanged
+	OrderOrphans  OrderKind = "orphans" // those tokens that nobody knows were looked after
+	OrderLogin    OrderKind = "login"   // a person has completed a login: its code waits to be exchanged
 )
 
 // rule is one line of the decision table. It returns false when it does not
@@ -136,6 +139,7 @@ func rules() []rule {
 		{"a grant's outcome is unknown", openGrant},                // an orphan may exist; count it and go on
 		{"a person wants a kept reply read again", rereadRaw},      // spends nothing
 		{"a person gives a pending revocation up", forgetRetiring}, //
+		{"a person has looked after its orphans", forgetOrphans},   //
 		{"a person wants an action", orderedAction},                //
 		{"a person wants it revoked", orderedRevoke},               // before a refresh would spend a request on it
 		{"a person tainted it", orderedTaint},                      // remembered, then worked on like any reason to replace it

@@ -107,8 +107,8 @@ func TestAPageIsNoAnswer(t *testing.T) {
 			}
 			time.Sleep(time.Minute)
 			c, _, _, err := w.loop.Record(context.Background(), addr)
-			if err != nil || c.Raw != nil || c.Orphans != 1 || !w.works(standin.Coinify, "trader") {
-				t.Errorf("kept %v, %d orphans: %+v (%v)", c.Raw != nil, c.Orphans, w.line(addr), err)
+			if err != nil || c.Raw != nil || c.Orphans.Total() != 1 || !w.works(standin.Coinify, "trader") {
+				t.Errorf("kept %v, %d orphans: %+v (%v)", c.Raw != nil, c.Orphans.Total(), w.line(addr), err)
 			}
 			// The same with a refresh: its token may be spent, so a new one is obtained.
 			w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultHTML, Grant: "refresh_token", Times: 1})

@@ -44,7 +44,7 @@ func (l *Loop) finish(r result) {
 	it.early = r.early && !newer
 	if r.record {
 		it.gen, it.expires, it.retiring, it.stored = r.gen, nanos(r.expires), uint8(min(r.retiring, 255)), r.stored
-		if r.orphans > 0 || it.x != nil {
+		if len(r.orphans) > 0 || it.x != nil {
 			it.ext().orphans = r.orphans
 		}
 	}

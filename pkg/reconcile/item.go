@@ -88,7 +88,7 @@ type extra struct {
 	follow   bool               // what an order began goes on after it, when only some addresses are worked on
 	pending  map[string][]*item // of a hook: the sinks that changed, with the credentials that each named
 	anew     map[string]bool    // of a hook: those of pending that changed while it ran
-	orphans  int                // tokens that may have been issued and were never seen
+	orphans  state.Orphans      // as its record says, or its head as if they were one
 	failures int                // of a hook: in a row
 	refresh  *state.Failure     // of a credential: Input.RefreshFailure, as the last look left it
 	guarded  string             // the guard's reason, "" when nothing is held
@@ -179,10 +179,10 @@ func (it *item) named() []*item {
 	return list
 }
 
-// orphans are the tokens of it that may have been issued and were never seen.
-func (it *item) orphans() int {
+// orphans are the tokens of it that may live and that nobody knows.
+func (it *item) orphans() state.Orphans {
 	if it.x == nil {
-		return 0
+		return nil
 	}
 	return it.x.orphans
 }

@@ -153,7 +153,7 @@ type result struct {
 	gen      uint64
 	expires  time.Time
 	retiring int
-	orphans  int
+	orphans  state.Orphans
 	drop     bool // nothing is left of it
 	blind    bool // it could not even be looked at: standing says why
 	relane   bool // it belongs into the lane of this name

@@ -87,7 +87,7 @@ func vacant(ctx context.Context, store state.Store, addr string) (version uint64
 	if errors.Is(err, state.ErrNotFound) {
 		return 0, true, nil
 	}
-	return rec.Head.Version, err == nil && rec.Grant == nil && rec.Raw == nil && intent == nil && len(rec.Retiring) == 0 && rec.Orphans == 0, err
+	return rec.Head.Version, err == nil && rec.Grant == nil && rec.Raw == nil && intent == nil && len(rec.Retiring) == 0 && rec.Orphans.Total() == 0, err
 }
 
 func bothRecorded(to string) string {

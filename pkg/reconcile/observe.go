@@ -284,7 +284,7 @@ func traitsOf(ep Endpoint, grant string) Traits {
 	return Traits{
 		Interactive: t.Interactive, Static: t.Static, Lockout: t.Lockout, HasRefresh: t.HasRefresh, HasRevoke: t.HasRevoke,
 		RevokeOn: t.RevokeOn, RevokeNeeds: t.RevokeNeeds, RevokeNamesAccess: t.RevokeNamesAccess, Rotates: t.Rotates, ReplayWindow: t.ReplayWindow,
-		InvalidatesAccessToken: t.InvalidatesAccessToken, Session: t.Session,
+		InvalidatesAccessToken: t.InvalidatesAccessToken, Session: t.Session, Lifetime: t.DefaultLifetime, RefreshLifetime: t.RefreshTokenLifetime,
 	}
 }
 

@@ -326,9 +326,9 @@ func (l *Loop) Forget(ctx context.Context, addr string) error {
 			change, orphans := l.forgotten(ctx, it)
 			if missing = l.o.Store.Commit(ctx, change); missing == nil {
 				l.log.Info("a record was forgotten because a person said so; what it knew of lives on until it ends by itself", "address", addr, "generation", it.gen,
-					"expires_at", fromNanos(it.expires), "earlier_tokens", it.retiring, "orphans", max(orphans, it.orphans()))
+					"expires_at", fromNanos(it.expires), "earlier_tokens", it.retiring, "orphans", max(orphans.Living(l.o.Now()), it.orphans().Living(l.o.Now())))
 				it.stored, it.gen, it.expires, it.retiring = change.Delete == "", 0, 0, 0
-				if it.x != nil || orphans > 0 {
+				if it.x != nil || len(orphans) > 0 {
 					it.ext().orphans = orphans
 				}
 				l.wake(it)

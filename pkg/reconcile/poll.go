@@ -82,7 +82,7 @@ func (p *performer) lostBefore(hash string) bool {
 func (p *performer) lostPoll(hash, why string) {
 	rec := &p.ob.in.Record
 	if !p.lostBefore(hash) {
-		rec.Orphans++
+		p.orphanOf()
 		rec.LostPoll = hash
 	}
 	if rec.Grant == nil && !accountEnded(rec.Failure) {
@@ -97,7 +97,7 @@ func (p *performer) polled(c *call) bool {
 	if !c.poll || !p.lostBefore(c.intent.TokenHash) {
 		return false
 	}
-	rec.LostPoll, rec.Orphans = "", max(rec.Orphans-1, 0)
+	rec.LostPoll, rec.Orphans = "", rec.Orphans.Without()
 	if f := rec.Failure; f != nil && f.Op == opPoll {
 		rec.Failure = nil
 	}

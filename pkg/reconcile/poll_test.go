@@ -123,7 +123,7 @@ func TestAskingWhetherALoginWasApproved(t *testing.T) {
 				t.Fatalf("it is answered %v", e)
 			}
 			rec, intent := w.recordOf(tv)
-			if intent != nil || rec.Failure != nil || rec.Orphans != 0 || w.line(tv).State != reconcile.NeedsLogin || w.line(tv).Why != "nobody has logged in yet" {
+			if intent != nil || rec.Failure != nil || rec.Orphans.Total() != 0 || w.line(tv).State != reconcile.NeedsLogin || w.line(tv).Why != "nobody has logged in yet" {
 				t.Fatalf("it leaves %+v %+v behind; it is %+v", rec, intent, w.line(tv))
 			}
 		}
@@ -162,7 +162,7 @@ func TestALoginThatWasNotApprovedIsSaid(t *testing.T) {
 		if l := w.line(tv); l.State != reconcile.NeedsLogin || l.Mend != "tokend login tv.a" {
 			t.Errorf("it is %+v", l)
 		}
-		if rec, intent := w.recordOf(tv); intent != nil || rec.Failure == nil || rec.Orphans != 0 {
+		if rec, intent := w.recordOf(tv); intent != nil || rec.Failure == nil || rec.Orphans.Total() != 0 {
 			t.Errorf("%+v %+v", rec, intent)
 		}
 	})
@@ -193,8 +193,8 @@ func TestALostAnswerToAQuestion(t *testing.T) {
 					if e := w.asks(code); e == nil || e.Class != providers.ClassUnknown {
 						t.Fatalf("it is answered %v", e)
 					}
-					if rec, intent := w.recordOf(tv); rec.Orphans != 1 || intent != nil || w.line(tv).State != reconcile.NeedsLogin {
-						t.Fatalf("%d orphans, intent %+v, it is %+v", rec.Orphans, intent, w.line(tv))
+					if rec, intent := w.recordOf(tv); rec.Orphans.Total() != 1 || intent != nil || w.line(tv).State != reconcile.NeedsLogin {
+						t.Fatalf("%d orphans, intent %+v, it is %+v", rec.Orphans.Total(), intent, w.line(tv))
 					}
 				}
 				if c.crash {
@@ -206,8 +206,8 @@ func TestALostAnswerToAQuestion(t *testing.T) {
 				case c.approved && (e == nil || e.Code != "invalid_grant"), !c.approved && (e == nil || e.Code != "authorization_pending"):
 					t.Fatalf("it is answered %v", e)
 				}
-				if rec, intent := w.recordOf(tv); rec.Orphans != c.orphans || intent != nil || !c.approved && rec.Failure != nil {
-					t.Errorf("%d orphans, %+v %+v", rec.Orphans, rec.Failure, intent)
+				if rec, intent := w.recordOf(tv); rec.Orphans.Total() != c.orphans || intent != nil || !c.approved && rec.Failure != nil {
+					t.Errorf("%d orphans, %+v %+v", rec.Orphans.Total(), rec.Failure, intent)
 				}
 				if c.approved {
 					return
@@ -235,8 +235,8 @@ func TestATimeoutIsNoAnswerToAQuestion(t *testing.T) {
 				if e := w.asks(code); e == nil || e.Waits() {
 					t.Fatalf("it is answered %v", e)
 				}
-				if rec, intent := w.recordOf(tv); rec.Orphans != 1 || rec.LostPoll == "" || intent != nil {
-					t.Fatalf("after %s: %d orphans, %q, intent %+v", f.Kind, rec.Orphans, rec.LostPoll, intent)
+				if rec, intent := w.recordOf(tv); rec.Orphans.Total() != 1 || rec.LostPoll == "" || intent != nil {
+					t.Fatalf("after %s: %d orphans, %q, intent %+v", f.Kind, rec.Orphans.Total(), rec.LostPoll, intent)
 				}
 			}
 		})
@@ -295,14 +295,14 @@ func TestQuestionsAreInTheDurableOrder(t *testing.T) {
 		w.start()
 		w.set(byDevice)
 		synctest.Wait()
-		if rec, intent := w.recordOf(tv); intent != nil || rec.Orphans != 1 || w.line(tv).State != reconcile.NeedsLogin {
+		if rec, intent := w.recordOf(tv); intent != nil || rec.Orphans.Total() != 1 || w.line(tv).State != reconcile.NeedsLogin {
 			t.Fatalf("%+v %+v; it is %+v", rec, intent, w.line(tv))
 		}
 		if e := w.asks(code); e == nil || !e.Waits() {
 			t.Fatalf("it is answered %v", e)
 		}
-		if rec, _ := w.recordOf(tv); rec.Orphans != 0 {
-			t.Errorf("%d orphans though nothing was brought", rec.Orphans)
+		if rec, _ := w.recordOf(tv); rec.Orphans.Total() != 0 {
+			t.Errorf("%d orphans though nothing was brought", rec.Orphans.Total())
 		}
 		w.server.DecideDevice(userCode, true)
 		w.server.Fail(standin.Fault{API: standin.OAuth2, Kind: standin.FaultMissingToken, Path: "/token", Times: 1})
@@ -332,8 +332,8 @@ func TestALostAnswerBesideRefreshes(t *testing.T) {
 			if e := w.asks(code); e == nil || e.Waits() != answered {
 				t.Fatalf("it is answered %v", e)
 			}
-			if rec, intent := w.recordOf(tv); rec.Orphans != orphans || intent != nil || w.line(tv).State != reconcile.Ready {
-				t.Fatalf("%d orphans, intent %+v, it is %+v", rec.Orphans, intent, w.line(tv))
+			if rec, intent := w.recordOf(tv); rec.Orphans.Total() != orphans || intent != nil || w.line(tv).State != reconcile.Ready {
+				t.Fatalf("%d orphans, intent %+v, it is %+v", rec.Orphans.Total(), intent, w.line(tv))
 			}
 		}
 		w.server.Fail(lost)
@@ -354,8 +354,8 @@ func TestALostAnswerBesideRefreshes(t *testing.T) {
 		if e := w.asks(code); e == nil || e.Waits() {
 			t.Fatalf("it is answered %v", e)
 		}
-		if rec, _ := w.recordOf(tv); rec.Orphans != 1 || rec.Failure == nil || rec.Failure.Op != "refresh" || rec.Failure.Count < before.Failure.Count {
-			t.Errorf("%d orphans; of the refresh that failed is left %+v", rec.Orphans, rec.Failure)
+		if rec, _ := w.recordOf(tv); rec.Orphans.Total() != 1 || rec.Failure == nil || rec.Failure.Op != "refresh" || rec.Failure.Count < before.Failure.Count {
+			t.Errorf("%d orphans; of the refresh that failed is left %+v", rec.Orphans.Total(), rec.Failure)
 		}
 	})
 }

@@ -182,11 +182,11 @@ func (p *performer) settle() {
 	o := outcome{op: in.Intent.Op, class: string(providers.ClassUnknown), message: p.step.Reason, reached: true, lockout: in.Traits.Lockout && in.Intent.Op == opGrant}
 	switch in.Intent.Op {
 	case opGrant:
-		rec.Orphans++
+		p.orphanOf()
 		p.lostLogin()
 	case opRefresh:
 		if rec.Grant != nil {
-			rec.Orphans++
+			p.orphanOfRefresh()
 			rec.Grant.LostRefresh = true
 			rec.Grant.RefreshState = afterCall(in.Held, rec.Grant, in.Intent)
 		}
@@ -195,7 +195,7 @@ func (p *performer) settle() {
 		p.r.again = p.save("what a lost reply means", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 		return
 	case opExchange:
-		rec.Orphans++
+		p.orphanOf()
 		o.class, o.login = classLogin, true
 		p.lostLogin()
 	case opPoll:
@@ -253,7 +253,7 @@ func (p *performer) refused(c *call, err error) {
 		rec.Grant.RefreshState = state.RefreshRefused
 		o.stops = false
 		if p.step.Action == ActReplay {
-			rec.Orphans++ // what the lost reply brought may live, and nobody will see it any more
+			p.orphanOfRefresh() // what the lost reply brought may live, and nobody will see it any more
 		}
 	}
 	f := p.failed(o)

@@ -175,8 +175,8 @@ func TestARefusedReplayLeavesAnOrphan(t *testing.T) {
 		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultRefuse, Grant: "refresh_token"})
 		<-time.After(24 * time.Hour)
 		rec, _, _, err := w.loop.Record(t.Context(), "credential.coinify.trader")
-		if err != nil || rec.Orphans != 1 {
-			t.Errorf("%d orphans are counted, want 1 (%v)", rec.Orphans, err)
+		if err != nil || rec.Orphans.Total() != 1 {
+			t.Errorf("%d orphans are counted, want 1 (%v)", rec.Orphans.Total(), err)
 		}
 		if c := w.server.Counts(standin.Coinify); c.Faulted != 2 || !w.works(standin.Coinify, "trader") {
 			t.Errorf("%d faults; the place holds %q", c.Faulted, w.places.get("trader"))

@@ -49,8 +49,8 @@ func (p *performer) reread() {
 		p.unreadStill(err)
 		return
 	}
-	if doubtful(raw) && in.Record.Orphans > 0 {
-		in.Record.Orphans-- // what it brought was counted, and is known now
+	if doubtful(raw) {
+		in.Record.Orphans = in.Record.Orphans.Without() // what it brought was counted, and is known now
 	}
 	another := in.Want != nil && raw.Op != opRefresh && raw.GrantType != in.Want.Grant.Name
 	if in.Want == nil || another || raw.Revoked || raw.Op == opRefresh && in.Record.Grant == nil {

@@ -48,7 +48,7 @@ func (it *item) takeHead(h *state.Head) {
 	if h.Flags&state.FlagVerify != 0 {
 		it.ext().measured = &measured{}
 	}
-	if h.Orphans > 0 {
-		it.ext().orphans = int(h.Orphans)
+	if h.Orphans.Count > 0 {
+		it.ext().orphans = state.Orphans{h.Orphans}
 	}
 }

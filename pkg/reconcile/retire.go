@@ -37,6 +37,9 @@ func (p *performer) note() {
 		if p.step.Cause == causeForget {
 			rec.Lifecycle.OnRemove = spec.OnRemoveForget // also when the block that said so goes before it is done
 		}
+	case causeOrphans:
+		p.log().Info("tokens that nobody knows are counted no more: a person has looked after them", "orphans", rec.Orphans.Living(p.w.now()))
+		rec.Orphans = nil
 	case causeTaint:
 		p.giveUpRaw()
 		if rec.Grant != nil {
@@ -53,7 +56,7 @@ func (p *performer) note() {
 	if p.step.Cause == causeRemove && p.r.again {
 		p.r.began = begun{Revocations: 1}
 	}
-	if p.step.Cause == causeTaint {
+	if p.step.Cause == causeTaint || p.step.Cause == causeOrphans {
 		p.answer()
 	}
 }
@@ -126,7 +129,7 @@ func sameOutcomes(r *state.Retired, err error) int {
 // token is counted as one that may live.
 func (p *performer) mayBeRevoked(g *state.Grant, err error) {
 	p.log().Warn("web pages say that an old token is revoked; it is taken for revoked, and counted as one that may live on", "retired", g.Generation, "error", err)
-	p.ob.in.Record.Orphans++
+	p.orphan(endsBy(g))
 	p.revoked(g)
 }
 
@@ -276,7 +279,7 @@ func (p *performer) revive() {
 		p.r.again = p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	case pe != nil && pe.Class == providers.ClassPermanent && !faultsTheRequest(pe) && saysNoMore(g.Retired, pe):
 		p.log().Warn("an old token cannot be revoked: its access token has expired, and its API goes on refusing to refresh it; it is counted as one that may live on", "retired", g.Generation, "error", err)
-		rec.Orphans++
+		p.orphan(endsBy(g))
 		p.forgetRetired(state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	default:
 		p.revokeFailed(g, err, 0)
@@ -309,8 +312,9 @@ func (p *performer) lostRevival(intent *state.Intent) {
 	rec := &p.ob.in.Record
 	for i := range rec.Retiring {
 		if g := &rec.Retiring[i]; g.Generation == intent.Generation {
-			rec.Orphans++
-			g.RefreshState = afterCall(p.ob.in.RetiredTraits[i], g, intent)
+			t := p.ob.in.RetiredTraits[i]
+			p.orphan(unseenUntil(t, g, singleUse(t, g), p.w.now()))
+			g.RefreshState = afterCall(t, g, intent)
 		}
 	}
 }

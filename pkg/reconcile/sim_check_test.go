@@ -16,7 +16,7 @@ type simRecord struct {
 	removing        time.Time
 	ends            time.Time // since when it ends with the daemon; zero: it does not
 	lifecycle       state.Lifecycle
-	orphans         int
+	orphans         state.Orphans
 	raw             string
 	open            string // the operation of the open intent
 	generation      uint64
@@ -79,6 +79,7 @@ func (s *simRun) recorded(c *state.Credential) {
 	addr := firstName(c.Head.Address)
 	s.called[addr] = c.Head.Address
 	old := s.record(addr)
+	s.mostOrphans[addr] += newOrphans(old.orphans, c.Orphans)
 	now := &simRecord{open: old.open, lifecycle: c.Lifecycle, orphans: c.Orphans, generation: c.Head.Generation}
 	if now.lifecycle.RevokeOnShutdown {
 		if now.ends = old.ends; now.ends.IsZero() {
@@ -130,7 +131,7 @@ func (s *simRun) recorded(c *state.Credential) {
 		s.books.succeeded(addr)
 	}
 	s.records[addr] = now
-	s.note("record", addr, now.access+" "+now.refresh+" "+now.raw, len(now.retiring)*100+now.orphans)
+	s.note("record", addr, now.access+" "+now.refresh+" "+now.raw, len(now.retiring)*100+now.orphans.Total())
 	s.checkKept(addr, old, now)
 }
 
@@ -143,7 +144,7 @@ func (s *simRun) deleted(addr string) {
 	}
 	old := s.record(addr)
 	delete(s.called, addr)
-	s.lostOrphans[addr] += old.orphans
+	s.lostOrphans[addr] = append(s.lostOrphans[addr], old.orphans...)
 	now := &simRecord{lifecycle: old.lifecycle}
 	s.records[addr] = now
 	s.note("record gone", addr, "", 0)
@@ -265,6 +266,25 @@ func (s *simRun) forgive(addr string, g *simGrant, cause string, now *simRecord)
 	}
 }
 
+// counted is how many orphans of an address may live, as its records say: also of those
+// that are gone. By a clock that was put, they are counted too long or too short.
+func (s *simRun) counted(addr string, r *simRecord) int {
+	if s.skewed {
+		return s.mostOrphans[addr]
+	}
+	return s.lostOrphans[addr].Living(s.wall()) + r.orphans.Living(s.wall())
+}
+
+// newOrphans is how many came to the orphans of a record, of which others may have gone
+// because they have ended.
+func newOrphans(was, are state.Orphans) int {
+	n := max(0, are.Total()-was.Total())
+	if len(are) > 0 && (len(was) == 0 || are[len(are)-1] != was[len(was)-1]) {
+		n = max(1, n)
+	}
+	return n
+}
+
 // checkForgotten: every grant that lives is in its record, or counted.
 func (s *simRun) checkForgotten(addr string) {
 	r := s.record(addr)
@@ -272,7 +292,7 @@ func (s *simRun) checkForgotten(addr string) {
 		return
 	}
 	real := s.real()
-	counted := s.lostOrphans[addr] + r.orphans
+	counted := s.counted(addr, r)
 	var missing []string
 	for _, g := range s.books.grants {
 		if g.addr != addr || g.forgiven != "" || r.has(g) || !g.lives(real) {

@@ -121,4 +121,5 @@ const (
 	causeRevoke  = "revoke"
 	causeExpired = "expired"
 	causeForget  = "forget"
+	causeOrphans = "orphans"
 )

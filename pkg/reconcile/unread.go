@@ -91,7 +91,12 @@ func (p *performer) giveUpRaw() {
 	if rec.Raw = nil; counted {
 		return
 	}
-	rec.Orphans++
+	switch t := p.ob.in.Held; {
+	case raw.Op == opRefresh && rec.Grant != nil && rec.Grant.Generation == raw.Generation:
+		p.orphan(unseenUntil(t, rec.Grant, true, p.w.now()))
+	default:
+		p.orphan(time.Time{}) // what it is of may be of another account, or another type, by now
+	}
 	if f := rec.Failure; noted && f != nil && f.Class == classUnreadable {
 		now := *f // which came with the reply
 		now.NextAt = p.w.now()

@@ -36,10 +36,12 @@ type Line struct {
 	NextAt     time.Time `json:"next_at,omitzero"`
 	Mend       string    `json:"mend,omitempty"`
 	Generation uint64    `json:"generation,omitempty"`
-	Orphans    int       `json:"orphans,omitempty"`             // tokens that may have been issued and were never seen
-	Retiring   int       `json:"pending_revocations,omitempty"` // earlier tokens that wait to be given up; right after a start 1 for any number
-	ExpiresAt  time.Time `json:"expires_at,omitzero"`
-	Place      string    `json:"place,omitempty"`
+	Orphans    int       `json:"orphans,omitempty"` // tokens that may have been issued and were never seen, and may live still
+	// OrphansSince is when the first of them was lost; zero where that is not known.
+	OrphansSince time.Time `json:"orphans_since,omitzero"`
+	Retiring     int       `json:"pending_revocations,omitempty"` // earlier tokens that wait to be given up; right after a start 1 for any number
+	ExpiresAt    time.Time `json:"expires_at,omitzero"`
+	Place        string    `json:"place,omitempty"`
 }
 
 // LaneView is what is asked of one provider or Vault.
@@ -180,7 +182,7 @@ func (l *Loop) add(v *View, it *item) {
 		line.NextAt = fromNanos(it.due)
 	}
 	if it.x != nil {
-		line.Orphans = it.x.orphans
+		line.Orphans, line.OrphansSince = it.x.orphans.Living(v.Now), it.x.orphans.Since(v.Now)
 		if line.State == Held && it.x.standing == nil {
 			line.Why, line.Next, line.Mend = it.x.guarded, "it lives on meanwhile", "tokend approve"
 		}

@@ -160,8 +160,8 @@ func TestARestoredCopyDoubtsWhatMayHaveBeenSpent(t *testing.T) {
 			t.Fatal(err)
 		}
 		doubted := want == RefreshIndeterminate
-		if c.Grant.RefreshState != want || c.Restored.IsZero() == doubted || (c.Orphans == 1) != doubted || c.Head.Orphans != uint32(c.Orphans) || c.Head.Due.IsZero() != doubted && address != "credential.a.static" {
-			t.Errorf("%s: refresh state %d, restored %v, orphans %d, due %v", address, c.Grant.RefreshState, c.Restored, c.Orphans, c.Head.Due)
+		if c.Grant.RefreshState != want || c.Restored.IsZero() == doubted || (c.Orphans.Total() == 1) != doubted || c.Head.Orphans != c.Orphans.head() || c.Head.Due.IsZero() != doubted && address != "credential.a.static" {
+			t.Errorf("%s: refresh state %d, restored %v, orphans %v, due %v", address, c.Grant.RefreshState, c.Restored, c.Orphans, c.Head.Due)
 		}
 	}
 	if _, i, err := o.Credential(t.Context(), "credential.a.new"); err != nil || i == nil || i.Boot != "" || i.Monotonic != 0 {

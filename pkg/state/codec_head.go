@@ -6,10 +6,11 @@ import (
 )
 
 // A head's bytes: format, kind, flags (2), version (8), then generation, times,
-// digest, orphans (since format 2) and address. What the writer reads for every
+// digest, orphans (since format 2; since when and until when in format 3, where there
+// are any) and address. What the writer reads for every
 // commit, the version, has a fixed place.
 const (
-	headFormat  = 2
+	headFormat  = 3
 	headFixed   = 12
 	headVersion = 4 // where the version begins
 )
@@ -22,7 +23,10 @@ func appendHead(b []byte, h *Head) []byte {
 	b = appendTime(b, h.Due)
 	b = appendTime(b, h.ExpiresAt)
 	b = append(b, h.Digest[:]...)
-	b = binary.AppendUvarint(b, uint64(h.Orphans))
+	if b = binary.AppendUvarint(b, uint64(h.Orphans.Count)); h.Orphans.Count > 0 {
+		b = appendTime(b, h.Orphans.Since)
+		b = appendTime(b, h.Orphans.Until)
+	}
 	return appendString(b, h.Address)
 }
 
@@ -43,7 +47,10 @@ func decodeHead(b []byte) (Head, error) {
 	h.ExpiresAt = r.time()
 	copy(h.Digest[:], r.take(uint64(len(h.Digest))))
 	if format >= 2 {
-		h.Orphans = uint32(r.uvarint())
+		h.Orphans.Count = int(r.uvarint())
+	}
+	if format >= 3 && h.Orphans.Count > 0 {
+		h.Orphans.Since, h.Orphans.Until = r.time(), r.time()
 	}
 	h.Address = r.str()
 	if err := r.end(); err != nil {
@@ -61,15 +68,18 @@ func headAddress(b []byte) []byte {
 	r := &reader{b: b}
 	fixed := r.take(headFixed)
 	r.uvarint()
-	for range 2 {
-		if r.bool() {
-			r.varint()
-			r.uvarint()
+	times := func() {
+		for range 2 {
+			if r.bool() {
+				r.varint()
+				r.uvarint()
+			}
 		}
 	}
+	times()
 	r.take(16)
-	if len(fixed) > 0 && fixed[0] >= 2 {
-		r.uvarint()
+	if len(fixed) > 0 && fixed[0] >= 2 && r.uvarint() > 0 && fixed[0] >= 3 {
+		times()
 	}
 	a := r.raw()
 	if r.end() != nil {

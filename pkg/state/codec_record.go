@@ -7,8 +7,8 @@ import (
 
 // The newest formats that this program writes.
 const (
-	credentialFormat = 9 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along; 7: how much later a token may end; 8: that a kept reply was slept over; 9: how many of a revocation's failures were alike, and a lost question about a device code
-	sinkFormat       = 3 // 2: without what nothing reads; 3: what the places hold that a sink has left
+	credentialFormat = 10 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along; 7: how much later a token may end; 8: that a kept reply was slept over; 9: how many of a revocation's failures were alike, and a lost question about a device code; 10: since when orphans are, and until when
+	sinkFormat       = 3  // 2: without what nothing reads; 3: what the places hold that a sink has left
 	intentFormat     = 1
 )
 
@@ -24,7 +24,12 @@ func appendCredential(b []byte, c *Credential) []byte {
 	}
 	b = appendFailure(b, c.Failure)
 	b = appendRaw(b, c.Raw)
-	b = binary.AppendVarint(b, int64(c.Orphans))
+	b = binary.AppendUvarint(b, uint64(len(c.Orphans)))
+	for _, o := range c.Orphans {
+		b = binary.AppendUvarint(b, uint64(o.Count))
+		b = appendTime(b, o.Since)
+		b = appendTime(b, o.Until)
+	}
 	b = appendString(b, c.Lifecycle.OnRemove)
 	b = appendBool(b, c.Lifecycle.PreventDestroy)
 	b = binary.AppendVarint(b, int64(c.Lifecycle.Overlap))
@@ -55,7 +60,7 @@ func decodeCredential(b []byte) (Credential, error) {
 	}
 	c.Failure = r.failure()
 	c.Raw = r.rawReply(format)
-	c.Orphans = r.int()
+	c.Orphans = r.orphans(format)
 	c.Lifecycle.OnRemove = r.str()
 	c.Lifecycle.PreventDestroy = r.bool()
 	c.Lifecycle.Overlap = r.duration()
@@ -78,6 +83,21 @@ func decodeCredential(b []byte) (Credential, error) {
 		return Credential{}, err
 	}
 	return c, nil
+}
+
+// orphans reads orphans; until format 10 there was a number alone.
+func (r *reader) orphans(format byte) Orphans {
+	if format < 10 {
+		if n := r.int(); n > 0 {
+			return Orphans{{Count: n}}
+		}
+		return nil
+	}
+	var all Orphans
+	for range r.count(3) {
+		all = append(all, Orphan{Count: int(r.uvarint()), Since: r.time(), Until: r.time()})
+	}
+	return all
 }
 
 func appendVerified(b []byte, v *Verified) []byte {

@@ -39,7 +39,7 @@ func TestRecordsOfTheFirstFormatAreRead(t *testing.T) {
 	old.Retired = &Retired{Since: at, Cause: "replace", DeliveredAt: at, Attempts: 2, NextAt: at, Message: "refused"}
 	f := &Failure{Op: "grant", Class: "transient", Message: "no", Hint: "wait", Count: 2, Reached: 1, FirstAt: at, LastAt: at, NextAt: at, Stopped: true, InputHash: map[string]string{"email": "h"}}
 	wantCredential := Credential{
-		Grant: &g, Retiring: []Grant{old}, Failure: f, Raw: &Raw{Op: "refresh", Status: 200, Body: secret.New("body"), Message: "unread"}, Orphans: 2,
+		Grant: &g, Retiring: []Grant{old}, Failure: f, Raw: &Raw{Op: "refresh", Status: 200, Body: secret.New("body"), Message: "unread"}, Orphans: Orphans{{Count: 2}},
 		Lifecycle: Lifecycle{OnRemove: "revoke", PreventDestroy: true, Overlap: time.Minute, MaxOverlap: time.Hour, RevokeOnShutdown: true},
 		Removing:  &Removing{Since: at, Reason: "gone"}, Note: "obtained",
 	}
@@ -141,7 +141,34 @@ const credentialV8 = "080001030000000006616363657373000000000000000180ee89ab0d05
 func TestRecordsOfTheEighthFormatAreRead(t *testing.T) {
 	at := time.Unix(1790000000, 5).UTC()
 	old := Grant{Generation: 3, AccessToken: secret.New("access"), ObtainedAt: at, Retired: &Retired{Since: at, Cause: "remove", Attempts: 9, Message: "status 403"}}
-	readsCredential(t, credentialV8, Credential{Retiring: []Grant{old}, Orphans: 1, Verified: Verified{Refused: 2, At: at}})
+	readsCredential(t, credentialV8, Credential{Retiring: []Grant{old}, Orphans: Orphans{{Count: 1}}, Verified: Verified{Refused: 2, At: at}})
+}
+
+// A record of the format that said of orphans how many there are, and no more.
+const credentialV9 = "090001030000000006616363657373000000000000000180ee89ab0d050000000000000000000000010180ee89ab0d050672656d6f76650012000a73" +
+	"74617475732034303304000006000000000000000002" + "0180ee89ab0d0500000006612d636f6465"
+
+func TestRecordsOfTheNinthFormatAreRead(t *testing.T) {
+	at := time.Unix(1790000000, 5).UTC()
+	old := Grant{Generation: 3, AccessToken: secret.New("access"), ObtainedAt: at, Retired: &Retired{Since: at, Cause: "remove", Attempts: 9, Message: "status 403", Alike: 2}}
+	readsCredential(t, credentialV9, Credential{Retiring: []Grant{old}, Orphans: Orphans{{Count: 3}}, LostPoll: "a-code", Verified: Verified{Refused: 2, At: at}})
+}
+
+// A head of the format that said of orphans how many there are, and no more.
+func TestHeadsOfTheSecondFormatAreRead(t *testing.T) {
+	b, err := hex.DecodeString("020101000400000000000000070180ee89ab0d0501a0a68aab0d0501020300000000000000000000000000030e63726564656e7469616c2e782e61")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := time.Unix(1790000000, 5).UTC()
+	want := Head{Address: "credential.x.a", Kind: KindCredential, Version: 4, Generation: 7, Due: at, ExpiresAt: at.Add(time.Hour), Digest: [16]byte{1, 2, 3}, Flags: FlagRetiring, Orphans: Orphan{Count: 3}}
+	got, err := decodeHead(b)
+	if d := cmp.Diff(want, got); err != nil || d != "" {
+		t.Errorf("%v (-want +got):\n%s", err, d)
+	}
+	if a := headAddress(b); string(a) != want.Address {
+		t.Errorf("its address is %q", a)
+	}
 }
 
 // readsCredential holds the record of a credential that an earlier program wrote

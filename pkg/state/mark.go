@@ -120,7 +120,7 @@ func (c *Credential) Doubt(now, before time.Time) bool {
 	}
 	if g := c.Grant; g != nil && (before.IsZero() || !g.ObtainedAt.After(before)) && (g.doubt() || c.ranAgain(now)) {
 		any = true
-		c.Orphans++
+		c.Orphans = c.Orphans.With(now, time.Time{})
 		c.Restored = now.UTC()
 		c.Note = "the state went back to an older copy"
 	}

@@ -125,7 +125,7 @@ func finishWhole(f *os.File, write func(*os.File) error, place func() error) (er
 // headsWithOrphans writes the heads anew that have orphans to tell of. The
 // others stay in their first format, which says that there are none.
 func headsWithOrphans(tx *bbolt.Tx, s *sealer) error {
-	return rewriteCredentials(tx, s, func(c *Credential) bool { return c.Orphans > 0 })
+	return rewriteCredentials(tx, s, func(c *Credential) bool { return len(c.Orphans) > 0 })
 }
 
 // rewriteCredentials seals those credentials' records anew that change says

@@ -50,8 +50,8 @@ func checkOlder(t *testing.T, dir string) {
 	if err := s.Heads(t.Context(), func(h Head) error { heads[h.Address] = h; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	for address, orphans := range map[string]uint32{alice: 3, bob: 0, carol: 1, dave: 0} {
-		if got := heads[address].Orphans; got != orphans {
+	for address, orphans := range map[string]int{alice: 3, bob: 0, carol: 1, dave: 0} {
+		if got := heads[address].Orphans.Count; got != orphans {
 			t.Errorf("the head of %s says %d orphans, want %d", address, got, orphans)
 		}
 	}
@@ -62,12 +62,12 @@ func checkOlder(t *testing.T, dir string) {
 	if err != nil || intent != nil {
 		t.Fatalf("Credential = %v, intent %v", err, intent)
 	}
-	want := Head{Address: alice, Kind: KindCredential, Version: 1, Generation: 7, Due: at.Add(40 * time.Minute), ExpiresAt: at.Add(time.Hour), Digest: [16]byte{1, 2, 3}, Flags: FlagRetiring, Orphans: 3}
+	want := Head{Address: alice, Kind: KindCredential, Version: 1, Generation: 7, Due: at.Add(40 * time.Minute), ExpiresAt: at.Add(time.Hour), Digest: [16]byte{1, 2, 3}, Flags: FlagRetiring, Orphans: Orphan{Count: 3}}
 	if d := cmp.Diff(want, c.Head); d != "" {
 		t.Errorf("the head of alice changed:\n%s", d)
 	}
 	if !c.Grant.AccessToken.Equal(secret.New("access-alice-7")) || !c.Grant.RefreshToken.Equal(secret.New("refresh-alice-7")) || len(c.Retiring) != 1 ||
-		c.Retiring[0].Retired.Message != "status 503" || c.Orphans != 3 || c.Note != "refreshed" || !c.Restored.IsZero() {
+		c.Retiring[0].Retired.Message != "status 503" || c.Orphans.Total() != 3 || c.Note != "refreshed" || !c.Restored.IsZero() {
 		t.Errorf("the record of alice changed: %+v", c)
 	}
 	if _, intent, err = s.Credential(t.Context(), bob); err != nil || intent == nil || intent.TokenHash != "h3" || intent.Boot != "boot-1" {
@@ -158,8 +158,8 @@ func checkMigrated(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	orphans := uint32(0)
-	if err := s.Heads(t.Context(), func(h Head) error { orphans += h.Orphans; return nil }); err != nil || orphans != 4 {
+	orphans := 0
+	if err := s.Heads(t.Context(), func(h Head) error { orphans += h.Orphans.Count; return nil }); err != nil || orphans != 4 {
 		t.Errorf("the heads say %d orphans (%v), want 4", orphans, err)
 	}
 	if c, _, err := s.Credential(t.Context(), alice); err != nil || !c.Grant.RefreshToken.Equal(secret.New("refresh-alice-7")) {

@@ -102,7 +102,7 @@ func appendIntentOps(ops []op, address string, c *Change) []op {
 // headOf is a credential's head with what it repeats of the record.
 func headOf(c *Credential) Head {
 	h := c.Head
-	h.Orphans = uint32(max(c.Orphans, 0))
+	h.Orphans = c.Orphans.head()
 	return h
 }
 
@@ -191,7 +191,7 @@ func setVersions(changes []Change) {
 		switch c := &changes[i]; {
 		case c.Credential != nil:
 			c.Credential.Head.Version++
-			c.Credential.Head.Kind, c.Credential.Head.Orphans = KindCredential, uint32(max(c.Credential.Orphans, 0))
+			c.Credential.Head.Kind, c.Credential.Head.Orphans = KindCredential, c.Credential.Orphans.head()
 			if c.Intent != nil || c.ClearIntent {
 				c.Credential.Head.Intent = c.Intent != nil
 			}

@@ -17,7 +17,7 @@ type Head struct {
 	ExpiresAt  time.Time // of the token in force; zero: none or unknown
 	Digest     [16]byte  // of the configuration (spec.Digest) that this record was last brought in line with
 	Flags      Flags
-	Orphans    uint32 // of a credential: see there
+	Orphans    Orphan // of a credential, all of them counted together
 	Intent     bool   // an intent is open
 }
 
@@ -56,7 +56,7 @@ type Credential struct {
 
 	Failure   *Failure // the last failure that has not been followed by a success
 	Raw       *Raw     // a reply that spent something and could not be read
-	Orphans   int      // tokens that may have been issued and were never seen, or were forgotten by a person
+	Orphans   Orphans
 	Lifecycle Lifecycle
 	Removing  *Removing // no longer declared: the removal in progress
 	Note      string    // what last happened, in words without a secret, for status

@@ -203,7 +203,7 @@ func countFacts(lines []reconcile.Line) []string {
 		facts = append(facts, "Waiting to be given up: "+count(retiring, "earlier token")+".")
 	}
 	if orphans > 0 {
-		facts = append(facts, "Orphans: "+count(orphans, "token")+" may live that nobody knows: a reply was lost, or state rm has forgotten them. They end by themselves.")
+		facts = append(facts, "Orphans: "+count(orphans, "token")+" may live that nobody knows: a reply was lost, or state rm has forgotten them. They end by themselves, or tokend revoke --forget-orphans says that they were looked after.")
 	}
 	return facts
 }
