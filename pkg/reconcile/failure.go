@@ -105,6 +105,8 @@ func (in *Input) obtained() {
 	switch {
 	case f == nil || f.Stopped || in.replacing():
 		// A grant that is wanted for another reason than an end fails as before.
+	case longAgo(f, in.Now):
+		in.Record.Failure = nil
 	case in.Want != nil && !in.Traits.Lockout:
 		in.Record.Failure = nil
 	default:
@@ -131,6 +133,13 @@ func (in *Input) present() *state.Failure {
 	return f
 }
 
+// longAgo says that a login which failed is no part of a row any more: for a day there
+// was none after it. Only a login that succeeds ends a row before, as it does at the
+// API; a refresh does not, which no account counts.
+func longAgo(f *state.Failure, now time.Time) bool {
+	return f.Op == opGrant && !f.LastAt.IsZero() && now.Sub(f.LastAt) >= lockoutRow
+}
+
 // isRefusal says whether a failure is a grant's that may have reached the server,
 // or that is not tried again as it is.
 func isRefusal(f *state.Failure) bool {
@@ -144,6 +153,9 @@ func nextFailure(prev *state.Failure, o outcome, now time.Time, p spec.RetryPoli
 	if prev != nil && prev.Op == o.op {
 		if f.Reached = prev.Reached; prev.Class != classCounted {
 			f.Count, f.FirstAt = prev.Count+1, prev.FirstAt
+		}
+		if longAgo(prev, now) {
+			f.Reached = 0
 		}
 	}
 	if o.reached {

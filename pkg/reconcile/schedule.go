@@ -18,6 +18,8 @@ const (
 	// against an account.
 	lockoutWait  = 15 * time.Minute
 	lockoutCount = 3
+	// lockoutRow is how long after a login that failed another one is of the same row.
+	lockoutRow = 24 * time.Hour
 )
 
 // fraction is a number in [0,1) that depends on its arguments alone, so that
