@@ -17,6 +17,7 @@ type memory struct {
 	looked    time.Time
 	lively    time.Time // when much was last allocated
 	calm      bool
+	percent   int                    // that the collector was told while it is not calm
 	trim      atomic.Pointer[func()] // gives back what the state's file has mapped; nil: it is not open
 	read      atomic.Bool            // the configuration was: from now on the state's file counts, too
 }
@@ -24,6 +25,12 @@ type memory struct {
 const (
 	gcBusy = 400 // percent of what lives that may be allocated before it is collected
 	gcCalm = 40
+	// garbageLeast is what may be allocated in any case. Where little lives, gcBusy
+	// counts for what is above garbageFree only: the stacks of a thousand items in
+	// progress, of which the runtime takes a percentage as well, are more than that, and
+	// to collect little takes no time.
+	garbageLeast = 32 << 20
+	garbageFree  = 16 << 20
 	// memoryFloor bounds what the garbage of a busy time may take, where less
 	// than a third of it lives.
 	memoryFloor = 256 << 20
@@ -56,7 +63,7 @@ func newMemory(p process) *memory {
 	}
 	debug.SetGCPercent(gcBusy)
 	debug.SetMemoryLimit(readingFloor)
-	return &memory{}
+	return &memory{percent: gcBusy}
 }
 
 // begin keeps the bound above what lives until end is called: before anybody
@@ -85,6 +92,7 @@ func (m *memory) begin() (end func()) {
 
 // beginning is the n-th look while tokend begins.
 func (m *memory) beginning(n int) {
+	m.hurry()
 	if !m.read.Load() {
 		debug.SetMemoryLimit(max(readingFloor, boundFor(m.lives(), 145)))
 		return
@@ -129,6 +137,26 @@ func (m *memory) bound(percent uint64) {
 	debug.SetMemoryLimit(boundFor(m.lives(), percent) + int64(sample("/memory/classes/heap/stacks:bytes")))
 }
 
+// hurry sets how much may be allocated before the collector runs, while there is much
+// to do.
+func (m *memory) hurry() {
+	percent := busyPercent(m.lives(), sample("/memory/classes/heap/stacks:bytes"))
+	if d := percent - m.percent; d > m.percent/8 || -d > m.percent/8 { // each setting stops all for a moment
+		m.percent = percent
+		debug.SetGCPercent(percent)
+	}
+}
+
+// busyPercent is the percentage of what lives and of the stacks that may be allocated
+// before it is collected, while there is much to do.
+func busyPercent(live, stacks uint64) int {
+	garbage := uint64(garbageLeast)
+	if live > garbageFree {
+		garbage = max(garbage, (live-garbageFree)*gcBusy/100)
+	}
+	return int(min(gcBusy, garbage*100/max(1, live+stacks)))
+}
+
 func (m *memory) lives() uint64 { return sample("/gc/heap/live:bytes") }
 
 func sample(name string) uint64 {
@@ -150,7 +178,7 @@ func (m *memory) stir(now time.Time) {
 	m.lively = now
 	if m.calm {
 		m.bound(145)
-		m.calm = false
+		m.calm, m.percent = false, gcBusy
 		debug.SetGCPercent(gcBusy)
 	}
 }
@@ -168,6 +196,7 @@ func (m *memory) look(now time.Time) {
 	case busy:
 		m.stir(now)
 		m.bound(300)
+		m.hurry()
 	case !m.calm && now.Sub(m.lively) > calmAfter:
 		m.calm = true
 		debug.SetGCPercent(gcCalm)

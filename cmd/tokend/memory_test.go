@@ -31,6 +31,22 @@ func TestTheMemoryBoundIsAboveWhatLives(t *testing.T) {
 	}
 }
 
+// TestGarbageBesideWhatLives: what may be allocated until it is collected, while there
+// is much to do, follows from what lives and not from the stacks of what is in progress.
+func TestGarbageBesideWhatLives(t *testing.T) {
+	for _, c := range []struct{ live, stacks, garbage uint64 }{ // MiB
+		{1, 0, 4}, {8, 0, 32}, {10, 22, 32}, {10, 40, 32}, {24, 0, 32}, {30, 10, 56}, {70, 0, 216}, {70, 40, 216}, {1000, 0, 3930},
+	} {
+		percent := busyPercent(c.live<<20, c.stacks<<20)
+		if got := (c.live + c.stacks) * uint64(percent) / 100; got+1 < c.garbage || got > c.garbage {
+			t.Errorf("with %d MiB alive and %d of stacks %d may be allocated (%d %%), want %d", c.live, c.stacks, got, percent, c.garbage)
+		}
+	}
+	if p := busyPercent(0, 0); p != gcBusy {
+		t.Errorf("where nothing lives: %d %%", p)
+	}
+}
+
 // TestTheMemoryBoundLeavesRoomForStacks: what is in progress has a stack each, and
 // together they may take more than what lives.
 func TestTheMemoryBoundLeavesRoomForStacks(t *testing.T) {

@@ -20,7 +20,9 @@ const (
 	// cores can use, since most of it waits for the sync that it shares.
 	localLimit = 256
 	// localRate is how many sinks a second are not to be held up by the disk, and
-	// localMost bounds what is in progress for that.
+	// localMost bounds what is in progress for that. Beyond localLimit it is only those
+	// that wait for the disk: who waits for a secret has a stack, and would be no sooner
+	// there for being asked for beside a thousand others.
 	localRate = 10_000
 	localMost = 1024
 	// programLimit is how many hooks run at once: each is a process or more.
@@ -32,9 +34,9 @@ const (
 	// calledMost bounds what is in progress because others have made their calls: more
 	// than that share a sync as well, and each has a stack.
 	calledMost = 512
-	// freedCalls is which part of a lane's calls have to be over before those that wait
+	// freedPart is which part of a lane's calls have to be over before those that wait
 	// for room in it are looked at for that: one by one would be a turn for each.
-	freedCalls = 4
+	freedPart = 4
 	// usualCall is what a request is thought to take, beside the two commits around
 	// it.
 	usualCall = 50 * time.Millisecond
@@ -50,14 +52,23 @@ const (
 // full says that no more items of a lane may be in progress, where a commit takes so
 // long. One whose call was answered, which only has to be recorded, takes no room from
 // those that have still to call: what an intent is open for, and is not sent, stays
-// bounded by room.
+// bounded by room. Nor does one that is local and waits for the disk.
 func (l *lane) full(disk time.Duration) bool {
 	room := l.room(disk)
 	called := int(l.called.Load())
 	if called == 0 || l.running < room {
 		return l.running >= room
 	}
-	return l.running-called >= room || l.running >= max(room, min(progressMost*cap(l.calls), calledMost))
+	return l.running-called >= room || l.running >= max(room, l.most(disk))
+}
+
+// most is how many items of a lane may be in progress with those that only wait for
+// the disk, where a commit takes so long.
+func (l *lane) most(disk time.Duration) int {
+	if l.calls == nil {
+		return between(localLimit, int(disk.Seconds()*localRate), localMost)
+	}
+	return min(progressMost*cap(l.calls), calledMost)
 }
 
 // admits is whether one more of those that wait may be in progress. Where it may not,
@@ -66,19 +77,22 @@ func (l *lane) admits(disk time.Duration) bool {
 	if !l.full(disk) {
 		return true
 	}
-	if l.calls != nil {
-		l.enough.Store(l.called.Load() + int64(max(1, cap(l.calls)/freedCalls)))
+	calls := cap(l.calls)
+	if l.calls == nil {
+		calls = localLimit
 	}
+	l.enough.Store(l.called.Load() + int64(max(1, calls/freedPart)))
 	return !l.full(disk) // a call that was over before that has told nobody
 }
 
-// called is whether the job that a worker is at has made its call: only the worker's
-// own goroutine uses it, but for the lane's count. A job may call more than once.
+// called is whether the job that a worker is at has made its call, or is local and waits
+// for the disk: only the worker's own goroutine uses it, but for the lane's count. A job
+// may call more than once.
 type called struct {
 	lane *lane // in whose count it is; nil: in none
 }
 
-// over counts the job among those that only have to record what they called for.
+// over counts the job among those that only have to record something.
 func (c *called) over(l *lane) {
 	if c != nil && c.lane == nil {
 		c.lane = l
@@ -103,7 +117,7 @@ func (c *called) again() {
 // room is how many items of a lane may be in progress, where a commit takes so long.
 func (l *lane) room(disk time.Duration) int {
 	if l.calls == nil {
-		return between(localLimit, int(disk.Seconds()*localRate), localMost)
+		return localLimit
 	}
 	calls := cap(l.calls)
 	n := between(progressPerCall*calls, calls+int(float64(calls)*2*float64(disk)/float64(usualCall)), progressMost*calls)

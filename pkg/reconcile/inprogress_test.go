@@ -19,7 +19,7 @@ func TestWhatIsInProgress(t *testing.T) {
 		disk time.Duration
 		want int
 	}{
-		{"local", 0, 256}, {"local", 10 * time.Millisecond, 256}, {"local", 40 * time.Millisecond, 400}, {"local", 10 * time.Second, 1024},
+		{"local", 0, 256}, {"local", 10 * time.Millisecond, 256}, {"local", 10 * time.Second, 256}, // more wait for the disk, see below
 		{"64 calls", 0, 128}, {"64 calls", 10 * time.Millisecond, 128}, {"64 calls", 100 * time.Millisecond, 320}, {"64 calls", 10 * time.Second, 512},
 		{"500 in a second", 0, 128 + 245}, {"500 in a second", 600 * time.Millisecond, 512 + 588}, {"500 in a second", 10 * time.Second, 512 + 1024},
 		{"1 in a minute", 0, 4}, {"1 in a minute", 10 * time.Second, 16},
@@ -54,9 +54,26 @@ func TestWhatWasCalledTakesNoRoom(t *testing.T) {
 			t.Errorf("%d calls, %d in progress of which %d have called: full is %v", c.calls, c.running, c.called, got)
 		}
 	}
-	l := newQueue().lane("")
-	if l.running = localLimit; !l.full(0) {
-		t.Error("there is room for more local work than may be in progress")
+}
+
+// Of local work, those that wait for the disk take no room, the more of them the
+// slower it is.
+func TestWhatWaitsForTheDiskTakesNoRoom(t *testing.T) {
+	for _, c := range []struct {
+		disk             time.Duration
+		running, waiting int
+		full             bool
+	}{
+		{0, 255, 0, false}, {0, 256, 0, true}, {0, 256, 200, true}, {10 * time.Millisecond, 256, 256, true},
+		{40 * time.Millisecond, 256, 0, true}, {40 * time.Millisecond, 256, 1, false}, {40 * time.Millisecond, 399, 144, false}, {40 * time.Millisecond, 400, 400, true},
+		{10 * time.Second, 1023, 1000, false}, {10 * time.Second, 1024, 1024, true},
+	} {
+		l := newQueue().lane(localLane)
+		l.running = c.running
+		l.called.Store(int64(c.waiting))
+		if got := l.full(c.disk); got != c.full {
+			t.Errorf("a commit takes %s, %d in progress of which %d wait for it: full is %v", c.disk, c.running, c.waiting, got)
+		}
 	}
 }
 

@@ -78,7 +78,11 @@ func (p *sinkPerformer) promise() bool {
 // commit writes the sink's record and waits for it.
 func (p *sinkPerformer) commit(rec *state.Sink) error {
 	p.head(rec)
+	if p.j.called != nil && p.j.lane.name == localLane {
+		p.j.called.over(p.j.lane)
+	}
 	err := p.w.store.Commit(p.ctx, state.Change{Sink: rec})
+	p.j.called.again()
 	switch {
 	case err == nil:
 		p.w.unsaved.outcome(p.j.addr, nil, nil)

@@ -49,7 +49,13 @@ func (c *Client) do(ctx context.Context, k call) (*api.Secret, error) {
 	return c.send(ctx, fresh, k)
 }
 
+// send waits for one of the places among the requests that are in flight, and asks
+// then: a request's time begins when it is sent.
 func (c *Client) send(ctx context.Context, s *session, k call) (*api.Secret, error) {
+	if err := s.endpoint.enter(ctx, k.op); err != nil {
+		return nil, err
+	}
+	defer s.endpoint.leave()
 	return s.endpoint.once(ctx, k.op, append([]secret.Text{s.token}, k.hide...), func(ctx context.Context) (*api.Secret, error) {
 		return k.send(ctx, s.api)
 	})

@@ -38,12 +38,13 @@ type endpoint struct {
 	settings Settings
 	stamps   string // of the files that were read for it
 	http     *http.Client
+	flight   chan struct{} // a place for each request in flight, but for logins and what keeps a token alive
 }
 
-// idleConns is how many connections to one Vault are kept for the next requests: as
-// many as there are requests at once where many secrets are read into files. One that
-// is not kept is dialled again for each request, with a handshake.
-const idleConns = 256
+// inFlight bounds the requests to one Vault at once, and is how many of its connections
+// are kept for the next ones. Where thousands of secrets are read into files, more make
+// no server answer sooner; each takes a connection and a handshake.
+const inFlight = 64
 
 func newEndpoint(name spec.Address, s Settings, p *Pool) (*endpoint, error) {
 	dial := p.dial
@@ -60,13 +61,13 @@ func newEndpoint(name spec.Address, s Settings, p *Pool) (*endpoint, error) {
 		TLSClientConfig:     conf,
 		TLSHandshakeTimeout: 5 * time.Second,
 		ForceAttemptHTTP2:   true,
-		MaxIdleConnsPerHost: idleConns,
+		MaxIdleConnsPerHost: inFlight,
 		// Shorter than the idle timeouts of Vault (5 min) and of usual load
 		// balancers (60 s), so that a write seldom meets a connection that the
 		// other side has just closed.
 		IdleConnTimeout: 50 * time.Second,
 	}
-	return &endpoint{name: name, settings: s, stamps: stamps, http: &http.Client{
+	return &endpoint{name: name, settings: s, stamps: stamps, flight: make(chan struct{}, inFlight), http: &http.Client{
 		Transport:     &boundedTransport{base: base, address: strings.TrimRight(s.Address, "/"), home: serverOf(s.Address), allow: p.allowedFor(s)},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -86,6 +87,18 @@ func (e *endpoint) timeout() time.Duration {
 	}
 	return DefaultTimeout
 }
+
+// enter waits until the request may be sent, and leave makes its place free.
+func (e *endpoint) enter(ctx context.Context, op string) error {
+	select {
+	case e.flight <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return &Error{Op: op, Vault: e.name, Address: e.settings.Address, Class: ErrUnreachable, Message: "stopped while it waited for other requests to be answered", cause: ctx.Err()}
+	}
+}
+
+func (e *endpoint) leave() { <-e.flight }
 
 // tlsConfig reads the certificates. The client's own is read anew at each
 // handshake, because it is renewed in place.
