@@ -27,6 +27,7 @@ func TestOrphansEndByThemselves(t *testing.T) {
 		if err := w.loop.Do(t.Context(), traderCred, reconcile.Order{Kind: reconcile.OrderOrphans}); err != nil {
 			t.Fatal(err)
 		}
+		<-time.After(time.Second) // the loop has looked at it again by then
 		if l := w.line(traderCred); l.Orphans != 0 || l.State != reconcile.Ready || !l.OrphansSince.IsZero() {
 			t.Errorf("looked after, it is %+v", l)
 		}
