@@ -84,17 +84,19 @@ type Bolt struct {
 	damage   atomic.Pointer[damages]
 
 	// committing is held while a batch is written: its header is in the memory map
-	// before the disk has it. It guards ackedTx.
+	// before the disk has it. It guards ackedTx and left.
 	committing sync.RWMutex
 
 	// What the writer's goroutine alone changes.
-	ackedTx   uint64 // the last transaction that was reported durable
-	tally     uint64 // see status
-	allocated int64  // blocks of the file are set aside up to here
-	short     error  // why no more can be set aside; nil when it can
-	away      error  // why what is written will not be found again; nil when it will; see lookInPlace
-	failure   error  // why the file is not trusted; nil when it is
-	failed    bool   // for good: no reopening can help
+	left      fileMeta // the header of it, as this process left it
+	ackedTx   uint64   // the last transaction that was reported durable
+	tally     uint64   // see status
+	allocated int64    // blocks of the file are set aside up to here
+	short     error    // why no more can be set aside; nil when it can
+	away      error    // why what is written will not be found again; nil when it will; see lookInPlace
+	failure   error    // why the file is not trusted; nil when it is
+	failed    bool     // for good: no reopening can help
+	foreign   bool     // for good: somebody else wrote over the file
 	triedAt   time.Time
 	pause     time.Duration // see recheck
 	barred    bool          // it could not be opened for writing when that was tried last
@@ -197,6 +199,9 @@ func (s *Bolt) seam() {
 	if s.failure != nil || s.info.syncs.Load() == 0 {
 		return
 	}
+	if s.abandon() != nil {
+		return // the file is another's
+	}
 	err := guard(func() error {
 		return s.db.Update(func(tx *bbolt.Tx) error {
 			return tx.Bucket([]byte(bucketHouse)).Put([]byte(houseStatus), s.sealer.sealStatus(s.lineage, status{s.info.serial.Load(), s.tally}))
@@ -242,7 +247,12 @@ func (s *Bolt) Info() Info {
 	// Who feeds the watchdog asks, and waits for no file that is being read back from a
 	// disk that hangs: whether it is in its place is told next time then.
 	if i.Err == nil && s.mu.TryRLock() {
-		i.Err = s.inPlace()
+		if i.Err = s.inPlace(); i.Err == nil && s.committing.TryRLock() {
+			if err := s.writtenOver(); err != nil {
+				i.Err = fmt.Errorf("%w: %w", ErrReadOnly, err)
+			}
+			s.committing.RUnlock()
+		}
 		s.mu.RUnlock()
 	}
 	return i

@@ -207,6 +207,9 @@ func (s *Bolt) writeBatch(requests []*request) error {
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
+	if err := s.abandon(); err != nil {
+		return err
+	}
 	tx, err := s.db.Begin(true)
 	if err != nil {
 		return s.fail(err)
@@ -234,6 +237,7 @@ func (s *Bolt) makeDurable(tx *bbolt.Tx) error {
 		return s.fail(err)
 	}
 	s.ackedTx = txid
+	s.leaves()
 	return nil
 }
 

@@ -71,7 +71,7 @@ func (s *Bolt) acknowledge() error {
 	if err != nil {
 		return damagedFile(s.path, err)
 	}
-	s.ackedTx = metas[0].txid
+	s.ackedTx, s.left = metas[0].txid, metas[0]
 	return nil
 }
 

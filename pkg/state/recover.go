@@ -46,7 +46,7 @@ func (s *Bolt) hideFailed() {
 }
 
 func (s *Bolt) distrust() error {
-	if s.failed {
+	if s.failed || s.foreign {
 		return fmt.Errorf("writing the state: %w: %w: restart tokend", ErrReadOnly, s.failure)
 	}
 	return fmt.Errorf("writing the state: %w: %w: see to the disk under %s; writing goes on by itself", ErrReadOnly, s.failure, s.path)
@@ -58,7 +58,7 @@ func (s *Bolt) trust() error {
 	if s.failure == nil {
 		return nil
 	}
-	if s.failed || time.Since(s.triedAt) < retryOpen {
+	if s.failed || s.foreign || time.Since(s.triedAt) < retryOpen {
 		return s.distrust()
 	}
 	s.triedAt = time.Now()
@@ -84,7 +84,7 @@ func (s *Bolt) trust() error {
 // disk is back. It is called by the writer's goroutine, and returns how long it is
 // until it is to be called next; 0 when there is nothing to be found out.
 func (s *Bolt) recheck() time.Duration {
-	if !s.hidden.Load() && !s.barred || s.failed {
+	if !s.hidden.Load() && !s.barred || s.failed || s.foreign {
 		return 0
 	}
 	s.pause = max(s.pause, retryOpen)
@@ -128,7 +128,7 @@ func (s *Bolt) reopen() error {
 	if err != nil {
 		s.info.serial.Store(serial)
 		s.info.lineage.Store(&lineage)
-		s.lineage, s.ackedTx = lineage, acked
+		s.lineage, s.ackedTx = lineage, acked // left is not looked at while there is a failure
 		_ = s.closeFile()
 		return fmt.Errorf("reading the state back: %w", err)
 	}

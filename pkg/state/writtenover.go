@@ -1,0 +1,62 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// A file that somebody writes over in its place, as `cp copy state.db` does, stays the
+// open one. Its pages are others under the tree that this process has in mind: what is
+// read of it may be an older token, and what is written ruins it. bbolt's headers tell:
+// nobody but the writer's goroutine changes them, and it knows what it left there.
+
+// leaves notes the file's newest header as the one that this process left.
+func (s *Bolt) leaves() {
+	switch metas, _, err := readMetas(s.file); {
+	case err != nil:
+		s.left = fileMeta{} // it is not known
+	case metas[0].txid == s.ackedTx:
+		s.left = metas[0]
+	default:
+		s.left = fileMeta{txid: s.ackedTx} // somebody was quick
+	}
+}
+
+// writtenOver returns an error when the file's headers are not those that this process
+// left. It costs two reads of 80 bytes. The caller is the writer's goroutine, or has
+// mu and committing. A disk that cannot be read says nothing.
+func (s *Bolt) writtenOver() error {
+	if s.file == nil || s.borrowed || s.left == (fileMeta{}) {
+		return nil
+	}
+	metas, _, err := readMetas(s.file)
+	var disk *fs.PathError
+	switch {
+	case errors.As(err, &disk), err == nil && metas[0] == s.left:
+		return nil
+	case err == nil:
+		err = fmt.Errorf("it was left at transaction %d, and is at %d", s.left.txid, metas[0].txid)
+	}
+	return fmt.Errorf("its file %s was written over while it was open (%w): nothing of it is read, written or spent any more; "+
+		"if a copy was to take its place, give it with `tokend state restore FILE --force` once tokend is stopped, "+
+		"and if it was put there as a whole, restarting tokend goes on with it", s.path, err)
+}
+
+// abandon has nothing of a file that was written over used again.
+func (s *Bolt) abandon() error {
+	if s.failure != nil {
+		return nil // it is not known what it was left with, and it is read back first
+	}
+	err := s.writtenOver()
+	if err == nil {
+		return nil
+	}
+	s.mark() // an older copy is noticed at the next start by how far this one had come
+	s.failure, s.foreign = err, true
+	s.hidden.Store(true)
+	err = s.distrust()
+	s.setUnwell(err)
+	s.opts.Logger.Error("the state was written over by something else; nothing of it is used any more", "path", s.path, "err", s.failure)
+	return err
+}
