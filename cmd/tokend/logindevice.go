@@ -80,45 +80,20 @@ func (e *engine) pollInBackground(l *openLogin) {
 	}()
 }
 
-// poll asks about a device code until there is an answer, or it has expired. Each
-// question is an exchange in the durable order, like that of any code.
+// poll asks about a device code until there is an answer, or it has expired.
 func (e *engine) poll(l *openLogin) {
-	p := login.NewPoll(l.device.interval)
-	code := l.code(providers.Flow{DeviceCode: l.device.code})
-	for wait := p.Interval(); ; {
-		if time.Now().Add(wait).After(l.until) {
-			wait = min(wait, max(time.Until(l.until)+time.Second, p.Least())) // the last answer is the server's
-		}
-		select {
-		case <-time.After(wait):
-		case <-l.done:
-			return
-		case <-e.ctx.Done():
-			return // the next start goes on
-		}
-		if isClosed(l.done) {
-			return
-		}
-		err := e.loop.Login(e.ctx, l.address, code)
-		if err != nil && e.ctx.Err() != nil {
-			return
-		}
-		goesOn := false
-		if err != nil {
-			wait, goesOn = p.After(pollFailure(err))
-			e.slowed(l, p.Interval())
-		}
-		switch {
-		case err == nil:
-			e.obtainedLogin(l)
-			return
-		case !goesOn:
-			e.endLogin(l, deviceRefused(l, err))
-			return
-		case time.Now().After(l.until):
-			e.endLogin(l, deviceLate(l))
-			return
-		}
+	asks := login.NewPoll(l.device.interval)
+	err := e.loop.Poll(e.ctx, reconcile.Polling{
+		Address: l.address, Code: l.code(providers.Flow{DeviceCode: l.device.code}), Asks: asks, Until: l.until, Done: l.done,
+		Failed: func(error) { e.slowed(l, asks.Interval()) },
+	})
+	switch {
+	case err == nil:
+		e.obtainedLogin(l)
+	case errors.Is(err, reconcile.ErrLate):
+		e.endLogin(l, deviceLate(l))
+	case !errors.Is(err, reconcile.ErrUndecided):
+		e.endLogin(l, deviceRefused(l, err))
 	}
 }
 
@@ -132,18 +107,6 @@ func (e *engine) slowed(l *openLogin, interval time.Duration) {
 	if news {
 		e.keepLogins()
 	}
-}
-
-// pollFailure is what a question's failure counts as. What kept it from being sent
-// (a secret that cannot be read now, a disk that is full) may be over soon.
-func pollFailure(err error) error {
-	var answer *providers.Error
-	var inWay *reconcile.OrderError
-	var missing *reconcile.NotFoundError
-	if errors.As(err, &answer) || errors.As(err, &inWay) || errors.As(err, &missing) {
-		return err
-	}
-	return &providers.Error{Op: providers.OpExchange, Class: providers.ClassTransient}
 }
 
 // deviceRefused says in words how a login by a code ended.

@@ -196,14 +196,14 @@ func (e *engine) openSaved(s savedLogin) (*openLogin, error) {
 // know, and a code that is sent once more may cost the token that it brought. The
 // caller holds logins.mu.
 func (e *engine) settleLogin(ctx context.Context, l *openLogin) {
-	since := l.sent
+	since, device := l.sent, secret.Text{}
 	if l.device != nil {
-		since = l.began
+		since, device = l.began, l.device.code
 	}
 	if since.IsZero() || isClosed(l.done) {
 		return
 	}
-	token, unread, _ := e.loop.Answered(ctx, l.address, since) // what cannot be read says nothing
+	token, unread, _ := e.loop.Answered(ctx, l.address, since, device) // what cannot be read says nothing
 	switch {
 	case token:
 		l.obtained = true

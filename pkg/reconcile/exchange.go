@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tokend/pkg/providers"
+	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 )
 
@@ -88,11 +89,24 @@ func (p *performer) sameInput(code *LoginCode, values spec.Values, name string) 
 // Answered says what the state has of the answer to a login that began then: a token
 // that was granted since, or a reply that cannot be read and is kept. Who finds one
 // after a crash does not send the login's code again: it is spent, and a code that is
-// sent twice may cost the token that it brought.
-func (l *Loop) Answered(ctx context.Context, addr string, since time.Time) (token, unread bool, err error) {
+// sent twice may cost the token that it brought. Of a device code it is recorded that it
+// was answered, whatever the clock says by now; others, and those of earlier versions,
+// are told by when they began.
+func (l *Loop) Answered(ctx context.Context, addr string, since time.Time, device secret.Text) (token, unread bool, err error) {
 	rec, _, _, err := l.Record(ctx, addr)
 	if err != nil {
 		return false, false, err
+	}
+	if !device.Empty() {
+		switch answered, told, err := l.exchanged(ctx, addr, device); {
+		case err != nil:
+			return false, false, err
+		case answered:
+			unread = rec.Raw != nil && rec.Raw.Op == opExchange && !doubtful(rec.Raw)
+			return !unread, unread, nil
+		case told:
+			return false, false, nil
+		}
 	}
 	token = rec.Grant != nil && !rec.Grant.GrantedAt.Before(since)
 	unread = !token && rec.Raw != nil && rec.Raw.Op == opExchange && !rec.Raw.At.Before(since)

@@ -114,7 +114,7 @@ func (b *simBooks) checkPoll(e *simEndpoint, account, code string, d *simDevice)
 	if d.grant == nil {
 		return
 	}
-	if token := d.grant.access[0].token; !s.skewed && s.known[token] || strings.Contains(rec.raw, `"`+token+`"`) {
+	if token := d.grant.access[0].token; s.known[token] || strings.Contains(rec.raw, `"`+token+`"`) {
 		s.fail("the device code %s is sent again, and %s, which it brought, is on disk", code, token)
 	}
 }
@@ -257,7 +257,7 @@ func (p *simProcess) resumePolls() {
 		s.mu.Lock()
 		l := s.devices[code]
 		s.mu.Unlock()
-		token, unread, _ := p.loop.Answered(p.ctx, l.addr, l.began)
+		token, unread, _ := p.loop.Answered(p.ctx, l.addr, l.began, l.call.Flow.DeviceCode)
 		if token || unread || s.wall().After(l.until) {
 			s.note("device login over", l.addr, code, 0)
 			over = true
@@ -280,52 +280,32 @@ func (p *simProcess) resumePolls() {
 
 // poll asks about a device code until there is an answer, as the daemon does.
 func (p *simProcess) poll(l *simDeviceLogin, done chan struct{}) {
-	s, asks := p.s, login.NewPoll(l.interval)
-	for wait := asks.Interval(); ; {
-		if s.wall().Add(wait).After(l.until) {
-			wait = min(wait, max(l.until.Sub(s.wall())+time.Second, asks.Least()))
-		}
+	s := p.s
+	ctx, cancel := context.WithCancel(p.ctx)
+	defer cancel()
+	over := make(chan struct{})
+	defer close(over)
+	go func() {
 		select {
-		case <-time.After(wait):
-		case <-done:
-			return
-		case <-p.ctx.Done():
-			return
 		case <-p.dead:
-			return
+			cancel()
+		case <-over:
 		}
-		err := p.loop.Login(p.ctx, l.addr, l.call)
-		if p.isDead() || err != nil && p.ctx.Err() != nil {
-			return
-		}
-		word := "done"
-		var goesOn bool
-		if err != nil {
-			word = err.Error()
-			wait, goesOn = asks.After(pollFailure(err))
-		}
-		s.note("answer", "device "+l.device, word, 0)
-		if goesOn && !s.wall().After(l.until) {
-			continue
-		}
-		p.polls.mu.Lock()
-		if p.polls.open[l.device] == done {
-			delete(p.polls.open, l.device)
-		}
-		p.polls.mu.Unlock()
-		p.keepPolls()
+	}()
+	err := p.loop.Poll(ctx, reconcile.Polling{
+		Address: l.addr, Code: l.call, Asks: login.NewPoll(l.interval), Until: l.until, Done: done,
+		Failed: func(err error) { s.note("answer", "device "+l.device, err.Error(), 0) },
+	})
+	if p.isDead() || errors.Is(err, reconcile.ErrUndecided) {
 		return
 	}
-}
-
-// pollFailure is what a question's failure counts as: what kept it from being sent
-// may be over soon.
-func pollFailure(err error) error {
-	var answer *providers.Error
-	var inWay *reconcile.OrderError
-	var missing *reconcile.NotFoundError
-	if errors.As(err, &answer) || errors.As(err, &inWay) || errors.As(err, &missing) {
-		return err
+	if err == nil {
+		s.note("answer", "device "+l.device, "done", 0)
 	}
-	return &providers.Error{Op: providers.OpExchange, Class: providers.ClassTransient}
+	p.polls.mu.Lock()
+	if p.polls.open[l.device] == done {
+		delete(p.polls.open, l.device)
+	}
+	p.polls.mu.Unlock()
+	p.keepPolls()
 }

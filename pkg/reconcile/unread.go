@@ -6,7 +6,6 @@ import (
 
 	"tokend/pkg/providers"
 	"tokend/pkg/spec"
-	"tokend/pkg/state"
 )
 
 // asksAgain says that the reply which is kept holds nothing up, like one that never
@@ -72,7 +71,7 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 		said, standing = append(said, "again_at", f.NextAt), standingOf(p.ob.in.unreadAgain(f.NextAt))
 	}
 	p.log().Error("a provider's reply could not be read; it is kept", said...)
-	if p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true}) {
+	if p.save("a reply that could not be read", p.exchanged(c)...) {
 		p.r.standing, p.r.next = standing, time.Time{}
 		p.r.again = again || rec.Grant != nil // when a new one is obtained, or the one held refreshed, is for the decision to say
 	}
