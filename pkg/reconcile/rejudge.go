@@ -70,7 +70,13 @@ func (l *Loop) judgeAgain(ctx context.Context) error {
 			return err
 		}
 		if err := l.accept(ctx, cfg, a, goes...); err != nil {
-			return err
+			// Nothing goes ahead before that is recorded. What waits for a person does
+			// so now, and is to be seen.
+			return errors.Join(err, l.do(context.WithoutCancel(ctx), func() {
+				if v.held != nil {
+					l.holdBack(v.held)
+				}
+			}))
 		}
 	}
 	return l.do(context.WithoutCancel(ctx), func() {
