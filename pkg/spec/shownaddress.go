@@ -103,7 +103,8 @@ func revealed(_ string, v cty.Value) cty.Value {
 }
 
 // publicBeginning is what the text of an expression begins with before anything
-// sensitive in it: of a template, and of a local that is one.
+// sensitive in it: of a template, of a local that is one, and of what for_each says of
+// an instance.
 func (ev *evaluator) publicBeginning(e hclsyntax.Expression, in *instance, depth int) string {
 	e = unwrap(e)
 	if refs := collectRefs(e, nil); isPlainRef(e) && len(refs) == 1 && refs[0].root() == "local" && len(refs[0].trav) == 2 {
@@ -111,6 +112,9 @@ func (ev *evaluator) publicBeginning(e hclsyntax.Expression, in *instance, depth
 			return ev.publicBeginning(lo.arg.expr, nil, depth+1)
 		}
 		return ""
+	}
+	if said := saidOf(e, in); said != nil && depth < maxBeginnings {
+		return ev.publicBeginning(said, nil, depth+1)
 	}
 	t, ok := e.(*hclsyntax.TemplateExpr)
 	if !ok {

@@ -243,3 +243,75 @@ provider "choice" { # which of the two is asked says the credential
 }
 credential "choice" "eu" { region = "eu" }
 credential "choice" "us" { region = "us" }
+credential "idp" "paths" { # in a path, of an element
+  for_each  = { a = "https://a.example.com/${var.pin}", b = "https://${var.open}.example.com/${var.pin}/x" }
+  grant     = "client_credentials"
+  token_url = each.value
+  client_id = "x"
+}
+credential "idp" "members" { # a local is not followed
+  for_each  = local.elements
+  grant     = "client_credentials"
+  token_url = each.value.token # ERROR: Sensitive value where it is shown
+  client_id = "x"
+}
+credential "idp" "within" {
+  for_each  = { a = "https://a.example.com/${var.pin}" }
+  grant     = "client_credentials"
+  token_url = "${each.value}/token"
+  client_id = "x"
+}
+credential "idp" "others" { # its other members say what they like
+  for_each  = { a = { url = "https://a.example.com/${var.pin}", id = var.pin } }
+  grant     = "client_credentials"
+  token_url = each.value.url
+  client_id = each.value.id
+}
+credential "idp" "deep" {
+  for_each  = { a = { at = { token = "https://a.example.com/${var.pin}" } } }
+  grant     = "client_credentials"
+  token_url = each.value.at.token
+  client_id = "x"
+}
+credential "idp" "hosts" {
+  for_each  = { a = { url = "https://a.${var.pin}.example.com/x" } }
+  grant     = "client_credentials"
+  token_url = each.value.url # ERROR: Sensitive value where it is shown
+  client_id = "x"
+}
+credential "idp" "ports" {
+  for_each  = { a = "https://a.example.com:${var.pin}/x" }
+  grant     = "client_credentials"
+  token_url = each.value # ERROR: Sensitive value where it is shown
+  client_id = "x"
+}
+credential "idp" "users" {
+  for_each  = { a = "https://a.example.com${var.pin}/x" }
+  grant     = "client_credentials"
+  token_url = each.value # ERROR: Sensitive value where it is shown
+  client_id = "x"
+}
+credential "idp" "picked" {
+  for_each  = { a = length(var.pin) > 3 ? "https://a.example.com/${var.pin}" : "https://b.example.com/${var.pin}" }
+  grant     = "client_credentials"
+  token_url = each.value # ERROR: Sensitive value where it is shown
+  client_id = "x"
+}
+credential "idp" "covered" { # what is written last counts
+  for_each  = { a = "https://a.example.com/${var.pin}", (local.a) = "https://${var.pin}.example.com/x" }
+  grant     = "client_credentials"
+  token_url = each.value # ERROR: Sensitive value where it is shown
+  client_id = "x"
+}
+credential "idp" "merged" {
+  for_each  = merge({ a = "https://a.example.com/${var.pin}" }, { a = "https://${var.pin}.example.com/x" })
+  grant     = "client_credentials"
+  token_url = each.value # ERROR: Sensitive value where it is shown
+  client_id = "x"
+}
+locals {
+  a = "a"
+  elements = {
+    a = { token = "https://a.example.com/${var.pin}" }
+  }
+}
