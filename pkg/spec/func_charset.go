@@ -98,9 +98,9 @@ func textEncodeBase64Func() function.Function {
 
 func textDecodeBase64Func() function.Function {
 	return charsetFunc("source", func(c charset, text string) (string, error) {
-		b, err := base64.StdEncoding.DecodeString(text)
+		b, err := fromBase64(text)
 		if err != nil {
-			return "", function.NewArgErrorf(0, "the text is not base64")
+			return "", err
 		}
 		s, ok := c.decode(b)
 		if !ok {

@@ -29,14 +29,23 @@ func base64Gzip(s string) string {
 	return base64.StdEncoding.EncodeToString(b.Bytes())
 }
 
+// fromBase64 are the bytes that the text in a function's first argument stands for.
+func fromBase64(text string) ([]byte, error) {
+	b, err := base64.StdEncoding.DecodeString(text)
+	if err != nil {
+		return nil, function.NewArgErrorf(0, "the text is not base64")
+	}
+	return b, nil
+}
+
 func base64DecodeFunc() function.Function {
 	return function.New(&function.Spec{
 		Params: []function.Parameter{{Name: "str", Type: cty.String}},
 		Type:   function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			b, err := base64.StdEncoding.DecodeString(args[0].AsString())
+			b, err := fromBase64(args[0].AsString())
 			if err != nil {
-				return cty.NilVal, function.NewArgErrorf(0, "the text is not base64")
+				return cty.NilVal, err
 			}
 			if !utf8.Valid(b) {
 				return cty.NilVal, function.NewArgErrorf(0, "what the base64 stands for is not UTF-8 text")

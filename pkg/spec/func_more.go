@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"crypto/sha1"
-	"encoding/base64"
 	"encoding/hex"
 	"io"
 	"unicode/utf8"
@@ -24,9 +23,9 @@ func base64GunzipFunc() function.Function {
 		Params: []function.Parameter{{Name: "str", Type: cty.String}},
 		Type:   function.StaticReturnType(cty.String),
 		Impl: func(args []cty.Value, _ cty.Type) (cty.Value, error) {
-			b, err := base64.StdEncoding.DecodeString(args[0].AsString())
+			b, err := fromBase64(args[0].AsString())
 			if err != nil {
-				return cty.NilVal, function.NewArgErrorf(0, "the text is not base64")
+				return cty.NilVal, err
 			}
 			r, err := gzip.NewReader(bytes.NewReader(b))
 			if err != nil {

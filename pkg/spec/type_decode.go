@@ -346,38 +346,37 @@ func (d *typeDecoder) flag(c *hcl.BodyContent, name string, into *bool) bool {
 	return true
 }
 
-func (d *typeDecoder) oneOf(c *hcl.BodyContent, name string, into *string, allowed ...string) {
+// given is a text that is there, and where; false where it is not, or is none.
+func (d *typeDecoder) given(c *hcl.BodyContent, name string) (s string, at hcl.Range, ok bool) {
 	a := c.Attributes[name]
 	if a == nil {
-		return
+		return "", hcl.Range{}, false
 	}
-	var s string
 	before := len(d.diags)
 	d.text(c, name, &s)
-	if len(d.diags) > before {
+	return s, a.Expr.Range(), len(d.diags) == before
+}
+
+func (d *typeDecoder) oneOf(c *hcl.BodyContent, name string, into *string, allowed ...string) {
+	s, at, ok := d.given(c, name)
+	if !ok {
 		return
 	}
 	if !contains(allowed, s) {
-		d.add(problem(a.Expr.Range(), "Unknown value", "%s must be one of %s, not %q.%s", name, orList(allowed), s, suggest(s, allowed)))
+		d.add(problem(at, "Unknown value", "%s must be one of %s, not %q.%s", name, orList(allowed), s, suggest(s, allowed)))
 		return
 	}
 	*into = s
 }
 
 func (d *typeDecoder) duration(c *hcl.BodyContent, name string, into *time.Duration) {
-	a := c.Attributes[name]
-	if a == nil {
-		return
-	}
-	var s string
-	before := len(d.diags)
-	d.text(c, name, &s)
-	if len(d.diags) > before {
+	s, at, ok := d.given(c, name)
+	if !ok {
 		return
 	}
 	v, err := time.ParseDuration(s)
 	if err != nil || v < 0 {
-		d.add(problem(a.Expr.Range(), "Wrong duration", "%s must be a duration such as \"30s\" or \"24h\".", name))
+		d.add(problem(at, "Wrong duration", "%s must be a duration such as \"30s\" or \"24h\".", name))
 		return
 	}
 	*into = v
