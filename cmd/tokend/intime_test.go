@@ -94,7 +94,10 @@ func (u *unrest) end() time.Time {
 // first: at once in a directory where nothing else happens, while files in it never
 // hold still, and while a git's lock is there, be it at work or killed.
 func TestAnAdditionIsInTime(t *testing.T) {
-	const quietBetween = 3 * configQuiet
+	const (
+		quietBetween = 3 * configQuiet
+		lock         = ".git/index.lock"
+	)
 	for name, c := range map[string]struct {
 		locked   bool
 		restless string        // a file that is rewritten all the while
@@ -105,6 +108,7 @@ func TestAnAdditionIsInTime(t *testing.T) {
 		"beside a file that changes now and then":            {restless: "notes.txt", every: quietBetween, most: sinceFirst},
 		"beside a file that never holds still":               {restless: "notes.txt", every: configQuiet / 5, most: sinceFirst},
 		"beside a block that never holds still":              {restless: "restless.hcl", every: configQuiet / 5, most: sinceFirst},
+		"beside a lock that comes and goes":                  {locked: true, restless: lock, every: configQuiet / 5, most: sinceLast},
 		"beside a lock":                                      {locked: true, most: sinceLast},
 		"beside a lock and a file that changes now and then": {locked: true, restless: "notes.txt", every: quietBetween, most: sinceFirst},
 		"beside a lock and a block that never holds still":   {locked: true, restless: "restless.hcl", every: configQuiet / 5, most: sinceFirst},
@@ -114,7 +118,7 @@ func TestAnAdditionIsInTime(t *testing.T) {
 			l := settleLab(t)
 			if c.locked {
 				l.git("init", "--quiet")
-				l.write(".git/index.lock", "")
+				l.write(lock, "")
 			}
 			l.start()
 			l.untilReady(1)
@@ -125,6 +129,9 @@ func TestAnAdditionIsInTime(t *testing.T) {
 				l.write(sink+".hcl", sinkFile(sink, "new"))
 				if c.restless != "" {
 					u := newUnrest(t, c.every, func(i int) error {
+						if c.restless == lock && i%2 == 1 {
+							return os.Remove(filepath.Join(l.config, lock))
+						}
 						return os.WriteFile(filepath.Join(l.config, c.restless), fmt.Appendf(nil, "locals { restless = %d }\n", i), 0o600)
 					})
 					l.untilContent(sink, "new")
