@@ -2,7 +2,6 @@ package reconcile_test
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
@@ -13,42 +12,11 @@ import (
 // inHeaders is a trader whose type finds the token in headers of these names; ""
 // is the type as it is.
 func inHeaders(access, refresh string) string {
-	if access == "" {
-		access, refresh = "body.access_token", "body.refresh_token"
-	} else {
-		access, refresh = `headers["`+access+`"]`, `headers["`+refresh+`"]`
+	own := ownCoinify{settings: "session = \"independent\"\ndefault_lifetime = \"1h\"", expires: "try(body.expires_in, null)"}
+	if access != "" {
+		own.access, own.refresh = `headers["`+access+`"]`, `headers["`+refresh+`"]`
 	}
-	return strings.NewReplacer("ACCESS", access, "REFRESH", refresh).Replace(trader("a@example.com", `
-provider_type "coinify" {
-  session = "independent"
-  config "base_url" { type = string }
-  grant "password" {
-    input "email" { type = string }
-    input "partner_id" { type = string }
-    input "password" {
-      type      = string
-      sensitive = true
-    }
-    request {
-      method = "POST"
-      url    = "${config.base_url}/auth"
-      json   = { grant_type = "password", email = input.email, partnerId = input.partner_id, password = input.password }
-    }
-  }
-  response {
-    access_token  = ACCESS
-    refresh_token = REFRESH
-    expires_in    = try(body.expires_in, null)
-  }
-  default_lifetime = "1h"
-  refresh {
-    request {
-      method = "POST"
-      url    = "${config.base_url}/auth"
-      json   = { grant_type = "refresh_token", refresh_token = token.refresh_token }
-    }
-  }
-}`))
+	return trader("a@example.com", own.String())
 }
 
 // A reply without a body is taken for none, and is kept: once its type says that

@@ -127,36 +127,7 @@ credential "coinify" "other" {
 
 // misread has a type of its own, which reads the access token from a member.
 func misread(member string) string {
-	return strings.Replace(trader("a@example.com", `
-provider_type "coinify" {
-  session = "independent"
-  config "base_url" { type = string }
-  grant "password" {
-    input "email" { type = string }
-    input "partner_id" { type = string }
-    input "password" {
-      type      = string
-      sensitive = true
-    }
-    request {
-      method = "POST"
-      url    = "${config.base_url}/auth"
-      json   = { grant_type = "password", email = input.email, partnerId = input.partner_id, password = input.password }
-    }
-  }
-  response {
-    access_token  = body.MEMBER
-    refresh_token = body.refresh_token
-    expires_in    = body.expires_in
-  }
-  refresh {
-    request {
-      method = "POST"
-      url    = "${config.base_url}/auth"
-      json   = { grant_type = "refresh_token", refresh_token = token.refresh_token }
-    }
-  }
-}`), "MEMBER", member, 1)
+	return trader("a@example.com", ownCoinify{settings: `session = "independent"`, access: "body." + member}.String())
 }
 
 // A type that reads replies wrongly is mended, and a retry reads what was kept: a

@@ -223,37 +223,7 @@ func TestAProviderWhoseClockIsOff(t *testing.T) {
 // left; its refresh token is good all the same, and is used at once. Nobody has
 // to log in or to retry.
 func TestARepeatedRefreshBringsATokenThatHasEnded(t *testing.T) {
-	const window = `
-provider_type "coinify" {
-  config "base_url" { type = string }
-  grant "password" {
-    input "email" { type = string }
-    input "partner_id" { type = string }
-    input "password" {
-      type      = string
-      sensitive = true
-    }
-    request {
-      method = "POST"
-      url    = "${config.base_url}/auth"
-      json   = { grant_type = "password", email = input.email, partnerId = input.partner_id, password = input.password }
-    }
-  }
-  response {
-    access_token  = body.access_token
-    refresh_token = body.refresh_token
-    expires_in    = body.expires_in
-  }
-  refresh {
-    rotates       = true
-    replay_window = "3h"
-    request {
-      method = "POST"
-      url    = "${config.base_url}/auth"
-      json   = { grant_type = "refresh_token", refresh_token = token.refresh_token }
-    }
-  }
-}`
+	window := ownCoinify{refreshes: "rotates = true\nreplay_window = \"3h\""}.String()
 	o := strict()
 	o.Rules.ReplayWindow = 3 * time.Hour
 	inWorld(t, o, func(t *testing.T, w *world) {
