@@ -192,9 +192,7 @@ func (l *Loop) heard(n *lane, addr string, h health) {
 		if b.open() {
 			l.log.Info("a provider answers again", "lane", n.name, "after", now.Sub(b.since).Round(time.Second), "waiting", len(n.waiting.items))
 		}
-		if since := n.origins.answered(h.origin); !since.IsZero() {
-			l.log.Info("a host of a provider answers again", "lane", n.name, "origin", h.at, "after", now.Sub(since).Round(time.Second))
-		}
+		n.hostAnswers(l.log, h.origin, now)
 		b.answered()
 		return
 	}

@@ -322,6 +322,9 @@ func (p *performer) orderError() error {
 		}
 		return fmt.Errorf("%s has no token to replace", spec.Address(p.j.addr).Short())
 	case OrderOrphans:
+		if s.Action == ActWait && rec.Orphans.Living(p.w.now()) > 0 {
+			return inTheWay
+		}
 		if s.Action != ActNote || s.Cause != causeOrphans {
 			return fmt.Errorf("no orphans of %s are counted, so there are none to forget", spec.Address(p.j.addr).Short())
 		}

@@ -24,6 +24,9 @@ func (w *worker) discover(ctx context.Context, j *job, ep Endpoint, grant string
 	_, err := j.inFlight(w.now, w.stopped, func() (*providers.Reply, error) {
 		return nil, ep.Discover(ctx, grant, inputs, origins)
 	})
+	if err == nil && j.lane != nil && j.lane.name != localLane { // what the call itself meets is told by that
+		j.lane.hostAnswers(w.log, originOf(issuer), w.now())
+	}
 	return err
 }
 

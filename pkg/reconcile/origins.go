@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"slices"
@@ -34,16 +35,16 @@ const (
 	barredFirst = 10 * time.Second
 )
 
-// answered notes an answer, and returns since when there had been none; zero: its
-// host was not taken for away.
-func (o *origins) answered(origin string) (since time.Time) {
+// answered notes an answer, and returns since when there had been none, and from where
+// in words; zero: its host was not taken for away.
+func (o *origins) answered(origin string) (since time.Time, at string) {
 	if origin == "" {
-		return time.Time{}
+		return time.Time{}, ""
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if d := o.dead[origin]; d != nil {
-		since = d.since
+		since, at = d.since, d.at
 		delete(o.dead, origin)
 	}
 	if !o.alive[origin] && len(o.alive) < originsKnown {
@@ -52,7 +53,14 @@ func (o *origins) answered(origin string) (since time.Time) {
 		}
 		o.alive[origin] = true
 	}
-	return since
+	return since, at
+}
+
+// hostAnswers notes an answer of a host, and says so where there had been none.
+func (l *lane) hostAnswers(log *slog.Logger, origin string, now time.Time) {
+	if since, at := l.origins.answered(origin); !since.IsZero() {
+		log.Info("a host of a provider answers again", "lane", l.name, "origin", at, "after", now.Sub(since).Round(time.Second))
+	}
 }
 
 // unanswered notes a failed call. It says whether another host of the lane answers,
@@ -60,7 +68,6 @@ func (o *origins) answered(origin string) (since time.Time) {
 func (o *origins) unanswered(addr string, h health, now time.Time, spread float64) (others, away bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	delete(o.alive, h.origin)
 	d := o.dead[h.origin]
 	if d == nil {
 		if len(o.dead) >= originsKnown {
@@ -73,7 +80,15 @@ func (o *origins) unanswered(addr string, h health, now time.Time, spread float6
 		o.dead[h.origin] = d
 	}
 	away = d.unanswered(addr, h, now, spread)
-	return len(o.alive) > 0, away && len(o.alive) > 0
+	if d.open() { // one credential alone says nothing of a host
+		delete(o.alive, h.origin)
+	}
+	for origin := range o.alive {
+		if origin != h.origin {
+			return true, away
+		}
+	}
+	return false, false
 }
 
 // forget begins anew.

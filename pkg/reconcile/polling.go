@@ -95,17 +95,22 @@ func pollFailure(err error) error {
 	return &providers.Error{Op: providers.OpExchange, Class: providers.ClassTransient}
 }
 
-// metaExchanged is before the address of a credential that a device code has brought an
-// answer for: its value is the keyed hash of that code. It is written together with
-// what the code brought, and says without a clock that it was not sent in vain.
+// metaExchanged is before the keyed hash of the address of a credential that a device
+// code has brought an answer for: its value is that of the code. It is written together
+// with what the code brought, and says without a clock that it was not sent in vain. (An
+// address may be longer than a key.)
 const metaExchanged = "exchanged/"
+
+func exchangedKey(s state.Store, addr string) string {
+	return metaExchanged + s.Hash("exchanged", []byte(addr))
+}
 
 // exchanged is what is recorded with the answer to a call: of a device code that it is
 // spent.
 func (p *performer) exchanged(c *call) []state.Change {
 	changes := []state.Change{{IntentFor: p.j.addr, ClearIntent: true}}
 	if c.poll && c.intent.TokenHash != "" {
-		changes = append(changes, state.Change{MetaKey: metaExchanged + p.j.addr, Meta: []byte(c.intent.TokenHash)})
+		changes = append(changes, state.Change{MetaKey: exchangedKey(p.w.store, p.j.addr), Meta: []byte(c.intent.TokenHash)})
 	}
 	return changes
 }
@@ -115,7 +120,7 @@ func (p *performer) exchanged(c *call) []state.Change {
 // since none of its address ever did.
 func (l *Loop) exchanged(ctx context.Context, addr string, code secret.Text) (answered, told bool, err error) {
 	store := l.recorded()
-	b, err := store.Meta(ctx, metaExchanged+addr)
+	b, err := store.Meta(ctx, exchangedKey(store, addr))
 	if errors.Is(err, state.ErrNotFound) {
 		return false, false, nil
 	}

@@ -202,6 +202,9 @@ func (s *Bolt) seam() {
 	if s.abandon() != nil {
 		return // the file is another's
 	}
+	s.committing.Lock()
+	defer s.committing.Unlock()
+	s.left = fileMeta{} // from here on its header is one that nobody waits for
 	err := guard(func() error {
 		return s.db.Update(func(tx *bbolt.Tx) error {
 			return tx.Bucket([]byte(bucketHouse)).Put([]byte(houseStatus), s.sealer.sealStatus(s.lineage, status{s.info.serial.Load(), s.tally}))
