@@ -11,12 +11,14 @@ import (
 // read of it may be an older token, and what is written ruins it. bbolt's headers tell:
 // nobody but the writer's goroutine changes them, and it knows what it left there.
 
-// leaves notes the file's newest header as the one that this process left.
+// leaves notes the file's newest header as the one that this process left, where the
+// other one is that which it had left before: a copy that came while it wrote has
+// another there.
 func (s *Bolt) leaves() {
 	switch metas, _, err := readMetas(s.file); {
 	case err != nil:
 		s.left = fileMeta{} // it is not known
-	case metas[0].txid == s.ackedTx:
+	case metas[0].txid == s.ackedTx && (s.left == (fileMeta{}) || len(metas) == 2 && metas[1] == s.left):
 		s.left = metas[0]
 	default:
 		s.left = fileMeta{txid: s.ackedTx} // somebody was quick

@@ -86,3 +86,30 @@ func TestAFileThatIsWrittenOverBeforeTheEnd(t *testing.T) {
 		t.Errorf("the copy holds what came after it: %v", err)
 	}
 }
+
+// A copy that comes while a commit is written has the header of that commit, and another
+// beside it than the one that was left before.
+func TestAFileThatIsWrittenOverDuringACommit(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	s := mustOpen(t, dir)
+	defer func() { _ = s.Close() }()
+	for range 3 {
+		must(t, s.Commit(t.Context(), Change{MetaKey: "a", Meta: []byte("b")}))
+	}
+	metas, _, err := readMetas(s.file)
+	must(t, err)
+	s.committing.Lock()
+	s.left = metas[1]
+	s.leaves() // as after the last commit
+	s.committing.Unlock()
+	must(t, s.Info().Err)
+	other := metas[1]
+	other.txid -= 2
+	s.committing.Lock()
+	s.left = other
+	s.leaves()
+	s.committing.Unlock()
+	if err := s.Info().Err; !errors.Is(err, ErrReadOnly) || !strings.Contains(err.Error(), "was written over") {
+		t.Errorf("Info says: %v", err)
+	}
+}
