@@ -24,7 +24,11 @@ func unseenUntil(t Traits, like *state.Grant, fresh bool, now time.Time) time.Ti
 		if like.RefreshToken.Empty() {
 			fresh = false // none comes by this grant
 		} else if !like.RefreshUntil.IsZero() {
-			refresh = max(refresh, like.RefreshUntil.Sub(like.ObtainedAt)+like.Late)
+			issued := like.ObtainedAt
+			if like.Rotation == state.RotationKept && !like.GrantedAt.IsZero() {
+				issued = like.GrantedAt // a refresh that left it as it was shortened no new one's life
+			}
+			refresh = max(refresh, like.RefreshUntil.Sub(issued)+like.Late)
 		}
 	}
 	if access <= 0 || fresh && refresh <= 0 {

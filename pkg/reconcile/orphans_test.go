@@ -44,6 +44,7 @@ func TestWhenAnUnseenTokenHasEnded(t *testing.T) {
 		"no refresh token comes by this grant":       {Traits{}, like(time.Hour, 0, plain), true, time.Hour},
 		"the refresh token before did not say":       {Traits{}, like(time.Hour, 0, nil), true, 0},
 		"the refresh token before lived a day":       {Traits{}, like(time.Hour, day, nil), true, day},
+		"the refresh token before was kept for long": {Traits{}, like(time.Hour, time.Hour, func(g *state.Grant) { g.Rotation, g.GrantedAt = state.RotationKept, t0.Add(-29*day) }), true, 29*day + time.Hour},
 		"the refresh token stays":                    {Traits{}, like(time.Hour, day, nil), false, time.Hour},
 		"the machine slept while it was on its way":  {Traits{}, like(time.Hour, 0, func(g *state.Grant) { plain(g); g.Late = time.Minute }), false, time.Hour + time.Minute},
 		"taken over and not used":                    {Traits{}, like(0, 0, func(g *state.Grant) { g.AccessToken = secret.Text{} }), true, 0},
