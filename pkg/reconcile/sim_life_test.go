@@ -76,6 +76,8 @@ type simRun struct {
 	skewedAt    time.Time
 	steppedAt   time.Time // when the clock was put last, by the time of the world
 	setBackAt   time.Time // when the clock was set back last
+	fullFrom    time.Time // when the disk became full last
+	fullUntil   time.Time // and when it had room again
 	stepLost    bool      // nobody knows of a step back any more
 	strictSince time.Time
 	inForce     time.Time // since when the configuration is in force; zero: it is not yet
@@ -348,10 +350,36 @@ func (s *simRun) turn() {
 // becomes has other weather from now on. What a slow place has begun still takes
 // its time.
 func (s *simRun) becomes(w *weather) {
-	if s.weatherNow().slowPlaces {
-		s.slowUntil = time.Now().Add(slowest)
+	was, now := s.weatherNow(), time.Now()
+	if was.slowPlaces {
+		s.slowUntil = now.Add(slowest)
+	}
+	switch {
+	case w.diskFull && !was.diskFull:
+		s.fullFrom = now
+	case was.diskFull && !w.diskFull:
+		s.fullUntil = now
 	}
 	s.w.Store(w)
+}
+
+// unrecorded says that the clock was set back, and that the disk has no record of it
+// yet: nobody has looked at the clock since, or the disk has been full ever since.
+func (s *simRun) unrecorded() bool {
+	const looked = 40 * time.Second
+	if s.setBackAt.IsZero() {
+		return false
+	}
+	since := s.setBackAt
+	if !s.fullFrom.IsZero() && s.fullFrom.Before(since.Add(looked)) {
+		if s.weatherNow().diskFull {
+			return true
+		}
+		if s.fullUntil.After(since) {
+			since = s.fullUntil
+		}
+	}
+	return time.Since(since) < looked
 }
 
 // meddle has somebody else write to a place.

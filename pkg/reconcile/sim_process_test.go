@@ -167,7 +167,7 @@ func (s *simRun) restart(down time.Duration, reboot bool) {
 		s.checkEnded(ends)
 	}
 	s.mem = s.mem.Crash()
-	if !s.setBackAt.IsZero() && time.Since(s.setBackAt) < 40*time.Second {
+	if s.unrecorded() {
 		s.stepLost = true // the process ended before it had looked at the clock, or before that was on disk
 	}
 	s.p.once.Do(func() { close(s.p.dead) })
