@@ -14,7 +14,7 @@ import (
 
 // order is a command that tells one address to do something now.
 func (g *globals) order(c *cobra.Command, addr string, o reconcile.Order, done string) error {
-	a, err := parseAddress(addr)
+	a, err := parseOrdered(addr, o.Kind)
 	if err != nil {
 		return err
 	}
@@ -29,6 +29,18 @@ func (g *globals) order(c *cobra.Command, addr string, o reconcile.Order, done s
 		}
 		return nil
 	})
+}
+
+// parseOrdered is the address that an order is for: anything can be tried again, and
+// all else is done to tokens, which credentials alone have.
+func parseOrdered(addr string, kind reconcile.OrderKind) (string, error) {
+	switch kind {
+	case reconcile.OrderRetry:
+		return parseAddress(addr)
+	case reconcile.OrderOrphans:
+		return parseCredential(addr, "orphans")
+	}
+	return parseCredential(addr, fmt.Sprintf("a token to %s", kind))
 }
 
 func refreshCommand(g *globals) *cobra.Command {
