@@ -20,11 +20,14 @@ func heldRaw(in *Input) (Step, bool) {
 	if in.Record.Raw.Op != opRefresh && in.Record.Grant != nil {
 		return kept(in, s), true
 	}
+	if in.disowns() {
+		s.Why += "; " + disownedReason + ": " + in.Record.Verified.Why
+	}
 	if at, ok := in.anewAt(); ok {
 		if !in.Now.Before(at) {
 			return in.anew(s), true
 		}
-		s.Next, s.Reason = at, s.Reason+"; a new token is obtained by the grant when the one held is about to end"
+		s.Next, s.Reason = at, s.Reason+"; a new token is obtained by the grant when the one held is about to end, or no longer honoured"
 	}
 	if step, ok := retired(in); ok {
 		if step.Action != ActWait {
@@ -32,7 +35,7 @@ func heldRaw(in *Input) (Step, bool) {
 		}
 		s.Next = earlier(s.Next, step.Next)
 	}
-	return s, true
+	return in.asking(s), true
 }
 
 // anewAt is when a new token is obtained although a refresh's reply is kept that
@@ -42,13 +45,19 @@ func heldRaw(in *Input) (Step, bool) {
 // replaces the one held is no matter of a reply.
 func (in *Input) anewAt() (time.Time, bool) {
 	raw, g := in.Record.Raw, in.Record.Grant
-	if raw.Op != opRefresh || g == nil || g.ExpiresAt.IsZero() || in.Want == nil || in.Traits.Interactive || in.Traits.Static {
+	if raw.Op != opRefresh || g == nil || g.ExpiresAt.IsZero() && !in.disowns() || in.Want == nil || in.Traits.Interactive || in.Traits.Static {
 		return time.Time{}, false
 	}
 	if in.Origins != "" || in.Guarded != "" || len(in.WantsNew) > 0 {
 		return time.Time{}, false // it would be another token than the one held: that is judged first
 	}
-	at := g.ExpiresAt.Add(-in.Want.Refresh.MinRemaining)
+	var at time.Time
+	if !g.ExpiresAt.IsZero() {
+		at = g.ExpiresAt.Add(-in.Want.Refresh.MinRemaining)
+	}
+	if in.disowns() { // it is of no use any more, however long it would live
+		at = earlier(at, renewableAt(&in.Record.Verified, in.Now))
+	}
 	if soonest := raw.At.Add(in.Want.Retry.Initial); at.Before(soonest) {
 		at = soonest
 	}
@@ -65,6 +74,10 @@ func (in *Input) anew(s Step) Step {
 		return wait
 	}
 	s.Action, s.Cause = ActReplace, causeExpired
+	if s.Heals = in.disowns(); s.Heals {
+		s.Reason += ", and " + disownedReason + ": a new one is obtained by the grant"
+		return s
+	}
 	s.Reason += ", and the token held is about to end: a new one is obtained by the grant"
 	return s
 }
@@ -326,6 +339,9 @@ func (in *Input) upkeepAt() time.Time {
 			next = s.Next
 		}
 	}
+	if s, ok := in.healing(); ok {
+		next = earlier(next, s.Next)
+	}
 	next = earlier(next, in.verifyAt())
 	if s, ok := retired(in); ok && !s.Next.IsZero() && (next.IsZero() || s.Next.Before(next)) {
 		next = s.Next
@@ -337,6 +353,9 @@ func (in *Input) upkeepAt() time.Time {
 // away while something else is waited for.
 func upkeep(in *Input) (Step, bool) {
 	if step, ok := refresh(in); ok && step.Calls() && step.Action == ActRefresh {
+		return step, true
+	}
+	if step, ok := in.healing(); ok && step.Action == ActRefresh {
 		return step, true
 	}
 	if step, ok := verifyDue(in); ok {

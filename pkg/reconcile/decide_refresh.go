@@ -52,7 +52,8 @@ func (in *Input) early() bool {
 	return !in.Turn.IsZero() && g != nil && !in.dueInTurn().After(g.ObtainedAt.Add(g.ExpiresAt.Sub(g.ObtainedAt)/4))
 }
 
-// dueOrWaiting is refresh, but that old tokens are given up while it waits.
+// dueOrWaiting is refresh, but that old tokens are given up while it waits, and that
+// the API is asked about the one held.
 func dueOrWaiting(in *Input) (Step, bool) {
 	s, ok := refresh(in)
 	if !ok || s.Action != ActWait {
@@ -66,7 +67,7 @@ func dueOrWaiting(in *Input) (Step, bool) {
 			s.Next = step.Next
 		}
 	}
-	return s, true
+	return in.asking(s), true
 }
 
 // orderedRefresh keeps an order to refresh from carrying out a replacement that

@@ -71,14 +71,16 @@ func verifyDue(in *Input) (Step, bool) {
 	return Step{Action: ActVerify, State: Ready, Reason: "it is time to ask the API whether it still honours its token"}, true
 }
 
+const disownedReason = "the API no longer honours its token"
+
 // disowned is a token that the API refused twice: refreshed, and where that does
 // not help granted anew, at most so often an hour.
 func disowned(in *Input) (Step, bool) {
 	g, v := in.Record.Grant, &in.Record.Verified
-	if in.Verify == nil || g == nil || v.Refused != g.Generation {
+	if !in.disowns() {
 		return Step{}, false
 	}
-	reason := "the API no longer honours its token"
+	const reason = disownedReason
 	why := reason + ": " + v.Why
 	wait := Step{Action: ActWait, State: Failing, Reason: reason, Why: why, Mend: in.mend("retry")}
 	if in.Traits.Static {
@@ -104,6 +106,46 @@ func disowned(in *Input) (Step, bool) {
 		return in.askingOn(blocked), true
 	}
 	return Step{Action: ActReplace, Cause: causeExpired, State: Failing, Heals: true, Reason: reason + ": a new one is obtained by the grant", Why: why}, true
+}
+
+// disowns says that the API refused the token in force.
+func (in *Input) disowns() bool {
+	g := in.Record.Grant
+	return in.Verify != nil && g != nil && in.Record.Verified.Refused == g.Generation
+}
+
+// healing is the refresh of a token that the API refused, while something else is
+// waited for that keeps a new grant from being asked for; or when it may be made.
+func (in *Input) healing() (Step, bool) {
+	g, v := in.Record.Grant, &in.Record.Verified
+	if !in.disowns() || in.Traits.Static || !canRefresh(in, g) || v.Refreshed == g.Generation {
+		return Step{}, false
+	}
+	if _, useless := in.pastTheWall(); useless {
+		return Step{}, false
+	}
+	if at := renewableAt(v, in.Now); in.Now.Before(at) && in.Order.Kind != OrderRetry {
+		return Step{Action: ActWait, Next: at}, true
+	}
+	if blocked, ok := refreshBackedOff(in); ok {
+		return blocked, true
+	}
+	return Step{Action: ActRefresh, Cause: causeVerify, State: Failing, Heals: true, Reason: disownedReason + ": it is refreshed", Why: disownedReason + ": " + v.Why}, true
+}
+
+// asking goes on asking about a token that lives while something else is waited for. A
+// person's order is answered first.
+func (in *Input) asking(wait Step) Step {
+	g := in.Record.Grant
+	if g == nil || !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt) {
+		return wait
+	}
+	if s, ok := verifyDue(in); ok && in.Order.Kind == OrderNone {
+		s.State, s.Why, s.Mend = wait.State, wait.Why, wait.Mend
+		return s
+	}
+	wait.Next = earlier(wait.Next, in.verifyAt())
+	return wait
 }
 
 // askingOn waits, keeps the grant alive meanwhile, and goes on asking: the API

@@ -13,6 +13,9 @@ func TestDecideVerify(t *testing.T) {
 	refusedNow := func(in *Input) {
 		in.Record.Verified = state.Verified{Refused: in.Record.Grant.Generation, At: in.Now, Why: "status 401"}
 	}
+	unread := func(in *Input) {
+		in.Record.Raw = &state.Raw{Op: opRefresh, Generation: in.Record.Grant.Generation, At: in.Now.Add(-time.Hour), Status: 200, Body: secret.New("{}"), Message: "no access_token"}
+	}
 	for name, c := range map[string]struct {
 		change func(*Input)
 		action Action
@@ -63,6 +66,66 @@ func TestDecideVerify(t *testing.T) {
 			g.AccessToken, g.RefreshToken, g.ExpiresAt = secret.Text{}, secret.New("brought"), time.Time{}
 			in.Measured.at = in.Now.Add(-time.Hour)
 		}, ActWait, Held, 0},
+		"a refresh waits for its back-off": {func(in *Input) {
+			in.Now = t0.Add(40 * time.Minute)
+			in.Record.Failure = &state.Failure{Op: opRefresh, Class: "transient", LastAt: in.Now, NextAt: in.Now.Add(time.Hour)}
+			in.Measured.at = in.Now.Add(-time.Hour)
+		}, ActVerify, Failing, 0},
+		"the same, expired": {func(in *Input) {
+			in.Now = t0.Add(2 * time.Hour)
+			in.Record.Failure = &state.Failure{Op: opRefresh, Class: "transient", LastAt: in.Now, NextAt: in.Now.Add(time.Second)}
+			in.Measured.at = in.Now.Add(-time.Hour)
+		}, ActWait, Failing, time.Second},
+		"a login is needed soon": {func(in *Input) {
+			in.Now, in.Traits.Interactive = t0.Add(50*time.Minute), true
+			in.Record.Grant.RefreshState = state.RefreshRefused
+			in.Measured.at = in.Now.Add(-time.Hour)
+		}, ActVerify, NeedsLogin, 0},
+		"the same, asked just now": {func(in *Input) {
+			in.Now, in.Traits.Interactive = t0.Add(50*time.Minute), true
+			in.Record.Grant.RefreshState = state.RefreshRefused
+			in.Measured.at = in.Now
+		}, ActWait, NeedsLogin, 5 * time.Minute},
+		"held back, and refused": {func(in *Input) {
+			refusedNow(in)
+			in.WantsNew, in.Guarded = []string{"email"}, "too many"
+		}, ActRefresh, Failing, 0},
+		"held back, and a refresh did not help": {func(in *Input) {
+			refusedNow(in)
+			in.WantsNew, in.Guarded = []string{"email"}, "too many"
+			in.Record.Verified.Refreshed = in.Record.Grant.Generation
+		}, ActWait, Held, 5 * time.Minute},
+		"a refresh's reply is kept": {func(in *Input) {
+			unread(in)
+			in.Measured.at = in.Now.Add(-time.Hour)
+		}, ActVerify, Unread, 0},
+		"a refresh's reply is kept, asked just now": {func(in *Input) { unread(in) }, ActWait, Unread, 5 * time.Minute},
+		"a refresh's reply is kept, and refused":    {func(in *Input) { unread(in); refusedNow(in) }, ActReplace, Unread, 0},
+		"a refresh's reply is kept, a token without an end": {func(in *Input) {
+			unread(in)
+			refusedNow(in)
+			in.Record.Grant.ExpiresAt = time.Time{}
+		}, ActReplace, Unread, 0},
+		"a refresh's reply is kept, a person is needed": {func(in *Input) {
+			unread(in)
+			refusedNow(in)
+			in.Traits.Interactive = true
+		}, ActWait, Unread, 5 * time.Minute},
+		"a refresh's reply is kept, three renewals": {func(in *Input) {
+			unread(in)
+			refusedNow(in)
+			in.Record.Verified.Renewed = []time.Time{in.Now.Add(-58 * time.Minute), in.Now.Add(-2 * time.Minute), in.Now.Add(-time.Minute)}
+		}, ActWait, Unread, 2 * time.Minute},
+		"a grant's reply is kept": {func(in *Input) {
+			unread(in)
+			in.Record.Raw.Op = opGrant
+			in.Measured.at = in.Now.Add(-time.Hour)
+		}, ActVerify, Ready, 0},
+		"a grant's reply is kept, and refused": {func(in *Input) {
+			unread(in)
+			in.Record.Raw.Op = opGrant
+			refusedNow(in)
+		}, ActRefresh, Failing, 0},
 		"due goes first": {func(in *Input) {
 			in.Now = t0.Add(40 * time.Minute)
 			in.Measured.at = t0
