@@ -18,7 +18,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 		return j.failing(w.now(), unready(err))
 	}
 	step := decide(&ob.in)
-	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step)}
+	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), revokesAt: ob.in.revokesAt(step)}
 	r.fill(&ob.in.Record, j.stored)
 	r.early, r.refreshes = ob.in.early(), ob.in.RefreshFailure
 	if ob.in.Verify != nil {

@@ -33,6 +33,15 @@ func retired(in *Input) (Step, bool) {
 	return wait, true
 }
 
+// revokesAt is when a step that waits has something to do for an old token, and zero
+// where it is for the one in force.
+func (in *Input) revokesAt(s Step) time.Time {
+	if s.Action != ActWait || s.State != Ready || len(in.Record.Retiring) == 0 || s.Next.Equal(in.fresh().Next) {
+		return time.Time{}
+	}
+	return s.Next
+}
+
 // leaving works the old grants of a removed credential off: nobody uses any of
 // them any more, so that none waits for its overlap, or for another.
 func leaving(in *Input) Step {

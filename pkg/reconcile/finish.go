@@ -42,6 +42,7 @@ func (l *Loop) finish(r result) {
 	}
 	newer := r.record && r.gen > it.gen
 	it.early = r.early && !newer
+	it.revokes = !r.revokesAt.IsZero() && r.next.Equal(r.revokesAt)
 	if r.record {
 		it.gen, it.expires, it.retiring, it.stored = r.gen, nanos(r.expires), uint8(min(r.retiring, 255)), r.stored
 		if len(r.orphans) > 0 || it.x != nil {

@@ -57,6 +57,7 @@ type item struct {
 	removing bool  // its removal has begun: the guard has counted it
 	first    bool  // belongs to the first pass and was not worked on yet
 	early    bool  // due as soon as its token may be refreshed at all
+	revokes  bool  // due when an old token may be given up, which is before its own is
 	counted  uint8 // the state under which it is counted; 0: not counted
 }
 

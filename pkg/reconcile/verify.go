@@ -49,7 +49,7 @@ func (p *performer) verify() {
 	p.found(err)
 	p.r.measured = &in.Measured
 	next := Decide(*in)
-	p.r.next, p.r.standing = next.Next, standingOf(next)
+	p.r.next, p.r.standing, p.r.revokesAt = next.Next, standingOf(next), in.revokesAt(next)
 	p.r.again = next.acts()
 }
 

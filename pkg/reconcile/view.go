@@ -204,7 +204,9 @@ func (l *Loop) add(v *View, it *item) {
 	case kindCredential:
 		if line.State == Ready && !line.NextAt.IsZero() {
 			line.Next = "refresh"
-			if m := it.measured(); m != nil && m.generation == it.gen && !line.NextAt.Before(m.next) {
+			if it.revokes {
+				line.Next = "revoke"
+			} else if m := it.measured(); m != nil && m.generation == it.gen && !line.NextAt.Before(m.next) {
 				line.Next = "verify"
 			}
 		}
