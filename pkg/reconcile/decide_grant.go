@@ -174,6 +174,8 @@ func needsLogin(in *Input, why string) Step {
 	s := Step{Action: ActWait, State: NeedsLogin, Reason: "a person has to log in: " + why, Why: why, Mend: in.mend("login")}
 	if f := in.Record.Failure; f != nil && f.Class == classLogin {
 		s.Why = f.Message
+	} else if f := in.failureOf(opRefresh); f != nil && f.Op == opRefresh && in.Record.Grant != nil && in.Record.Grant.RefreshState == state.RefreshRefused {
+		s.Why += " (its refresh token was refused: " + f.Message + ")"
 	}
 	if g := in.Record.Grant; g != nil && g.ExpiresAt.After(in.Now) {
 		s.Next = g.ExpiresAt // in the past it would be looked at again at once, and again

@@ -122,11 +122,13 @@ func (in *Input) mendRevocation(r *state.Retired) string {
 // revokes says that an order has tokens revoked at once.
 func (o Order) revokes() bool { return o.Kind == OrderRevoke || o.Kind == OrderShutdown }
 
+const shutdownReason = "the daemon stops, and revoke_on_shutdown is set"
+
 // atShutdown revokes what shall not outlive the daemon: the token in force, then
 // what waits among the old ones. What its API cannot revoke is kept, and so is what
 // the guard has not let go ([observed.takeLifecycle]).
 func atShutdown(in *Input) Step {
-	const reason = "the daemon stops, and revoke_on_shutdown is set"
+	const reason = shutdownReason
 	switch {
 	case in.Record.Grant != nil && in.Held.HasRevoke && !in.Traits.Static && in.Record.Lifecycle.RevokeOnShutdown:
 		return Step{Action: ActRetire, Cause: causeRevoke, State: Pending, Reason: reason}
@@ -189,7 +191,7 @@ func needsLiving(g *state.Grant, t Traits) bool {
 func revokeStep(in *Input, i int) Step {
 	g := &in.Record.Retiring[i]
 	t := in.RetiredTraits[i]
-	s := Step{Action: ActRevoke, Retiring: i, Cause: g.Retired.Cause, State: Pending, Reason: revokeReason(g.Retired.Cause)}
+	s := Step{Action: ActRevoke, Retiring: i, Cause: g.Retired.Cause, State: Pending, Reason: in.revokeReason(g.Retired.Cause)}
 	dead := g.AccessToken.Empty() || !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt.Add(g.Late))
 	if needsLiving(g, t) && dead {
 		s.Action, s.Reason = ActRevive, "revoking the old token needs a living access token, so it is refreshed first"
@@ -197,11 +199,17 @@ func revokeStep(in *Input, i int) Step {
 	return s
 }
 
-func revokeReason(cause string) string {
+func (in *Input) revokeReason(cause string) string {
 	switch cause {
 	case causeRemove:
 		return "it is no longer declared"
 	case causeRevoke:
+		switch {
+		case in.Order.Kind == OrderShutdown:
+			return shutdownReason
+		case in.Record.Lifecycle.RevokeOnShutdown && in.Order.Kind != OrderRevoke:
+			return "it was not to outlive the daemon (revoke_on_shutdown), or a person wants it revoked" // the record does not tell them apart
+		}
 		return "a person wants it revoked"
 	case causeRefresh:
 		return "a refresh replaced it and the API leaves the old one alive"

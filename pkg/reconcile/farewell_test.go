@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"log/slog"
 	"testing"
 	"time"
 
@@ -42,6 +43,24 @@ func TestAStopRevokesWhatAsksForIt(t *testing.T) {
 		}
 		if n := w.server.Counts(standin.Coinify).Grants - grants; n != 1 {
 			t.Errorf("%d grants after the next start", n)
+		}
+	})
+}
+
+// The log of a stop says why it revokes, and names no person who would want it.
+func TestAStopSaysWhyItRevokes(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		said := &logLines{}
+		w.halt()
+		w.log = slog.New(slog.NewTextHandler(said, nil))
+		w.start()
+		w.set(ending())
+		time.Sleep(time.Minute)
+		w.halt()
+		defer w.start()
+		if said.count("msg=revoked") != 1 || said.count("revoke_on_shutdown") == 0 || said.count("a person wants") != 0 {
+			t.Errorf("it is said %d times that it is revoked, %d times that its setting asks for it, %d times that a person does",
+				said.count("msg=revoked"), said.count("revoke_on_shutdown"), said.count("a person wants"))
 		}
 	})
 }

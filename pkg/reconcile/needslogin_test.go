@@ -60,6 +60,30 @@ func TestATaintIsWhyALoginIsNeeded(t *testing.T) {
 	}
 }
 
+// That its refresh token was refused, and how, is said with what a login is needed for.
+func TestARefusedRefreshIsWhyALoginIsNeeded(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(byHand)
+		if err := w.handLogin(t); err != nil {
+			t.Fatal(err)
+		}
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultRefuse, Status: 400, Code: "invalid_grant", Grant: "refresh_token", Times: -1})
+		for range 1000 {
+			if <-time.After(10 * time.Second); w.line(handCred).State == reconcile.NeedsLogin {
+				break
+			}
+		}
+		before := w.line(handCred)
+		<-time.After(24 * time.Hour)
+		for _, l := range []reconcile.Line{before, w.line(handCred)} {
+			if l.State != reconcile.NeedsLogin || !strings.Contains(l.Why, "a login gives a new one") && !strings.Contains(l.Why, "expired") ||
+				!strings.Contains(l.Why, " (its refresh token was refused: ") || !strings.Contains(l.Why, "invalid_grant") || !strings.Contains(l.Why, "400") {
+				t.Errorf("it is %s: %s", l.State, l.Why)
+			}
+		}
+	})
+}
+
 // Nothing is tried again by itself after a code or a refresh token that was refused
 // where a person has to log in, so the log names no time for it; of a call that is
 // repeated it does.
