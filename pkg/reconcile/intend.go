@@ -33,13 +33,23 @@ func (p *sinkPerformer) intend() bool {
 		return false
 	}
 	intended, next := withPlace(account, p.ob.desired.Place), *rec
+	tried := untouched(rec)
 	goesTo(&next, p.ob.desired.Place, p.ob.gens)
-	if !named(rec) || !bytes.Equal(rec.Written, intended) || !maps.Equal(rec.Delivered, next.Delivered) {
+	if tried || !named(rec) || !bytes.Equal(rec.Written, intended) || !maps.Equal(rec.Delivered, next.Delivered) {
 		if rec.Written != nil && !bytes.Equal(rec.Written, intended) {
 			next.Leaving = leaveBehind(rec)
+			if tried {
+				next.Leaving = elsewhere(next.Leaving, placeOf(rec.Written))
+			}
+		}
+		if tried { // what this write does is not known before it has ended
+			f := *rec.Failure
+			f.Class, next.Failure = "transient", &f
 		}
 		next.SinkKind, next.Written, next.WrittenAt = p.ob.kindOf, intended, time.Time{}
-		*rec = next
+		if *rec = next; tried {
+			keepsLeft(rec)
+		}
 		if err := p.commit(rec); err != nil {
 			return false
 		}

@@ -160,7 +160,9 @@ type sinkPerformer struct {
 	ob   *observedSink
 	step Step
 	r    *result
-	told bool // it holds what its hooks were told of, which could not be recorded
+	// untouched: nothing was ever sent to its place before this write.
+	untouched bool
+	told      bool // it holds what its hooks were told of, which could not be recorded
 	// spared are places that somebody else has changed, and that are left alone.
 	spared []string
 }
@@ -189,6 +191,7 @@ func (p *sinkPerformer) write() {
 	last := accountOf(rec.Written)
 	first := p.ob.in.Moved || rec.Written == nil // and not only named, which may have been written before a crash
 	again := !first && named(rec) && p.lastWriteFailed()
+	p.untouched = first || untouched(rec)
 	if p.ob.in.Moved || rec.Written == nil || named(rec) {
 		if !p.intend() {
 			return
@@ -395,6 +398,9 @@ func (p *sinkPerformer) failed(verb string, err error) {
 	}
 	if errors.Is(err, sinks.ErrPermanent) {
 		o.class = string(providers.ClassPermanent)
+	}
+	if p.untouched && errors.Is(err, sinks.ErrUntouched) {
+		o.class = classUntouched
 	}
 	now := p.w.now()
 	retry := spec.RetryPolicy{Initial: time.Second, Max: maxSinkBackOff}

@@ -95,12 +95,27 @@ func neverWritten(rec *state.Sink) bool {
 	return f != nil && f.Op == opWrite && f.Class == string(providers.ClassPermanent)
 }
 
+// classUntouched is the class of a failed first write that sent nothing to its place,
+// nor did any try before it.
+const classUntouched = "untouched"
+
+// untouched says that nothing was ever sent to the place that a record names: there is
+// nothing of ours to clean. It holds from the first try on, and is taken back before
+// each that follows, so that a crash in the midst of one leaves it unsaid.
+func untouched(rec *state.Sink) bool {
+	return named(rec) && rec.Failure != nil && rec.Failure.Op == opWrite && rec.Failure.Class == classUntouched
+}
+
 // take removes what is at one place, by the accounts of what was written there
 // or was about to be, the newest first. What somebody else has changed since is
 // theirs now.
 func (p *sinkPerformer) take(accounts [][]byte) error {
 	release, _ := p.w.turns.take(placeOf(accounts[0]))
 	defer release()
+	if rec := &p.ob.in.Record; untouched(rec) && placeOf(rec.Written) == placeOf(accounts[0]) {
+		p.w.log.Info("a place that nothing was ever sent to is given up", "address", p.j.addr, "type", p.ob.kindOf)
+		return nil
+	}
 	ctx := withConfig(p.ctx, p.j.last)
 	began := p.w.now()
 	err := sinks.ErrForeign

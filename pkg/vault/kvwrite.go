@@ -36,7 +36,7 @@ type KVWrite struct {
 func (c *Client) WriteKV(ctx context.Context, mountPath, path string, data map[string]any, w KVWrite) (KVMeta, error) {
 	at, err := c.locate(ctx, "writing", mountPath, path)
 	if err != nil {
-		return KVMeta{}, err
+		return KVMeta{}, &unsentError{err}
 	}
 	if !at.v2 {
 		return c.writeV1(ctx, at, data, w)
@@ -80,6 +80,16 @@ func (c *Client) WriteKV(ctx context.Context, mountPath, path string, data map[s
 	meta.Custom = now.Custom
 	return c.own(ctx, at, meta, w.Custom), nil
 }
+
+// ErrUnsent: a write was not begun, since its mount could not be found.
+var ErrUnsent = errors.New("the write was not begun")
+
+// unsentError is an error before a write was begun.
+type unsentError struct{ error }
+
+func (e *unsentError) Is(target error) bool { return target == ErrUnsent }
+
+func (e *unsentError) Unwrap() error { return e.error }
 
 // holds reports whether the current version holds data already. It reads the
 // data only where the caller's account does not say so.

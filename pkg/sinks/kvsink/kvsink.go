@@ -172,6 +172,9 @@ func (s *Sink) Write(ctx context.Context, d sinks.Desired, last []byte) ([]byte,
 		return nil, err
 	}
 	meta, err := c.WriteKV(ctx, want.mount, want.path, data, w)
+	if errors.Is(err, vault.ErrUnsent) {
+		return nil, untouched{classify(err)}
+	}
 	if err != nil {
 		return nil, classify(err)
 	}
@@ -277,6 +280,13 @@ type permanent struct{ error }
 func (p permanent) Is(target error) bool { return target == sinks.ErrPermanent }
 
 func (p permanent) Unwrap() error { return p.error }
+
+// untouched is an error of a write that was not begun.
+type untouched struct{ error }
+
+func (u untouched) Is(target error) bool { return target == sinks.ErrUntouched }
+
+func (u untouched) Unwrap() error { return u.error }
 
 // classify marks what is wrong in the configuration. A denial is not among it:
 // policies are changed in Vault, where nobody tells us, so it is worth another
