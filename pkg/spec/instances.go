@@ -262,6 +262,10 @@ func (l *loader) forEachOf(a *argument) (*instances, bool) {
 		set.of = &instancesOf{kind: p.kind, typ: p.typ, label: p.label, set: of.insts}
 		return set, true
 	}
+	if of.insts != nil && of.insts.kind == numKey {
+		l.report(problem(a.rng(), "Block without instances", "%[1]s has count and not for_each, so its instances are a list. Use count = length(%[1]s) here too, or for_each = { for i, c in %[1]s : \"i${i}\" => c }.", p.block()))
+		return lostInstances(strKey), true
+	}
 	if of.insts == nil || of.insts.kind != strKey {
 		l.report(problem(a.rng(), "Block without instances", "%s has no for_each, so there are no instances to go through. Leave for_each out and refer to it directly.", p.block()))
 		return lostInstances(strKey), true

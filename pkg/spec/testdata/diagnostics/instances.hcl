@@ -20,6 +20,14 @@ secret "file" "single" {
   for_each = secret.file.pw # ERROR: Block without instances
   path     = each.key
 }
+secret "file" "numbered" {
+  count = 2
+  path  = "n/${count.index}"
+}
+secret "file" "bynumber" {
+  for_each = secret.file.numbered # ERROR: Block without instances
+  path     = each.key
+}
 secret "file" "both" {
   for_each = toset(["a"])
   count    = 2 # ERROR: for_each and count together
