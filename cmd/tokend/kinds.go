@@ -72,7 +72,7 @@ func (g *globals) specOptions() spec.Options {
 		vars[name] = value
 	}
 	return spec.Options{
-		Catalog: g.catalog, Vars: vars, VarFiles: g.varFiles, Environ: g.environ, HostName: hostName(), Version: version,
+		Catalog: g.catalog, Vars: vars, VarFiles: g.varFiles, VarContents: g.varContents, Environ: g.environ, HostName: hostName(), Version: version,
 		CheckRead: g.limit.allowRead, Sinks: sinkSchemas(), CheckSink: checkSink, CheckContents: g.contents, Own: g.ownPaths, Secrets: sources.Schemas(), Hooks: hooks.Schemas(), Auths: vault.AuthSchemas(), Vault: vault.Schema(),
 	}
 }

@@ -19,6 +19,7 @@ type globals struct {
 	control               string
 	vars                  []string
 	varFiles              []string
+	varContents           map[string][]byte // of those of varFiles that can be read only once
 	logLevel              string
 	logFormat             string
 	command               string // such as "tokend apply"
@@ -127,7 +128,7 @@ func (g *globals) defaults(c *cobra.Command) error {
 			return withHint(fmt.Errorf("reading --var %q: it is not of the form NAME=VALUE", name), "for example: --var partner_id=5f51bfe2")
 		}
 	}
-	return nil
+	return g.readVarPipes(c.Context())
 }
 
 // firstPath is the first of the paths that systemd joins by colons.

@@ -20,6 +20,9 @@ type Options struct {
 	// VarFiles are files of `name = value` in HCL, or JSON when named *.json;
 	// later ones win.
 	VarFiles []string
+	// VarContents are what was in those of VarFiles that can be read only once,
+	// such as pipes, by the names that they have there. They are not read again.
+	VarContents map[string][]byte
 	// Environ is the environment ("NAME=value") in which TOKEND_VAR_name is
 	// looked up. Precedence: environment, files, Vars, the last one wins.
 	Environ []string

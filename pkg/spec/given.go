@@ -77,7 +77,11 @@ func (l *loader) givenValues() map[string]given {
 // sensitive variables stand there in clear.
 func (l *loader) varFile(file string, out map[string]given) {
 	content, ok := l.fixed(file)
+	once := false
 	if !ok {
+		content, once = l.o.VarContents[file]
+	}
+	if !ok && !once {
 		var err error
 		if content, err = os.ReadFile(file); err != nil {
 			hint := "mend --var-file, or take it away"
@@ -90,11 +94,13 @@ func (l *loader) varFile(file string, out map[string]given) {
 		}
 	}
 	if abs, err := filepath.Abs(file); err == nil {
-		l.reads.add(abs)
+		if !once { // there is nothing to look for changes
+			l.reads.add(abs)
+		}
 		l.reads.keep(abs, content)
 	}
 	if len(content) > maxFileSize {
-		l.report(fileError(file, "File too large", "A variable file may have at most 4 MiB."))
+		l.report(hideSource(fileError(file, "File too large", "A variable file may have at most 4 MiB.")))
 		return
 	}
 	isJSON := strings.HasSuffix(file, ".json")

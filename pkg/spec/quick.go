@@ -1,6 +1,7 @@
 package spec
 
 import (
+	"bytes"
 	"cmp"
 	"hash/maphash"
 	"io/fs"
@@ -131,7 +132,7 @@ func (s *source) plain() bool {
 func (c *Config) loadedWith(o *Options) bool {
 	p := &c.options
 	return p.HostName == o.HostName && p.Version == o.Version && (p.CheckSink == nil) == (o.CheckSink == nil) && (p.Own == nil) == (o.Own == nil) && p.CheckContents == o.CheckContents && p.WasInForce == o.WasInForce &&
-		maps.Equal(p.Vars, o.Vars) && slices.Equal(p.VarFiles, o.VarFiles) && slices.Equal(variablesOf(p.Environ), variablesOf(o.Environ)) &&
+		maps.Equal(p.Vars, o.Vars) && slices.Equal(p.VarFiles, o.VarFiles) && maps.EqualFunc(p.VarContents, o.VarContents, bytes.Equal) && slices.Equal(variablesOf(p.Environ), variablesOf(o.Environ)) &&
 		reflect.DeepEqual([]any{p.Sinks, p.Secrets, p.Hooks, p.Auths, p.Vault}, []any{o.Sinks, o.Secrets, o.Hooks, o.Auths, o.Vault}) &&
 		c.sameCatalog(o.Catalog)
 }
