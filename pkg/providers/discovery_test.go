@@ -238,3 +238,19 @@ func TestDeviceCode(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A type that has no base_url is not told to check it.
+func TestTheAddressIsNotCalledByASettingThatTheTypeDoesNotHave(t *testing.T) {
+	r, _ := newRig(t, builtin(t, "oauth2"), http.NotFoundHandler(), nil)
+	for _, url := range []string{"https://no-such-host.invalid/token", "http://127.0.0.1:1/token"} {
+		c := r.call(providers.OpGrant, "client_credentials", map[string]any{"token_url": url, "client_id": "app", "client_secret": "s"})
+		req, err := r.e.Prepare(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = r.e.Send(context.Background(), req)
+		if e := asError(t, err); strings.Contains(e.Hint, "base_url") || !strings.Contains(e.Hint, "the address that is called") || !strings.Contains(e.Error(), url) {
+			t.Errorf("%v (%s)", e, e.Hint)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -290,6 +291,9 @@ func (e *Endpoint) sendError(r *Request, f *flight, err error) *Error {
 	}
 	out.Class = ClassTransient
 	out.Message, out.Hint, out.Err = beforeWriting(err, e.timeout, r)
+	if !e.provider.Config.Has("base_url") { // such as token_url: the message names the address
+		out.Hint = strings.ReplaceAll(out.Hint, "base_url", "the address that is called")
+	}
 	if toProxy, host := e.proxyRefused(err); toProxy {
 		out.Message = fmt.Sprintf("reaching the proxy %s: %s", host, out.Message)
 		out.Hint = "check proxy in http { … } on the provider, and that the proxy runs"
