@@ -87,5 +87,8 @@ func TestJWTSign(t *testing.T) {
 		if e.Class != providers.ClassConfig || strings.Contains(e.Error(), "canary") || strings.Contains(e.Error(), "Y2Fu") {
 			t.Errorf("%s: %v", c.alg, e)
 		}
+		if want := "the value of its argument key is neither a private key in PEM nor a private JWK, as RS256 needs it"; c.key == "canary-not-a-key" && !strings.Contains(e.Error(), want) {
+			t.Errorf("%v: want %q", e, want)
+		}
 	}
 }

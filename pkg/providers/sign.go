@@ -13,6 +13,8 @@ import (
 	"github.com/go-jose/go-jose/v4"
 	"github.com/zclconf/go-cty/cty"
 	ctyjson "github.com/zclconf/go-cty/cty/json"
+
+	"tokend/pkg/spec"
 )
 
 // signJWT is jwt_sign of the language: a compact JWS (RFC 7515) over claims.
@@ -85,7 +87,7 @@ func privateKey(alg jose.SignatureAlgorithm, key string) (any, error) {
 	}
 	var jwk jose.JSONWebKey
 	if err := jwk.UnmarshalJSON([]byte(key)); err != nil || !jwk.Valid() || jwk.IsPublic() {
-		return nil, errors.New("the key is neither a private key in PEM nor a private JWK")
+		return nil, &spec.KeyError{Text: fmt.Sprintf("the value of its argument key is neither a private key in PEM nor a private JWK, as %s needs it", alg)}
 	}
 	return jwk.Key, nil
 }
@@ -101,9 +103,9 @@ func parsePEM(alg jose.SignatureAlgorithm, block *pem.Block) (any, error) {
 	case "PRIVATE KEY":
 		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 	case "ENCRYPTED PRIVATE KEY":
-		return nil, errors.New("the key is encrypted: give the decrypted one")
+		return nil, &spec.KeyError{Text: "the value of its argument key is an encrypted private key: give the decrypted one"}
 	default:
-		return nil, errors.New("the PEM block is not a private key")
+		return nil, &spec.KeyError{Text: "the PEM block in its argument key is not a private key"}
 	}
 	if err != nil {
 		return nil, errors.New("the private key cannot be read")

@@ -11,6 +11,12 @@ import (
 // sensitive value: many a function quotes its argument when it refuses it.
 var errSensitiveArgument = errors.New("the value does not fit; it is sensitive, so the reason is not shown")
 
+// KeyError says what is wrong with a key in words that quote nothing of it, nor of
+// another argument: it is shown also where the key is sensitive.
+type KeyError struct{ Text string }
+
+func (e *KeyError) Error() string { return e.Text }
+
 // guard returns f with errors that quote no sensitive argument.
 func guard(f function.Function) function.Function {
 	s := &function.Spec{Description: f.Description(), Params: passAll(f.Params())}
@@ -42,6 +48,10 @@ func passAll(params []function.Parameter) []function.Parameter {
 func quoteless(err error, args []cty.Value) error {
 	if err == nil {
 		return nil
+	}
+	var key *KeyError
+	if errors.As(err, &key) {
+		return err
 	}
 	var shown *templateError
 	if errors.As(err, &shown) && shown.plain && !args[0].ContainsMarked() {
