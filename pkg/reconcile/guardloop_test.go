@@ -70,6 +70,33 @@ settle = "1s"`
 	})
 }
 
+// A removal whose beginning a crash has left unrecorded counts as one that has begun, also
+// after another start: a second removal of the same address is not taken for it.
+func TestWhatMayHaveBegunBeforeACrashLetsNothingElseGo(t *testing.T) {
+	guard := `max_revocations = 2
+max_revoked_percent = 100
+settle = "1m"`
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(traders(guard, "x", "a b", ""))
+		time.Sleep(time.Minute)
+		if h := w.set(traders(guard, "x", "b", "")); h != nil {
+			t.Fatalf("held %+v", h)
+		}
+		time.Sleep(time.Second)
+		w.crash() // it was let go, and nobody knows whether it has begun
+		w.set(traders(guard, "x", "a b", ""))
+		time.Sleep(10 * time.Minute)
+		w.crash()
+		if h := w.set(traders(guard, "x", "b", "")); h == nil {
+			t.Error("a removal within the hour is let go for another one that was")
+		}
+		time.Sleep(5 * time.Minute)
+		if n := w.revocations(); n != 0 {
+			t.Errorf("%d revocations", n)
+		}
+	})
+}
+
 // What was let go and did not begin yet goes on after a crash, and counts once.
 func TestWhatWasLetGoGoesOnAfterACrash(t *testing.T) {
 	guard := `max_revocations = 4

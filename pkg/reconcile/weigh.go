@@ -145,16 +145,17 @@ func (w *weights) judge(log guardLog, came time.Time, c change) (HeldRule, strin
 }
 
 // goes is what has to be on disk of a verdict before any of it can begin: what was
-// let go, and of the approvals those that are for something still. An approval is for
+// let go, and what does not wait any more of that (a later removal of the same address
+// would be taken for the one that was let go); and of the approvals those that are for something still. An approval is for
 // the change that was shown, once: the next one like it is judged anew.
 func (v *verdict) goes() (changes []state.Change, err error) {
-	if len(v.log.pending()) > 0 {
-		raw, err := json.Marshal(v.log)
-		if err != nil {
+	log := state.Change{MetaKey: metaGuardLog}
+	if len(v.log.Steps) > 0 {
+		if log.Meta, err = json.Marshal(v.log); err != nil {
 			return nil, err
 		}
-		changes = append(changes, state.Change{MetaKey: metaGuardLog, Meta: raw})
 	}
+	changes = append(changes, log)
 	if v.stale {
 		raw, err := json.Marshal(v.approved)
 		if err != nil {
