@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"sort"
 	"strings"
@@ -20,7 +21,8 @@ func providerCommand(g *globals) *cobra.Command {
 
 // types are the built-in provider types, and those of the configuration where
 // there is one. Of one that cannot be used, those whose blocks can be.
-func (g *globals) types() ([]*spec.ProviderType, error) {
+func (g *globals) types(ctx context.Context) ([]*spec.ProviderType, error) {
+	g.useCheckout(ctx)
 	cfg, diags := g.read(nil)
 	if !diags.HasErrors() {
 		return cfg.ProviderTypes(), nil
@@ -36,8 +38,8 @@ func (g *globals) types() ([]*spec.ProviderType, error) {
 }
 
 func providerListCommand(g *globals) *cobra.Command {
-	return &cobra.Command{Use: "list", Short: "list the provider types", Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-		types, err := g.types()
+	return &cobra.Command{Use: "list", Short: "list the provider types", Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		types, err := g.types(c.Context())
 		if err != nil {
 			return err
 		}
@@ -60,8 +62,8 @@ func providerListCommand(g *globals) *cobra.Command {
 }
 
 func providerShowCommand(g *globals) *cobra.Command {
-	return &cobra.Command{Use: "show TYPE", Short: "print a provider type's definition", Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
-		types, err := g.types()
+	return &cobra.Command{Use: "show TYPE", Short: "print a provider type's definition", Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		types, err := g.types(c.Context())
 		if err != nil {
 			return err
 		}

@@ -24,7 +24,8 @@ is made up, and not shown.
 Exit status: 0 all of them can be made, 1 not.`
 
 func providerTestCommand(g *globals) *cobra.Command {
-	return &cobra.Command{Use: "test ADDRESS", Short: "show a credential's requests without making them", Long: providerTestHelp, Args: cobra.ExactArgs(1), RunE: func(_ *cobra.Command, args []string) error {
+	return &cobra.Command{Use: "test ADDRESS", Short: "show a credential's requests without making them", Long: providerTestHelp, Args: cobra.ExactArgs(1), RunE: func(c *cobra.Command, args []string) error {
+		g.useCheckout(c.Context())
 		a, err := parseCredential(args[0], "requests")
 		if err != nil {
 			return err

@@ -31,8 +31,8 @@ reads the configuration, and that docs/language is made of.`
 const schemaFormat = "1.0"
 
 func schemaCommand(g *globals) *cobra.Command {
-	return &cobra.Command{Use: "schema", Short: "print the schema of the language as JSON", Long: schemaHelp, Args: cobra.NoArgs, RunE: func(*cobra.Command, []string) error {
-		types, err := g.types()
+	return &cobra.Command{Use: "schema", Short: "print the schema of the language as JSON", Long: schemaHelp, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {
+		types, err := g.types(c.Context())
 		if err != nil {
 			return err
 		}

@@ -20,7 +20,7 @@ func TestStatusSaysWhenAnOldTokenIsRevoked(t *testing.T) {
 		}
 		<-time.After(5 * time.Second)
 		l := w.line(traderCred)
-		if left := l.NextAt.Sub(time.Now()); l.State != reconcile.Ready || l.Retiring != 1 || l.Next != "revoke" || left < 20*time.Second || left > 30*time.Second {
+		if left := time.Until(l.NextAt); l.State != reconcile.Ready || l.Retiring != 1 || l.Next != "revoke" || left < 20*time.Second || left > 30*time.Second {
 			t.Errorf("while the old token lives it is %+v, next in %s", l, left)
 		}
 		<-time.After(time.Minute)
