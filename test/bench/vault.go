@@ -147,8 +147,9 @@ auto_auth {
 	if err != nil {
 		return delivery{}, err
 	}
-	defer p.kill()
-	return v.watch(ctx, p, out)
+	d, err := v.watch(ctx, p, out)
+	p.kill() // who runs would put right what is removed
+	return d, errors.Join(err, os.RemoveAll(out))
 }
 
 // byTokend has a daemon with an empty state do the same: a secret and a sink for
@@ -192,7 +193,7 @@ sink "file" "each" {
 	if err != nil {
 		return delivery{}, err
 	}
-	return got, b.down()
+	return got, errors.Join(b.down(), os.RemoveAll(out))
 }
 
 // suffix tells files from the temporary names that they are written under.
@@ -241,7 +242,7 @@ func (v *vaultServer) watch(ctx context.Context, p *process, out string) (delive
 			return delivery{}, fmt.Errorf("%s wrote %q for %s, want %q", p.cmd.Path, got, n, valueOf(n))
 		}
 	}
-	return d, os.RemoveAll(out)
+	return d, nil
 }
 
 // count is how many finished files a directory has, which may not be there yet.
