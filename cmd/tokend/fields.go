@@ -125,10 +125,7 @@ func showCredential(c *state.Credential, i *state.Intent, now time.Time) map[str
 // when, as far as that is known.
 func showOrphans(all state.Orphans, now time.Time) []map[string]any {
 	var out []map[string]any
-	for _, o := range all {
-		if (state.Orphans{o}).Living(now) == 0 {
-			continue
-		}
+	for _, o := range all.Left(now) {
 		m := map[string]any{"count": o.Count}
 		for name, at := range map[string]time.Time{"since": o.Since, "ended_by": o.Until} {
 			if !at.IsZero() {

@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-)
 
-// maxVarPipe is one byte more than a variable file may have, so that one that is
-// too large is known.
-const maxVarPipe = 4<<20 + 1
+	"tokend/pkg/spec"
+)
 
 // readVarPipes reads the variable files that can be read only once: pipes, such as
 // a shell's <(…), terminals and devices. Who gives one may take long to write it,
@@ -48,7 +46,7 @@ func readOnce(ctx context.Context, file string) ([]byte, error) {
 			return
 		}
 		defer func() { _ = f.Close() }()
-		b, err := io.ReadAll(io.LimitReader(f, maxVarPipe))
+		b, err := io.ReadAll(io.LimitReader(f, spec.MaxFileSize+1)) // one byte more, so that one that is too large is known
 		done <- result{b, reasonOf(err)}
 	}()
 	select {

@@ -266,15 +266,6 @@ func (s *simRun) forgive(addr string, g *simGrant, cause string, now *simRecord)
 	}
 }
 
-// counted is how many orphans of an address may live, as its records say: also of those
-// that are gone. By a clock that was put, they are counted too long or too short.
-func (s *simRun) counted(addr string, r *simRecord) int {
-	if s.skewed {
-		return s.mostOrphans[addr]
-	}
-	return s.lostOrphans[addr].Living(s.wall()) + r.orphans.Living(s.wall())
-}
-
 // newOrphans is how many came to the orphans of a record, of which others may have gone
 // because they have ended.
 func newOrphans(was, are state.Orphans) int {

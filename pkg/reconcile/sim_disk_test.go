@@ -262,3 +262,22 @@ func (d *simDisk) Meta(ctx context.Context, key string) ([]byte, error) {
 	}
 	return d.Memory.Meta(ctx, key)
 }
+
+// unrecorded says that the clock was set back, and that the disk has no record of it
+// yet: nobody has looked at the clock since, or the disk has been full ever since.
+func (s *simRun) unrecorded() bool {
+	const looked = 40 * time.Second
+	if s.setBackAt.IsZero() {
+		return false
+	}
+	since := s.setBackAt
+	if !s.fullFrom.IsZero() && s.fullFrom.Before(since.Add(looked)) {
+		if s.weatherNow().diskFull {
+			return true
+		}
+		if s.fullUntil.After(since) {
+			since = s.fullUntil
+		}
+	}
+	return time.Since(since) < looked
+}

@@ -320,3 +320,12 @@ func (s *simRun) checkPlaces(prevented, awaited map[string]bool) {
 		}
 	}
 }
+
+// counted is how many orphans of an address may live, as its records say: also of those
+// that are gone. By a clock that was put, they are counted too long or too short.
+func (s *simRun) counted(addr string, r *simRecord) int {
+	if s.skewed {
+		return s.mostOrphans[addr]
+	}
+	return s.lostOrphans[addr].Living(s.wall()) + r.orphans.Living(s.wall())
+}

@@ -363,25 +363,6 @@ func (s *simRun) becomes(w *weather) {
 	s.w.Store(w)
 }
 
-// unrecorded says that the clock was set back, and that the disk has no record of it
-// yet: nobody has looked at the clock since, or the disk has been full ever since.
-func (s *simRun) unrecorded() bool {
-	const looked = 40 * time.Second
-	if s.setBackAt.IsZero() {
-		return false
-	}
-	since := s.setBackAt
-	if !s.fullFrom.IsZero() && s.fullFrom.Before(since.Add(looked)) {
-		if s.weatherNow().diskFull {
-			return true
-		}
-		if s.fullUntil.After(since) {
-			since = s.fullUntil
-		}
-	}
-	return time.Since(since) < looked
-}
-
 // meddle has somebody else write to a place.
 func (s *simRun) meddle() {
 	place := one(s.draws, "meddled with", "", "a", "b", "c", "both", "a-elsewhere")

@@ -21,7 +21,7 @@ func Enclosing(src []byte, fileName string, offset int) (header string) {
 	}()
 	src = WithoutMark(src)
 	isJSON := strings.HasSuffix(fileName, ".json")
-	if len(src) > maxFileSize || checkNesting(src, fileName, isJSON) != nil {
+	if len(src) > MaxFileSize || checkNesting(src, fileName, isJSON) != nil {
 		return ""
 	}
 	var f *hcl.File
@@ -45,7 +45,7 @@ func SyntaxMistakes(src []byte, fileName string) (diags Diagnostics) {
 			diags = Diagnostics{fileError(fileName, parserFailed, "The parser failed on this file. Look for an unclosed bracket or string.")}
 		}
 	}()
-	if len(s.text) > maxFileSize {
+	if len(s.text) > MaxFileSize {
 		return Diagnostics{fileError(fileName, "File too large", "A configuration file may have at most 4 MiB; split it.")}
 	}
 	if d := checkNesting([]byte(s.text), fileName, false); d != nil {

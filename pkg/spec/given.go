@@ -99,7 +99,7 @@ func (l *loader) varFile(file string, out map[string]given) {
 		}
 		l.reads.keep(abs, content)
 	}
-	if len(content) > maxFileSize {
+	if len(content) > MaxFileSize {
 		l.report(hideSource(fileError(file, "File too large", "A variable file may have at most 4 MiB.")))
 		return
 	}

@@ -26,7 +26,7 @@ type shape struct {
 // what stands beside it is lowered all the same, so that its mistakes are
 // reported in the same run.
 func (l *lowering) lower(s *source) {
-	if len(s.text) > maxFileSize {
+	if len(s.text) > MaxFileSize {
 		s.diags = append(s.diags, fileError(s.name, "File too large",
 			"A configuration file may have at most 4 MiB; split it, or read bulk data with file()."))
 		return

@@ -29,7 +29,7 @@ func TestUnreadableCatalogue(t *testing.T) {
 }
 
 func TestLargeFiles(t *testing.T) {
-	large := []byte(strings.Repeat("# so it goes\n", maxFileSize/13+1))
+	large := []byte(strings.Repeat("# so it goes\n", MaxFileSize/13+1))
 	_, diags := LoadFiles("/etc/tokend", map[string][]byte{"main.hcl": large}, testOptions())
 	oneMistake(t, diags, "File too large", "4 MiB")
 	o := testOptions()

@@ -11,7 +11,7 @@ import (
 // more than linear time, and a configuration may come from a repository that
 // somebody else can push to.
 const (
-	maxFileSize   = 4 << 20
+	MaxFileSize   = 4 << 20
 	maxNesting    = 200    // brackets inside each other
 	maxOperators  = 10_000 // operators in one statement: they nest without brackets
 	maxDirectives = 2000   // %{ … } in one statement: likewise, and they cost more

@@ -98,8 +98,8 @@ func readInput(dir, fileName string, prev *Config) (input, error) {
 			}
 		}
 	}
-	if info.Size() > maxFileSize {
-		in.Bytes = make([]byte, maxFileSize+1) // which is refused without a look at it
+	if info.Size() > MaxFileSize {
+		in.Bytes = make([]byte, MaxFileSize+1) // which is refused without a look at it
 		return in, nil
 	}
 	in.Bytes, err = os.ReadFile(path)

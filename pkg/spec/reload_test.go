@@ -123,7 +123,7 @@ func TestUnreadableDirectory(t *testing.T) {
 		t.Errorf("got %v", diags)
 	}
 	dir := t.TempDir()
-	write(t, dir, "big.hcl", strings.Repeat("# comment\n", maxFileSize/10+1))
+	write(t, dir, "big.hcl", strings.Repeat("# comment\n", MaxFileSize/10+1))
 	if err := os.Mkdir(filepath.Join(dir, "dir.hcl"), 0o700); err != nil {
 		t.Fatal(err)
 	}

@@ -71,7 +71,7 @@ func (s stamp) same(o stamp) bool {
 // sameBytes looks into a file whose stamp is so young that another change may
 // have left the same.
 func (in *input) sameBytes(path string) bool {
-	if in.stamp.trustworthy || in.src != nil || len(in.Bytes) > maxFileSize {
+	if in.stamp.trustworthy || in.src != nil || len(in.Bytes) > MaxFileSize {
 		return true
 	}
 	b, err := os.ReadFile(path)

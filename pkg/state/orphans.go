@@ -30,12 +30,12 @@ func (o Orphans) Total() int {
 }
 
 // Living is how many of them may live still.
-func (o Orphans) Living(now time.Time) int { return o.left(now).Total() }
+func (o Orphans) Living(now time.Time) int { return o.Left(now).Total() }
 
 // Since is when the first of those was lost that may live still; zero: there is none,
 // or it is not known.
 func (o Orphans) Since(now time.Time) time.Time {
-	if left := o.left(now); len(left) > 0 {
+	if left := o.Left(now); len(left) > 0 {
 		return left[0].Since
 	}
 	return time.Time{}
@@ -56,8 +56,8 @@ func (o Orphans) Until() time.Time {
 	return until
 }
 
-// left are those that may live still.
-func (o Orphans) left(now time.Time) Orphans {
+// Left are those that may live still.
+func (o Orphans) Left(now time.Time) Orphans {
 	ended := func(x Orphan) bool { return !x.Until.IsZero() && !now.Before(x.Until) }
 	if !slices.ContainsFunc(o, ended) {
 		return o
@@ -69,7 +69,7 @@ func (o Orphans) left(now time.Time) Orphans {
 // latest (zero: nobody knows). Those that have ended are counted no more. o itself
 // stays as it is.
 func (o Orphans) With(now, until time.Time) Orphans {
-	all := append(slices.Clone(o.left(now)), Orphan{Count: 1, Since: utc(now), Until: utc(until)})
+	all := append(slices.Clone(o.Left(now)), Orphan{Count: 1, Since: utc(now), Until: utc(until)})
 	for len(all) > orphanEntries {
 		all = all.joined()
 	}
