@@ -65,6 +65,15 @@ func (w stateWait) open(ctx context.Context, open func() (state.Store, error), e
 	return store, err
 }
 
+// heldBy names the process that has a state locked, as far as it is known.
+func heldBy(err error) string {
+	var held *state.LockedError
+	if errors.As(err, &held) {
+		return held.Error()
+	}
+	return err.Error()
+}
+
 // holderOf is what a process writes beside its id into the lock: a daemon nothing, so
 // that kill -HUP $(cat state.lock) does what people expect of such a file.
 func holderOf(command string) string {

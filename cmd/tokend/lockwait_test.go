@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -68,5 +70,30 @@ func TestADaemonWaitsForACommand(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// A command that waits for another process says so once, with who that is, and goes
+// on when the state is free.
+func TestACommandSaysWhoHoldsTheState(t *testing.T) {
+	t.Parallel()
+	l := deviceLab(t, time.Hour)
+	l.tokend("apply", "--auto-approve") // makes the state; the person is missing
+	held, err := state.Open(t.Context(), state.Options{Dir: l.state, Holder: "tokend apply"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out, errs record
+	ended := make(chan int, 1)
+	go func() {
+		ended <- l.globals(strings.NewReader(""), &out, &errs, []string{"state", "list"}).run(t.Context())
+	}()
+	said := fmt.Sprintf("waiting: the state is in use by another process: process %d holds %s (tokend apply); trying for ", os.Getpid(), filepath.Join(l.state, state.LockName))
+	l.until("it says whom it waits for", func() (bool, string) { return strings.Contains(errs.String(), said), errs.String() })
+	if err := held.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if status := <-ended; status != 0 || strings.Count(errs.String(), "waiting:") != 1 {
+		t.Errorf("%d\n%s%s", status, out.String(), errs.String())
 	}
 }

@@ -36,12 +36,19 @@ type targetOptions struct {
 }
 
 // target asks again while the state is held and nobody answers: a daemon that
-// starts holds it before it answers, and another command does for a moment.
+// starts holds it before it answers, and another command does for a moment. Whom it
+// waits for, and how long yet, is said once.
 func (g *globals) target(ctx context.Context, o targetOptions) (*target, error) {
-	for until := time.Now().Add(lockPatience); ; {
+	began := time.Now()
+	for said := false; ; {
 		t, err := g.targetNow(ctx, o)
-		if !errors.Is(err, state.ErrLocked) || time.Now().After(until) {
+		waited := time.Since(began)
+		if !errors.Is(err, state.ErrLocked) || waited > lockPatience {
 			return t, err
+		}
+		if !said && waited >= lockSaid {
+			g.printNotice(g.err, "waiting", fmt.Sprintf("%s; trying for %s more", heldBy(err), (lockPatience-waited).Round(time.Second)), "")
+			said = true
 		}
 		g.stage.while = "it waited for the state"
 		if err := pause(ctx, lockLook); err != nil {
