@@ -77,6 +77,7 @@ type statusReply struct {
 	Daemon        bool              `json:"daemon"`
 	Version       string            `json:"version"`
 	Configuration configurationView `json:"configuration"`
+	Logins        []loginView       `json:"logins,omitempty"` // that are under way
 }
 
 type moveRequest struct {

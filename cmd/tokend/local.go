@@ -27,7 +27,7 @@ func (e *engine) Status(ctx context.Context, addr string) (statusReply, error) {
 	// them has something to do.
 	c := e.configuration()
 	v.Ready = v.Ready && v.Held == nil && v.Counts[reconcile.Held] == 0 && c.Valid && c.NotTaken == ""
-	return statusReply{View: v, Daemon: e.daemon, Version: version, Configuration: c}, err
+	return statusReply{View: v, Daemon: e.daemon, Version: version, Configuration: c, Logins: e.underWay(addr)}, err
 }
 
 func (e *engine) configuration() configurationView {

@@ -18,8 +18,9 @@ import (
 // while ago: a browser visits twice, and who waited may ask again. They are kept
 // in the state, so that a restart between a login's two ends loses none.
 type logins struct {
-	mu    sync.Mutex
-	known map[string]*openLogin // nil: not read from the state yet
+	saving sync.Mutex // held while they are written, so that the newest is written last; before mu
+	mu     sync.Mutex
+	known  map[string]*openLogin // nil: not read from the state yet
 }
 
 // openLogin is one login, between its beginning and a while after its end.

@@ -78,8 +78,9 @@ func (e *engine) loginOf(id, addr string) (*openLogin, error) {
 // saveLogins writes them into the state. Where that fails they live on in this
 // process alone, and the log says so.
 func (e *engine) saveLogins(ctx context.Context) error {
+	e.logins.saving.Lock()
+	defer e.logins.saving.Unlock()
 	e.logins.mu.Lock()
-	defer e.logins.mu.Unlock()
 	all := make([]savedLogin, 0, len(e.logins.known))
 	for _, l := range e.logins.known {
 		s, err := l.saved()
@@ -89,6 +90,7 @@ func (e *engine) saveLogins(ctx context.Context) error {
 		}
 		all = append(all, s)
 	}
+	e.logins.mu.Unlock() // who looks at them waits for no disk
 	change := state.Change{MetaKey: metaLogins}
 	if len(all) > 0 {
 		b, err := json.Marshal(all)

@@ -131,6 +131,7 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 	printLanes(w, s.Now, s.Lanes)
 	printRetiring(w, s.Credentials)
 	printOrphans(w, s.Now, s.Credentials)
+	printLogins(w, s.Now, s.Logins)
 	if s.Held != nil {
 		g.printHeld(s.Held)
 	}
