@@ -23,6 +23,7 @@ type backend interface {
 	Apply(ctx context.Context, in applyRequest) (applyReply, error)
 	Get(ctx context.Context, in getRequest) (getReply, error)
 	Order(ctx context.Context, in orderRequest) (orderReply, error)
+	Action(ctx context.Context, in actionRequest) (actionReply, error)
 	LoginStart(ctx context.Context, in loginRequest) (loginReply, error)
 	// LoginFinish hands a redirect over. An error that is login.Again leaves the
 	// login pending.
@@ -118,6 +119,17 @@ type orderRequest struct {
 type orderReply struct {
 	Warning string `json:"warning,omitempty"`
 	Hint    string `json:"hint,omitempty"`
+}
+
+type actionRequest struct {
+	Address string `json:"address"`
+	Name    string `json:"name"`
+}
+
+// actionReply is what an action of a provider type does.
+type actionReply struct {
+	Destructive bool `json:"destructive,omitempty"`
+	EndsAccount bool `json:"ends_account,omitempty"`
 }
 
 type loginRequest struct {

@@ -133,7 +133,7 @@ func (e *engine) Get(ctx context.Context, in getRequest) (getReply, error) {
 
 func (e *engine) Order(ctx context.Context, in orderRequest) (orderReply, error) {
 	if in.Order.Kind == reconcile.OrderAction {
-		if err := e.knowsAction(in); err != nil {
+		if _, err := e.Action(ctx, actionRequest{in.Address, in.Order.Action}); err != nil {
 			return orderReply{}, err
 		}
 	}
@@ -201,22 +201,29 @@ func (e *engine) follow(ctx context.Context) error {
 	}
 }
 
-func (e *engine) knowsAction(in orderRequest) error {
+// Action says what an action does that the type of a credential has.
+func (e *engine) Action(ctx context.Context, in actionRequest) (actionReply, error) {
 	c, err := e.loop.Config().Credential(spec.Address(in.Address))
+	var unknown *spec.UnknownAddressError
+	if errors.As(err, &unknown) {
+		if _, err := e.StateShow(ctx, in.Address); err != nil {
+			return actionReply{}, err // which says what may have been meant
+		}
+	}
 	if err != nil {
-		return err
+		return actionReply{}, err
 	}
 	names := []string{}
 	for _, a := range c.Type.Actions {
-		if a.Name == in.Order.Action {
-			return nil
+		if a.Name == in.Name {
+			return actionReply{Destructive: a.Destructive, EndsAccount: a.EndsAccount}, nil
 		}
 		names = append(names, a.Name)
 	}
 	if len(names) == 0 {
-		return fmt.Errorf("the provider type %s has no actions", c.Type.Name)
+		return actionReply{}, fmt.Errorf("the provider type %s has no actions", c.Type.Name)
 	}
-	return withHint(fmt.Errorf("the provider type %s has no action %q", c.Type.Name, in.Order.Action), "it has: %s", strings.Join(names, ", "))
+	return actionReply{}, withHint(fmt.Errorf("the provider type %s has no action %q", c.Type.Name, in.Name), "it has: %s", strings.Join(names, ", "))
 }
 
 func (e *engine) Held(ctx context.Context) (*reconcile.HeldChange, error) {

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"tokend/pkg/reconcile"
-	"tokend/pkg/spec"
 )
 
 // order is a command that tells one address to do something now.
@@ -124,50 +123,27 @@ func (g *globals) action(c *cobra.Command, addr, name string, yes bool) error {
 	return g.order(c, addr, reconcile.Order{Kind: reconcile.OrderAction, Action: name}, "done: "+name)
 }
 
-// mayAct asks before a destructive action. Whether it is destructive is read
-// from the configuration where it can be; an action that is not known is taken
-// for one that is.
+// mayAct asks before a destructive action. Whether it is one, and whether there is
+// one of that name at all, says who works on the state.
 func (g *globals) mayAct(ctx context.Context, addr, name string) (bool, error) {
-	destructive, ends := true, false
-	if cfg, diags := g.read(nil); !diags.HasErrors() {
-		cr, err := cfg.Credential(spec.Address(addr))
-		var unknown *spec.UnknownAddressError
-		if errors.As(err, &unknown) { // it may live on all the same: a removal can be held back
-			if err := g.recorded(ctx, addr); err != nil {
-				return false, err
-			}
-		}
-		if err == nil {
-			destructive = false // one that is not there is refused, not asked about
-			for _, a := range cr.Type.Actions {
-				if a.Name == name {
-					destructive, ends = a.Destructive, a.EndsAccount
-				}
-			}
-		}
-	}
-	if !destructive {
+	var action actionReply
+	err := g.onState(ctx, func(t *target) (err error) {
+		action, err = t.Action(ctx, actionRequest{Address: addr, Name: name})
+		return err
+	})
+	switch {
+	case err != nil:
+		return false, err
+	case !action.Destructive:
 		return true, nil
-	}
-	if !isTerminal(g.in) {
+	case !isTerminal(g.in):
 		return false, withHint(fmt.Errorf("the action %q is destructive, and there is no terminal to ask on", name), "give --yes if nobody has to be asked")
 	}
 	question := fmt.Sprintf("The action %q on %s is destructive.", name, shown(addr))
-	if ends {
+	if action.EndsAccount {
 		question = fmt.Sprintf("The action %q ends the account of %s: it gets no token ever after.", name, shown(addr))
 	}
 	return g.confirm(ctx, question)
-}
-
-// recorded returns an error where the state has nothing under an address.
-func (g *globals) recorded(ctx context.Context, addr string) error {
-	t, err := g.target(ctx, targetOptions{state: true, only: []string{addr}})
-	if err != nil {
-		return err
-	}
-	defer t.Close()
-	_, err = t.StateShow(ctx, addr)
-	return err
 }
 
 // defaultMinValid is how much of a token must be left when it is asked for.

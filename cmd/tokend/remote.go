@@ -41,6 +41,10 @@ func (r *remote) Order(ctx context.Context, in orderRequest) (orderReply, error)
 	return ask[orderReply](ctx, r, "order", in)
 }
 
+func (r *remote) Action(ctx context.Context, in actionRequest) (actionReply, error) {
+	return ask[actionReply](ctx, r, "action", in)
+}
+
 func (r *remote) LoginStart(ctx context.Context, in loginRequest) (loginReply, error) {
 	return ask[loginReply](ctx, r, "login/start", in)
 }

@@ -21,6 +21,7 @@ func routes(b backend) http.Handler {
 	handle(mux, "apply", b.Apply)
 	handle(mux, "get", b.Get)
 	handle(mux, "order", b.Order)
+	handle(mux, "action", b.Action)
 	handle(mux, "login/start", b.LoginStart)
 	handle(mux, "login/finish", func(ctx context.Context, in loginFinish) (struct{}, error) { return struct{}{}, b.LoginFinish(ctx, in) })
 	handle(mux, "login/wait", func(ctx context.Context, in loginID) (struct{}, error) { return struct{}{}, b.LoginWait(ctx, in) })
