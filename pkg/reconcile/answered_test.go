@@ -74,7 +74,7 @@ func TestAHookThatCannotBeNotedHasNotRun(t *testing.T) {
 			if c.cancels {
 				s.after = cancel
 			}
-			w := &worker{store: s, log: slog.New(slog.DiscardHandler), now: time.Now}
+			w := &worker{store: s, log: slog.New(slog.DiscardHandler), now: time.Now, answers: answers{turn: make(turn, 1)}}
 			err := w.answered(ctx, job{addr: "hook.x.tell", now: t0.Add(time.Second), pending: sinks})
 			if !errors.Is(err, c.want) {
 				t.Errorf("it ended with %v, want %v", err, c.want)

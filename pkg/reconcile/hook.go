@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -11,7 +10,6 @@ import (
 
 	"tokend/pkg/hooks"
 	"tokend/pkg/spec"
-	"tokend/pkg/state"
 )
 
 // declareHooks makes an item of every hook, and takes up what a sink's record
@@ -262,122 +260,6 @@ func (w *worker) runHook(ctx context.Context, j job) error {
 		return ctx.Err()
 	}
 	return kind.Run(hooks.WithAddress(ctx, spec.Address(j.addr)), b.Args, changed)
-}
-
-// answerBatch is how many sinks' records are written together.
-const answerBatch = 500
-
-// answered takes the hook off the list of what each sink's record says has not
-// run yet. One sink's failure keeps nothing from the others.
-func (w *worker) answered(ctx context.Context, j job) error {
-	var failed []error
-	for some := range slices.Chunk(j.pending, answerBatch) {
-		var now []state.Change
-		for _, s := range some {
-			w.unsaved.answer(s, j.addr, j.now) // before the record is read, which may come to be written meanwhile
-			switch rec, soon, err := w.answer(ctx, j, s); {
-			case err != nil:
-				failed = append(failed, err)
-			case rec == nil:
-			case soon:
-				now = append(now, state.Change{Sink: rec})
-			default:
-				w.store.Later(nil, state.Change{Sink: rec})
-			}
-		}
-		if len(now) > 0 {
-			if err := w.answerAll(ctx, j, now); err != nil {
-				failed = append(failed, err)
-			}
-		}
-	}
-	if len(failed) > 0 {
-		return fmt.Errorf("recording that it has run: %w", errors.Join(failed...))
-	}
-	return nil
-}
-
-// answerAll records several sinks' answers as one, or each by itself where one has
-// met another hook's answer.
-func (w *worker) answerAll(ctx context.Context, j job, changes []state.Change) error {
-	err := w.store.Commit(ctx, changes...)
-	if !errors.Is(err, state.ErrConflict) {
-		return err
-	}
-	var failed []error
-	for _, c := range changes {
-		if err := w.answeredFor(ctx, j, c.Sink.Head.Address); err != nil {
-			failed = append(failed, err)
-		}
-	}
-	return errors.Join(failed...)
-}
-
-// tried takes a hook that failed off the list of what removed sinks still have to
-// tell, and returns those sinks: it has run, and what it would tell of is gone.
-// As long as tokend runs it is tried again all the same, but no record is kept
-// for that.
-func (w *worker) tried(ctx context.Context, j job) []string {
-	var out []string
-	for _, s := range j.pending {
-		rec, err := w.store.Sink(ctx, s)
-		if err == nil && untold(&rec) && w.answeredFor(ctx, j, s) == nil {
-			out = append(out, s)
-		}
-	}
-	return out
-}
-
-// answerRounds is how often a sink's record that others keep changing is read
-// again before the hook counts as failed. Each round, somebody else got through.
-const answerRounds = 10
-
-// answeredFor takes the hook off one sink's list.
-func (w *worker) answeredFor(ctx context.Context, j job, sink string) error {
-	var lost error
-	for range answerRounds {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		rec, soon, err := w.answer(ctx, j, sink)
-		if err != nil || rec == nil {
-			return err
-		}
-		if !soon {
-			w.store.Later(nil, state.Change{Sink: rec})
-			return nil
-		}
-		if lost = w.store.Commit(ctx, state.Change{Sink: rec}); !errors.Is(lost, state.ErrConflict) {
-			return lost
-		}
-		// Another hook has run for it meanwhile: what that left is read again.
-	}
-	return lost
-}
-
-// answer is a sink's record without the hook on its list, and nil where there is
-// nothing to take off: a sink that changed again meanwhile keeps it. Where other
-// hooks stand there, too, they may be answered for at the same moment, and of a
-// removed sink the list is all that is left: both are to be recorded soon and
-// waited for, or an answer would be lost and the sink never go.
-func (w *worker) answer(ctx context.Context, j job, sink string) (rec *state.Sink, soon bool, err error) {
-	r, err := w.store.Sink(ctx, sink)
-	if errors.Is(err, state.ErrNotFound) {
-		return nil, false, nil // gone, and what it had to tell with it
-	}
-	if err != nil {
-		return nil, false, err
-	}
-	if r.WrittenAt.After(j.now) && !r.WrittenAt.After(w.now()) { // one that is to come: the clock was set back
-		return nil, false, nil // written again since the run began: another run answers that
-	}
-	last := untold(&r)
-	r.Notify = without1(r.Notify, j.addr)
-	r.Head.Flags &^= state.FlagHookPending
-	if len(r.Notify) > 0 {
-		r.Head.Flags |= state.FlagHookPending
-	}
-	return &r, last || len(r.Notify) > 0, nil
 }
 
 func without1(list []string, s string) []string {

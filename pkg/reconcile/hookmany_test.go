@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tokend/pkg/standin"
+	"tokend/pkg/state"
 )
 
 // However many hooks a sink tells, no more than so many run at once, and those that
@@ -36,6 +37,31 @@ func TestHooksRunSomeAtATime(t *testing.T) {
 		time.Sleep(time.Minute)
 		if got := w.places.count("hook:1"); got != n {
 			t.Errorf("%d of %d hooks have run", got, n)
+		}
+	})
+}
+
+// Hooks that end at the same moment are each answered for, however long the disk
+// takes to write that: all of them stand in the record of the same sink, and one whose
+// answer the others kept from being written would be run again.
+func TestHooksThatEndTogetherRunOnce(t *testing.T) {
+	const n = 60
+	inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+		w.halt()
+		w.wrap = func(s state.Store) state.Store { return tickingStore{s, time.Now(), 20 * time.Millisecond} }
+		w.start()
+		var blocks, names strings.Builder
+		for i := range n {
+			fmt.Fprintf(&blocks, "hook \"mem\" \"h%d\" {}\n", i)
+			fmt.Fprintf(&names, "hook.mem.h%d,", i)
+		}
+		w.set(strings.Replace(trader("a@example.com", blocks.String()), "[hook.mem.tell]", "["+names.String()+"]", 1))
+		time.Sleep(time.Minute)
+		if got := w.places.count("hook:1"); got != n {
+			t.Errorf("%d hooks have run %d times", n, got)
+		}
+		if rec, err := w.store.Sink(t.Context(), "sink.mem.trader"); err != nil || len(rec.Notify) > 0 {
+			t.Errorf("the record says that %v have still to run (%v)", rec.Notify, err)
 		}
 	})
 }

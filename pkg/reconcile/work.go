@@ -56,6 +56,7 @@ type worker struct {
 	recent     recent
 	turns      placeTurns
 	programs   chan struct{} // holds a value for each hook that runs
+	answers    answers
 	unsaved    unsaved
 	unwritable unwritable
 	relook     func(addr string, why error) // has an address looked at whose record could not be written
@@ -65,7 +66,7 @@ type worker struct {
 }
 
 func newWorker(o Options, config *atomic.Pointer[spec.Config]) *worker {
-	w := &worker{o: o, disk: new(diskTime), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage, programs: make(chan struct{}, programLimit), doubting: make(turn, 1), importing: make(turn, 1)}
+	w := &worker{o: o, disk: new(diskTime), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage, programs: make(chan struct{}, programLimit), doubting: make(turn, 1), importing: make(turn, 1), answers: answers{turn: make(turn, 1)}}
 	w.useStore(o.Store)
 	w.life, w.stop = context.WithCancel(context.Background())
 	w.stopped = w.life.Done()
