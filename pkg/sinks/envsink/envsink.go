@@ -37,7 +37,7 @@ func Schema() spec.Schema {
 		Doc: "A file of environment variables.",
 		Attrs: append(hostfile.Attrs(),
 			spec.Attr{Name: "format", Type: cty.String, Oneof: formats(), Default: formatSystemd, Doc: "Who reads the file; values are quoted by this reader's rules."},
-			spec.Attr{Name: "vars", Type: cty.Map(cty.String), Deferred: true, Doc: "The variables and their values, null ones left out; with a template, what it may name as ${name}."},
+			spec.Attr{Name: "vars", Type: cty.Map(cty.String), Deferred: true, Doc: "The variables and their values, null ones left out, and of none an empty file; with a template, what it may name as ${name}."},
 			spec.Attr{Name: "template", Type: cty.String, Content: true, Doc: "A file of KEY=value lines in the same format, with ${name} for a value of vars and $${ for a literal ${; comments and order are kept."},
 		),
 	}
@@ -162,6 +162,7 @@ func (s *Sink) templateLines(args spec.Values, target hostfile.Target, d dialect
 // variables are the argument vars.
 type variables struct {
 	named  bool // the names are known
+	none   bool // the argument is there and has no element, as of instances of which there is none yet
 	known  bool // so are all values
 	values map[string]secret.Text
 	null   map[string]bool
@@ -179,6 +180,7 @@ func readVars(args spec.Values) (variables, error) {
 	case !x.Type().IsObjectType() && !x.Type().IsMapType():
 		return v, &spec.ArgumentError{Name: "vars", Err: errors.New("a map of strings is required")}
 	}
+	v.none = x.LengthInt() == 0
 	var errs []error
 	for it := x.ElementIterator(); it.Next(); {
 		k, e := it.Element()
@@ -212,7 +214,8 @@ func (v *variables) add(name string, e cty.Value) error {
 	return nil
 }
 
-// lines are one for each variable, in the order of their names.
+// lines are one for each variable, in the order of their names. A map without
+// elements makes an empty file; one whose variables are all left out is a mistake.
 func (v variables) lines(d dialect) ([]line, error) {
 	var out []line
 	var errs []error
@@ -225,7 +228,7 @@ func (v variables) lines(d dialect) ([]line, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	if v.named && len(out) == 0 {
+	if v.named && !v.none && len(out) == 0 {
 		return nil, errors.New("there is no variable to write; give vars, and at least one that is not null")
 	}
 	return out, nil
