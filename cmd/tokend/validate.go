@@ -7,9 +7,9 @@ import (
 )
 
 const validateHelp = `Checks the configuration: every mistake in the directory and its templates in
-one go, each with its place and what to do; a sink's template that is not there yet
-is a warning. It needs neither state nor network
-nor secrets. Where a daemon follows a Git repository, its checkout is checked,
+one go, each with its place and what to do. A sink's template that is not there yet
+is a warning, and so is a certificate that a provider or a Vault is asked with. It
+needs neither state nor network nor secrets. Where a daemon follows a Git repository, its checkout is checked,
 unless --config names another directory.
 
 Exit status: 0 valid, 1 not.`

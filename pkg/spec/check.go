@@ -162,6 +162,9 @@ func (k *checker) block(kind string, res *resource) {
 			k.note(kind, in, p.form, p.uses, p.useRefs)
 		case kindVault:
 			k.vault(p, m)
+			if k.l.o.CheckContents {
+				k.report(absentFiles(p.form, p.schema, m, p.form.title())...)
+			}
 		}
 	})
 }

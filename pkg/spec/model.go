@@ -213,6 +213,10 @@ type Attr struct {
 	// ([Values.Content]). One that cannot be read is no mistake of the directory;
 	// the kind says what it is missing. Arguments of sinks alone may have it.
 	Content bool
+	// Asking says that the string names a file without which nothing can be asked of
+	// the block's server, such as a certificate: [Options.CheckContents] warns of one
+	// that is not there. Arguments of vaults and providers may have it.
+	Asking bool
 	// NotEmpty says that an empty string, or a list without elements or with an
 	// empty first one, names nothing and is a mistake.
 	NotEmpty bool

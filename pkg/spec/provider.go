@@ -239,6 +239,9 @@ func (l *loader) checkProviders() {
 		l.report(diags...)
 		readProvider(a, d.typ, section{l: l, f: f, v: NewValues(m)})
 		l.readings = l.c.noteReadings(l.c.typeSchemas[d.typ.Name], a, m, l.readings)
+		if l.o.CheckContents {
+			l.absentOf(f, l.c.typeSchemas[d.typ.Name], m, "http", string(a))
+		}
 		if !l.o.WasInForce {
 			l.report(requests.provider(a, d)...)
 		}

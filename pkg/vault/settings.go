@@ -36,7 +36,9 @@ type Settings struct {
 // [AuthSchemas].
 func Schema() spec.Schema {
 	str := func(name, doc string) spec.Attr { return spec.Attr{Name: name, Type: cty.String, Doc: doc} }
-	file := func(name, doc string) spec.Attr { return spec.Attr{Name: name, Type: cty.String, Path: true, Doc: doc} }
+	file := func(name, doc string) spec.Attr {
+		return spec.Attr{Name: name, Type: cty.String, Path: true, Asking: true, Doc: doc}
+	}
 	address := str("address", "URL of the server, such as https://vault.example.com:8200")
 	address.Required, address.URL = true, true
 	timeout := str("timeout", "how long one request may take")
