@@ -60,7 +60,7 @@ func dryRun(w io.Writer, cfg *spec.Config, a spec.Address) error {
 		return err
 	}
 	p.Config = madeUp(p.Config, p.Type.Config)
-	e, err := providers.NewEndpoint(p, providers.Options{})
+	e, err := providers.NewEndpoint(p, providers.Options{MadeUpKeys: true})
 	if err != nil {
 		return err
 	}

@@ -34,6 +34,9 @@ type Options struct {
 	AllowOrigin func(typ, origin string) error
 	// UserAgent of every request; empty: "tokend".
 	UserAgent string
+	// MadeUpKeys has jwt_sign sign by a key of its own where the one that it is given
+	// is no private key: for requests that are shown and never made.
+	MadeUpKeys bool
 }
 
 // Endpoint is a provider type with the settings of one provider block, compiled
@@ -100,6 +103,9 @@ func NewEndpoint(p *spec.Provider, o Options) (*Endpoint, error) {
 	}
 	e.functions = spec.TypeFunctions()
 	e.functions["jwt_sign"] = spec.JWTSignFunction(signJWT)
+	if o.MadeUpKeys {
+		e.functions["jwt_sign"] = spec.JWTSignFunction(signMadeUp)
+	}
 	if err := e.newTransports(); err != nil {
 		return nil, fmt.Errorf("preparing the HTTP client of %s: %w", p.Addr, err)
 	}
