@@ -65,11 +65,16 @@ func (g *globals) whichConfig() string {
 }
 
 // inputFlags are those that a configuration needs to be complete. A value that
-// was given by --var is left out: it may be what nobody shall read.
+// was given by --var is left out: it may be what nobody shall read. Of a pipe of
+// this command's own (a shell's <(…)) the name is nothing to the next one.
 func (g *globals) inputFlags() []string {
 	var flags []string
 	for _, f := range g.varFiles {
-		flags = append(flags, "--var-file "+shellWord(f))
+		if _, once := g.varContents[f]; once && (strings.HasPrefix(f, "/dev/fd/") || strings.HasPrefix(f, "/proc/")) {
+			flags = append(flags, "--var-file FILE")
+		} else {
+			flags = append(flags, "--var-file "+shellWord(f))
+		}
 	}
 	return flags
 }

@@ -88,6 +88,7 @@ func (l *loader) varFile(file string, out map[string]given) {
 			if errors.Is(err, fs.ErrPermission) {
 				hint = readHint(err)
 			}
+			l.unread = true
 			l.report(hinted(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unreadable variable file",
 				Detail: fmt.Sprintf("Reading the file of --var-file %s: %s.", file, osReason(err))}, hint))
 			return
@@ -100,18 +101,25 @@ func (l *loader) varFile(file string, out map[string]given) {
 		l.reads.keep(abs, content)
 	}
 	if len(content) > MaxFileSize {
+		l.unread = true
 		l.report(hideSource(fileError(file, "File too large", "A variable file may have at most 4 MiB.")))
 		return
 	}
 	isJSON := strings.HasSuffix(file, ".json")
-	if d := checkNesting(content, file, isJSON); d != nil {
+	d := checkNesting(content, file, isJSON)
+	if d == nil && isJSON {
+		content = trimJSON(content)
+		d = brokenJSON(content, file)
+	}
+	if d != nil {
+		l.unread = true
 		l.report(hideSource(d))
 		return
 	}
 	var f *hcl.File
 	var diags hcl.Diagnostics
 	if isJSON {
-		f, diags = hcljson.Parse(trimJSON(content), file)
+		f, diags = hcljson.Parse(content, file)
 	} else {
 		f, diags = hclsyntax.ParseConfig(content, file, hcl.InitialPos)
 	}
@@ -119,11 +127,17 @@ func (l *loader) varFile(file string, out map[string]given) {
 		l.report(hideSource(d))
 	}
 	if f == nil || f.Body == nil || diags.HasErrors() {
+		l.unread = true
 		return
 	}
 	attrs, diags := f.Body.JustAttributes()
+	l.unread = l.unread || diags.HasErrors()
 	for _, d := range tidy(diags) {
 		l.report(hideSource(d))
+	}
+	from := filepath.Base(file)
+	if once {
+		from = file // the name alone of a shell's <(…) is a number
 	}
 	names := make([]string, 0, len(attrs))
 	for n := range attrs {
@@ -145,6 +159,6 @@ func (l *loader) varFile(file string, out map[string]given) {
 			l.c.vars[n].broken = true
 			continue
 		}
-		out[n] = given{value: val, from: filepath.Base(file), rng: &rng}
+		out[n] = given{value: val, from: from, rng: &rng}
 	}
 }

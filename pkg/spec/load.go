@@ -84,6 +84,8 @@ type loader struct {
 
 	expanded map[*resource]bool
 	bad      map[*resource]bool // which are in a cycle
+
+	unread bool // a variable file could not be read as one: what it gives is not known
 }
 
 func (l *loader) report(diags ...*hcl.Diagnostic) { l.diags = append(l.diags, diags...) }

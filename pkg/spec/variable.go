@@ -204,6 +204,10 @@ func (v *variable) convert(val cty.Value) (cty.Value, error) {
 // defaultVariable takes the default that stands in the block.
 func (l *loader) defaultVariable(v *variable) {
 	a := v.fallback
+	if a == nil && l.unread {
+		v.broken = true // it may be in a file that could not be read: that is said
+		return
+	}
 	if a == nil {
 		l.report(absence(hinted(problem(v.form.header(), "Variable without a value", "var.%s has no default, and nothing gives it a value.", v.name),
 			"give it with --var %s=…, --var-file FILE or the environment variable %s%s", v.name, EnvPrefix, v.name), ""))
