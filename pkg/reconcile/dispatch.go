@@ -12,7 +12,7 @@ import (
 func (l *Loop) dispatch(ctx context.Context) {
 	for it := l.next(); it != nil; it = l.next() {
 		j := l.job(it)
-		j.seat = j.pace.take()
+		j.seat, it.may = j.pace.take(), j.mayBegin()
 		l.running++
 		select {
 		case l.idle <- j:

@@ -67,9 +67,9 @@ func (g guardLog) pending() map[string]string {
 }
 
 // withdraw takes out the steps that were let go and will not come, because the
-// configuration changed again; those at work may have come, and nobody was told yet.
-// After a start it is not known whether one that is not there any more has begun, so
-// all of those count as if they had.
+// configuration changed again, but those that work which is under way may have begun
+// (atWork): nobody was told yet. After a start it is not known whether one that is not
+// there any more has begun, so all of those count as if they had.
 func (g guardLog) withdraw(all []candidate, started bool, atWork func(addr string) bool) guardLog {
 	comes := map[string]string{}
 	for _, c := range all {

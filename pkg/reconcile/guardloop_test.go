@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"tokend/pkg/reconcile"
 	"tokend/pkg/standin"
+	"tokend/pkg/state"
 )
 
 // traders declares several Coinify traders, each delivered to a place of its
@@ -121,6 +124,64 @@ settle = "1m"`
 		w.set(traders(guard, "x", "c d e f", ""))
 		if h := w.set(traders(guard, "x", "c d", "")); h != nil {
 			t.Errorf("what was taken back still counts: %+v", h)
+		}
+	})
+}
+
+// lookingStore has the first look at a credential since the guard's log was written
+// wait.
+type lookingStore struct {
+	state.Store
+	credential string
+	armed      *atomic.Bool
+	end        chan struct{}
+}
+
+func (s lookingStore) Commit(ctx context.Context, changes ...state.Change) error {
+	err := s.Store.Commit(ctx, changes...)
+	if slices.ContainsFunc(changes, func(c state.Change) bool { return c.MetaKey == "guard.log" }) {
+		s.armed.Store(true)
+	}
+	return err
+}
+
+func (s lookingStore) Credential(ctx context.Context, addr string) (state.Credential, *state.Intent, error) {
+	if addr == s.credential && s.armed.CompareAndSwap(true, false) {
+		<-s.end
+	}
+	return s.Store.Credential(ctx, addr)
+}
+
+// A removal that waits for quiet is taken back while a worker looks at what it is of:
+// that look cannot have begun it, so it counts for nothing.
+func TestWhatIsTakenBackWhileItIsLookedAtCountsForNothing(t *testing.T) {
+	guard := `max_revocations = 4
+max_revoked_percent = 100
+settle = "1m"`
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		s := lookingStore{credential: `credential.coinify.trader["c"]`, armed: new(atomic.Bool), end: make(chan struct{})}
+		w.set(traders(guard, "x", "c d e f", ""))
+		time.Sleep(time.Minute)
+		w.halt()
+		w.wrap = func(below state.Store) state.Store { s.Store = below; return s }
+		w.start()
+		w.set(traders(guard, "x", "c d e f", ""))
+		time.Sleep(time.Minute)
+		w.set(traders(guard, "x", "e f", ""))
+		time.Sleep(time.Second)
+		if s.armed.Load() {
+			t.Fatal("nobody looks at it")
+		}
+		w.set(traders(guard, "x", "c d e f", ""))
+		s.armed.Store(false)
+		if h := w.set(traders(guard, "x", "c d", "")); h != nil {
+			t.Errorf("what was taken back still counts: %+v", h)
+		}
+		s.armed.Store(false)
+		close(s.end)
+		time.Sleep(2 * time.Minute)
+		if n := w.revocations(); n != 2 {
+			t.Errorf("%d revocations", n)
 		}
 	})
 }

@@ -58,6 +58,7 @@ type item struct {
 	first    bool  // belongs to the first pass and was not worked on yet
 	early    bool  // due as soon as its token may be refreshed at all
 	revokes  bool  // due when an old token may be given up, which is before its own is
+	may      bool  // the work under way may begin what the guard has let go
 	counted  uint8 // the state under which it is counted; 0: not counted
 }
 

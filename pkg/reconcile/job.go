@@ -107,6 +107,12 @@ func (l *Loop) job(it *item) job {
 	return j
 }
 
+// mayBegin says that the work may begin what the guard has let go: what waits until the
+// files have been quiet for a while cannot.
+func (j *job) mayBegin() bool {
+	return j.allowed && (j.cfg != nil || !j.now.Before(j.quiet))
+}
+
 // configOf is the configuration that declares an item, or nil. What the guard
 // holds lives on as the configuration before declared it.
 func (l *Loop) configOf(it *item) *spec.Config {

@@ -73,7 +73,7 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 		all = l.guard.notBegun(all, waited)
 		v.log, held = l.guard.withdraw(all, d.first, func(addr string) bool {
 			it, ok := l.items[addr]
-			return ok && it.phase == running
+			return ok && it.phase == running && it.may
 		}), l.held
 		if len(all) > 0 {
 			for _, it := range l.items {
