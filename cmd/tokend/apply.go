@@ -98,6 +98,10 @@ func (g *globals) applied(r applyReply) error {
 				failed = true
 			case reconcile.Removing:
 				failed = failed || strings.HasPrefix(l.Why, "cannot clean") || strings.HasPrefix(l.Why, "revoking")
+			case reconcile.Ready:
+				if l.Why == "" {
+					continue
+				}
 			default:
 				continue
 			}

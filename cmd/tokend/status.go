@@ -223,7 +223,7 @@ func (g *globals) printLines(w io.Writer, now time.Time, c columns, lines []reco
 	for i, l := range lines {
 		if !all && i >= statusShown {
 			switch {
-			case l.State == reconcile.Ready:
+			case l.State == reconcile.Ready && l.Why == "":
 				left++
 				continue
 			case l.State == reconcile.Pending && l.Why == "":
@@ -235,7 +235,7 @@ func (g *globals) printLines(w io.Writer, now time.Time, c columns, lines []reco
 		switch {
 		case change != nil && l.State == reconcile.Held && l.Why == change.Reason && !all:
 			held++ // what the change would do to each is said with the change
-		case l.State != reconcile.Ready && l.Why != "":
+		case l.Why != "":
 			notes = append(notes, note(now, l))
 		}
 	}
@@ -297,9 +297,13 @@ func nextWord(now time.Time, l reconcile.Line) string {
 	return verb + " " + in(now, l.NextAt)
 }
 
-// note says what is not ready, since when, why, and what mends it.
+// note says what is not ready, since when, why, and what mends it; or what there is to
+// be known of what is ready.
 func note(now time.Time, l reconcile.Line) string {
 	s := fmt.Sprintf("  %s: %s", shown(l.Address), l.State)
+	if l.State == reconcile.Ready {
+		s += ", but"
+	}
 	if !l.Since.IsZero() {
 		s += " for " + ago(now, l.Since)
 	}

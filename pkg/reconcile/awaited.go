@@ -170,7 +170,7 @@ func (l *Loop) mayAwait(it *item, cfg, was *spec.Config, first bool, held map[st
 			return false
 		}
 		c := l.items[string(a)]
-		unsettled := first || held[string(a)] || c != nil && c.x != nil && (c.x.guarded != "" || c.x.standing != nil)
+		unsettled := first || held[string(a)] || c != nil && c.x != nil && (c.x.guarded != "" || c.x.wrong())
 		return cfg.GivesMore(a, was) || unsettled && cfg.HasOutputs(a)
 	})
 }

@@ -186,14 +186,19 @@ func (p *performer) rest() {
 }
 
 func (p *performer) rescheduled() bool {
-	if !p.j.stored || p.step.Action != ActNone {
-		return false
+	rec := &p.ob.in.Record
+	return p.j.stored && p.step.Action == ActNone && !p.sleepsUntil(rec).Equal(rec.Head.Due)
+}
+
+// sleepsUntil is until when a start need not look at a record, zero where it has to at
+// once: when the token is due. When the API is asked about it is not recorded, nor what
+// others make of it.
+func (p *performer) sleepsUntil(rec *state.Credential) time.Time {
+	in := p.ob.in
+	if in.Record = *rec; rec.Grant == nil || len(rec.Retiring) > 0 || rec.Failure != nil || rec.Raw != nil || rec.Head.Flags&state.FlagTainted != 0 || in.loginMayHaveEnded() {
+		return time.Time{}
 	}
-	due := p.step.Next
-	if p.ob.in.Record.Grant != nil && (p.ob.in.Verify != nil || !p.ob.in.Turn.IsZero()) {
-		due = p.ob.in.due() // when the API is asked is not recorded, nor what others make of it
-	}
-	return !due.Equal(p.ob.in.Record.Head.Due)
+	return in.due()
 }
 
 // save commits the record as it stands now, with its head brought in line.
@@ -278,16 +283,10 @@ func (p *performer) head(rec *state.Credential) {
 	}
 	rec.Head.Flags = f
 	rec.Head.ExpiresAt = time.Time{}
-	rec.Head.Due = time.Time{}
-	if rec.Grant == nil {
-		return
+	if rec.Grant != nil {
+		rec.Head.ExpiresAt = rec.Grant.ExpiresAt
 	}
-	rec.Head.ExpiresAt = rec.Grant.ExpiresAt
-	if len(rec.Retiring) == 0 && rec.Failure == nil && rec.Raw == nil && f&state.FlagTainted == 0 {
-		in := p.ob.in
-		in.Record = *rec
-		rec.Head.Due = in.due()
-	}
+	rec.Head.Due = p.sleepsUntil(rec)
 }
 
 // answer tells who ordered it that it is done.

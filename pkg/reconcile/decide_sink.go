@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
 
@@ -21,6 +22,7 @@ type SinkInput struct {
 	Moved    bool     // it shall be at another place than where it was last written
 	Named    bool     // it is about to be written for the first time, and perhaps was
 	Claimed  bool     // another declared sink has the place now
+	Heir     string   // which, where it is known
 	Taken    bool     // and has written it
 	Checked  bool     // Drift was measured in this look
 	Foreign  string   // in a plan: what stands, in words, where it is about to be written for the first time
@@ -119,8 +121,8 @@ func removeSink(in *SinkInput) (Step, bool) {
 	case in.Forgotten:
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared, and a removed block says to forget it: its place is left alone"}, true
 	case in.Claimed && !leaves(&in.Record) && !in.Taken:
-		return Step{Action: ActWait, State: Removing, Next: in.Now.Add(lookAgain), Why: "it is no longer declared",
-			Reason: "it is no longer declared, and another sink is about to write its place"}, true
+		why := in.waitsForHeir()
+		return Step{Action: ActWait, State: Removing, Next: in.Now.Add(lookAgain), Why: why, Reason: why}, true
 	case in.Claimed && !leaves(&in.Record):
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared, and another sink has its place now"}, true
 	}
@@ -129,6 +131,17 @@ func removeSink(in *SinkInput) (Step, bool) {
 			Mend: mendSink(in, f)}, true
 	}
 	return Step{Action: ActRemove, State: Removing, Reason: "it is no longer declared", Why: "it is no longer declared"}, true
+}
+
+// waitsForHeir says why a removed sink leaves its place as it is: whoever reads there
+// has what was written last until the sink that has the place now writes it, and what
+// that one waits for is said of it.
+func (in *SinkInput) waitsForHeir() string {
+	heir := "another sink"
+	if in.Heir != "" {
+		heir = spec.Address(in.Heir).Short()
+	}
+	return "it is no longer declared; its place stays as it is until " + heir + ", which has it now, has written it"
 }
 
 // untold says that nothing is left of a removed sink but hooks that have not run.

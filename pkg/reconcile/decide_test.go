@@ -374,7 +374,7 @@ func TestDecideSink(t *testing.T) {
 		"gone, guarded":     {SinkInput{Stored: true, Record: written, Guarded: "too many"}, ActWait, Held, "too many"},
 		"gone, not settled": {SinkInput{Stored: true, Record: written, Now: t0, Quiet: t0.Add(1)}, ActWait, Removing, "quiet"},
 		"gone, claimed":     {SinkInput{Stored: true, Record: written, Claimed: true, Taken: true}, ActDrop, Removing, "another sink"},
-		"gone, to be taken": {SinkInput{Stored: true, Record: written, Claimed: true}, ActWait, Removing, "about to write"},
+		"gone, to be taken": {SinkInput{Stored: true, Record: written, Claimed: true, Heir: "sink.mem.y"}, ActWait, Removing, "until sink.mem.y, which has it now, has written it"},
 		"gone, stuck":       {SinkInput{Stored: true, Record: written, Stuck: "two records", Claimed: true}, ActWait, Held, "two records"},
 		"gone, not claimed": {SinkInput{Stored: true, Record: written, Stuck: "two records"}, ActWait, Held, "two records"},
 		"stuck, but taken":  {SinkInput{Stored: true, Record: written, Stuck: "two records", Claimed: true, Taken: true}, ActDrop, Removing, "another sink"},

@@ -16,6 +16,8 @@ type measured struct {
 	next       time.Time // when it is asked next
 	refused    int       // 401 in a row
 	warned     bool      // that the path answers, but with something odd, was said
+	asked      string    // the [state.Credential].LostPoll after which it was asked; "" after none
+	sound      bool      // and it honoured the token then
 }
 
 const (
@@ -58,6 +60,8 @@ func (in *Input) verifyAt() time.Time {
 		return time.Time{}
 	case in.Measured.refused == 1:
 		return in.Measured.at.Add(min(verifyConfirm, in.Verify.Every))
+	case in.loginMayHaveEnded() && in.Measured.asked != in.Record.LostPoll:
+		return in.Measured.at // at once, or when its API asked for
 	}
 	return in.Measured.at.Add(in.Verify.Every)
 }

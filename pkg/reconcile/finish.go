@@ -113,13 +113,17 @@ func (l *Loop) finish(r result) {
 
 // stand takes over how an address does.
 func (l *Loop) stand(it *item, s *Standing) {
-	if s == nil || s.State == Ready {
+	if s == nil || s.State == Ready && s.Why == "" {
 		if it.x != nil {
 			it.x.standing = nil
 		}
 		return
 	}
 	x := it.ext()
+	if s.State == Ready {
+		x.standing = s // what is to be known of it says itself since when
+		return
+	}
 	if now := l.o.Now(); s.Since.IsZero() || s.Since.After(now) {
 		s.Since = now
 	}

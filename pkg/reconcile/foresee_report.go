@@ -17,7 +17,7 @@ func (f *forecast) report(p *Plan) {
 		shown := n.shown()
 		rests := len(shown) == 0
 		n.held()
-		if n.rest.State != Ready && n.rest.State != "" {
+		if n.rest.State != Ready && n.rest.State != "" || n.rest.Stops {
 			n.rest.Address = n.addr
 			shown = append(shown, n.rest)
 		}

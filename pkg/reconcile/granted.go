@@ -57,7 +57,7 @@ func (p *performer) granted(c *call, t providers.Token) {
 		p.log().Debug("a grant succeeded after tries", "attempt", in.Intent.Attempt)
 	}
 	p.giveUpRaw()
-	rec.Grant, rec.Failure, rec.Raw, rec.Removing, in.RefreshFailure = &g, nil, nil, nil, nil
+	rec.Grant, rec.Failure, rec.Raw, rec.Removing, rec.LostPoll, in.RefreshFailure = &g, nil, nil, nil, "", nil
 	p.endsWithDaemon(c.ep, g.GrantType)
 	rec.Head.Generation = g.Generation
 	if rec.Head.Digest = p.ob.digest; c.reread {

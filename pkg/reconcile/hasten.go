@@ -120,7 +120,7 @@ func (l *Loop) hasten(now time.Time) {
 		n.turns.begins = latestBegins(n.turns.ends, time.Duration(float64(n.pace.every)*turnSlack), turnMargin)
 		for i, e := range list {
 			it := e.it
-			if begin := max(n.turns.begins[i], now.UnixNano()); it.phase == timed && !it.early && begin < it.due && (it.x == nil || it.x.standing == nil) {
+			if begin := max(n.turns.begins[i], now.UnixNano()); it.phase == timed && !it.early && begin < it.due && !it.x.wrong() {
 				l.q.at(it, fromNanos(begin))
 			}
 		}

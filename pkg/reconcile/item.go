@@ -85,7 +85,7 @@ func (it *item) urgency() int64 {
 
 // extra is what few items have at a time.
 type extra struct {
-	standing *Standing // nil: ready
+	standing *Standing // nil: ready, and nothing is to be said of it
 	orders   []*waiter
 	follow   bool               // what an order began goes on after it, when only some addresses are worked on
 	pending  map[string][]*item // of a hook: the sinks that changed, with the credentials that each named
@@ -113,13 +113,15 @@ func (it *item) ext() *extra {
 	return it.x
 }
 
-// Standing is how an address does, in words, when it is not simply ready.
+// Standing is how an address does, in words, when it is not simply ready: that it is
+// ready, too, where something is to be known of it all the same.
 type Standing struct {
 	State State
 	Since time.Time
 	Why   string
 	Next  string // what happens next
 	Mend  string // the one command that mends it
+	Stops bool   // of what is ready: no token follows the one held
 }
 
 // waiter is an order and who waits for it.

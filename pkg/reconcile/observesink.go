@@ -89,7 +89,7 @@ func (w *worker) observeGoneSink(ctx context.Context, j job, ob *observedSink) e
 	var err error
 	place := placeOf(ob.in.Record.Written)
 	by, taken := w.claimed(ctx, j.force, place)
-	ob.in.Claimed, ob.in.Taken = by != "", taken
+	ob.in.Claimed, ob.in.Heir, ob.in.Taken = by != "", by, taken
 	ob.kindOf = ob.in.Record.SinkKind
 	if ob.kind, err = w.sinkKind(ob.kindOf); err != nil {
 		return err

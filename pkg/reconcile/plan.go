@@ -184,6 +184,7 @@ func (w *worker) foresee(ctx context.Context, j job) *foreseen {
 	n.stand(ob.in.since(n.first.State), ob.failing(), func(f *state.Failure) string { return mendFailure(&ob.in, f) })
 	n.gen, n.has, n.unsure = ob.in.Record.Head.Generation, ob.in.Record.Grant != nil && !unspent(ob.in.Record.Grant), len(ob.unsure) > 0
 	if n.first.Action == ActNone && n.first.State == Ready && len(ob.in.Record.Retiring) == 0 {
+		n.rest = n.first
 		return n // at rest: nothing that another address does changes that
 	}
 	in := ob.in

@@ -81,6 +81,7 @@ func (p *performer) lostBefore(hash string) bool {
 // refreshes of one that is held have failures, and a back-off, of their own.
 func (p *performer) lostPoll(hash, why string) {
 	rec := &p.ob.in.Record
+	p.ob.in.Measured.asked, p.ob.in.Measured.sound = "", false // what was found before says nothing of now
 	if !p.lostBefore(hash) {
 		p.orphanOf()
 		rec.LostPoll = hash

@@ -121,6 +121,9 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 		rec.Raw = nil // there is a better answer
 	}
 	p.ob.in.obtained()
+	if p.ob.in.loginMayHaveEnded() {
+		rec.LostPoll = "" // a login would have ended the refresh token, too
+	}
 	if c.intent.Replay {
 		rec.Note = "a refresh whose reply was lost was repeated"
 	} else {
@@ -274,8 +277,25 @@ func (p *performer) refused(c *call, err error) {
 			p.meanwhile()
 		}
 		p.r.standing = p.standFailed(f)
+		if f.Stopped {
+			p.stillReady()
+		}
 	}
 	p.fail(err)
+}
+
+// stillReady: the token held is good however its grant was refused, as after an order
+// to refresh one whose API has no refresh. What the refusal means for it is said.
+func (p *performer) stillReady() {
+	in := p.ob.in
+	if in.Record.Grant == nil {
+		return
+	}
+	in.Now, in.Order, in.Intent, in.Fresh = p.w.now(), Order{}, nil, false
+	if s := decide(&in); s.State == Ready {
+		p.r.again = p.r.again || s.acts()
+		p.r.next, p.r.standing, p.r.revokesAt = s.Next, standingOf(s), in.revokesAt(s)
+	}
 }
 
 // leftToAPerson says that nothing is tried again by itself after a failure of op: a

@@ -95,6 +95,10 @@ func (s *simRun) mendAll() {
 	for _, l := range v.Credentials {
 		s.note("status", l.Address, string(l.State)+": "+l.Why, 0)
 		switch l.State {
+		case reconcile.Ready:
+			if l.Why != "" {
+				s.heed(l)
+			}
 		case reconcile.NeedsLogin, reconcile.Indeterminate:
 			if strings.Contains(l.Mend, "login") {
 				s.login()
@@ -103,14 +107,27 @@ func (s *simRun) mendAll() {
 			if s.loginHelps(l) {
 				s.login()
 			}
-			s.mu.Lock()
-			s.pardon(firstName(l.Address))
-			s.mu.Unlock()
-			s.ask("retry", l.Address, func(ctx context.Context, loop *reconcile.Loop) error {
-				return loop.Do(ctx, l.Address, reconcile.Order{Kind: reconcile.OrderRetry})
-			})
+			s.retry(l.Address)
 		}
 	}
+}
+
+// heed does what status says of a credential that is ready all the same.
+func (s *simRun) heed(l reconcile.Line) {
+	if strings.Contains(l.Mend, "login") {
+		s.login()
+		return
+	}
+	s.retry(l.Address)
+}
+
+func (s *simRun) retry(addr string) {
+	s.mu.Lock()
+	s.pardon(firstName(addr))
+	s.mu.Unlock()
+	s.ask("retry", addr, func(ctx context.Context, loop *reconcile.Loop) error {
+		return loop.Do(ctx, addr, reconcile.Order{Kind: reconcile.OrderRetry})
+	})
 }
 
 // unmove takes the moved block out of a configuration: what it led elsewhere has
@@ -226,7 +243,8 @@ func (s *simRun) checkEnd(written int) {
 		s.fail("asking for the status: %v", err)
 		return
 	}
-	prevented, awaited := map[string]bool{}, map[string]bool{}
+	prevented, awaited, heirs := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	var removing []reconcile.Line
 	for _, l := range append(append(v.Credentials, v.Sinks...), v.Hooks...) {
 		if l.State == reconcile.Held && strings.Contains(l.Mend, "prevent_destroy") {
 			prevented[firstName(l.Address)] = true
@@ -234,16 +252,21 @@ func (s *simRun) checkEnd(written int) {
 		}
 		if l.State == reconcile.Waiting && s.waitsForNone(l.Why, prevented) || waitsForPrevented(l, prevented) != "" {
 			if l.State == reconcile.Waiting {
-				awaited[waitsForPrevented(l, prevented)] = true
+				awaited[waitsForPrevented(l, prevented)], heirs[l.Address] = true, true
 			}
 			continue
 		}
-		if l.State != reconcile.Ready && !s.loggedOut(l) {
+		if l.State == reconcile.Removing && strings.HasPrefix(l.Address, "sink.") {
+			removing = append(removing, l)
+			continue
+		}
+		if (l.State != reconcile.Ready || l.Why != "") && !s.loggedOut(l) {
 			s.fail("%s is %s, although nothing fails any more: %s", l.Address, l.State, l.Why)
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	left := s.leftToHeirs(removing, heirs)
 	real := s.real()
 	for i, addr := range simCredentials {
 		r := s.record(addr)
@@ -261,7 +284,7 @@ func (s *simRun) checkEnd(written int) {
 			s.fail("%s has %s, and the key is %s", addr, a.token, s.passwords[s.config.account(i)])
 		}
 	}
-	s.checkPlaces(prevented, awaited)
+	s.checkPlaces(prevented, awaited, left)
 	if s.told < written {
 		s.fail("the hooks were told of %d changes, and the last write was the %dth", s.told, written)
 	}
@@ -296,8 +319,9 @@ func (s *simRun) refreshEnded(r *simRecord) bool {
 
 // checkPlaces: each place holds what its sink says, and no other holds anything. One
 // that is new, or was removed and is declared again, is empty until there is what
-// it names; and one that shall be elsewhere is where it was until then.
-func (s *simRun) checkPlaces(prevented, awaited map[string]bool) {
+// it names; and one that shall be elsewhere is where it was until then. left are those
+// that wait as they are for a sink which waits itself.
+func (s *simRun) checkPlaces(prevented, awaited, left map[string]bool) {
 	want, stays := map[string]string{}, map[string]bool{}
 	for place, of := range s.config.places() {
 		var tokens []string
@@ -308,7 +332,7 @@ func (s *simRun) checkPlaces(prevented, awaited map[string]bool) {
 		want[place] = strings.Join(tokens, " ")
 	}
 	for place, content := range want {
-		if !stays[place] && s.place(place).content != content {
+		if !stays[place] && !left[place] && s.place(place).content != content {
 			s.fail("%s holds %q and shall hold %q", place, s.place(place).content, content)
 		}
 	}

@@ -151,3 +151,24 @@ func waitsForPrevented(l reconcile.Line, prevented map[string]bool) string {
 	}
 	return ""
 }
+
+// leftToHeirs are the places of removed sinks that wait for those that have them now
+// and that wait themselves for what prevent_destroy holds back. What was written there
+// last stays there until then. Any other sink would be removed by now.
+func (s *simRun) leftToHeirs(removing []reconcile.Line, heirs map[string]bool) map[string]bool {
+	left := map[string]bool{}
+	for _, l := range removing {
+		place := ""
+		for p := range s.config.places() {
+			if heir := s.config.sinkAt(p); heirs[heir] && strings.Contains(l.Why, "until "+heir+", which has it now,") {
+				place = p
+			}
+		}
+		if left[place] = place != ""; place == "" {
+			s.fail("%s is %s, although nothing fails any more: %s", l.Address, l.State, l.Why)
+		} else if holds := s.place(place).content; holds != s.contents[l.Address] {
+			s.fail("%s holds %q, and %s, which has it still, wrote %q there", place, holds, l.Address, s.contents[l.Address])
+		}
+	}
+	return left
+}

@@ -63,7 +63,8 @@ type Step struct {
 	// Next is when to look again if nothing happens before; zero means that
 	// only an event (a change, a command, another address) calls for a look.
 	Next time.Time `json:"next,omitzero"`
-	// State, Why and Mend are for status. Why is empty for Ready.
+	// State, Why and Mend are for status. Of what is Ready, Why is empty but for what
+	// is to be known all the same.
 	State State  `json:"status,omitempty"`
 	Why   string `json:"why,omitempty"`
 	Mend  string `json:"mend,omitempty"` // the one command that mends it
@@ -85,6 +86,8 @@ type Step struct {
 	// Heals says that a token is renewed because its API no longer honours it,
 	// which is done so often an hour and no more.
 	Heals bool `json:"-"`
+	// Stops says of what is Ready that no token follows the one held.
+	Stops bool `json:"-"`
 	// At is, in a plan, when the step will be carried out, if that is not at once.
 	At time.Time `json:"at,omitzero"`
 }

@@ -80,15 +80,15 @@ func (line *Line) untold(h *foreseenHook) {
 // call whose time has come to be tried again has failed all the same: that
 // nobody tries is no reason to forget why.
 func (n *foreseen) stand(since time.Time, f *state.Failure, mend func(*state.Failure) string) {
-	n.stands = Standing{State: n.first.State, Since: since, Mend: n.first.Mend}
+	n.stands = Standing{State: n.first.State, Since: since, Mend: n.first.Mend, Why: n.first.Why}
 	if n.stands.State == "" {
 		n.stands.State = Ready
 	}
-	if n.stands.State != Ready {
-		n.stands.Why = n.first.Why
-		if n.stands.Why == "" {
-			n.stands.Why = n.first.Reason
-		}
+	if n.stands.State != Ready && n.stands.Why == "" {
+		n.stands.Why = n.first.Reason
+	}
+	if n.stands.State == Ready && n.stands.Why == "" {
+		n.stands = Standing{State: Ready}
 	}
 	n.due = n.first.Next
 	if f == nil {

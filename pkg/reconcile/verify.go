@@ -99,11 +99,12 @@ func (p *performer) verifyCall() (*call, error) {
 func (p *performer) found(err error) {
 	in := &p.ob.in
 	rec, m, now := &in.Record, &in.Measured, p.w.now()
-	m.at = now
+	m.at, m.asked = now, rec.LostPoll
 	var pe *providers.Error
 	isError := errors.As(err, &pe)
 	switch {
 	case isError && pe.Status == http.StatusUnauthorized:
+		m.sound = false
 		if m.refused++; m.refused < 2 || rec.Verified.Refused == rec.Grant.Generation {
 			break // a disk may have taken nothing when it was found out first
 		}
@@ -118,7 +119,7 @@ func (p *performer) found(err error) {
 		}
 		p.log().Info("asking whether the API honours the token gave no answer", "error", err)
 	default:
-		m.refused = 0
+		m.refused, m.sound = 0, true
 		p.honoured(err, m)
 	}
 }

@@ -132,10 +132,13 @@ func (l *Loop) Status(ctx context.Context, addr string) (View, error) {
 	return v, nil
 }
 
+// wrong says that an item is in another state than ready, in words.
+func (x *extra) wrong() bool { return x != nil && x.standing != nil && x.standing.State != Ready }
+
 // stateOf is an item's standing in one word.
 func (l *Loop) stateOf(it *item) State {
 	switch {
-	case it.x != nil && it.x.standing != nil:
+	case it.x.wrong():
 		return it.x.standing.State
 	case it.x != nil && it.x.guarded != "":
 		return Held
@@ -183,16 +186,15 @@ func (l *Loop) add(v *View, it *item) {
 	}
 	if it.x != nil {
 		line.Orphans, line.OrphansSince = it.x.orphans.Living(v.Now), it.x.orphans.Since(v.Now)
-		if line.State == Held && it.x.standing == nil {
+		if line.State == Held && !it.x.wrong() {
 			line.Why, line.Next, line.Mend = it.x.guarded, "it lives on meanwhile", "tokend approve"
-		}
-		if s := it.x.standing; s != nil {
+		} else if s := it.x.standing; s != nil && s.State == line.State {
 			line.Since, line.Why, line.Next, line.Mend = s.Since, s.Why, s.Next, s.Mend
 		}
 	}
 	if it.waits() && line.State.calm() {
 		b := &it.lane.breaker
-		line.State, line.Since, line.Why, line.Next, line.NextAt = Waiting, b.since, b.words(it.lane.name), "its call", b.next
+		line.State, line.Since, line.Why, line.Next, line.NextAt, line.Mend = Waiting, b.since, b.words(it.lane.name), "its call", b.next, ""
 	}
 	if it.first && line.State == Pending && line.Why == "" {
 		line.Next = "the first look since the start"
@@ -204,6 +206,9 @@ func (l *Loop) add(v *View, it *item) {
 	case kindCredential:
 		if line.State == Ready && !line.NextAt.IsZero() {
 			line.Next = "refresh"
+			if it.x != nil && it.x.standing != nil && it.x.standing.Stops {
+				line.Next = "stop"
+			}
 			if it.revokes {
 				line.Next = "revoke"
 			} else if m := it.measured(); m != nil && m.generation == it.gen && !line.NextAt.Before(m.next) {

@@ -209,19 +209,19 @@ func countFacts(lines []reconcile.Line) []string {
 }
 
 // partOf is a table: what is not ready first, since that is what a page is
-// opened for. It makes the rows that are shown and only counts the others, of
+// opened for, and what else there is to be known of. It makes the rows that are shown and only counts the others, of
 // which there may be a hundred thousand.
 func (h *health) partOf(heading string, lines []reconcile.Line, now time.Time) pagePart {
 	part := pagePart{Heading: heading}
 	var calm []pageRow
 	for i := range lines {
 		switch l := &lines[i]; {
-		case l.State == reconcile.Ready && len(calm) < pageCalm:
+		case calmLine(l) && len(calm) < pageCalm:
 			calm = append(calm, rowOf(h.lineOf(l), now))
+		case !calmLine(l) && len(part.Rows) < pageWrong:
+			part.Rows = append(part.Rows, rowOf(h.lineOf(l), now))
 		case l.State == reconcile.Ready:
 			part.MoreCalm++
-		case len(part.Rows) < pageWrong:
-			part.Rows = append(part.Rows, rowOf(h.lineOf(l), now))
 		default:
 			part.MoreWrong++
 		}
@@ -230,14 +230,17 @@ func (h *health) partOf(heading string, lines []reconcile.Line, now time.Time) p
 	return part
 }
 
+// calmLine says that there is nothing to be known of an address but that it is ready.
+func calmLine(l *reconcile.Line) bool { return l.State == reconcile.Ready && l.Why == "" }
+
 func rowOf(l line, now time.Time) pageRow {
-	row := pageRow{Address: oneline.Of(strings.TrimPrefix(l.Address, "credential.")), Status: string(l.State), Next: oneline.Of(l.Next), Mend: oneline.Of(l.Mend)}
+	row := pageRow{Address: oneline.Of(strings.TrimPrefix(l.Address, "credential.")), Status: string(l.State), Why: oneline.Of(l.Why), Next: oneline.Of(l.Next), Mend: oneline.Of(l.Mend)}
 	if l.State == reconcile.Ready {
 		if l.Generation > 0 {
 			row.Status += fmt.Sprintf(" (generation %d)", l.Generation)
 		}
 	} else {
-		row.Class, row.Why = "wrong", oneline.Of(l.Why)
+		row.Class = "wrong"
 		if !l.Since.IsZero() {
 			row.Status += " since " + stamp(l.Since)
 		}

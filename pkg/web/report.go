@@ -205,7 +205,9 @@ func (l line) text(now time.Time) string {
 		fmt.Fprintf(&b, " since %s (%s)", stamp(l.Since), now.Sub(l.Since).Round(time.Second))
 	}
 	if l.State == reconcile.Ready {
-		l.fresh(&b, now)
+		if l.fresh(&b, now); l.Why != "" {
+			b.WriteString(", but " + l.Why + "; run: " + l.Mend)
+		}
 		return b.String()
 	}
 	if l.Why != "" {

@@ -1,0 +1,71 @@
+package reconcile
+
+import (
+	"time"
+
+	"tokend/pkg/spec"
+)
+
+// A credential whose token is good is ready, also where something is wrong that will
+// be felt later: then nobody has to find that out from what breaks. A remark says so
+// while there is time, beside the state.
+
+// remark adds to a step of what is ready what is to be known of it all the same.
+func (in *Input) remark(s *Step) {
+	if s.State != Ready || !in.Declared || in.Record.Grant == nil || unspent(in.Record.Grant) {
+		return
+	}
+	switch {
+	case in.grantStopped():
+		in.remarkStopped(s)
+	case in.loginMayHaveEnded() && !in.honouredSince():
+		s.Why, s.Mend = endedByLogin+"; a login gives a new one", in.mend("login")
+	}
+}
+
+// remarkStopped says that the grant was refused for good, which a good token hides.
+func (in *Input) remarkStopped(s *Step) {
+	g, f := in.Record.Grant, in.Record.Failure
+	s.Mend, s.Why = mendFailure(in, f), "obtaining a new token is stopped since "+f.LastAt.UTC().Format(time.RFC3339)+": "+f.Message
+	switch {
+	case canRefresh(in, g):
+		s.Why += " (the token held is refreshed meanwhile)"
+	case !g.ExpiresAt.IsZero():
+		s.Stops, s.Why = true, s.Why+" (the token held is good until "+g.ExpiresAt.UTC().Format(time.RFC3339)+", and "+whyNoRefresh(in, g)+")"
+	}
+	if s.Action == ActNone || s.Action == ActWait && len(in.Record.Retiring) == 0 {
+		s.Reason = s.Why
+	}
+}
+
+// grantStopped says that the grant of a token that is in force was refused for good, so
+// that it is not asked for another one.
+func (in *Input) grantStopped() bool {
+	f := in.Record.Failure
+	return f != nil && f.Op == opGrant && f.Stopped && !in.Fresh && !in.Traits.Interactive && !in.Traits.Static
+}
+
+// triedAgain is a person's word that a stopped grant may be tried again, while the token
+// held is good and nothing else has failed. Whether it succeeds is known at once then,
+// and not when that token ends.
+func triedAgain(in *Input) (Step, bool) {
+	if in.Order.Kind != OrderRetry || !in.grantStopped() || in.Record.Grant == nil || in.failureOf(opRefresh) != nil {
+		return Step{}, false
+	}
+	return Step{Action: ActReplace, Cause: causeExpired, State: Pending, Reason: "a person wants its grant tried again, which was stopped"}, true
+}
+
+const endedByLogin = "a login whose answer was lost may have ended its token"
+
+// loginMayHaveEnded says that it is not known whether a person's login came about, which
+// ends the token held where an account has but one. Another token is not asked of a
+// person for a mere perhaps; but where the API can be asked about the one held, it is.
+func (in *Input) loginMayHaveEnded() bool {
+	return in.Record.LostPoll != "" && in.Traits.Session == spec.SessionOnePerAccount
+}
+
+// honouredSince says that the API honours the token, as it was asked after the answer
+// was lost.
+func (in *Input) honouredSince() bool {
+	return in.Measured.sound && in.Measured.asked == in.Record.LostPoll
+}
