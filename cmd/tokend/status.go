@@ -301,13 +301,15 @@ func nextWord(now time.Time, l reconcile.Line) string {
 // be known of what is ready.
 func note(now time.Time, l reconcile.Line) string {
 	s := fmt.Sprintf("  %s: %s", shown(l.Address), l.State)
-	if l.State == reconcile.Ready {
-		s += ", but"
+	switch {
+	case l.State == reconcile.Ready:
+		s += ", but "
+	case !l.Since.IsZero():
+		s += " for " + ago(now, l.Since) + ": "
+	default:
+		s += ": "
 	}
-	if !l.Since.IsZero() {
-		s += " for " + ago(now, l.Since)
-	}
-	s += ": " + l.Why
+	s += l.Why
 	if l.Mend != "" {
 		s += "\n      to mend: " + l.Mend
 	}

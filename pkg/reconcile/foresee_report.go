@@ -17,6 +17,9 @@ func (f *forecast) report(p *Plan) {
 		shown := n.shown()
 		rests := len(shown) == 0
 		n.held()
+		if n.rest.Stops {
+			n.rest.Action = ActWait // for a person, while its token is good
+		}
 		if n.rest.State != Ready && n.rest.State != "" || n.rest.Stops {
 			n.rest.Address = n.addr
 			shown = append(shown, n.rest)

@@ -16,7 +16,7 @@ func (in *Input) remark(s *Step) {
 		return
 	}
 	switch {
-	case in.grantStopped():
+	case in.grantStopped() && !in.Fresh:
 		in.remarkStopped(s)
 	case in.loginMayHaveEnded() && !in.honouredSince():
 		s.Why, s.Mend = endedByLogin+"; a login gives a new one", in.mend("login")
@@ -38,11 +38,11 @@ func (in *Input) remarkStopped(s *Step) {
 	}
 }
 
-// grantStopped says that the grant of a token that is in force was refused for good, so
-// that it is not asked for another one.
+// grantStopped says that the grant of a token was refused for good, so that it is not
+// asked for another one before its inputs change.
 func (in *Input) grantStopped() bool {
 	f := in.Record.Failure
-	return f != nil && f.Op == opGrant && f.Stopped && !in.Fresh && !in.Traits.Interactive && !in.Traits.Static
+	return f != nil && f.Op == opGrant && f.Stopped && !in.Traits.Interactive && !in.Traits.Static
 }
 
 // triedAgain is a person's word that a stopped grant may be tried again, while the token

@@ -68,6 +68,15 @@ func TestReadyz(t *testing.T) {
 			"note: the configuration was read from /etc/tokend at 2026-10-12T11:00:00Z",
 			"note: the state has serial 42, 3 records, 0 open intents",
 		)},
+		{"ready, and something is to be known", "/readyz?verbose", func(f *fakeSource) {
+			f.view.Credentials, f.view.Sinks, f.view.Hooks = f.view.Credentials[1:], nil, nil
+			f.view.Credentials[0].Why, f.view.Credentials[0].Mend = "obtaining a new token is stopped", "tokend retry apirone.key"
+		}, 200, lines(
+			"ready",
+			`credential.apirone.key: ready, generation 1, but obtaining a new token is stopped; run: tokend retry apirone.key`,
+			"note: the configuration was read from /etc/tokend at 2026-10-12T11:00:00Z",
+			"note: the state has serial 42, 3 records, 0 open intents",
+		)},
 		{"one fails", "/readyz", func(f *fakeSource) { f.failing() }, 503, lines(
 			"not ready: 1 of 4 addresses",
 			`credential.coinify.trader["alice"]: failing since 2026-10-12T11:55:00Z (5m0s): the API answered 503; tried again at 2026-10-12T12:01:00Z; run: tokend retry 'coinify.trader["alice"]'`,

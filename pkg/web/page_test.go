@@ -133,6 +133,28 @@ func TestPageIsBounded(t *testing.T) {
 	}
 }
 
+// What is ready and has something to be known is among the first, with that and what
+// mends it; and counts as ready where it is one too many.
+func TestPageSaysWhatIsToBeKnownOfWhatIsReady(t *testing.T) {
+	src := healthy()
+	for i := range pageCalm + pageWrong + 3 {
+		l := reconcile.Line{Address: fmt.Sprintf("credential.apirone.n%d", i), State: reconcile.Ready}
+		if i >= pageCalm {
+			l.Why, l.Mend = "obtaining a new token is stopped", "tokend retry something"
+		}
+		src.view.Credentials = append(src.view.Credentials, l)
+	}
+	body := get(t, handlerOf(src), "/").Body.String()
+	if n := strings.Count(body, "ready<br>obtaining a new token is stopped<br>To mend: <code>tokend retry something</code>"); n != pageWrong {
+		t.Errorf("it is said of %d, want %d", n, pageWrong)
+	}
+	has(t, body, "… and 5 more that are ready<")
+	lacks(t, body, "not ready", `class="wrong"`)
+	if said, calm := strings.Index(body, "is stopped"), strings.Index(body, "apirone.n1<"); said < 0 || said > calm {
+		t.Error("what is to be known does not come first")
+	}
+}
+
 // What is not shown is not made: a page of tens of thousands of addresses takes no
 // more memory than one of a few thousand, whether they are ready or not.
 func TestPageMakesOnlyWhatItShows(t *testing.T) {
