@@ -11,6 +11,9 @@ import (
 // dispatch starts workers for what is ready.
 func (l *Loop) dispatch(ctx context.Context) {
 	for it := l.next(); it != nil; it = l.next() {
+		if l.awaitsRemoval(it) {
+			continue
+		}
 		j := l.job(it)
 		j.seat, it.may = j.pace.take(), j.mayBegin()
 		l.running++
@@ -21,6 +24,35 @@ func (l *Loop) dispatch(ctx context.Context) {
 			go l.serve(ctx, j, !l.staying)
 			l.staying = true
 		}
+	}
+}
+
+// awaitsRemoval puts a sink off that names a credential whose removal is being worked
+// on, until that look has ended: both were declared again meanwhile. Else it could
+// read the token just before this is given up, and write it just before it is revoked.
+func (l *Loop) awaitsRemoval(it *item) bool {
+	if it.kind == kindCredential && it.gone {
+		l.ending[it] = nil
+	}
+	if it.kind != kindSink || len(l.ending) == 0 || l.configOf(it) == nil {
+		return false
+	}
+	for _, e := range it.uses {
+		if waiting, ok := l.ending[e.to]; ok {
+			l.ending[e.to] = append(waiting, it)
+			l.q.finished(it, it.lane)
+			return true
+		}
+	}
+	return false
+}
+
+// removalLooked wakes the sinks that wait for a look at a credential's removal.
+func (l *Loop) removalLooked(c *item) {
+	waiting := l.ending[c]
+	delete(l.ending, c)
+	for _, s := range waiting {
+		l.wake(s)
 	}
 }
 

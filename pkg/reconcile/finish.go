@@ -12,6 +12,7 @@ func (l *Loop) finish(r result) {
 	l.running--
 	l.takeHealth(r)
 	l.q.finished(it, r.lane)
+	l.removalLooked(it)
 	if !r.relane && !r.overtaken && (it.kind != kindSink || r.record) {
 		it.looked = true // what the place of a sink holds is known only after a look that came to an end
 	}
