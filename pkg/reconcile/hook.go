@@ -189,6 +189,8 @@ func (w *worker) workHook(ctx context.Context, j job) result {
 		return r
 	}
 	sort.Strings(j.pending)
+	w.runs.begin(j.addr)
+	defer w.runs.end(j.addr)
 	began := w.now()
 	err := w.runHook(ctx, j)
 	if err != nil && w.isStopped() {

@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"tokend/pkg/state"
 )
@@ -24,8 +23,7 @@ type answers struct {
 // answer is one hook's.
 type answer struct {
 	hook  string
-	began time.Time // its run
-	sinks []string  // whose change it has answered
+	sinks []string // whose change it has answered
 	// Once it is done:
 	done   bool
 	failed map[string]error // the sinks for which that could not be recorded
@@ -154,8 +152,8 @@ func (w *worker) answer(ctx context.Context, answers []*answer, sink string) (re
 	}
 	last, takes := untold(&r), false
 	for _, a := range answers {
-		if r.WrittenAt.After(a.began) && !r.WrittenAt.After(w.now()) { // one that is to come: the clock was set back
-			continue // written again since the run began: another run answers that
+		if !w.runs.answers(a.hook, sink) {
+			continue // another run answers that
 		}
 		r.Notify, takes = without1(r.Notify, a.hook), true
 	}
@@ -172,9 +170,11 @@ func (w *worker) answer(ctx context.Context, answers []*answer, sink string) (re
 // answered writes down which sinks' change a hook has answered.
 func (w *worker) answered(ctx context.Context, j job) error {
 	for _, s := range j.pending {
-		w.unsaved.answer(s, j.addr, j.now) // before the record is read, which may come to be written meanwhile
+		if w.runs.answers(j.addr, s) { // before the record is read, which may come to be written meanwhile
+			w.unsaved.answer(s, j.addr)
+		}
 	}
-	a := &answer{hook: j.addr, began: j.now, sinks: j.pending}
+	a := &answer{hook: j.addr, sinks: j.pending}
 	if err := w.record(ctx, a); err != nil {
 		return fmt.Errorf("recording that it has run: %w", err)
 	}
@@ -196,7 +196,7 @@ func (w *worker) answered(ctx context.Context, j job) error {
 // As long as tokend runs it is tried again all the same, but no record is kept
 // for that.
 func (w *worker) tried(ctx context.Context, j job) []string {
-	a := &answer{hook: j.addr, began: j.now}
+	a := &answer{hook: j.addr}
 	for _, s := range j.pending {
 		if rec, err := w.store.Sink(ctx, s); err == nil && untold(&rec) {
 			a.sinks = append(a.sinks, s)

@@ -64,12 +64,13 @@ func (p *sinkPerformer) intend() bool {
 // record was written by somebody else meanwhile.
 func (p *sinkPerformer) promise() bool {
 	rec := &p.ob.in.Record
-	owed := len(rec.Notify)
-	for _, h := range p.ob.want.Notify {
-		if !slices.Contains(rec.Notify, string(h)) {
-			rec.Notify = append(slices.Clip(rec.Notify), string(h))
+	owed, hooks := len(rec.Notify), make([]string, len(p.ob.want.Notify))
+	for i, h := range p.ob.want.Notify {
+		if hooks[i] = string(h); !slices.Contains(rec.Notify, hooks[i]) {
+			rec.Notify = append(slices.Clip(rec.Notify), hooks[i])
 		}
 	}
+	p.w.runs.wrote(p.j.addr, hooks) // a run under way does not keep the promise
 	if len(rec.Notify) == owed {
 		return true
 	}

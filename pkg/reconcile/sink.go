@@ -270,6 +270,9 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 		case p.told:
 			level = slog.LevelDebug // that was said then
 		}
+		if !p.told {
+			p.w.runs.wrote(p.j.addr, p.r.hooks)
+		}
 		// Where that is only recorded now, it is what a run since then has answered.
 		rec.WrittenAt = p.w.unsaved.tell(p.j.addr, rec.Written, p.w.now(), p.told)
 		if p.told {

@@ -65,12 +65,12 @@ func (u *unsaved) told(addr string) []byte {
 	return u.telling[addr].account
 }
 
-// answer notes that a run of a hook succeeded, where it began after the hook was told.
-func (u *unsaved) answer(addr, hook string, began time.Time) {
+// answer notes that a run of a hook succeeded which has told of all that was written.
+func (u *unsaved) answer(addr, hook string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	t, ok := u.telling[addr]
-	if !ok || t.at.After(began) || slices.Contains(t.answered, hook) {
+	if !ok || slices.Contains(t.answered, hook) {
 		return
 	}
 	t.answered = append(slices.Clip(t.answered), hook)

@@ -58,6 +58,7 @@ type worker struct {
 	programs   chan struct{} // holds a value for each hook that runs
 	answers    answers
 	unsaved    unsaved
+	runs       hookRuns
 	unwritable unwritable
 	relook     func(addr string, why error) // has an address looked at whose record could not be written
 	stopped    <-chan struct{}
