@@ -50,7 +50,8 @@ func (p *sinkPerformer) remove() {
 func (p *sinkPerformer) owe(hooks []string) {
 	rec := &p.ob.in.Record
 	rec.Written, rec.Leaving, rec.Delivered, rec.Left, rec.Failure, rec.Notify = nil, nil, nil, nil, nil, hooks
-	rec.WrittenAt = p.w.now() // a run that began earlier was told of something else
+	rec.WrittenAt = p.w.now()
+	p.w.runs.wrote(p.j.addr, hooks)
 	if p.commit(rec) != nil {
 		p.r.began, p.r.hooks = begun{}, nil // it is found out again that nothing is there
 		return
