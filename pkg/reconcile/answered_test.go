@@ -47,16 +47,18 @@ func TestAHookThatCannotBeNotedHasNotRun(t *testing.T) {
 		conflicts int
 		cancels   bool
 		unread    map[string]error
+		written   string // since the run began
 		want      error
 		commits   int
 		owed      []string // the sinks whose record still names the hook
 	}{
-		"at once":                {commits: 1},
-		"against one other":      {conflicts: 1, commits: 3},
-		"against many":           {conflicts: 1 << 30, want: state.ErrConflict, commits: 1 + 2*answerRounds, owed: []string{"sink.x.a", "sink.x.b"}},
-		"nobody waits any more":  {conflicts: 1 << 30, cancels: true, want: context.Canceled, commits: 1, owed: []string{"sink.x.a", "sink.x.b"}},
-		"one cannot be read":     {unread: map[string]error{"sink.x.a": broken}, want: broken, commits: 1, owed: []string{"sink.x.a"}},
-		"one is gone since then": {unread: map[string]error{"sink.x.a": state.ErrNotFound}, commits: 1, owed: []string{"sink.x.a"}},
+		"at once":                   {commits: 1},
+		"against one other":         {conflicts: 1, commits: 3},
+		"against many":              {conflicts: 1 << 30, want: state.ErrConflict, commits: 1 + 2*answerRounds, owed: []string{"sink.x.a", "sink.x.b"}},
+		"nobody waits any more":     {conflicts: 1 << 30, cancels: true, want: context.Canceled, commits: 1, owed: []string{"sink.x.a", "sink.x.b"}},
+		"one cannot be read":        {unread: map[string]error{"sink.x.a": broken}, want: broken, commits: 1, owed: []string{"sink.x.a"}},
+		"one is written since then": {written: "sink.x.b", commits: 1, owed: []string{"sink.x.b"}},
+		"one is gone since then":    {unread: map[string]error{"sink.x.a": state.ErrNotFound}, commits: 1, owed: []string{"sink.x.a"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			store := state.NewMemory(state.MemoryOptions{})
@@ -75,6 +77,8 @@ func TestAHookThatCannotBeNotedHasNotRun(t *testing.T) {
 				s.after = cancel
 			}
 			w := &worker{store: s, log: slog.New(slog.DiscardHandler), now: time.Now, answers: answers{turn: make(turn, 1)}}
+			w.runs.begin("hook.x.tell")
+			w.runs.wrote(c.written, []string{"hook.x.other", "hook.x.tell"})
 			err := w.answered(ctx, job{addr: "hook.x.tell", now: t0.Add(time.Second), pending: sinks})
 			if !errors.Is(err, c.want) {
 				t.Errorf("it ended with %v, want %v", err, c.want)
