@@ -70,7 +70,7 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 	case s >= 200 && s < 300 && op == OpVerify:
 		return false // what a protected path answers is the API's business
 	case s >= 200 && s < 300 && (op == OpRevoke || op == OpAction) && webPage(r):
-		out.Class, out.Walled, out.Hint = ClassUnknown, true, elsewhereHint // whoever says so, it may not be done
+		out.Class, out.Walled, out.Hint = ClassUnknown, true, e.hintFor(f.call, elsewhereHint) // whoever says so, it may not be done
 	case s >= 200 && s < 300:
 		code, failed := bodyError(f.body)
 		if !failed {
@@ -88,7 +88,7 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 	case s < 400:
 		out.Class = ClassPermanent
 		out.Message = "the server redirects, and a redirect of a token call is not followed"
-		out.Hint = "check base_url"
+		out.Hint = e.hintFor(f.call, "check "+setBy)
 		if u, err := parseRequestURL(r.Header.Get("Location")); err == nil {
 			out.Message += "; it points to " + originOf(u)
 		}
@@ -97,13 +97,13 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 	case s == http.StatusGone && op == OpRevoke:
 		out.Class = ClassGone
 	case passing:
-		out.Class, out.Walled, out.Hint = ClassTransient, true, elsewhereHint
+		out.Class, out.Walled, out.Hint = ClassTransient, true, e.hintFor(f.call, elsewhereHint)
 	default:
 		out.Walled = walled
 		code, _ := bodyError(f.body)
 		out.Code, out.Class = code, classOfCode(op, code)
 		if s == http.StatusNotFound || s == http.StatusMethodNotAllowed {
-			out.Hint = "check base_url, and the path of the request"
+			out.Hint = e.hintFor(f.call, "check "+setBy+", and the path of the request")
 		}
 	}
 	return true
@@ -369,7 +369,7 @@ func (e *Endpoint) unreadable(f *frame, r *Reply, part string, err error) *Error
 func (e *Endpoint) notJSON(f *frame, r *Reply) *Error {
 	out := e.unreadable(f, r, "the reply", textError(describeSuccess(r)))
 	if isHTML(r, strings.TrimSpace(r.Body.Reveal())) || strings.TrimSpace(r.Body.Reveal()) == "" {
-		out.Hint = elsewhereHint
+		out.Hint = e.hintFor(f.call, elsewhereHint)
 	}
 	return out
 }

@@ -249,7 +249,7 @@ func TestTheAddressIsNotCalledByASettingThatTheTypeDoesNotHave(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = r.e.Send(context.Background(), req)
-		if e := asError(t, err); strings.Contains(e.Hint, "base_url") || !strings.Contains(e.Hint, "the address that is called") || !strings.Contains(e.Error(), url) {
+		if e := asError(t, err); strings.Contains(e.Hint, "base_url") || !strings.Contains(e.Hint, "the address that is called (token_url)") || !strings.Contains(e.Error(), url) {
 			t.Errorf("%v (%s)", e, e.Hint)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 )
 
 // elsewhereHint is for a reply that does not look like the API's.
-const elsewhereHint = "check base_url: something else than the API may have answered"
+const elsewhereHint = "check " + setBy + ": something else than the API may have answered"
 
 // walled says that a refusal is a web page, as a wall before the API shows one
 // for a while (a rule that takes us for a robot, a country that is shut out): the
@@ -55,7 +55,7 @@ func webPage(r *Reply) bool {
 // noAnswer is the error for such a reply: like one that never came.
 func (e *Endpoint) noAnswer(f *frame, r *Reply) *Error {
 	return &Error{Op: f.call.Op, Class: ClassUnknown, Status: r.Status, URL: r.URL, Reached: true, Message: describeBody(r),
-		Hint: elsewhereHint}
+		Hint: e.hintFor(f.call, elsewhereHint)}
 }
 
 func isHTML(r *Reply, text string) bool {

@@ -1,7 +1,9 @@
 package providers
 
 import (
+	"maps"
 	"net/url"
+	"slices"
 	"sort"
 
 	"github.com/hashicorp/hcl/v2"
@@ -16,6 +18,7 @@ type requestProgram struct {
 	json                 *jsonProgram
 	form, query, headers *mapProgram
 	urlReads             []string // inputs that the url is made of
+	urlSettings          []string // settings of the provider that it is made of
 	laterURL             bool     // the url is made of a token's or a flow's parts
 	fixed                *url.URL // the url where it is made of settings alone
 	fixedOrigin          string   // of fixed
@@ -72,6 +75,7 @@ func (c *compiler) request(r *spec.Request) *requestProgram {
 		p.urlReads = append(p.urlReads, name)
 	}
 	sort.Strings(p.urlReads)
+	p.urlSettings = slices.DeleteFunc(slices.Sorted(maps.Keys(spec.ReadsOf("config", r.URL))), func(name string) bool { return name == "" })
 	p.laterURL = len(spec.ReadsOf("token", r.URL)) > 0 || len(spec.ReadsOf("flow", r.URL)) > 0
 	if e, ok := r.URL.(hclsyntax.Expression); ok {
 		if v, ok := c.constantOf(e); ok && !v.isNull() && !v.marked {

@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
-	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -291,9 +290,7 @@ func (e *Endpoint) sendError(r *Request, f *flight, err error) *Error {
 	}
 	out.Class = ClassTransient
 	out.Message, out.Hint, out.Err = beforeWriting(err, e.timeout, r)
-	if !e.provider.Config.Has("base_url") { // such as token_url: the message names the address
-		out.Hint = strings.ReplaceAll(out.Hint, "base_url", "the address that is called")
-	}
+	out.Hint = e.hintFor(&r.call, out.Hint)
 	if toProxy, host := e.proxyRefused(err); toProxy {
 		out.Message = fmt.Sprintf("reaching the proxy %s: %s", host, out.Message)
 		out.Hint = "check proxy in http { … } on the provider, and that the proxy runs"
@@ -350,19 +347,19 @@ func beforeWriting(err error, timeout time.Duration, r *Request) (message, hint 
 	case errors.Is(err, context.Canceled):
 		return "it was stopped before anything was sent", "", context.Canceled
 	case errors.As(err, &dns):
-		return fmt.Sprintf("looking up %s: %s", dns.Name, dns.Err), "check the name in base_url, and this host's DNS", err
+		return fmt.Sprintf("looking up %s: %s", dns.Name, dns.Err), "check the name in " + setBy + ", and this host's DNS", err
 	case errors.As(err, &unknownCA):
 		return "the server's certificate is signed by an unknown authority", "if that is right, name its CA with http { ca_file = … } on the provider", err
 	case errors.As(err, &host):
-		return "the server's certificate is not for " + r.url.Hostname(), "check the name in base_url", err
+		return "the server's certificate is not for " + r.url.Hostname(), "check the name in " + setBy, err
 	case errors.As(err, &invalid):
 		return "the server's certificate is not valid (expired, or this host's clock is wrong)", "have the server's certificate renewed, or set this host's clock", err
 	case errors.As(err, &record):
-		return "the server does not speak TLS at this address", "check the scheme and the port of base_url", err
+		return "the server does not speak TLS at this address", "check the scheme and the port of " + setBy, err
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("no connection within %v", timeout), "", context.DeadlineExceeded
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return "the connection was refused", "check that the server runs, and the port of base_url", err
+		return "the connection was refused", "check that the server runs, and the port of " + setBy, err
 	}
 	return "connecting: " + err.Error(), "", err
 }
