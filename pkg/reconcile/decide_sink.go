@@ -103,7 +103,7 @@ func removeSink(in *SinkInput) (Step, bool) {
 	switch {
 	case untold(&in.Record):
 		return untoldSink(in), true
-	case in.Record.Written == nil && len(in.Record.Leaving) == 0:
+	case in.Record.Written == nil && len(in.Record.Leaving) == 0, untouched(&in.Record) && !leaves(&in.Record):
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared and was never written"}, true
 	case in.Stuck != "" && (!in.Claimed || leaves(&in.Record)):
 		return stuck(in.Stuck), true

@@ -67,7 +67,11 @@ func (f *forecast) takes(heir string) bool {
 // goesOn is what a write, or the record of one, leaves of a sink's places.
 func (n *foreseen) goesOn() {
 	rec, place := &n.sink.Record, n.place
-	if n.sink.Moved {
+	switch {
+	case n.sink.Moved && untouched(rec): // see intend: nothing is there to clean
+		place = n.wanted
+		rec.Leaving = elsewhere(rec.Leaving, placeOf(rec.Written))
+	case n.sink.Moved:
 		place = n.wanted
 		rec.Leaving = append(slices.Clone(rec.Leaving), rec.Written)
 		n.left = append(slices.Clone(n.left), n.leaves)

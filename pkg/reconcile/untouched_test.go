@@ -71,3 +71,54 @@ func TestAPlaceThatWasNeverWrittenIsNotCleaned(t *testing.T) {
 		}
 	}
 }
+
+// A plan foretells of such a place what the daemon does: nothing. It names neither a
+// cleaning nor a removal, and after the pass nothing is left to plan.
+func TestAPlanOfAPlaceThatWasNeverWritten(t *testing.T) {
+	for name, c := range map[string]struct {
+		change func(config string) string
+		want   string
+	}{
+		"the place is another": {func(s string) string {
+			return strings.Replace(s, `place   = "trader"`, `place   = "mended"`, 1)
+		}, "write sink.mem.trader"},
+		"the sink is removed": {withoutSink, "drop sink.mem.trader"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				config := trader("a@example.com", "")
+				w.places.stick("trader") // nothing can be cleaned there
+				w.places.failWith(unmounted{})
+				w.set(config)
+				<-time.After(2 * time.Minute)
+				w.halt()
+				w.places.failWith(nil)
+				w.begin(true)
+				w.set(c.change(config))
+				said := func() string {
+					p, err := w.loop.Plan(t.Context(), reconcile.PlanOptions{})
+					if err != nil {
+						t.Fatal(err)
+					}
+					var out []string
+					for _, s := range p.Steps {
+						if strings.HasPrefix(s.Address, "sink.") && s.Action != reconcile.ActNone {
+							out = append(out, string(s.Action)+" "+s.Address)
+						}
+					}
+					return strings.Join(out, "; ")
+				}
+				if got := said(); got != c.want {
+					t.Errorf("planned %q, want %q", got, c.want)
+				}
+				if err := w.loop.Resume(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				<-time.After(time.Minute)
+				if got := said(); got != "" {
+					t.Errorf("after it is planned %q", got)
+				}
+			})
+		})
+	}
+}
