@@ -26,3 +26,25 @@ func TestVaultMountThatIsCorrectedNeedsNoCleaning(t *testing.T) {
 	l.untilDelivered(v, "delivered/two")
 	l.untilReady(3)
 }
+
+// Nor is anything where Vault has refused the first write: neither a corrected place nor
+// the removal of such a sink waits for a right that there never was.
+func TestVaultWriteThatIsRefusedNeedsNoCleaning(t *testing.T) {
+	t.Parallel()
+	l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
+	l.appRole(v, map[string]any{"token_ttl": "20m"})
+	l.write("main.hcl", apironeFromVault)
+	l.write("two.hcl", kvSink("two", "kv", "forbidden/two", ""))
+	l.write("three.hcl", kvSink("three", "kv1", "forbidden/three", ""))
+	l.start()
+	for _, name := range []string{"two", "three"} {
+		l.until("Vault refuses it", func() (bool, string) {
+			got := l.line("sink.vault_kv." + name)
+			return got.State == reconcile.Failing && strings.Contains(got.Why, "permission denied"), got.Why
+		})
+	}
+	l.write("two.hcl", kvSink("two", "kv", "delivered/two", ""))
+	l.remove("three.hcl")
+	l.untilDelivered(v, "delivered/two")
+	l.untilReady(3)
+}

@@ -16,8 +16,8 @@ var (
 	// ErrPermanent: trying again without a change (of configuration, rights,
 	// file system) is pointless; the error's text says what to change.
 	ErrPermanent = errors.New("the sink cannot be written as configured")
-	// ErrUntouched: a Write failed before anything was sent to the place, which
-	// certainly holds nothing of it.
+	// ErrUntouched: a Write failed before anything was sent to the place, or was
+	// refused there whole: it certainly holds nothing of it.
 	ErrUntouched = errors.New("nothing was sent to the place")
 )
 

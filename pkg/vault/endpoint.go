@@ -194,7 +194,7 @@ func (e *endpoint) once(ctx context.Context, op string, hide []secret.Text, f fu
 	}
 	return nil, &Error{
 		Op: op, Vault: e.name, Address: e.settings.Address, Class: fault.class, Status: fault.status,
-		Message: fault.message, Hint: fault.hint, RetryAfter: retryAfter, cause: fault.cause,
+		Message: fault.message, Hint: fault.hint, RetryAfter: retryAfter, Refused: fault.refused, cause: fault.cause,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
@@ -58,6 +59,9 @@ type Error struct {
 	Message string       // what Vault said, on one line, without secrets
 	Hint    string       // what to do next; may be empty
 	Login   bool         // it was the login that failed
+	// Refused: Vault itself said, in its own words, that it has not done what was
+	// asked. What a proxy says proves nothing, nor does a failure in the midst of it.
+	Refused bool
 	// RetryAfter is how long to wait at least; 0: as you like.
 	RetryAfter time.Duration
 
@@ -96,6 +100,7 @@ type fault struct {
 	status  int
 	message string
 	hint    string
+	refused bool // see [Error.Refused]
 	cause   error
 }
 
@@ -154,10 +159,25 @@ func answeredFault(e *api.ResponseError, scrub func(string) string) fault {
 	case !e.RawError:
 		f.class = ErrInvalid
 	}
+	f.refused = refused(e) && f.class != ErrCASMismatch // which may be our own write's doing
 	if f.class == ErrUnreachable && !e.RawError && f.message != "" {
 		f.message = fmt.Sprintf("status %d: %s", e.StatusCode, f.message)
 	}
 	return f
+}
+
+// refused says that an answer is Vault's own, which always says why (a gateway's JSON
+// has no errors that are a list of texts), and of a status that it gives before it
+// does anything.
+func refused(e *api.ResponseError) bool {
+	if e.RawError || len(e.Errors) == 0 {
+		return false
+	}
+	switch e.StatusCode {
+	case http.StatusBadRequest, http.StatusForbidden, http.StatusNotFound, http.StatusMethodNotAllowed:
+		return true
+	}
+	return false
 }
 
 // unreadableFault recognises an answer that could not be decoded. Errors of

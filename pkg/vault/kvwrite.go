@@ -50,7 +50,7 @@ func (c *Client) WriteKV(ctx context.Context, mountPath, path string, data map[s
 		// It may only write: the last version is the best guess there is.
 		now, known = KVMeta{Engine: 2, Version: w.Last.Version}, false
 	case err != nil:
-		return KVMeta{}, err
+		return KVMeta{}, &unsentError{err}
 	}
 	if known && c.holds(ctx, at, &now, data, w) {
 		return c.own(ctx, at, now, w.Custom), nil
@@ -58,7 +58,8 @@ func (c *Client) WriteKV(ctx context.Context, mountPath, path string, data map[s
 	if known {
 		w.tell(now)
 	}
-	if known && now.Version > 0 {
+	marks := known && now.Version > 0
+	if marks {
 		// Before the data: a crash in between must not leave a version of which
 		// nobody has an account.
 		now = c.own(ctx, at, now, w.Custom)
@@ -71,8 +72,11 @@ func (c *Client) WriteKV(ctx context.Context, mountPath, path string, data map[s
 		}
 		meta, err = found, nil
 	}
-	if err != nil {
+	if err != nil && marks {
 		return KVMeta{}, c.policyHint(err, "create\" and \"update", at.api("data"))
+	}
+	if err != nil {
+		return KVMeta{}, unsent(c.policyHint(err, "create\" and \"update", at.api("data")))
 	}
 	if !known {
 		return meta, nil // what custom metadata there is cannot be seen, so it is not touched
@@ -81,10 +85,20 @@ func (c *Client) WriteKV(ctx context.Context, mountPath, path string, data map[s
 	return c.own(ctx, at, meta, w.Custom), nil
 }
 
-// ErrUnsent: a write was not begun, since its mount could not be found.
-var ErrUnsent = errors.New("the write was not begun")
+// ErrUnsent: a write was not begun, since its mount or what stands there could not be
+// found out, or Vault refused it ([Error.Refused]). Nothing was changed.
+var ErrUnsent = errors.New("nothing was written")
 
-// unsentError is an error before a write was begun.
+// unsent is the error of a write that is known to have changed nothing, where Vault
+// says that it has not.
+func unsent(err error) error {
+	if e, ok := asError(err); ok && e.Refused && !e.Login {
+		return &unsentError{err}
+	}
+	return err
+}
+
+// unsentError is an error of a write that changed nothing.
 type unsentError struct{ error }
 
 func (e *unsentError) Is(target error) bool { return target == ErrUnsent }
@@ -122,10 +136,10 @@ func (c *Client) writeV1(ctx context.Context, at location, data map[string]any, 
 	} else if err == nil {
 		w.tell(meta)
 	} else if err != nil && !errors.Is(err, ErrNotFound) && (!errors.Is(err, ErrDenied) || errors.Is(err, ErrLogin)) {
-		return KVMeta{}, err
+		return KVMeta{}, &unsentError{err}
 	}
 	if _, err := c.put(ctx, at.op, at.api(""), data, leaves(data)); err != nil {
-		return KVMeta{}, c.policyHint(err, "create\" and \"update", at.api(""))
+		return KVMeta{}, unsent(c.policyHint(err, "create\" and \"update", at.api("")))
 	}
 	return KVMeta{Engine: 1}, nil
 }

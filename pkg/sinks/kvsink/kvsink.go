@@ -281,7 +281,7 @@ func (p permanent) Is(target error) bool { return target == sinks.ErrPermanent }
 
 func (p permanent) Unwrap() error { return p.error }
 
-// untouched is an error of a write that was not begun.
+// untouched is an error of a write that was not begun, or that Vault has refused.
 type untouched struct{ error }
 
 func (u untouched) Is(target error) bool { return target == sinks.ErrUntouched }
