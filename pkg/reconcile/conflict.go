@@ -3,6 +3,7 @@ package reconcile
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"tokend/pkg/secret"
 	"tokend/pkg/state"
@@ -29,7 +30,7 @@ func (p *performer) saveOver(what string, more []state.Change) error {
 	switch {
 	case tokenIn(stored.Grant).Equal(p.ob.had):
 		rec.Head.Version = stored.Head.Version
-		keepDoubt(rec, &stored)
+		keepDoubt(rec, &stored, p.w.now())
 	case rec.Grant == nil || rec.Grant.AccessToken.Equal(p.ob.had):
 		return errOtherToken
 	default:
@@ -46,10 +47,10 @@ func (p *performer) saveOver(what string, more []state.Change) error {
 // copy, so that a refresh token may have been spent. What a call has renewed
 // meanwhile is in no doubt, though its refresh token may have stayed the same: it
 // has just worked.
-func keepDoubt(rec, stored *state.Credential) {
+func keepDoubt(rec, stored *state.Credential, now time.Time) {
 	if stored.Restored.After(rec.Restored) {
 		rec.Restored = stored.Restored
-		if stored.Orphans.Total() > rec.Orphans.Total() {
+		if stored.Orphans.Living(now) > rec.Orphans.Living(now) {
 			rec.Orphans = stored.Orphans
 		}
 	}

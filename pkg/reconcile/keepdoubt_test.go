@@ -32,7 +32,7 @@ func TestADoubtHoldsForWhatWasNotRenewed(t *testing.T) {
 			stored := state.Credential{Grant: &was, Retiring: []state.Grant{old}}
 			stored.Doubt(t0.Add(time.Minute), time.Time{})
 			rec := state.Credential{Grant: &c.held, Retiring: c.retiring}
-			keepDoubt(&rec, &stored)
+			keepDoubt(&rec, &stored, t0.Add(time.Minute))
 			for i, g := range grantsOf(&rec) {
 				if g.RefreshState != c.want[i] {
 					t.Errorf("%s is %q, want %q", g.RefreshToken.Reveal(), g.RefreshState, c.want[i])
@@ -40,6 +40,44 @@ func TestADoubtHoldsForWhatWasNotRenewed(t *testing.T) {
 			}
 			if !rec.Restored.Equal(stored.Restored) || rec.Orphans.Total() != stored.Orphans.Total() {
 				t.Errorf("restored %s, %d orphans", rec.Restored, rec.Orphans.Total())
+			}
+		})
+	}
+}
+
+// The orphan that comes with a doubt is counted, however many there were before that
+// have ended: those that it was written without.
+func TestADoubtsOrphanIsCounted(t *testing.T) {
+	now := t0.Add(time.Hour)
+	ended := state.Orphans{{Count: 2, Since: t0, Until: t0.Add(time.Minute)}}
+	of := func() state.Credential {
+		return state.Credential{Grant: &state.Grant{AccessToken: secret.New("a"), RefreshToken: secret.New("r"), RefreshState: state.RefreshUsable}, Orphans: ended}
+	}
+	stored, rec := of(), of()
+	stored.Doubt(now, time.Time{})
+	keepDoubt(&rec, &stored, now)
+	if n := rec.Orphans.Living(now); n != 1 {
+		t.Errorf("%d orphans that may live, want 1", n)
+	}
+}
+
+// A record may take an address where nothing lives: tokens that nobody knows and that
+// have ended are none.
+func TestAnAddressWhoseOrphansHaveEndedIsVacant(t *testing.T) {
+	const addr = "credential.x.a"
+	for name, c := range map[string]struct {
+		until  time.Time
+		vacant bool
+	}{"ended": {t0.Add(time.Minute), true}, "alive": {t0.Add(2 * time.Hour), false}, "nobody knows": {time.Time{}, false}} {
+		t.Run(name, func(t *testing.T) {
+			store := state.NewMemory(state.MemoryOptions{})
+			defer store.Close()
+			rec := state.Credential{Head: state.Head{Address: addr, Kind: state.KindCredential}, Orphans: state.Orphans{{Count: 1, Since: t0, Until: c.until}}}
+			if err := store.Commit(t.Context(), state.Change{Credential: &rec}); err != nil {
+				t.Fatal(err)
+			}
+			if _, ok, err := vacant(t.Context(), store, addr, t0.Add(time.Hour)); err != nil || ok != c.vacant {
+				t.Errorf("vacant %t (%v), want %t", ok, err, c.vacant)
 			}
 		})
 	}

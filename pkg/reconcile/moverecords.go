@@ -38,7 +38,7 @@ func (l *Loop) movingChanges(ctx context.Context, store state.Store, moves []ren
 	sinks := map[string]string{} // that move themselves
 	versions := map[string]uint64{}
 	for _, m := range moves {
-		version, ok, err := vacant(ctx, store, m.to)
+		version, ok, err := vacant(ctx, store, m.to, l.o.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -60,7 +60,11 @@ func (l *Loop) movingChanges(ctx context.Context, store state.Store, moves []ren
 		if intent != nil {
 			c.Intent, c.IntentFor = intent, m.to
 		}
-		changes = append(changes, c)
+		spent, err := movedExchanged(ctx, store, m.from, m.to)
+		if err != nil {
+			return nil, err
+		}
+		changes = append(append(changes, c), spent...)
 	}
 	holders, err := l.holders(ctx, store, moves)
 	if err != nil {

@@ -74,8 +74,8 @@ func (it *item) bare() bool {
 }
 
 // vacant reads whether a record may take an address: there is none, or one that
-// holds nothing but a failure. It returns the version of that.
-func vacant(ctx context.Context, store state.Store, addr string) (version uint64, ok bool, err error) {
+// holds nothing but a failure, or tokens that have ended. It returns the version of that.
+func vacant(ctx context.Context, store state.Store, addr string, now time.Time) (version uint64, ok bool, err error) {
 	if spec.Address(addr).Kind() == "sink" {
 		rec, err := store.Sink(ctx, addr)
 		if errors.Is(err, state.ErrNotFound) {
@@ -87,7 +87,7 @@ func vacant(ctx context.Context, store state.Store, addr string) (version uint64
 	if errors.Is(err, state.ErrNotFound) {
 		return 0, true, nil
 	}
-	return rec.Head.Version, err == nil && rec.Grant == nil && rec.Raw == nil && intent == nil && len(rec.Retiring) == 0 && rec.Orphans.Total() == 0, err
+	return rec.Head.Version, err == nil && rec.Grant == nil && rec.Raw == nil && intent == nil && len(rec.Retiring) == 0 && rec.Orphans.Living(now) == 0, err
 }
 
 func bothRecorded(to string) string {
@@ -123,7 +123,7 @@ func (l *Loop) follow(ctx context.Context, cfg *spec.Config, dry bool) (moves []
 func (l *Loop) onlyToVacant(ctx context.Context, moves []rename, stuck map[string]string) ([]rename, error) {
 	var out []rename
 	for _, m := range moves {
-		switch _, ok, err := vacant(ctx, l.o.Store, m.to); {
+		switch _, ok, err := vacant(ctx, l.o.Store, m.to, l.o.Now()); {
 		case err != nil:
 			return nil, err
 		case ok:

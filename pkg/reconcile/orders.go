@@ -12,6 +12,7 @@ import (
 
 	"tokend/pkg/providers"
 	"tokend/pkg/spec"
+	"tokend/pkg/state"
 )
 
 // OrderError says that an order cannot be carried out as things are: the decision
@@ -324,7 +325,7 @@ func (l *Loop) Forget(ctx context.Context, addr string) error {
 			missing = fmt.Errorf("%s is being worked on: try again", addr)
 		default:
 			change, orphans := l.forgotten(ctx, it)
-			if missing = l.o.Store.Commit(ctx, change); missing == nil {
+			if missing = l.o.Store.Commit(ctx, append([]state.Change{change}, unexchanged(ctx, l.o.Store, addr)...)...); missing == nil {
 				l.log.Info("a record was forgotten because a person said so; what it knew of lives on until it ends by itself", "address", addr, "generation", it.gen,
 					"expires_at", fromNanos(it.expires), "earlier_tokens", it.retiring, "orphans", max(orphans.Living(l.o.Now()), it.orphans().Living(l.o.Now())))
 				it.stored, it.gen, it.expires, it.retiring = change.Delete == "", 0, 0, 0

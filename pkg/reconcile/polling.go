@@ -115,6 +115,28 @@ func (p *performer) exchanged(c *call) []state.Change {
 	return changes
 }
 
+// unexchanged takes out what is recorded of a device code of an address, with the
+// record: without that it says nothing.
+func unexchanged(ctx context.Context, s state.Store, addr string) []state.Change {
+	key := exchangedKey(s, addr)
+	if _, err := s.Meta(ctx, key); errors.Is(err, state.ErrNotFound) {
+		return nil
+	}
+	return []state.Change{{MetaKey: key}}
+}
+
+// movedExchanged has it go with the record to another address.
+func movedExchanged(ctx context.Context, s state.Store, from, to string) ([]state.Change, error) {
+	b, err := s.Meta(ctx, exchangedKey(s, from))
+	if errors.Is(err, state.ErrNotFound) {
+		return unexchanged(ctx, s, to), nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("reading which code of %s was answered: %w", from, err)
+	}
+	return []state.Change{{MetaKey: exchangedKey(s, from)}, {MetaKey: exchangedKey(s, to), Meta: b}}, nil
+}
+
 // exchanged reports whether a device code has brought an answer that is recorded, a
 // token or a reply that cannot be read; told is false where the state does not tell,
 // since none of its address ever did.

@@ -334,7 +334,8 @@ func (p *performer) drop() {
 		p.log().Warn("a reply that could not be read goes with its credential; what it brought lives on until it expires")
 	}
 	if p.j.stored {
-		if !p.commit("the end", state.Change{Delete: p.j.addr, DeleteVersion: rec.Head.Version}) {
+		end := append([]state.Change{{Delete: p.j.addr, DeleteVersion: rec.Head.Version}}, unexchanged(p.ctx, p.w.store, p.j.addr)...)
+		if !p.commit("the end", end...) {
 			return
 		}
 		p.log().Info("removed", "reason", p.step.Reason)
