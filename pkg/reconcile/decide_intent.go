@@ -102,7 +102,8 @@ func indeterminate(in *Input) (Step, bool) {
 		return Step{}, false
 	}
 	lost := in.unknown(opRefresh, "a refresh") + " and its refresh token works once"
-	if in.Record.Restored.After(g.ObtainedAt) {
+	restored := in.Record.Restored.After(g.ObtainedAt)
+	if restored {
 		lost = "the state went back to an older copy, and its refresh token, which works once, may have been spent since"
 	}
 	changed := strings.Join(in.WantsNew, ", ") + " changed"
@@ -125,6 +126,12 @@ func indeterminate(in *Input) (Step, bool) {
 			return kept(in, wait), true
 		}
 		return Step{Action: ActRefresh, State: Indeterminate, Why: lost, Reason: lost + "; the access token may have ended with it, so it is tried one last time"}, true
+	}
+	if in.disowns() && !restored { // else a newer one may be at work, which the try could end
+		if wait, blocked := refreshBackedOff(in); blocked {
+			return kept(in, wait), true
+		}
+		return Step{Action: ActRefresh, State: Indeterminate, Why: lost, Reason: lost + "; the API no longer honours its access token, so it is tried one last time"}, true
 	}
 	at := g.ExpiresAt.Add(-lastTryMargin)
 	if holds && !g.ExpiresAt.IsZero() && in.Now.Before(at) {

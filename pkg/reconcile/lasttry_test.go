@@ -148,3 +148,59 @@ func TestALastTryIsBackedOff(t *testing.T) {
 		}
 	})
 }
+
+// disowning is an API that has a token checked, too: refused, once it disowns all.
+type disowning struct {
+	onceServer
+	disowns, checks atomic.Int64
+}
+
+func (d *disowning) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	switch _ = r.ParseForm(); {
+	case r.URL.Path == "/me":
+		if d.checks.Add(1); d.disowns.Load() > 0 {
+			rw.WriteHeader(http.StatusUnauthorized)
+		}
+	case r.PostForm.Has("refresh_token") && !d.lost.Load():
+		d.spent.Add(1)
+		rw.Header().Set("Content-Type", "application/json")
+		rw.WriteHeader(http.StatusBadRequest)
+		fmt.Fprint(rw, `{"error":"invalid_grant"}`)
+	default:
+		d.onceServer.ServeHTTP(rw, r)
+	}
+}
+
+// A token that the API has disowned is of no use any more, however long it would live:
+// the last try does not wait for its end, nor does the need of a login.
+func TestALastTryDoesNotWaitForATokenThatIsDisowned(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		d := &disowning{}
+		d.lost.Store(true)
+		w.serveAlso(d, "once.localhost")
+		w.set(strings.Replace(onceHCL, `credential "once" "bot" {}`, `credential "once" "bot" {
+  verify {
+    path  = "/me"
+    every = "5m"
+  }
+}`, 1))
+		if err := w.loop.Login(t.Context(), onceCred, reconcile.LoginCode{Flow: providers.Flow{Code: secret.New("the-code")}}); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(45*time.Minute, time.Second, nil)
+		l := w.line(onceCred)
+		if l.State != reconcile.Indeterminate || d.spent.Load() != 1 || time.Until(l.ExpiresAt) < 10*time.Minute {
+			t.Fatalf("sent %d times; it is %+v", d.spent.Load(), l)
+		}
+		d.lost.Store(false)
+		d.disowns.Store(1)
+		w.pass(6*time.Minute, time.Second, nil)
+		if l := w.line(onceCred); l.State != reconcile.NeedsLogin || d.spent.Load() != 2 {
+			t.Errorf("sent %d times, checked %d times; %s before its end it is %+v", d.spent.Load(), d.checks.Load(), time.Until(l.ExpiresAt), l)
+		}
+		w.pass(time.Hour, time.Second, nil)
+		if d.spent.Load() != 2 {
+			t.Errorf("its refresh token was sent %d times", d.spent.Load())
+		}
+	})
+}
