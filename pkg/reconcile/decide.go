@@ -19,6 +19,7 @@ type Traits struct {
 	RevokeOn               []string
 	RevokeNeeds            string
 	RevokeNamesAccess      bool
+	RevokeNamesRefresh     bool
 	Rotates                string // spec.RotatesAlways, …Never, …Observe
 	ReplayWindow           time.Duration
 	InvalidatesAccessToken bool

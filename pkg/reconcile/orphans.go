@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"time"
 
 	"tokend/pkg/state"
@@ -59,6 +60,24 @@ func endsBy(g *state.Grant) time.Time {
 		return until
 	}
 	return until.Add(g.Late)
+}
+
+// outlives says that the refresh token of a grant may live on though its revocation was
+// carried out. That named the access token alone, at an API that ends each of them by
+// itself, as one says that wants to be told of those that a refresh replaced; and it may
+// not have been the newest, with which the grant would have ended: the reply that brought
+// another was lost.
+func outlives(g *state.Grant, t Traits) bool {
+	return g.LostRefresh && g.Retired.Cause != causeRefresh && t.HasRefresh && !g.RefreshToken.Empty() && g.RefreshState == state.RefreshUsable &&
+		!t.RevokeNamesRefresh && slices.Contains(t.RevokeOn, causeRefresh)
+}
+
+// refreshEndsBy is when the refresh token of a grant has ended by itself; zero: not known.
+func refreshEndsBy(g *state.Grant) time.Time {
+	if g.RefreshUntil.IsZero() {
+		return time.Time{}
+	}
+	return g.RefreshUntil.Add(g.Late)
 }
 
 // orphan counts a token that may live until a time (zero: nobody knows) and that is

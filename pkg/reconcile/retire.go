@@ -89,6 +89,10 @@ func (p *performer) revoke() {
 	case errors.As(err, &pe) && pe.Class == providers.ClassGone && p.mayLiveOn(g):
 		p.ended(g)
 	case err == nil, pe != nil && pe.Class == providers.ClassGone:
+		if t := p.ob.in.RetiredTraits[p.step.Retiring]; outlives(g, t) {
+			p.log().Warn("an access token is revoked, and its refresh token is counted as one that may live on: a refresh whose reply was lost may have brought a newer access token, which the revocation did not name", "retired", g.Generation)
+			p.orphan(refreshEndsBy(g))
+		}
 		p.revoked(g)
 	case errors.Is(err, errNotBegun):
 		p.notBegun(err)
