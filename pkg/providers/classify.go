@@ -1,7 +1,9 @@
 package providers
 
 import (
+	"errors"
 	"fmt"
+	"math"
 	"net/http"
 	"regexp"
 	"strconv"
@@ -14,14 +16,14 @@ import (
 )
 
 // errorProgram is a type's own judgement of replies.
-type errorProgram struct{ permanent, transient, login, code, message node }
+type errorProgram struct{ gone, permanent, transient, login, code, message node }
 
 func (c *compiler) errors(r *spec.Errors) *errorProgram {
 	if r == nil {
 		return &errorProgram{}
 	}
 	return &errorProgram{
-		permanent: c.expr(r.Permanent), transient: c.expr(r.Transient), login: c.expr(r.Login), code: c.expr(r.Code), message: c.expr(r.Message),
+		gone: c.expr(r.Gone), permanent: c.expr(r.Permanent), transient: c.expr(r.Transient), login: c.expr(r.Login), code: c.expr(r.Code), message: c.expr(r.Message),
 	}
 }
 
@@ -32,11 +34,17 @@ func (e *Endpoint) judge(f *frame, r *Reply, token field) error {
 	out := &Error{Op: f.call.Op, Status: r.Status, URL: r.URL, Reached: true}
 	if class, ok := e.ownClass(f); ok {
 		out.Class = class
+		if std := new(Error); class == ClassPermanent && e.statusClass(f, r, std) && std.Class == ClassGone {
+			out.Class, out.Code = ClassGone, std.Code // what refuses a login ends a revocation
+		}
 	} else if !e.statusClass(f, r, out) {
 		return nil
 	} else if r.Status < 300 && brings(f, token) {
 		// A token that a refresh was spent for is not thrown away.
 		return e.unreadable(f, r, "the reply", textError("it has an error and a token"))
+	}
+	if out.Class == ClassTransient || out.Class == ClassThrottled {
+		out.RetryAfter = retryAfter(r)
 	}
 	e.explain(f, r, out)
 	return out
@@ -45,10 +53,14 @@ func (e *Endpoint) judge(f *frame, r *Reply, token field) error {
 // ownClass asks the type's error block. A condition that cannot be evaluated
 // over this reply does not hold.
 func (e *Endpoint) ownClass(f *frame) (Class, bool) {
+	gone := e.errors.gone
+	if f.call.Op != OpRevoke {
+		gone = nil
+	}
 	for _, rule := range []struct {
 		n     node
 		class Class
-	}{{e.errors.login, ClassLogin}, {e.errors.permanent, ClassPermanent}, {e.errors.transient, ClassTransient}} {
+	}{{gone, ClassGone}, {e.errors.login, ClassLogin}, {e.errors.permanent, ClassPermanent}, {e.errors.transient, ClassTransient}} {
 		if rule.n == nil {
 			continue
 		}
@@ -79,7 +91,7 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 		out.Code, out.Class = code, classOfCode(op, code)
 		return true
 	case s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
-		out.Class, out.RetryAfter = ClassThrottled, retryAfter(r)
+		out.Class = ClassThrottled
 	case s == http.StatusRequestTimeout || s == http.StatusTooEarly:
 		out.Class = ClassTransient
 	case s >= 500:
@@ -165,7 +177,7 @@ func classOfCode(op Op, code string) Class {
 		return ClassUnknown
 	case "login_required", "interaction_required", "consent_required", "account_selection_required":
 		return ClassLogin
-	case "invalid_grant", "invalid_token", "token_not_found":
+	case "invalid_grant", "invalid_token", "token_not_found", "unknown_token":
 		if op == OpRevoke {
 			return ClassGone
 		}
@@ -173,12 +185,18 @@ func classOfCode(op Op, code string) Class {
 	return ClassPermanent
 }
 
-// retryAfter reads both forms of the header, from now on; at most a day.
+const maxRetryAfter = 24 * time.Hour
+
+// retryAfter reads both forms of the header, from now on; at most a day. Seconds may
+// have a fraction, which RFC 9110 section 10.2.3 does not know.
 func retryAfter(r *Reply) time.Duration {
 	h := strings.TrimSpace(r.Header.Get("Retry-After"))
 	var d time.Duration
-	if secs, err := strconv.ParseInt(h, 10, 32); err == nil {
-		d = time.Duration(secs) * time.Second
+	if secs, err := strconv.ParseFloat(h, 64); (err == nil || errors.Is(err, strconv.ErrRange)) && !math.IsNaN(secs) {
+		if !(secs < maxRetryAfter.Seconds()) {
+			return maxRetryAfter
+		}
+		d = time.Duration(math.Ceil(secs)) * time.Second
 	} else if at, err := http.ParseTime(h); err == nil {
 		from := r.At
 		if date, err := http.ParseTime(r.Header.Get("Date")); err == nil {
@@ -186,7 +204,7 @@ func retryAfter(r *Reply) time.Duration {
 		}
 		d = at.Sub(from)
 	}
-	return min(max(d, 0), 24*time.Hour)
+	return min(max(d, 0), maxRetryAfter)
 }
 
 // explain fills in code, message and hint.

@@ -227,7 +227,7 @@ func (e *Endpoint) needs(g *spec.GrantType) map[Op][]string {
 	t := e.typ
 	always := []hcl.Expression{t.Header}
 	if r := t.Errors; r != nil {
-		always = append(always, r.Permanent, r.Transient, r.Login, r.Code, r.Message)
+		always = append(always, r.Gone, r.Permanent, r.Transient, r.Login, r.Code, r.Message)
 	}
 	list := func(exprs ...hcl.Expression) []string {
 		exprs = append(exprs, always...)

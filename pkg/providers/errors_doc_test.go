@@ -58,7 +58,7 @@ func errorRows() []errorRow {
 	for _, code := range []string{"invalid_grant", "invalid_token", "token_not_found"} {
 		rows = append(rows, errorRow{says: "`" + code + "`", status: 400, body: oauthError(code), to: toToken, class: providers.ClassPermanent})
 	}
-	for _, code := range []string{"invalid_grant", "invalid_token", "token_not_found"} {
+	for _, code := range []string{"invalid_grant", "invalid_token", "token_not_found", "unknown_token"} {
 		rows = append(rows, errorRow{says: "`" + code + "`", status: 400, body: oauthError(code), to: revoke, class: providers.ClassGone})
 	}
 	for _, code := range []string{"login_required", "interaction_required", "consent_required", "account_selection_required"} {
@@ -192,25 +192,36 @@ func TestATypesOwnErrorsGoFirst(t *testing.T) {
 	src := strings.TrimSuffix(strings.TrimSpace(shop), "}") + `
   error {
     login     = body.code == "expired_session"
-    permanent = status == 500
-    transient = status == 401
+    permanent = status == 500 || status == 400
+    transient = status == 401 || status == 403
+    gone      = status == 404 && body.code == "none"
   }
 }
 `
 	var w wire
 	r, _ := newRig(t, typeOf(t, src), record(&w), nil)
 	for _, c := range []struct {
+		op     providers.Op
 		status int
 		body   string
 		class  providers.Class
+		after  time.Duration
 	}{
-		{500, `{}`, providers.ClassPermanent}, {401, `{}`, providers.ClassTransient}, {400, `{"code":"expired_session"}`, providers.ClassLogin},
-		{500, `{"code":"expired_session"}`, providers.ClassLogin}, {502, `{}`, providers.ClassUnknown},
+		{providers.OpRefresh, 500, `{}`, providers.ClassPermanent, 0}, {providers.OpRefresh, 401, `{}`, providers.ClassTransient, 2 * time.Minute},
+		{providers.OpRefresh, 400, `{"code":"expired_session"}`, providers.ClassLogin, 0},
+		{providers.OpRefresh, 500, `{"code":"expired_session"}`, providers.ClassLogin, 0}, {providers.OpRefresh, 502, `{}`, providers.ClassUnknown, 0},
+		{providers.OpRefresh, 403, `{}`, providers.ClassTransient, 2 * time.Minute},
+		{providers.OpRefresh, 400, `{"error":"slow_down"}`, providers.ClassPermanent, 0},
+		{providers.OpRefresh, 404, `{"code":"none"}`, providers.ClassPermanent, 0}, {providers.OpRevoke, 404, `{"code":"none"}`, providers.ClassGone, 0},
+		{providers.OpRevoke, 404, `{}`, providers.ClassPermanent, 0},
+		// What a type says of refusals does not make one of a token that is not known.
+		{providers.OpRevoke, 400, `{"error":"invalid_token"}`, providers.ClassGone, 0}, {providers.OpRefresh, 400, `{"error":"invalid_token"}`, providers.ClassPermanent, 0},
+		{providers.OpRevoke, 400, `{"error":"invalid_request"}`, providers.ClassPermanent, 0},
 	} {
-		_, err := r.e.Read(shopCall(r, providers.OpRefresh), &providers.Reply{Status: c.status, Header: http.Header{}, Body: secret.New(c.body), At: r.clock.Now()})
+		_, err := r.e.Read(shopCall(r, c.op), &providers.Reply{Status: c.status, Header: http.Header{"Retry-After": {"120"}}, Body: secret.New(c.body), At: r.clock.Now()})
 		var pe *providers.Error
-		if !errors.As(err, &pe) || pe.Class != c.class {
-			t.Errorf("%d %s: %v, want %s", c.status, c.body, err, c.class)
+		if !errors.As(err, &pe) || pe.Class != c.class || pe.RetryAfter != c.after {
+			t.Errorf("%s: %d %s: %v, want %s", c.op, c.status, c.body, err, c.class)
 		}
 	}
 }

@@ -62,7 +62,7 @@ func (e *Endpoint) expiry(f *frame, r *Reply, p *responseProgram, at time.Time) 
 	return at.Add(lifetime), nil
 }
 
-var errNoLifetime = errors.New("a lifetime above zero is required: the token would be dead on arrival")
+var errNoLifetime = errors.New("a lifetime of a second or more is required: the token would be dead on arrival")
 
 // parseSeconds reads expires_in: a number, or a string of digits.
 func parseSeconds(v value) (time.Duration, error) {
@@ -76,7 +76,7 @@ func parseSeconds(v value) (time.Duration, error) {
 	if !ok {
 		return 0, errors.New("a number of seconds is required")
 	}
-	if n.Sign() <= 0 {
+	if n.Cmp(big.NewFloat(1)) < 0 {
 		return 0, errNoLifetime
 	}
 	if n.Cmp(big.NewFloat(maxLifetimeSeconds)) > 0 {

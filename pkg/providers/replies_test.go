@@ -121,8 +121,9 @@ func TestBadReplies(t *testing.T) {
 		{"word where seconds belong", jsonReply(200, `{"access_token":"a","expires_in":"soon"}`), all, providers.ClassUnreadable, 200, "", []string{"expires_in (body.expires_in)", "a number of seconds"}},
 		{"object where seconds belong", jsonReply(200, `{"access_token":"a","expires_in":{}}`), all, providers.ClassUnreadable, 200, "", []string{"a number of seconds"}},
 		{"endless exponent", jsonReply(200, `{"access_token":"a","expires_in":1e999999999}`), all, providers.ClassUnreadable, 200, "", []string{"a number of seconds"}},
-		{"zero lifetime", jsonReply(200, `{"access_token":"a","expires_in":0}`), all, providers.ClassUnreadable, 200, "", []string{"expires_in", "above zero"}},
-		{"negative lifetime", jsonReply(200, `{"access_token":"a","expires_in":-1}`), all, providers.ClassUnreadable, 200, "", []string{"above zero"}},
+		{"zero lifetime", jsonReply(200, `{"access_token":"a","expires_in":0}`), all, providers.ClassUnreadable, 200, "", []string{"expires_in", "a second or more"}},
+		{"lifetime of no second", jsonReply(200, `{"access_token":"a","expires_in":0.0001}`), all, providers.ClassUnreadable, 200, "", []string{"a second or more"}},
+		{"negative lifetime", jsonReply(200, `{"access_token":"a","expires_in":-1}`), all, providers.ClassUnreadable, 200, "", []string{"a second or more"}},
 		{"past expiry", jsonReply(200, `{"access_token":"a","expires_at":1613662713}`), all, providers.ClassUnreadable, 200, "", []string{"expires_at (body.expires_at)", "ended"}},
 		{"past expiry as text", jsonReply(200, `{"access_token":"a","expires_at":"2021-02-18T15:38:33Z"}`), all, providers.ClassUnreadable, 200, "", []string{"ended"}},
 		{"milliseconds", jsonReply(200, `{"access_token":"a","expires_at":1913662713000}`), all, providers.ClassUnreadable, 200, "", []string{"milliseconds"}},
@@ -290,6 +291,7 @@ func TestRetryAfter(t *testing.T) {
 		want  time.Duration
 	}{
 		{"7", 7 * time.Second}, {"-3", 0}, {"", 0}, {"soon", 0}, {"999999999", 24 * time.Hour},
+		{"3000000000", 24 * time.Hour}, {"99999999999999999999999", 24 * time.Hour}, {"1e999", 24 * time.Hour}, {"120.0", 2 * time.Minute}, {"0.2", time.Second}, {"NaN", 0},
 		{at.Add(90 * time.Second).Format(http.TimeFormat), 90 * time.Second}, {at.Add(-time.Hour).Format(http.TimeFormat), 0},
 	} {
 		h := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -196,7 +196,9 @@ func (l *Loop) delivering(addr string, anew bool, until time.Time) bool {
 	if c.x != nil && len(c.x.orders) > 0 || anew && c.busyUntil(time.Time{}) {
 		return true
 	}
-	return slices.ContainsFunc(c.users, func(u *item) bool { return u.busyUntil(until) && l.behind(u, c) })
+	return slices.ContainsFunc(c.users, func(u *item) bool {
+		return (u.busyUntil(until) || l.putOff(u)) && l.behind(u, c)
+	})
 }
 
 // undelivered lists the sinks that name a credential and do not hold its token in

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"time"
 )
 
@@ -41,6 +42,16 @@ func (l *Loop) awaitsRemoval(it *item) bool {
 		if waiting, ok := l.ending[e.to]; ok {
 			l.ending[e.to] = append(waiting, it)
 			l.q.finished(it, it.lane)
+			return true
+		}
+	}
+	return false
+}
+
+// putOff says that a sink waits for a look at a removal.
+func (l *Loop) putOff(it *item) bool {
+	for _, waiting := range l.ending {
+		if slices.Contains(waiting, it) {
 			return true
 		}
 	}

@@ -170,9 +170,7 @@ func (w *worker) answer(ctx context.Context, answers []*answer, sink string) (re
 // answered writes down which sinks' change a hook has answered.
 func (w *worker) answered(ctx context.Context, j job) error {
 	for _, s := range j.pending {
-		if w.runs.answers(j.addr, s) { // before the record is read, which may come to be written meanwhile
-			w.unsaved.answer(s, j.addr)
-		}
+		w.unsaved.answer(s, j.addr, &w.runs) // before the record is read, which may come to be written meanwhile
 	}
 	a := &answer{hook: j.addr, sinks: j.pending}
 	if err := w.record(ctx, a); err != nil {

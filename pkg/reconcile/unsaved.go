@@ -65,12 +65,13 @@ func (u *unsaved) told(addr string) []byte {
 	return u.telling[addr].account
 }
 
-// answer notes that a run of a hook succeeded which has told of all that was written.
-func (u *unsaved) answer(addr, hook string) {
+// answer notes that a run of a hook succeeded, where it has told of all that was
+// written. A write is noted as one of those that came since before its hooks are told.
+func (u *unsaved) answer(addr, hook string, runs *hookRuns) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	t, ok := u.telling[addr]
-	if !ok || slices.Contains(t.answered, hook) {
+	if !ok || !runs.answers(hook, addr) || slices.Contains(t.answered, hook) {
 		return
 	}
 	t.answered = append(slices.Clip(t.answered), hook)

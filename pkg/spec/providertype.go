@@ -159,6 +159,7 @@ type DeviceResponse struct {
 // Errors says which replies are what. Each expression is a condition over
 // status, headers and body; nil never matches.
 type Errors struct {
+	Gone      hcl.Expression // of a revocation: the token is not known any more
 	Permanent hcl.Expression
 	Transient hcl.Expression
 	Login     hcl.Expression

@@ -178,6 +178,7 @@ func typeErrorSchema() Schema {
 	return Schema{
 		Doc: "which replies mean what, beyond what status codes and RFC 6749 say; reads status, headers, body and operation",
 		Attrs: []Attr{
+			cond("gone", "of a revocation: the token is not known any more, so that nothing is left to revoke"),
 			cond("permanent", "the reply is a refusal: nothing is repeated until the inputs change or a person says retry"),
 			cond("transient", "the reply is a passing trouble: it is tried again"),
 			cond("login", "a person must log in again"),

@@ -308,7 +308,7 @@ func (d *typeDecoder) typePlaces() {
 	}
 	if e := t.Errors; e != nil {
 		s := typeScope{what: "an error block", config: true, input: true, reply: true, operation: true}
-		for _, c := range []hcl.Expression{e.Permanent, e.Transient, e.Login} {
+		for _, c := range []hcl.Expression{e.Gone, e.Permanent, e.Transient, e.Login} {
 			d.place(c, s, cty.Bool, "true or false", t.Grants...)
 		}
 		d.place(e.Code, s, cty.String, "a string", t.Grants...)
@@ -426,7 +426,7 @@ func (d *typeDecoder) makeLenient() {
 		request(a.Request)
 	}
 	if e := t.Errors; e != nil {
-		fix(&e.Permanent, &e.Transient, &e.Login, &e.Code, &e.Message)
+		fix(&e.Gone, &e.Permanent, &e.Transient, &e.Login, &e.Code, &e.Message)
 	}
 	fix(&t.HeaderName, &t.Header, &t.DefaultLifetime, &t.Discovery)
 }

@@ -219,7 +219,7 @@ func (r *DeviceResponse) Exprs() []hcl.Expression {
 func (d *typeDecoder) errors(b *hcl.Block) *Errors {
 	c := d.content(b.Body, b.DefRange, b.Type, typeErrorSchema())
 	return &Errors{
-		Permanent: d.expr(c, "permanent"), Transient: d.expr(c, "transient"), Login: d.expr(c, "login"),
+		Gone: d.expr(c, "gone"), Permanent: d.expr(c, "permanent"), Transient: d.expr(c, "transient"), Login: d.expr(c, "login"),
 		Code: d.expr(c, "code"), Message: d.expr(c, "message"),
 	}
 }
