@@ -122,7 +122,7 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 	}
 	p.ob.in.obtained()
 	if p.ob.in.loginMayHaveEnded() {
-		rec.LostPoll = "" // a login would have ended the refresh token, too
+		rec.LostPoll, rec.Orphans = "", rec.Orphans.Without() // a login would have ended the refresh token, too
 	}
 	if c.intent.Replay {
 		rec.Note = "a refresh whose reply was lost was repeated"

@@ -189,3 +189,45 @@ func TestATokenThatALoginMayHaveEndedIsAskedAbout(t *testing.T) {
 		}
 	})
 }
+
+// A refresh that succeeds shows that such a login brought nothing: no orphan is counted
+// for it any more, however the questions about its code go on.
+func TestARefreshShowsThatALostLoginBroughtNothing(t *testing.T) {
+	single := strings.Replace(byDevice, `provider_type "tv" {`, "provider_type \"tv\" {\n  session = \"one_per_account\"", 1)
+	inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+		w.set(single)
+		code, userCode := w.askDevice()
+		w.server.DecideDevice(userCode, true)
+		if e := w.asks(code); e != nil {
+			t.Fatal(e)
+		}
+		<-time.After(time.Minute)
+		code, userCode = w.askDevice()
+		counts := func(when string, want int) {
+			t.Helper()
+			if l := w.line(tv); l.State != reconcile.Ready || l.Orphans != want {
+				t.Errorf("%s, %d orphans are counted, want %d: %+v", when, l.Orphans, want, l)
+			}
+		}
+		for range 2 {
+			w.server.Fail(standin.Fault{API: standin.OAuth2, Kind: standin.FaultLost, Path: "/token", Times: 1})
+			if e := w.asks(code); e == nil || e.Class != providers.ClassUnknown {
+				t.Fatalf("it is answered %v", e)
+			}
+			counts("lost", 1)
+			if err := w.loop.Do(t.Context(), tv, reconcile.Order{Kind: reconcile.OrderRefresh}); err != nil {
+				t.Fatal(err)
+			}
+			counts("refreshed", 0)
+		}
+		if e := w.asks(code); e == nil || !e.Waits() {
+			t.Fatalf("it is answered %v", e)
+		}
+		counts("not approved yet", 0)
+		w.server.DecideDevice(userCode, true)
+		if e := w.asks(code); e != nil {
+			t.Fatal(e)
+		}
+		counts("with its token", 0)
+	})
+}
