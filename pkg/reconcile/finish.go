@@ -59,7 +59,7 @@ func (l *Loop) finish(r result) {
 	} else if it.x != nil && r.record {
 		it.x.measured = nil
 	}
-	if !r.relane || r.standing != nil {
+	if !r.relane && !r.asBefore || r.standing != nil {
 		if s := r.standing; r.blind && (it.x == nil || it.x.standing == nil || it.x.standing.Why != s.Why) {
 			l.log.Warn("an address cannot be worked on; it is looked at again", "address", it.addr, "type", typeOf(it.addr), "error", s.Why)
 		}

@@ -180,6 +180,7 @@ type result struct {
 	// more. The next look is as the first one since the start where this was.
 	overtaken bool
 	order     *waiter       // that was carried out (or refused)
+	asBefore  bool          // it stands as it did, and since when it did: nothing came of a question
 	awaits    bool          // of a sink: what it names comes with a grant that is not there yet
 	bare      bool          // its token was given up, and there is no other: its places wait
 	unjudged  bool          // a destructive step that the guard has not seen

@@ -39,6 +39,7 @@ func (p *performer) pollRefused(c *call, pe *providers.Error, err error) bool {
 			p.r.again = p.commit("that a login was not approved yet", clear)
 		}
 		in.Intent = nil
+		p.r.standing, p.r.asBefore = nil, true
 	case in.Record.Grant != nil && in.Intent != nil:
 		p.log().Warn("a login was not approved; the token held stays in force", "error", err)
 		if p.lostBefore(c.intent.TokenHash) {
