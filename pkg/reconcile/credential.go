@@ -291,10 +291,32 @@ func (p *performer) head(rec *state.Credential) {
 
 // answer tells who ordered it that it is done.
 func (p *performer) answer() {
-	if p.j.order != nil {
-		p.j.order.finish(p.orderError())
-		p.r.order = p.j.order
+	if p.j.order == nil {
+		return
 	}
+	if p.comesFirst() {
+		p.r.again = true
+		return
+	}
+	p.j.order.finish(p.orderError())
+	p.r.order = p.j.order
+}
+
+// comesFirst says that what was done is not what was ordered, but had to come before it:
+// a refresh that was due, say, or the repetition of one. A login is done when its code
+// was sent, and an action when it was asked for.
+func (p *performer) comesFirst() bool {
+	did := p.step.Action
+	if did == ActNone || did == ActWait || did == ActDrop {
+		return false // there is nothing that it could come before
+	}
+	switch p.j.order.order.Kind {
+	case OrderLogin:
+		return did != ActExchange
+	case OrderAction:
+		return did != ActAct
+	}
+	return false
 }
 
 // orderError is why an order could not be carried out, when the decision found

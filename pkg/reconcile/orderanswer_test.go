@@ -25,3 +25,25 @@ func TestAnOrderThatHasToWaitIsNotDone(t *testing.T) {
 		}
 	}
 }
+
+// What had to come before an order was carried out does not answer it: a login whose
+// code was not sent is not done because a refresh was due.
+func TestWhatComesBeforeAnOrderDoesNotAnswerIt(t *testing.T) {
+	for _, c := range []struct {
+		kind OrderKind
+		did  Action
+		done bool
+	}{
+		{OrderLogin, ActRefresh, false}, {OrderLogin, ActObtain, false}, {OrderLogin, ActExchange, true},
+		{OrderAction, ActRefresh, false}, {OrderAction, ActAct, true},
+		{OrderRefresh, ActRefresh, true}, {OrderRefresh, ActObtain, true}, {OrderRetry, ActRefresh, true},
+	} {
+		w := &waiter{order: Order{Kind: c.kind}, done: make(chan error, 1)}
+		p := &performer{j: job{addr: "credential.mine.a", order: w}, r: &result{}, ob: &observed{}, step: Step{Action: c.did}}
+		p.ob.in.Record.Grant = &state.Grant{AccessToken: secret.New("at")}
+		p.answer()
+		if done := len(w.done) == 1; done != c.done || (p.r.order == w) != c.done || p.r.again == c.done {
+			t.Errorf("%s by %s: answered %v, want %v", c.kind, c.did, done, c.done)
+		}
+	}
+}
