@@ -96,7 +96,7 @@ func CredentialSchema() Schema {
 					{Name: "prevent_destroy", Type: cty.Bool, Default: "false", Doc: "neither removed nor replaced; remembered in the state, so that deleting the block does not lift it"},
 					duration("overlap", "30s", "how long the old token outlives the new one in every sink, for consumers to pick it up"),
 					duration("max_overlap", "1h", "a sink that cannot be written or cleaned holds up a revocation this long at most"),
-					{Name: "revoke_on_shutdown", Type: cty.Bool, Default: "false", Doc: "the token is revoked when the daemon stops; what was delivered stays where it is, and works no more until the next start delivers a new one"},
+					{Name: "revoke_on_shutdown", Type: cty.Bool, Default: "false", Doc: "the token is revoked when the daemon stops, where its API takes tokens back (of oauth2: with a revoke_url); what was delivered stays where it is, and works no more until the next start delivers a new one"},
 				},
 			}},
 			{Name: "verify", Schema: Schema{
