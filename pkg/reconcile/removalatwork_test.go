@@ -43,9 +43,9 @@ func TestASinkWaitsForARemovalThatIsAtWork(t *testing.T) {
     settle = "1s"`
 		both := traders(guard, "x", "a b", "")
 		held := heldStore{givesUp: new(atomic.Int64)}
-		revocations := 0
+		var revocations atomic.Int64
 		held.revoking = func(token string) {
-			if revocations++; w.places.get("b") == token {
+			if revocations.Add(1); w.places.get("b") == token {
 				t.Error("a token is revoked while a sink holds it")
 			}
 		}
@@ -65,8 +65,8 @@ func TestASinkWaitsForARemovalThatIsAtWork(t *testing.T) {
 		}
 		w.set(both)
 		time.Sleep(time.Minute)
-		if revocations != 1 {
-			t.Errorf("%d revocations, want 1", revocations)
+		if n := revocations.Load(); n != 1 {
+			t.Errorf("%d revocations, want 1", n)
 		}
 		if got := w.places.get("b"); got == "" || got == old {
 			t.Errorf("the place holds %q after it held %q", got, old)
