@@ -284,20 +284,6 @@ func (p *performer) refused(c *call, err error) {
 	p.fail(err)
 }
 
-// stillReady: the token held is good however its grant was refused, as after an order
-// to refresh one whose API has no refresh. What the refusal means for it is said.
-func (p *performer) stillReady() {
-	in := p.ob.in
-	if in.Record.Grant == nil {
-		return
-	}
-	in.Now, in.Order, in.Intent, in.Fresh = p.w.now(), Order{}, nil, false
-	if s := decide(&in); s.State == Ready {
-		p.r.again = p.r.again || s.acts()
-		p.r.next, p.r.standing, p.r.revokesAt = s.Next, standingOf(s), in.revokesAt(s)
-	}
-}
-
 // leftToAPerson says that nothing is tried again by itself after a failure of op: a
 // code is sent once, and a refresh token that was refused is not sent again.
 func (in *Input) leftToAPerson(op string, f *state.Failure) bool {

@@ -69,3 +69,17 @@ func (in *Input) loginMayHaveEnded() bool {
 func (in *Input) honouredSince() bool {
 	return in.Measured.sound && in.Measured.asked == in.Record.LostPoll
 }
+
+// stillReady: the token held is good however its grant was refused, as after an order
+// to refresh one whose API has no refresh. What the refusal means for it is said.
+func (p *performer) stillReady() {
+	in := p.ob.in
+	if in.Record.Grant == nil {
+		return
+	}
+	in.Now, in.Order, in.Intent, in.Fresh = p.w.now(), Order{}, nil, false
+	if s := decide(&in); s.State == Ready {
+		p.r.again = p.r.again || s.acts()
+		p.r.next, p.r.standing, p.r.revokesAt = s.Next, standingOf(s), in.revokesAt(s)
+	}
+}
