@@ -182,6 +182,7 @@ func (j *job) inFlight(now func() time.Time, stopped <-chan struct{}, call func(
 		return nil, errNotBegun
 	default:
 	}
+	var began time.Time // when its turn had come
 	if j.calls != nil {
 		select {
 		case j.calls <- struct{}{}:
@@ -194,6 +195,9 @@ func (j *job) inFlight(now func() time.Time, stopped <-chan struct{}, call func(
 			// A call that was not answered makes no room for others before the breaker
 			// has heard of it: they would be sent to a provider that is away.
 			if h, _ := healthOf(err); !h.down {
+				if err == nil {
+					j.lane.took.took(time.Since(began))
+				}
 				j.called.over(j.lane)
 			}
 		}()
@@ -206,6 +210,7 @@ func (j *job) inFlight(now func() time.Time, stopped <-chan struct{}, call func(
 		j.seat.leave()
 		defer end()
 	}
+	began = time.Now()
 	return call()
 }
 

@@ -28,18 +28,20 @@ const (
 	// programLimit is how many hooks run at once: each is a process or more.
 	programLimit = 64
 	// progressPerCall is how many items of a lane are in progress for each request
-	// in flight, where the disk is fast, and progressMost where it is slow.
+	// in flight, where the disk is fast, and progressMost where it is slow. With those
+	// that only wait for their answer to be recorded it may be twice that.
 	progressPerCall = 2
 	progressMost    = 8
 	// calledMost bounds what is in progress because others have made their calls: more
 	// than that share a sync as well, and each has a stack.
-	calledMost = 512
+	calledMost = 1024
 	// freedPart is which part of a lane's calls have to be over before those that wait
 	// for room in it are looked at for that: one by one would be a turn for each.
 	freedPart = 4
 	// usualCall is what a request is thought to take, beside the two commits around
-	// it.
-	usualCall = 50 * time.Millisecond
+	// it, before any was answered; shortestCall is the least, and usualCall the most.
+	usualCall    = 50 * time.Millisecond
+	shortestCall = 2 * time.Millisecond
 	// paceAhead is how long before it can be sent work is taken up at the least: its
 	// inputs have to be read and its intent to reach the disk. More would be work
 	// whose intents wait for nothing, and which a more urgent one cannot overtake.
@@ -68,7 +70,7 @@ func (l *lane) most(disk time.Duration) int {
 	if l.calls == nil {
 		return between(localLimit, int(disk.Seconds()*localRate), localMost)
 	}
-	return min(progressMost*cap(l.calls), calledMost)
+	return min(2*progressMost*cap(l.calls), calledMost)
 }
 
 // admits is whether one more of those that wait may be in progress. Where it may not,
@@ -120,11 +122,17 @@ func (l *lane) room(disk time.Duration) int {
 		return localLimit
 	}
 	calls := cap(l.calls)
-	n := between(progressPerCall*calls, calls+int(float64(calls)*2*float64(disk)/float64(usualCall)), progressMost*calls)
+	n := between(progressPerCall*calls, calls+int(float64(calls)*2*float64(disk)/float64(l.call())), progressMost*calls)
 	if l.pace != nil { // what waits to be sent soon is in progress too
 		n += int(min(ahead(disk)/max(l.pace.every, 1), paceProgress))
 	}
 	return n
+}
+
+// call is how long one of its requests takes: while a commit does, so many times that
+// many could be answered, and an intent has to be there for each.
+func (l *lane) call() time.Duration {
+	return between(shortestCall, l.took.each(), usualCall)
 }
 
 // ahead is how long before it can be sent work is taken up, where a commit takes so
@@ -135,18 +143,19 @@ func ahead(disk time.Duration) time.Duration {
 
 func between[T int | time.Duration](least, n, most T) T { return max(least, min(n, most)) }
 
-// diskTime is how long commits take of late. It is safe for concurrent use.
-type diskTime struct{ nanos atomic.Int64 }
+// average is how long something takes of late: commits, or the calls of a lane. It
+// is safe for concurrent use.
+type average struct{ nanos atomic.Int64 }
 
-// diskMemory is how many commits that is made of.
-const diskMemory = 16
+// averageOf is how many of them that is made of.
+const averageOf = 16
 
-func (d *diskTime) took(t time.Duration) {
-	was := d.nanos.Load()
-	d.nanos.CompareAndSwap(was, was+(int64(t)-was)/diskMemory) // of two at once, one is enough
+func (a *average) took(t time.Duration) {
+	was := a.nanos.Load()
+	a.nanos.CompareAndSwap(was, was+(int64(t)-was)/averageOf) // of two at once, one is enough
 }
 
-func (d *diskTime) each() time.Duration { return time.Duration(d.nanos.Load()) }
+func (a *average) each() time.Duration { return time.Duration(a.nanos.Load()) }
 
 // useStore has the worker read and write another state.
 func (w *worker) useStore(s state.Store) { w.store = timedStore{s, w.disk} }
@@ -154,7 +163,7 @@ func (w *worker) useStore(s state.Store) { w.store = timedStore{s, w.disk} }
 // timedStore notes how long commits take that somebody waits for.
 type timedStore struct {
 	state.Store
-	disk *diskTime
+	disk *average
 }
 
 func (s timedStore) Commit(ctx context.Context, changes ...state.Change) error {

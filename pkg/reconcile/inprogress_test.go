@@ -35,16 +35,37 @@ func TestWhatIsInProgress(t *testing.T) {
 	}
 }
 
+// The sooner a provider answers, the more of its calls fit into a commit.
+func TestAFastProviderHasMoreInProgress(t *testing.T) {
+	for _, c := range []struct {
+		call, disk time.Duration
+		want       int
+	}{
+		{0, 0, 128}, {10 * time.Millisecond, 20 * time.Millisecond, 320}, {10 * time.Millisecond, 100 * time.Millisecond, 512},
+		{0, 4 * time.Millisecond, 320},             // no faster than shortestCall
+		{time.Minute, 100 * time.Millisecond, 320}, // nor slower than usualCall
+	} {
+		l := newQueue().lane("x")
+		l.setLimit(spec.RateLimit{Concurrency: 64})
+		for range 200 {
+			l.took.took(c.call)
+		}
+		if n := l.room(c.disk); n < c.want-2 || n > c.want+2 {
+			t.Errorf("a call takes %s, a commit %s: %d are in progress, want %d", c.call, c.disk, n, c.want)
+		}
+	}
+}
+
 // What only has to be recorded takes no room, but is not without bound either.
 func TestWhatWasCalledTakesNoRoom(t *testing.T) {
 	for _, c := range []struct {
 		calls, running, called int
 		full                   bool
 	}{
-		{64, 127, 0, false}, {64, 128, 0, true}, {64, 128, 1, false}, {64, 129, 1, true}, {64, 511, 384, false}, {64, 512, 400, true}, {64, 513, 512, true},
-		{4, 31, 24, false}, {4, 32, 30, true}, // progressMost for each
-		{256, 511, 100, false}, {256, 512, 100, true}, // calledMost
-		{512, 1023, 10, false}, {512, 1024, 10, true}, // room
+		{64, 127, 0, false}, {64, 128, 0, true}, {64, 128, 1, false}, {64, 129, 1, true}, {64, 1023, 896, false}, {64, 1024, 1000, true}, {64, 1025, 1024, true},
+		{4, 63, 56, false}, {4, 64, 60, true}, // progressMost for each, and as many that have called
+		{256, 1023, 512, false}, {256, 1024, 600, true}, // calledMost
+		{512, 1023, 10, false}, {512, 1024, 10, true}, {600, 1199, 10, false}, {600, 1200, 10, true}, // room
 	} {
 		l := newQueue().lane("x")
 		l.setLimit(spec.RateLimit{Concurrency: c.calls})
@@ -127,7 +148,7 @@ func TestOnlyAnAnsweredCallMakesRoom(t *testing.T) {
 // One commit that takes long is no slow disk; many are, and a fast one is noticed
 // as soon.
 func TestDiskTime(t *testing.T) {
-	var d diskTime
+	var d average
 	d.took(8 * time.Second)
 	if each := d.each(); each > time.Second {
 		t.Errorf("after one slow commit each is thought to take %s", each)

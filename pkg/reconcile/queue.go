@@ -38,6 +38,7 @@ type lane struct {
 	freed   chan struct{} // the queue's
 	waiting itemHeap
 	calls   chan struct{} // requests in flight: one slot each
+	took    average       // how long an answer takes; workers say it
 	pace    *pace         // keeps its rate limit; nil: there is none
 	turns   turns         // under that limit
 	asked   *spec.Config  // that the limit was read from before anything was looked at
@@ -64,6 +65,7 @@ func (q *queue) lane(name string) *lane {
 		}
 		l = &lane{name: name, freed: q.freed}
 		if name != localLane {
+			l.took.nanos.Store(int64(usualCall))
 			l.setLimit(spec.RateLimit{})
 		}
 		q.lanes[name] = l

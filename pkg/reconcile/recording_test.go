@@ -57,8 +57,8 @@ func TestWhatIsToBeRecordedHoldsUpNoCall(t *testing.T) {
 		w.set(many(n, `
   rate_limit { concurrency = 4 }`))
 		time.Sleep(5 * time.Second)
-		if c := w.server.Counts(standin.Coinify); c.Grants != 8*calls {
-			t.Errorf("%d calls were made before the first was recorded, want %d", c.Grants, 8*calls)
+		if c := w.server.Counts(standin.Coinify); c.Grants != 16*calls {
+			t.Errorf("%d calls were made before the first was recorded, want %d", c.Grants, 16*calls)
 		}
 		if most := store.mostOpen(); most > 2*calls {
 			t.Errorf("%d intents were open that nobody had answered, want no more than %d", most, 2*calls)

@@ -56,6 +56,31 @@ func TestASlowDiskHoldsUpNobody(t *testing.T) {
 	})
 }
 
+// A provider that answers at once is asked for as much as a few syncs of 300 ms have
+// room for, though nobody has said how much that would bear.
+func TestASlowDiskHoldsUpNoFastProvider(t *testing.T) {
+	const n = 3000
+	inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+		w.halt()
+		w.wrap = func(s state.Store) state.Store { return tickingStore{s, time.Now(), 300 * time.Millisecond} }
+		w.start()
+		began := time.Now()
+		w.set(many(n, `
+  rate_limit { concurrency = 64 }`))
+		var took time.Duration
+		w.pass(time.Minute, 100*time.Millisecond, func() {
+			if took == 0 && w.filled() == n {
+				took = time.Since(began)
+			}
+		})
+		// With half as many in progress it takes 9 s.
+		if took == 0 || took > 7500*time.Millisecond {
+			t.Errorf("%d of %d places are written, the last after %s", w.filled(), n, took)
+		}
+		t.Logf("after %s", took)
+	})
+}
+
 // filled counts the places that hold something.
 func (w *world) filled() int {
 	w.places.mu.Lock()

@@ -42,7 +42,7 @@ type Providers interface {
 type worker struct {
 	o          Options
 	store      state.Store
-	disk       *diskTime // how long its commits take
+	disk       *average // how long its commits take
 	now        func() time.Time
 	log        *slog.Logger
 	config     *atomic.Pointer[spec.Config]
@@ -67,7 +67,7 @@ type worker struct {
 }
 
 func newWorker(o Options, config *atomic.Pointer[spec.Config]) *worker {
-	w := &worker{o: o, disk: new(diskTime), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage, programs: make(chan struct{}, programLimit), doubting: make(turn, 1), importing: make(turn, 1), answers: answers{turn: make(turn, 1)}}
+	w := &worker{o: o, disk: new(average), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage, programs: make(chan struct{}, programLimit), doubting: make(turn, 1), importing: make(turn, 1), answers: answers{turn: make(turn, 1)}}
 	w.useStore(o.Store)
 	w.life, w.stop = context.WithCancel(context.Background())
 	w.stopped = w.life.Done()

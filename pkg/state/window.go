@@ -27,8 +27,11 @@ type window struct {
 
 const (
 	groupSize  = 96   // two commits of two syncs each: 0.04 syncs for a refresh
-	maxChanges = 1000 // a bbolt transaction of many more is slower than two
-	rateMemory = time.Second
+	maxChanges = 1000 // are enough for a batch, whoever else may come
+	// mostChanges bounds a batch: where a sync takes a tenth of a second, thousands
+	// come meanwhile, and each thousand would wait for the sync of the one before.
+	mostChanges = 4000
+	rateMemory  = time.Second
 )
 
 // add counts a queued request.

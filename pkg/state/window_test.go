@@ -217,14 +217,14 @@ func TestAManyTimesLargerQueueIsWrittenInParts(t *testing.T) {
 		r := &recorder{takes: time.Millisecond}
 		w := r.writer()
 		var all []*request
-		for i := range 10*maxChanges + 1 {
+		for i := range 10*mostChanges + 1 {
 			all = append(all, submit(t, w, opRecord, fmt.Sprint(i)))
 		}
 		w.close()
 		n := 0
 		for _, b := range r.batches {
-			if len(b) > maxChanges {
-				t.Errorf("a batch has %d changes, want at most %d", len(b), maxChanges)
+			if len(b) > mostChanges {
+				t.Errorf("a batch has %d changes, want at most %d", len(b), mostChanges)
 			}
 			for _, q := range b {
 				if q != all[n] {

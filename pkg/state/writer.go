@@ -199,7 +199,7 @@ func (w *writer) take() (batch []*request, wait time.Duration, end bool) {
 		return nil, due.Sub(now), false
 	}
 	n, changes := 0, 0
-	for n < len(w.queue) && (n == 0 || changes+len(w.queue[n].ops) <= maxChanges) {
+	for n < len(w.queue) && (n == 0 || changes+len(w.queue[n].ops) <= mostChanges) {
 		changes += len(w.queue[n].ops)
 		n++
 	}
