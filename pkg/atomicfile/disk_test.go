@@ -70,7 +70,10 @@ func TestMountedFile(t *testing.T) {
 	mount(t, source, path, "", unix.MS_BIND, "")
 	var w atomicfile.Writer
 	defer w.Close()
-	_, err := w.Write(path, []byte("new"), atomicfile.Attr{})
+	out, err := w.Write(path, []byte("new"), atomicfile.Attr{})
+	if !out.Stood {
+		t.Error("a write that failed does not say that there is a file")
+	}
 	if !errors.Is(err, atomicfile.ErrMountPoint) || !atomicfile.Permanent(err) || !strings.Contains(err.Error(), "mount its directory instead") {
 		t.Errorf("writing: %v, want ErrMountPoint with what to do", err)
 	}

@@ -34,14 +34,23 @@ func (w *Writer) Untouched(path string, left Written) (Seen, bool) {
 		fs.FileMode(st.Mode&0o7777) != left.Mode || int(st.Uid) != left.UID || int(st.Gid) != left.GID {
 		return Seen{}, false
 	}
-	seen := Seen{Inode: st.Ino, Changed: ctime(&st), Modified: st.Mtim.Nano()}
-	same := seen.Inode == left.Fingerprint.Inode && seen.Changed == left.Fingerprint.Changed
-	if d.faithful && same && fine(seen.Changed) && seen.Modified != seen.Changed {
+	seen := seenOf(&st)
+	if seen.Inode == left.Fingerprint.Inode && seen.Changed == left.Fingerprint.Changed && d.tells(seen) {
 		return seen, true
 	}
 	i := Info{Match: -1}
 	err = i.match(d, name, &st, []Fingerprint{left.Fingerprint})
 	return seen, err == nil && i.Match == 0
+}
+
+func seenOf(st *unix.Stat_t) Seen {
+	return Seen{Inode: st.Ino, Changed: ctime(st), Modified: st.Mtim.Nano()}
+}
+
+// tells reports whether a file of the directory that is looked at later, and is as it
+// was seen, was certainly changed by nobody meanwhile.
+func (d *dir) tells(s Seen) bool {
+	return d.faithful && fine(s.Changed) && s.Modified != s.Changed
 }
 
 // date gives a file that was just written the time by the clock, which no tick has:

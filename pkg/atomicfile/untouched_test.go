@@ -135,3 +135,33 @@ func TestUntouchedWithinATick(t *testing.T) {
 		})
 	}
 }
+
+// A write says how it left the file, but not of one that it found right and that has the
+// times of one tick: who changes that at once leaves it looking as it was.
+func TestWhatAWriteLeaves(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "tokend-test-")
+	if err != nil {
+		t.Skip("atomicfile: no tmpfs at /dev/shm:", err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	var w atomicfile.Writer
+	defer w.Close()
+	path := filepath.Join(dir, "token")
+	if out := write(t, &w, path, "content", atomicfile.Attr{}); out.Left != seenAt(t, path) || out.Stood {
+		t.Errorf("a new file was left as %+v (stood: %v), it is %+v", out.Left, out.Stood, seenAt(t, path))
+	}
+	if out := write(t, &w, path, "content", atomicfile.Attr{}); out.Left != seenAt(t, path) || !out.Stood {
+		t.Errorf("a file that was right was left as %+v (stood: %v), it is %+v", out.Left, out.Stood, seenAt(t, path))
+	}
+	for {
+		if err := os.WriteFile(path, []byte("content"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if seen := seenAt(t, path); seen.Changed == seen.Modified {
+			break
+		}
+	}
+	if out := write(t, &w, path, "content", atomicfile.Attr{}); out.Change != atomicfile.Unchanged || out.Left != (atomicfile.Seen{}) {
+		t.Errorf("a file with the times of one tick was left as %+v (change %d), want nothing to be said of it", out.Left, out.Change)
+	}
+}

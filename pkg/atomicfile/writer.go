@@ -39,6 +39,11 @@ type Written struct {
 	Fingerprint Fingerprint
 	Mode        fs.FileMode
 	UID, GID    int
+	// Stood: there was a file before. That is said beside an error, too.
+	Stood bool
+	// Left is the file as it was left; zero where another's change of it might go
+	// unseen, as in [Writer.Untouched].
+	Left Seen
 }
 
 // Writer writes files, many of them at once if asked to, and keeps a handle of
@@ -77,7 +82,7 @@ func WriteFile(path string, content []byte, a Attr) error {
 func (w *Writer) Write(path string, content []byte, a Attr) (Written, error) {
 	out, err := w.write(path, content, a)
 	if err != nil {
-		return Written{}, fmt.Errorf("writing %s: %w", path, err)
+		return Written{Stood: out.Stood}, fmt.Errorf("writing %s: %w", path, err)
 	}
 	return out, nil
 }
@@ -107,15 +112,10 @@ func (w *Writer) write(path string, content []byte, a Attr) (Written, error) {
 		return Written{}, err
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return Written{}, notRegular(st.Mode)
-	case !f.holds(&st):
-		return f.replace()
-	case f.furnished(&st):
-		return f.written(Unchanged, &st), d.settle()
 	}
-	if out, err := f.furnish(); err == nil {
-		return out, nil
-	}
-	return f.replace()
+	out, err := f.over(&st)
+	out.Stood = true
+	return out, err
 }
 
 // file is one write in progress.
@@ -126,6 +126,20 @@ type file struct {
 	ids     ids
 	content []byte
 	sum     [sha256.Size]byte
+}
+
+// over writes over the file that st describes, as far as it is another.
+func (f *file) over(st *unix.Stat_t) (Written, error) {
+	switch {
+	case !f.holds(st):
+		return f.replace()
+	case f.furnished(st):
+		return f.written(Unchanged, st), f.dir.settle()
+	}
+	if out, err := f.furnish(); err == nil {
+		return out, nil
+	}
+	return f.replace()
 }
 
 // holds reports whether the file that st describes has the content already.
@@ -279,12 +293,16 @@ func (f *file) unmask(fd int) (Written, error) {
 }
 
 func (f *file) written(c Change, st *unix.Stat_t) Written {
-	return Written{
+	w := Written{
 		Change:      c,
 		Fingerprint: Fingerprint{Size: int64(len(f.content)), SHA256: f.sum, Inode: st.Ino, Changed: ctime(st)},
 		Mode:        fs.FileMode(st.Mode & 0o777),
 		UID:         int(st.Uid), GID: int(st.Gid),
 	}
+	if left := seenOf(st); f.dir.tells(left) {
+		w.Left = left
+	}
+	return w
 }
 
 func writeAll(fd int, b []byte) error {

@@ -10,7 +10,7 @@ import (
 
 // What stands at a place that is about to be written for the first time, and was
 // not written by tokend, is replaced: the configuration says what shall be there.
-// That is said beforehand by a plan, where this host tells, and by the log. While
+// A plan says so beforehand, where this host tells, and the log when it is done. While
 // very many sinks leave their places, as after a rename of all, the places are read
 // once for all first writes.
 
@@ -90,14 +90,9 @@ func (p *leftPlaces) others(ctx context.Context, store state.Store, place, than 
 	return ok && by != than
 }
 
-// tellWhatStands logs what a first write replaces.
-func (p *sinkPerformer) tellWhatStands() {
-	p.tellReplaced(p.w.stands(p.ob.desired.Place))
-	p.ob.desired.Replaces = p.tellReplaced
-}
-
+// tellReplaced logs what a first write replaces.
 func (p *sinkPerformer) tellReplaced(what string) {
-	if what == "" || p.inherits() {
+	if p.inherits() {
 		return
 	}
 	p.w.log.Warn("a sink replaces what somebody else put at its place", "address", p.j.addr, "type", p.ob.kindOf, "place", p.ob.desired.Place, "replaces", what)

@@ -60,8 +60,8 @@ type Options struct {
 	// then. It must not block.
 	Unsettled func() string
 	// Stands, when set, says in words what stands at a place of this host ("a
-	// file"), "" for nothing, or where only somebody else could tell. It is asked
-	// of places that are about to be written for the first time.
+	// file"), "" for nothing, or where only somebody else could tell. A plan
+	// asks it of places that are about to be written for the first time.
 	Stands func(place string) string
 	// RevokeAtEnd: Run's end revokes what revoke_on_shutdown asks for. A command
 	// that ends is no shutdown.

@@ -90,12 +90,7 @@ func TestARenameOfManySinksReplacesNobodysFiles(t *testing.T) {
 			var said atomic.Int64
 			w.halt()
 			w.log = slog.New(counting{slog.DiscardHandler, "a sink replaces", &said})
-			w.stands = func(place string) string {
-				if w.places.get(strings.TrimPrefix(place, "mem:")) != "" {
-					return "a file"
-				}
-				return ""
-			}
+			w.kind = askedSink{w.places}
 			w.places.forge("place-3", "somebody else's")
 			w.start()
 			w.set(manySinks("many", n))

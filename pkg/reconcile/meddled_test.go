@@ -23,6 +23,7 @@ type meddled struct {
 	left         sinks.Seen // by the last write
 	afterWrite   int        // so many writes are followed by one of somebody else's
 	afterCompare int        // so are so many comparisons
+	tells        bool       // how a write left its file
 }
 
 func (m *meddled) path(account []byte) string {
@@ -58,7 +59,10 @@ func (m *meddled) Write(ctx context.Context, d sinks.Desired, last []byte) ([]by
 	if err := os.WriteFile(m.path(account), account, 0o600); err != nil {
 		return nil, err
 	}
-	if m.left = m.seen(m.path(account)); m.afterWrite > 0 {
+	if m.left = m.seen(m.path(account)); m.tells {
+		d.Left(m.left)
+	}
+	if m.afterWrite > 0 {
 		m.afterWrite--
 		err = m.meddle(filepath.Base(m.path(account)))
 	}
@@ -116,4 +120,30 @@ func TestSomebodyElseWritesAtTheSameMoment(t *testing.T) {
 			t.Error("what came after a comparison is taken for what was compared")
 		}
 	})
+}
+
+// Where a write tells how it left its file, what somebody else writes after it is
+// noticed with the first look of who begins to watch it, and the write itself never.
+func TestSomebodyElseWritesAfterAWriteThatTells(t *testing.T) {
+	for _, meddling := range []int{0, 1} {
+		inWorld(t, strict(), func(t *testing.T, w *world) {
+			m := &meddled{places: w.places, dir: t.TempDir(), afterWrite: meddling, tells: true}
+			w.halt()
+			w.kind = m
+			w.start()
+			w.set(trader("a@example.com", ""))
+			time.Sleep(time.Second)
+			before := strings.Count(w.places.events(), "write:")
+			if err := w.loop.Touched(t.Context(), []string{filepath.Join(m.dir, "trader")}, false); err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(time.Second)
+			if got := w.places.get("trader"); got == "" || got == "somebody else's" {
+				t.Errorf("%d others: the place holds %q", meddling, got)
+			}
+			if did := strings.Count(w.places.events(), "write:") - before; did != meddling {
+				t.Errorf("%d others: it was written %d times more", meddling, did)
+			}
+		})
+	}
 }

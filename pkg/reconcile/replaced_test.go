@@ -10,11 +10,18 @@ import (
 	"time"
 
 	"tokend/pkg/sinks"
+	"tokend/pkg/spec"
 )
 
 // askedSink is a kind of sink that tells what a first write replaces when it gets so far,
 // as Vault does.
 type askedSink struct{ *places }
+
+func (a askedSink) Render(args spec.Values) (sinks.Desired, error) {
+	d, err := a.places.Render(args)
+	d.Target = "vault.main"
+	return d, err
+}
 
 func (a askedSink) Write(ctx context.Context, d sinks.Desired, last []byte) ([]byte, error) {
 	if fail, _ := a.failing(); fail == nil && d.Replaces != nil && a.get(strings.TrimPrefix(d.Place, "mem:")) != "" {
@@ -67,4 +74,47 @@ func TestARetriedFirstWriteSaysWhatItReplaces(t *testing.T) {
 			t.Errorf("said %d times", n)
 		}
 	})
+}
+
+// writtenThenFailed is a kind of file that a write leaves at its place though it fails,
+// as one does whose directory cannot be synced. It tells what it replaces in any case.
+type writtenThenFailed struct{ *places }
+
+func (f writtenThenFailed) Write(ctx context.Context, d sinks.Desired, last []byte) ([]byte, error) {
+	place := strings.TrimPrefix(d.Place, "mem:")
+	if d.Replaces != nil && last == nil && f.get(place) != "" {
+		d.Replaces("a file")
+	}
+	if fail, _ := f.failing(); fail != nil {
+		f.forge(place, d.Content.(string))
+		return nil, fail
+	}
+	return f.places.Write(ctx, d, last)
+}
+
+// A file that a first write has left though it failed is not said to be replaced by the
+// next; what stood there before it is said once.
+func TestAFailedFirstWriteOfAFileIsNotSaidToBeReplaced(t *testing.T) {
+	for before, want := range map[string]int{"": 0, "somebody else's": 1} {
+		inWorld(t, strict(), func(t *testing.T, w *world) {
+			said := &logLines{}
+			w.halt()
+			w.kind, w.log = writtenThenFailed{w.places}, slog.New(slog.NewTextHandler(said, nil))
+			w.start()
+			if before != "" {
+				w.places.forge("trader", before)
+			}
+			w.places.failWith(errors.New("the directory cannot be synced"))
+			w.set(trader("a@example.com", ""))
+			time.Sleep(2 * time.Minute)
+			w.places.failWith(nil)
+			time.Sleep(6 * time.Minute)
+			if n := said.count("a sink replaces what somebody else put at its place"); n != want {
+				t.Errorf("over %q: said %d times, want %d", before, n, want)
+			}
+			if got := w.places.get("trader"); got == "" || got == before {
+				t.Errorf("over %q: the place holds %q", before, got)
+			}
+		})
+	}
 }

@@ -115,18 +115,23 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	return r
 }
 
-// left says which file is to be watched, and how a write left it. What somebody else
-// did to it since may have come before anybody watched it, and is not taken for the
-// write: then, and where its kind cannot tell, it is looked at once more.
-func (r *result) left(ctx context.Context, kind sinks.Sink, account []byte) {
-	paths := kind.Paths(account)
+// leftFile says which file is to be watched, and how a write left it. What somebody
+// else did to it since may have come before anybody watched it, and is not taken for the
+// write: where the write does not tell, and its kind cannot either, it is looked at
+// once more.
+func (p *sinkPerformer) leftFile(account []byte) {
+	if p.wrote.Path != "" {
+		p.r.path, p.r.stamp = p.wrote.Path, stampSeen(p.wrote)
+		return
+	}
+	paths := p.ob.kind.Paths(account)
 	if len(paths) == 0 {
 		return
 	}
-	seen, intact := kind.Intact(ctx, account)
-	r.path, r.stamp = paths[0], stampSeen(seen)
+	seen, intact := p.ob.kind.Intact(p.ctx, account)
+	p.r.path, p.r.stamp = paths[0], stampSeen(seen)
 	if !intact {
-		r.stamp, r.again = stamp{}, true
+		p.r.stamp, p.r.again = stamp{}, true
 	}
 }
 
@@ -162,7 +167,8 @@ type sinkPerformer struct {
 	r    *result
 	// untouched: nothing was ever sent to its place before this write.
 	untouched bool
-	told      bool // it holds what its hooks were told of, which could not be recorded
+	told      bool       // it holds what its hooks were told of, which could not be recorded
+	wrote     sinks.Seen // how the write left its file, where it told
 	// spared are places that somebody else has changed, and that are left alone.
 	spared []string
 }
@@ -201,10 +207,9 @@ func (p *sinkPerformer) write() {
 	if p.step.Action == ActRepair && !p.promise() {
 		return
 	}
-	switch {
-	case first:
-		p.tellWhatStands()
-	case again: // who has to be asked could not be, perhaps, and the first write told nothing
+	// Who has to be asked what stands there could not be, perhaps, when the first write
+	// failed; of a file of this host that one has told.
+	if first || again && p.ob.desired.Target != "" {
 		p.ob.desired.Replaces = p.tellReplaced
 	}
 	p.told = p.holdsWhatWasTold()
@@ -288,7 +293,7 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 		return
 	}
 	p.r.stored, p.r.holds, p.r.standing = true, holdings(rec), nil
-	p.r.left(p.ctx, p.ob.kind, accountOf(rec.Written))
+	p.leftFile(accountOf(rec.Written))
 	p.r.again = p.r.again || moved
 	if p.ob.in.AsBefore {
 		waits := awaiting(&p.ob.in)

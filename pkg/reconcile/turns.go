@@ -73,7 +73,8 @@ func (p *sinkPerformer) put(last []byte) ([]byte, error) {
 			return nil, errSuperseded
 		}
 	}
-	p.ob.desired.Mark = p.w.mark(p.ob)
+	p.ob.desired.Mark, p.wrote = p.w.mark(p.ob), sinks.Seen{}
+	p.ob.desired.Left = func(s sinks.Seen) { p.wrote = s }
 	return p.ob.kind.Write(p.ctx, p.ob.desired, last)
 }
 

@@ -80,10 +80,12 @@ type Desired struct {
 	// nothing. Found, when set, is told by Check of the mark that the place bears.
 	Mark  Mark
 	Found func(Mark)
-	// Replaces, when set, is told by a Write without an account of an earlier one,
-	// before it replaces something, what that is ("version 3"), where a kind can
-	// tell no sooner.
+	// Replaces, when set, is told by a Write without an account of an earlier one
+	// what it replaces, or would have where it failed ("version 3", "a file").
 	Replaces func(what string)
+	// Left, when set, is told by a Write how it left the first of Paths, where a file
+	// system keeps to that: whoever touches the file afterwards changes it.
+	Left func(Seen)
 }
 
 // Seen is a file as it was looked at; of a place that is none it is zero. Every

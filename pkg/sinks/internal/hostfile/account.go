@@ -14,12 +14,10 @@ import (
 // the cost of that for a plain path.
 func writeAccount(path string, w atomicfile.Written) ([]byte, error) {
 	f := w.Fingerprint
-	for i := range len(path) {
-		if c := path[i]; c < ' ' || c > '~' || strings.IndexByte(`"\\<>&`, c) >= 0 {
-			return json.Marshal(account{
-				Path: path, Size: f.Size, SHA256: f.Hex(), Inode: f.Inode, Changed: f.Changed, Mode: fmt.Sprintf("%04o", w.Mode), UID: w.UID, GID: w.GID,
-			})
-		}
+	if !plain(path) {
+		return json.Marshal(account{
+			Path: path, Size: f.Size, SHA256: f.Hex(), Inode: f.Inode, Changed: f.Changed, Mode: fmt.Sprintf("%04o", w.Mode), UID: w.UID, GID: w.GID,
+		})
 	}
 	b := make([]byte, 0, 224+len(path))
 	b = append(append(b, `{"path":"`...), path...)
@@ -37,6 +35,29 @@ func writeAccount(path string, w atomicfile.Written) ([]byte, error) {
 	b = strconv.AppendInt(append(b, `","uid":`...), int64(w.UID), 10)
 	b = strconv.AppendInt(append(b, `,"gid":`...), int64(w.GID), 10)
 	return append(b, '}'), nil
+}
+
+// intendedAccount is the account of a file as far as it is known before it is
+// written, in the same way.
+func intendedAccount(path string, f atomicfile.Fingerprint) ([]byte, error) {
+	if !plain(path) {
+		return json.Marshal(account{Path: path, Size: f.Size, SHA256: f.Hex()})
+	}
+	b := make([]byte, 0, 160+len(path))
+	b = append(append(b, `{"path":"`...), path...)
+	b = strconv.AppendInt(append(b, `","size":`...), f.Size, 10)
+	b = hex.AppendEncode(append(b, `,"sha256":"`...), f.SHA256[:])
+	return append(b, `","mode":"","uid":0,"gid":0}`...), nil
+}
+
+// plain says that JSON has a path as it is.
+func plain(path string) bool {
+	for i := range len(path) {
+		if c := path[i]; c < ' ' || c > '~' || strings.IndexByte(`"\\<>&`, c) >= 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // readAccount reads an account in the form in which Write records it, without

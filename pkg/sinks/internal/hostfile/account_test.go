@@ -52,6 +52,25 @@ func TestReadAccount(t *testing.T) {
 	})
 }
 
+// So does writing what is known before.
+func TestIntendedAccount(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := atomicfile.Sum(rapid.SliceOf(rapid.Byte()).Draw(t, "content"))
+		path := "/" + rapid.OneOf(rapid.String(), rapid.StringMatching(`[a-z./<>&"-]*`)).Draw(t, "path")
+		got, err := intendedAccount(path, f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := json.Marshal(account{Path: path, Size: f.Size, SHA256: f.Hex()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != string(want) {
+			t.Fatalf("wrote %s\nwant  %s", got, want)
+		}
+	})
+}
+
 // Writing an account the short way gives what encoding/json writes.
 func TestWriteAccount(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -151,14 +151,20 @@ func groupName(id int) string {
 }
 
 // Write implements [sinks.Sink].
-func (f Files) Write(ctx context.Context, d sinks.Desired, _ []byte) ([]byte, error) {
+func (f Files) Write(ctx context.Context, d sinks.Desired, last []byte) ([]byte, error) {
 	want, err := f.begin(ctx, d)
 	if err != nil {
 		return nil, err
 	}
 	w, err := f.writer.Write(want.Path, []byte(want.content.Reveal()), want.Attr)
+	if w.Stood && last == nil && d.Replaces != nil {
+		d.Replaces(aFile) // also where that failed: what stands there the next time may be our own
+	}
 	if err != nil {
 		return nil, classify(err)
+	}
+	if w.Left != (atomicfile.Seen{}) && d.Left != nil {
+		d.Left(sinks.Seen{Path: want.Path, Inode: w.Left.Inode, Changed: w.Left.Changed, Modified: w.Left.Modified})
 	}
 	return writeAccount(want.Path, w)
 }
@@ -170,8 +176,7 @@ func (f Files) Intend(d sinks.Desired) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	sum := atomicfile.Sum([]byte(want.content.Reveal()))
-	return json.Marshal(account{Path: want.Path, Size: sum.Size, SHA256: sum.Hex()})
+	return intendedAccount(want.Path, atomicfile.Sum([]byte(want.content.Reveal())))
 }
 
 // Intact implements [sinks.Sink].

@@ -5,6 +5,9 @@ import (
 	"strings"
 )
 
+// aFile is what stands at a place, in words.
+const aFile = "a file"
+
 // Stands says in words what stands at a place, "" for nothing. What is no regular
 // file is left alone by a write, which says so itself; a place of another kind is
 // not known here.
@@ -16,5 +19,5 @@ func Stands(place string) string {
 	if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
 		return ""
 	}
-	return "a file"
+	return aFile
 }

@@ -1,0 +1,59 @@
+package filesink_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/zclconf/go-cty/cty"
+	"golang.org/x/sys/unix"
+
+	"tokend/pkg/sinks"
+)
+
+// A first write tells what it replaces, and each how it left the file, as far as it
+// will stay so.
+func TestWhatAWriteTells(t *testing.T) {
+	dir, err := os.MkdirTemp("/dev/shm", "tokend-test-")
+	if err != nil {
+		t.Skip("filesink: no tmpfs at /dev/shm:", err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	s, path := newSink(t), filepath.Join(dir, "token")
+	var replaced []string
+	var left sinks.Seen
+	write := func(content string, last []byte) []byte {
+		t.Helper()
+		d, err := s.Render(args(path, map[string]cty.Value{"content": str(content)}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		replaced, left = nil, sinks.Seen{}
+		d.Replaces = func(what string) { replaced = append(replaced, what) }
+		d.Left = func(s sinks.Seen) { left = s }
+		account, err := s.Write(t.Context(), d, last)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var st unix.Stat_t
+		if err := unix.Lstat(path, &st); err != nil {
+			t.Fatal(err)
+		}
+		if want := (sinks.Seen{Path: path, Inode: st.Ino, Changed: st.Ctim.Nano(), Modified: st.Mtim.Nano()}); left != want {
+			t.Errorf("writing %q: it left %+v, the file is %+v", content, left, want)
+		}
+		return account
+	}
+	account := write("one", nil)
+	if replaced != nil {
+		t.Errorf("a new file replaces %q", replaced)
+	}
+	if write("two", account); replaced != nil {
+		t.Errorf("another write of ours replaces %q", replaced)
+	}
+	for _, content := range []string{"three", "three"} { // also where it is right already
+		if write(content, nil); len(replaced) != 1 || replaced[0] != "a file" {
+			t.Errorf("a first write over somebody else's file replaces %q", replaced)
+		}
+	}
+}
