@@ -139,6 +139,11 @@ func Restore(ctx context.Context, o Options, file string, replace bool) (Restore
 	if there && !replace {
 		return Restored{}, fmt.Errorf("%w: %s", ErrExists, path)
 	}
+	held, err := notHeld(path)
+	if err != nil {
+		return Restored{}, err
+	}
+	defer held.Close()
 	checked, err := CheckCopy(file)
 	if err != nil {
 		return Restored{}, err

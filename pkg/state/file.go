@@ -24,7 +24,7 @@ func writeZeros(f *os.File, off, n int64) error {
 
 // LockedError says who holds a state. It is an [ErrLocked].
 type LockedError struct {
-	Path   string // of the lock
+	Path   string // of the lock, or of the state itself where its lock was deleted meanwhile
 	PID    int    // 0: it is not known
 	Holder string // what that process said of itself ([Options.Holder]); "": nothing
 }
@@ -80,9 +80,14 @@ func writeHolder(f *os.File, holder string) error {
 }
 
 // lockedBy reads who holds a lock: its process, and since a later version, what
-// that says of itself.
+// that says of itself. Of a lock that was emptied the kernel knows the process.
 func lockedBy(f *os.File, path string) error {
 	e := &LockedError{Path: path}
+	defer func() {
+		if e.PID <= 0 {
+			e.PID = flockHolder(f)
+		}
+	}()
 	b := make([]byte, holderBytes)
 	n, err := f.ReadAt(b, 0)
 	if err != nil && !errors.Is(err, io.EOF) {
@@ -94,4 +99,31 @@ func lockedBy(f *os.File, path string) error {
 		e.Holder = holder
 	}
 	return e
+}
+
+// notHeld says whether the state at path is held all the same where its lock is free:
+// by a process under which state.lock was deleted. While the returned file is open,
+// nobody opens that state; it is nil where there is none.
+func notHeld(path string) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fmt.Errorf("opening the state: %w", err)
+	}
+	ok, err := tryLock(f)
+	if err == nil && !ok {
+		err = heldWithoutLock(f, path)
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, fmt.Errorf("locking the state: %w", err)
+	}
+	return f, nil
+}
+
+// heldWithoutLock says who holds a state whose lock is free.
+func heldWithoutLock(f *os.File, path string) error {
+	return fmt.Errorf("%w, but not %s", &LockedError{Path: path, PID: flockHolder(f)}, LockName)
 }

@@ -129,7 +129,7 @@ func (s *Bolt) openFile() (err error) {
 	}
 	if err := guard(func() (err error) { s.db, err = openBolt(s.path); return err }); err != nil {
 		if errors.Is(err, bolterrors.ErrTimeout) {
-			return fmt.Errorf("opening the state in %s: %w, which holds the file but not %s", s.path, ErrLocked, LockName)
+			return fmt.Errorf("opening the state: %w", heldWithoutLock(f, s.path))
 		}
 		return damagedFile(s.path, err)
 	}
