@@ -29,14 +29,15 @@ func (c *compiler) errors(r *spec.Errors) *errorProgram {
 
 // judge says what a reply means as a whole: nil when it is to be read, else an
 // *Error. A type's own conditions go first, then the status, then what the body
-// says.
+// says. But what a type says of refusals makes none of a revocation's reply that names
+// a token as unknown by the standard codes.
 func (e *Endpoint) judge(f *frame, r *Reply, token field) error {
 	out := &Error{Op: f.call.Op, Status: r.Status, URL: r.URL, Reached: true}
-	if class, ok := e.ownClass(f); ok {
+	class, own := e.ownClass(f)
+	if code, gone := namesUnknownToken(f, r); gone && (!own || class == ClassPermanent) {
+		out.Class, out.Code = ClassGone, code
+	} else if own {
 		out.Class = class
-		if std := new(Error); class == ClassPermanent && e.statusClass(f, r, std) && std.Class == ClassGone {
-			out.Class, out.Code = ClassGone, std.Code // what refuses a login ends a revocation
-		}
 	} else if !e.statusClass(f, r, out) {
 		return nil
 	} else if r.Status < 300 && brings(f, token) {
@@ -73,6 +74,24 @@ func (e *Endpoint) ownClass(f *frame) (Class, bool) {
 	return "", false
 }
 
+// namesUnknownToken says that a revocation's reply says, by its status or by a code that
+// is standard or usual, that the token is not known any more. Errors that pass tell
+// nothing of it.
+func namesUnknownToken(f *frame, r *Reply) (code string, gone bool) {
+	switch s := r.Status; {
+	case f.call.Op != OpRevoke, s >= 300 && s < 400, s >= 500,
+		s == http.StatusTooManyRequests, s == http.StatusRequestTimeout, s == http.StatusTooEarly:
+		return "", false
+	case s == http.StatusGone:
+		return "", true
+	}
+	switch code, _ := bodyError(f.body); code {
+	case "invalid_grant", "invalid_token", "token_not_found", "unknown_token":
+		return code, true
+	}
+	return "", false
+}
+
 // statusClass judges by status and by the error's code (RFC 6749 section 5.2);
 // false means that the reply is a success.
 func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
@@ -88,7 +107,7 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 		if !failed {
 			return false
 		}
-		out.Code, out.Class = code, classOfCode(op, code)
+		out.Code, out.Class = code, classOfCode(code)
 		return true
 	case s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
 		out.Class = ClassThrottled
@@ -106,14 +125,12 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 		}
 	case s == http.StatusForbidden && op == OpVerify:
 		return false // the token was recognized; it only lacks the right to this path
-	case s == http.StatusGone && op == OpRevoke:
-		out.Class = ClassGone
 	case passing:
 		out.Class, out.Walled, out.Hint = ClassTransient, true, e.hintFor(f.call, elsewhereHint)
 	default:
 		out.Walled = walled
 		code, _ := bodyError(f.body)
-		out.Code, out.Class = code, classOfCode(op, code)
+		out.Code, out.Class = code, classOfCode(code)
 		if s == http.StatusNotFound || s == http.StatusMethodNotAllowed {
 			out.Hint = e.hintFor(f.call, "check "+setBy+", and the path of the request")
 		}
@@ -167,7 +184,7 @@ func codeText(s string) string {
 
 // classOfCode is what an OAuth 2.0 error code means. An error without a known
 // code is a refusal.
-func classOfCode(op Op, code string) Class {
+func classOfCode(code string) Class {
 	switch code {
 	case "temporarily_unavailable", "authorization_pending":
 		return ClassTransient
@@ -177,10 +194,6 @@ func classOfCode(op Op, code string) Class {
 		return ClassUnknown
 	case "login_required", "interaction_required", "consent_required", "account_selection_required":
 		return ClassLogin
-	case "invalid_grant", "invalid_token", "token_not_found", "unknown_token":
-		if op == OpRevoke {
-			return ClassGone
-		}
 	}
 	return ClassPermanent
 }
