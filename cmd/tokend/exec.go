@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
+	"tokend/pkg/sinks/envsink"
 	"tokend/pkg/spec"
 )
 
@@ -114,7 +115,7 @@ func typed(s os.Signal) bool {
 func (g *globals) tokens(ctx context.Context, env []string) ([]string, error) {
 	var only []string
 	for _, e := range env {
-		if name, _, ok := cut(e); ok && name != "" && !isVariableName(name) {
+		if name, _, ok := cut(e); ok && name != "" && !envsink.ValidName(name) {
 			return nil, withHint(fmt.Errorf("reading --env %q: %q is no name of an environment variable", e, name), "a name has letters, digits and underscores, and begins with no digit: --env TOKEN=coinify.trader")
 		}
 		if _, from, ok := cut(e); ok {
@@ -162,16 +163,4 @@ func addressAndField(s string) (addr, field string, err error) {
 		return "", "", err
 	}
 	return a, strings.TrimPrefix(s[i:], "."), nil
-}
-
-// isVariableName reports whether a text is a name by POSIX (Base Definitions 8.1,
-// 3.216), which every shell can read.
-func isVariableName(name string) bool {
-	for i, r := range name {
-		letter := r == '_' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
-		if !letter && (i == 0 || r < '0' || r > '9') {
-			return false
-		}
-	}
-	return name != ""
 }

@@ -93,7 +93,7 @@ func (d dialect) tryWrite(name, value string) (string, error) {
 
 // checkName refuses names that are no variable's.
 func (d dialect) checkName(name string) error {
-	if !validName(name) {
+	if !ValidName(name) {
 		return fmt.Errorf("variable name %q: a name has letters, digits and underscores, and no digit first", name)
 	}
 	if slices.Contains(d.reserved, name) {
@@ -102,7 +102,9 @@ func (d dialect) checkName(name string) error {
 	return nil
 }
 
-func validName(name string) bool {
+// ValidName reports whether a text is the name of an environment variable that every
+// shell can read (POSIX, Base Definitions 8.1 and 3.216).
+func ValidName(name string) bool {
 	for i, c := range []byte(name) {
 		if !isLetter(c) && (i == 0 || c < '0' || c > '9') {
 			return false

@@ -190,5 +190,5 @@ func split(text string, quote byte, d dialect) ([]segment, error) {
 // validVariable reports what can be a name in vars: an identifier as HCL has
 // them, of ASCII letters.
 func validVariable(name string) bool {
-	return validName(strings.ReplaceAll(name, "-", "_")) && name[0] != '-'
+	return ValidName(strings.ReplaceAll(name, "-", "_")) && name[0] != '-'
 }
