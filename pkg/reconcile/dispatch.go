@@ -12,8 +12,13 @@ import (
 // dispatch starts workers for what is ready.
 func (l *Loop) dispatch(ctx context.Context) {
 	for it := l.next(); it != nil; it = l.next() {
-		if l.awaitsRemoval(it) {
+		if c := l.removalUnderWay(it); c != nil {
+			l.ending[c] = append(l.ending[c], it)
+			l.q.finished(it, it.lane)
 			continue
+		}
+		if it.kind == kindCredential && it.gone {
+			l.ending[it] = nil
 		}
 		j := l.job(it)
 		j.seat, it.may = j.pace.take(), j.mayBegin()
@@ -28,24 +33,20 @@ func (l *Loop) dispatch(ctx context.Context) {
 	}
 }
 
-// awaitsRemoval puts a sink off that names a credential whose removal is being worked
-// on, until that look has ended: both were declared again meanwhile. Else it could
-// read the token just before this is given up, and write it just before it is revoked.
-func (l *Loop) awaitsRemoval(it *item) bool {
-	if it.kind == kindCredential && it.gone {
-		l.ending[it] = nil
-	}
+// removalUnderWay is the credential that a sink has to wait for: one that it names, and
+// whose removal is being looked at, since both were declared again meanwhile. The sink
+// could else read the token just before this is given up, and write it just before it
+// is revoked. It is nil for all else.
+func (l *Loop) removalUnderWay(it *item) *item {
 	if it.kind != kindSink || len(l.ending) == 0 || l.configOf(it) == nil {
-		return false
+		return nil
 	}
 	for _, e := range it.uses {
-		if waiting, ok := l.ending[e.to]; ok {
-			l.ending[e.to] = append(waiting, it)
-			l.q.finished(it, it.lane)
-			return true
+		if _, ok := l.ending[e.to]; ok {
+			return e.to
 		}
 	}
-	return false
+	return nil
 }
 
 // putOff says that a sink waits for a look at a removal.
