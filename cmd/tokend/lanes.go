@@ -15,12 +15,12 @@ func printLanes(w io.Writer, now time.Time, lanes []reconcile.LaneView) {
 	for _, l := range lanes {
 		for _, o := range l.Origins {
 			fmt.Fprintf(w, "%s does not answer since %s: %s\n  what asks it waits, and the next call is let through %s; the other hosts of it answer\n",
-				hostOf(o.Origin, "a host of "+l.Name), ago(now, o.OpenSince), o.Why, in(now, o.ProbeAt))
+				hostOf(o.Origin, "a host of "+l.Name), ago(now, o.OpenSince), o.Why, nextCall(now, o.ProbeAt))
 		}
 		switch {
 		case !l.OpenSince.IsZero():
 			fmt.Fprintf(w, "%s does not answer since %s: %s\n  %s; the next call is let through %s\n",
-				hostOf(l.Origin, l.Name), ago(now, l.OpenSince), l.Why, waiting(l.Waiting), in(now, l.ProbeAt))
+				hostOf(l.Origin, l.Name), ago(now, l.OpenSince), l.Why, waiting(l.Waiting), nextCall(now, l.ProbeAt))
 		case l.Waiting > 0 && l.Concurrency > 0:
 			fmt.Fprintf(w, "%s: %s for its limits (%s)\n", l.Name, waiting(l.Waiting), limits(l))
 		}
@@ -35,6 +35,15 @@ func hostOf(origin, lane string) string {
 	return origin + " (" + lane + ")"
 }
 
+// nextCall says when a call is let through: at once, where that time has come and
+// nothing was there to make one.
+func nextCall(now, at time.Time) string {
+	if !at.After(now) {
+		return "at once"
+	}
+	return in(now, at)
+}
+
 func waiting(n int) string {
 	if n == 1 {
 		return "1 address waits"
@@ -43,9 +52,9 @@ func waiting(n int) string {
 }
 
 func limits(l reconcile.LaneView) string {
-	s := fmt.Sprintf("%d requests at a time, %d in flight", l.Concurrency, l.InFlight)
+	s := fmt.Sprintf("%s at a time, %d in flight", countOf(l.Concurrency, "request"), l.InFlight)
 	if l.Requests > 0 {
-		s += fmt.Sprintf(", %d requests in %s", l.Requests, l.Per)
+		s += fmt.Sprintf(", %s in %s", countOf(l.Requests, "request"), l.Per)
 	}
 	return s
 }

@@ -195,6 +195,8 @@ func (l *Loop) add(v *View, it *item) {
 	if it.waits() && line.State.calm() {
 		b := &it.lane.breaker
 		line.State, line.Since, line.Why, line.Next, line.NextAt, line.Mend = Waiting, b.since, b.words(it.lane.name), "its call", b.next, ""
+	} else if it.waits() && line.NextAt.IsZero() {
+		line.Next, line.NextAt = "its call", it.lane.breaker.next
 	}
 	if it.first && line.State == Pending && line.Why == "" {
 		line.Next = "the first look since the start"
