@@ -60,6 +60,9 @@ type Input struct {
 	RefreshFailure *state.Failure
 	Intent         *state.Intent
 	Held           Traits // of the grant in force
+	// Former is the newest generation that a place may hold of an earlier record of
+	// this address, where this one has had no token yet: see [Input.nextGeneration].
+	Former uint64
 	// RetiredTraits are those of Record.Retiring, index by index.
 	RetiredTraits []Traits
 	// SinceIntent is the time that has passed since the open intent by a clock

@@ -60,7 +60,7 @@ func (in *Input) granted(s Step) {
 	if rec.Grant != nil && s.Action != ActStatic {
 		in.giveUp(*rec.Grant, s.Cause)
 	}
-	rec.Head.Generation++
+	rec.Head.Generation = in.nextGeneration()
 	g := state.Grant{Generation: rec.Head.Generation, AccessToken: in.foreseenToken("token"), ObtainedAt: in.Now, GrantedAt: in.Now}
 	if in.Traits.HasRefresh {
 		g.RefreshToken = in.foreseenToken("refresh token")
@@ -85,7 +85,7 @@ func (in *Input) refreshed() {
 		given.RefreshToken = secret.Text{}
 		in.giveUp(given, causeRefresh)
 	}
-	rec.Head.Generation++
+	rec.Head.Generation = in.nextGeneration()
 	g := old
 	g.Generation, g.AccessToken, g.ObtainedAt, g.ExpiresAt = rec.Head.Generation, in.foreseenToken("token"), in.Now, time.Time{}
 	g.RefreshState, g.LostRefresh = state.RefreshUsable, false

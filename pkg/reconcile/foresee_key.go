@@ -27,7 +27,7 @@ func (w *worker) foreseenKey(j job, ob *observed) *spec.Attributes {
 	}
 	at := &spec.Attributes{
 		AccessToken: t.AccessToken, RefreshToken: t.RefreshToken, Header: t.Header, TokenType: t.TokenType, HeaderName: t.HeaderName,
-		ExpiresAt: t.ExpiresAt, ObtainedAt: j.now, Scopes: t.Scopes, Generation: ob.in.Record.Head.Generation + 1, Outputs: t.Outputs,
+		ExpiresAt: t.ExpiresAt, ObtainedAt: j.now, Scopes: t.Scopes, Generation: ob.in.nextGeneration(), Outputs: t.Outputs,
 	}
 	if at.Scopes == nil {
 		at.Scopes = ob.in.Want.Scopes

@@ -57,7 +57,7 @@ func (p *performer) obtain() {
 			c.spends = c.c.Flow.DeviceCode
 		}
 	}
-	c.intent.Generation = in.Record.Head.Generation + 1
+	c.intent.Generation = in.nextGeneration()
 	reply, err := p.send(&c)
 	if err != nil {
 		p.refused(&c, err)

@@ -35,7 +35,7 @@ func (p *performer) granted(c *call, t providers.Token) {
 	in := &p.ob.in
 	rec, want := &in.Record, in.Want
 	g := newGrant(t, p.w.now())
-	g.Generation = rec.Head.Generation + 1
+	g.Generation = p.ob.in.nextGeneration()
 	g.Endpoint, g.Provider, g.Type, g.GrantType = c.blob, string(want.Provider), want.Type.Name, want.Grant.Name
 	g.RedirectURI = c.c.Flow.RedirectURI
 	if p.w.o.Revision != nil {

@@ -53,6 +53,7 @@ type job struct {
 	leaving   []string       // of a sink that was never written: those that are about to leave their places
 	crowd     *leftPlaces    // where there are too many of those to be asked
 	noSecrets bool           // a plan that reads no secret
+	formerly  []string       // of a credential that has had no token: the sinks that may hold one of an earlier record of it
 	unseen    bool           // of a credential: places that hold its token were not looked at since the start, which was just now
 	dry       bool           // only a decision: nothing is performed
 }
@@ -89,6 +90,7 @@ func (l *Loop) job(it *item) job {
 	switch it.kind {
 	case kindCredential:
 		j.unseen = l.unseenPlaces(it)
+		j.formerly = formerly(it)
 		j.setBack, j.turn = l.setBack[it], it.lane.turn(it.expires)
 		j.needed = slices.ContainsFunc(it.users, func(u *item) bool { return !u.gone })
 		if it.retiring > 0 || it.gone {

@@ -61,6 +61,11 @@ func (w *worker) observe(ctx context.Context, j job) (observed, error) {
 		return ob, fmt.Errorf("reading the record of %s: %w", j.addr, err)
 	}
 	rec.Head.Address, rec.Head.Kind = j.addr, state.KindCredential
+	if rec.Head.Generation == 0 {
+		if in.Former, err = w.former(ctx, j); err != nil {
+			return ob, err
+		}
+	}
 	ob.setBack = setBack(&rec, j.setBack, j.now)
 	in.Record, in.Intent = rec, intent
 	if rec.Grant != nil {

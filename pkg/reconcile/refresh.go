@@ -107,7 +107,7 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 			g.RefreshUntil = p.w.now().Add(life)
 		}
 	}
-	g.Generation = rec.Head.Generation + 1
+	g.Generation = p.ob.in.nextGeneration()
 	held := p.ob.in.Held
 	if !old.AccessToken.Empty() && held.HasRevoke && slices.Contains(held.RevokeOn, causeRefresh) && !held.InvalidatesAccessToken {
 		r := p.retiring(old, causeRefresh)

@@ -101,7 +101,7 @@ func (p *performer) unreadStill(err error) {
 func (p *performer) retireReread(c *call, t providers.Token) {
 	rec := &p.ob.in.Record
 	g := newGrant(t, p.w.now())
-	g.Generation = rec.Head.Generation + 1
+	g.Generation = p.ob.in.nextGeneration()
 	g.Endpoint, g.GrantType, g.RedirectURI = c.blob, c.c.Grant, c.c.Flow.RedirectURI
 	origins, err := c.ep.ep.Origins(c.c.Grant, c.c.Inputs)
 	if err != nil {
