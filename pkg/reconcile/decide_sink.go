@@ -25,6 +25,7 @@ type SinkInput struct {
 	Heir     string   // which, where it is known
 	Taken    bool     // and has written it
 	Checked  bool     // Drift was measured in this look
+	Another  bool     // it holds what it shall hold, by another write than the recorded one: a crash came between
 	Foreign  string   // in a plan: what stands, in words, where it is about to be written for the first time
 	Deferred bool     // what it shall hold is not known without reading secrets
 	Told     bool     // and that it has to be written all the same is
@@ -247,7 +248,7 @@ func cleanSink(in *SinkInput) (Step, bool) {
 }
 
 func recordSink(in *SinkInput) (Step, bool) {
-	if !in.Checked || (in.Stored && in.Record.Written != nil && !in.Named && len(in.Newer) == 0 && !in.Changed && in.Record.Failure == nil && len(in.Record.Leaving) == 0) {
+	if !in.Checked || (in.Stored && in.Record.Written != nil && !in.Named && !in.Another && len(in.Newer) == 0 && !in.Changed && in.Record.Failure == nil && len(in.Record.Leaving) == 0) {
 		return Step{}, false
 	}
 	return Step{Action: ActRecord, State: Ready, Reason: "its place holds the right value already"}, true

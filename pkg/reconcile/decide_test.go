@@ -366,6 +366,7 @@ func TestDecideSink(t *testing.T) {
 		"move held, unread": {SinkInput{Declared: true, Stored: true, Record: written, Deferred: true, Changed: true, Moved: true, Guarded: "too many"}, ActNone, Held, "it stays at its place: too many"},
 		"drift":             {SinkInput{Declared: true, Stored: true, Record: written, Checked: true, Drift: "mode is 0644, not 0600"}, ActRepair, Pending, "0644"},
 		"in sync":           {SinkInput{Declared: true, Stored: true, Record: written, Checked: true}, ActNone, Ready, ""},
+		"in sync, another":  {SinkInput{Declared: true, Stored: true, Record: written, Checked: true, Another: true}, ActRecord, Ready, ""},
 		"in sync, newer":    {SinkInput{Declared: true, Stored: true, Record: written, Checked: true, Newer: []string{"c"}}, ActRecord, Ready, ""},
 		"left a place":      {SinkInput{Declared: true, Stored: true, Checked: true, Record: state.Sink{Written: written.Written, Leaving: [][]byte{[]byte("file:/y\n")}}}, ActClean, Pending, ""},
 		"backed off":        {SinkInput{Declared: true, Stored: true, Now: t0, Record: state.Sink{Failure: &state.Failure{NextAt: t0.Add(1), Message: "m"}}}, ActWait, Failing, ""},

@@ -174,8 +174,9 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 		ob.stamp = stampOf(paths[0]) // before it is compared: what is done to it after that is news
 	}
 	in.Drift, err = ob.kind.Check(ctx, ob.desired, last)
-	in.Checked = err == nil
-	if err != nil {
+	if in.Checked = err == nil; in.Checked {
+		in.Another = j.first && in.Drift == "" && last != nil && !ob.kind.Wrote(ob.desired, last)
+	} else {
 		in.Drift = "it could not be compared: " + err.Error()
 	}
 	return nil

@@ -240,7 +240,7 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	n.left = ob.left
 	n.leaves = w.leftPlace(ctx, j, placeOf(ob.in.Record.Written))
 	left := ob.in.Record.Leaving
-	n.again = j.first && !ob.recorded() && (len(ob.in.Newer) > 0 || ob.in.Changed || len(elsewhere(left, ob.desired.Place)) < len(left)) // as mayBeAnother has it
+	n.again = j.first && !ob.recorded() && (ob.in.Another || len(ob.in.Newer) > 0 || ob.in.Changed || len(elsewhere(left, ob.desired.Place)) < len(left)) // as mayBeAnother has it
 	notifies := j.cfg
 	if notifies == nil {
 		notifies = j.last

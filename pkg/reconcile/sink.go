@@ -230,7 +230,7 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	if account == nil {
 		account = accountOf(rec.Written)
 	}
-	if !changed && !p.ob.recorded() && (account == nil || len(p.ob.in.Newer) > 0 && !p.asRecorded(account) || p.mayBeAnother()) {
+	if !changed && !p.ob.recorded() && (account == nil || p.ob.in.Another || len(p.ob.in.Newer) > 0 && !p.asRecorded(account) || p.mayBeAnother()) {
 		// The place holds the right value already, but no account of it was
 		// recorded: a crash came between, a write took effect although no answer
 		// came, or another write of the record won. Writing again is harmless, and
