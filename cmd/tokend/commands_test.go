@@ -117,3 +117,18 @@ func cmdSame(ts *testscript.TestScript, neg bool, args []string) {
 		return ""
 	})
 }
+
+// cmdEnds ends an account's access tokens at an API, or all that came of its grants,
+// behind the holder's back.
+func cmdEnds(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 3 || args[0] != "access" && args[0] != "all" {
+		ts.Fatalf("usage: ends access|all API LOGIN")
+	}
+	end := serverOf(ts).RevokeAccount
+	if args[0] == "access" {
+		end = serverOf(ts).ExpireAccess
+	}
+	if end(standin.API(args[1]), args[2]) == 0 {
+		ts.Fatalf("%s has no living token of %s", args[1], args[2])
+	}
+}

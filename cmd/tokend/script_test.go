@@ -37,6 +37,7 @@ import (
 //	books API FIELD N         the API's own books say N for a count; "books until …"
 //	                          waits for it
 //	story API WORD…           what the API did, in this order and nothing else
+//	ends access|all API LOGIN    an account's access tokens, or all its tokens, end at the API
 //	alive [!] API FILE        the token in a file works at the API
 //	[!] same FILE FILE        waits until two files hold the same, or do not
 //	until [!] PATTERN CMD…    repeats a command until its output matches
@@ -74,7 +75,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"standin": cmdStandin, "fault": cmdFault, "books": cmdBooks, "until": cmdUntil, "browser": cmdBrowser, "comesback": cmdComesBack, "mode": cmdMode, "login": cmdLogin,
-			"mended": cmdMended, "account": cmdAccount, "client": cmdClient, "story": cmdStory, "alive": cmdAlive, "same": cmdSame, "older": cmdOlder,
+			"mended": cmdMended, "account": cmdAccount, "client": cmdClient, "story": cmdStory, "alive": cmdAlive, "same": cmdSame, "older": cmdOlder, "ends": cmdEnds,
 		},
 	})
 }

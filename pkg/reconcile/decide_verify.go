@@ -93,7 +93,8 @@ func disowned(in *Input) (Step, bool) {
 	}
 	if at := renewableAt(v, in.Now); in.Now.Before(at) && in.Order.Kind != OrderRetry {
 		wait.Next = at
-		wait.Reason += fmt.Sprintf("; it was renewed %d times within the hour, so the next time is %s", renewalsPerHour, at.UTC().Format(time.RFC3339))
+		often := fmt.Sprintf("; it was renewed %d times within the hour, so the next time is %s", renewalsPerHour, at.UTC().Format(time.RFC3339))
+		wait.Reason, wait.Why = wait.Reason+often, wait.Why+often
 		return in.askingOn(wait), true
 	}
 	if _, useless := in.pastTheWall(); !useless && canRefresh(in, g) && v.Refreshed != g.Generation {
