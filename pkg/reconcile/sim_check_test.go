@@ -77,7 +77,6 @@ func (s *simRun) intent(addr string, i *state.Intent) {
 
 func (s *simRun) recorded(c *state.Credential) {
 	addr := firstName(c.Head.Address)
-	s.called[addr] = c.Head.Address
 	old := s.record(addr)
 	s.mostOrphans[addr] += newOrphans(old.orphans, c.Orphans)
 	now := &simRecord{open: old.open, lifecycle: c.Lifecycle, orphans: c.Orphans, generation: c.Head.Generation}
@@ -143,7 +142,6 @@ func (s *simRun) deleted(addr string) {
 		return
 	}
 	old := s.record(addr)
-	delete(s.called, addr)
 	s.lostOrphans[addr] = append(s.lostOrphans[addr], old.orphans...)
 	now := &simRecord{lifecycle: old.lifecycle}
 	s.records[addr] = now
