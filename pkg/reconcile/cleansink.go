@@ -39,25 +39,38 @@ func (p *sinkPerformer) remove() {
 	hooks = slices.Compact(hooks)
 	p.r.hooks = hooks
 	if len(hooks) > 0 {
-		p.owe(hooks)
+		p.w.runs.wrote(p.j.addr, hooks)
+		if !p.owe(hooks) {
+			p.r.began, p.r.hooks = begun{}, nil // it is found out again that nothing is there
+		}
+		return
+	}
+	p.drop()
+}
+
+// dropTold ends a sink whose place stays as it is, but for the hooks that have not run
+// yet for its last write: whoever reads there is to be told of that all the same.
+func (p *sinkPerformer) dropTold() {
+	if owed := p.ob.in.Record.Notify; len(owed) > 0 {
+		p.owe(owed)
 		return
 	}
 	p.drop()
 }
 
 // owe keeps the record of a sink of which nothing is left but hooks that have
-// not run: a start takes them up, and the record goes when they have.
-func (p *sinkPerformer) owe(hooks []string) {
+// not run: a start takes them up, and the record goes when they have. False: that
+// could not be recorded.
+func (p *sinkPerformer) owe(hooks []string) bool {
 	rec := &p.ob.in.Record
 	rec.Written, rec.Leaving, rec.Delivered, rec.Left, rec.Failure, rec.Notify = nil, nil, nil, nil, nil, hooks
 	rec.WrittenAt = p.w.now()
-	p.w.runs.wrote(p.j.addr, hooks)
 	if p.commit(rec) != nil {
-		p.r.began, p.r.hooks = begun{}, nil // it is found out again that nothing is there
-		return
+		return false
 	}
-	p.r.stored, p.r.holds, p.r.standing = true, nonNil(nil), standingOf(untoldSink(&p.ob.in))
+	p.r.stored, p.r.holds, p.r.standing, p.r.owed = true, nonNil(nil), standingOf(untoldSink(&p.ob.in)), hooks
 	p.answer(nil)
+	return true
 }
 
 func (p *sinkPerformer) clean() {

@@ -160,6 +160,11 @@ func (l *Loop) takeSink(it *item, r result) {
 	for _, h := range r.hooks {
 		l.notify(h, it.addr)
 	}
+	for _, h := range r.owed {
+		if !l.waitsFor(h, it.addr) {
+			l.notify(h, it.addr)
+		}
+	}
 	if r.holds != nil || r.drop {
 		l.hold(it, r.holds)
 		return

@@ -97,9 +97,14 @@ func (w *world) tellsOnAFullDisk() {
 // startsAgain is another start, by which the hook has run that often.
 func (w *world) startsAgain(told int) {
 	w.t.Helper()
+	w.startsAgainAs(trader("a@example.com", ""), told)
+}
+
+func (w *world) startsAgainAs(declared string, told int) {
+	w.t.Helper()
 	w.halt()
 	w.start()
-	w.set(trader("a@example.com", ""))
+	w.set(declared)
 	<-time.After(time.Minute)
 	w.told(told, "after a restart")
 }

@@ -79,6 +79,16 @@ func (l *Loop) notify(hook, sink string) {
 	}
 }
 
+// waitsFor says that a hook is about to run for a sink, or runs for it.
+func (l *Loop) waitsFor(hook, sink string) bool {
+	h := l.hooks[hook]
+	if h == nil || h.x == nil {
+		return false
+	}
+	_, waits := h.x.pending[sink]
+	return waits
+}
+
 // telling lists the hooks that are about to tell consumers of what changed in
 // the sinks of a credential. One that fails holds nothing up.
 func (l *Loop) telling(c *item) []string {

@@ -160,10 +160,7 @@ func (w *worker) answer(ctx context.Context, answers []*answer, sink string) (re
 	if !takes {
 		return nil, false, nil
 	}
-	r.Head.Flags &^= state.FlagHookPending
-	if len(r.Notify) > 0 {
-		r.Head.Flags |= state.FlagHookPending
-	}
+	flagOwed(&r)
 	return &r, last || len(r.Notify) > 0, nil
 }
 

@@ -61,20 +61,21 @@ func (p *sinkPerformer) intend() bool {
 // promise records, before a place is repaired, which hooks have to run for it:
 // after a crash the place is as it shall be, and nothing else would tell. A disk
 // that takes nothing keeps no place from being repaired. It is false when the
-// record was written by somebody else meanwhile.
+// record was written by somebody else meanwhile: by a run, say, that has ended since
+// it was read, which only writing tells, also where the record names all of them.
 func (p *sinkPerformer) promise() bool {
 	rec := &p.ob.in.Record
-	owed, hooks := len(rec.Notify), make([]string, len(p.ob.want.Notify))
+	if len(p.ob.want.Notify) == 0 {
+		return true
+	}
+	hooks := make([]string, len(p.ob.want.Notify))
 	for i, h := range p.ob.want.Notify {
 		if hooks[i] = string(h); !slices.Contains(rec.Notify, hooks[i]) {
 			rec.Notify = append(slices.Clip(rec.Notify), hooks[i])
 		}
 	}
 	p.w.runs.wrote(p.j.addr, hooks) // a run under way does not keep the promise
-	if len(rec.Notify) == owed {
-		return true
-	}
-	p.head(rec)
+	flagOwed(rec)
 	err := p.w.store.Commit(p.ctx, state.Change{Sink: rec})
 	if errors.Is(err, state.ErrConflict) {
 		p.r.again = true
@@ -88,7 +89,7 @@ func (p *sinkPerformer) promise() bool {
 
 // commit writes the sink's record and waits for it.
 func (p *sinkPerformer) commit(rec *state.Sink) error {
-	p.head(rec)
+	flagOwed(rec)
 	if p.j.called != nil && p.j.lane.name == localLane {
 		p.j.called.over(p.j.lane)
 	}

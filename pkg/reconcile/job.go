@@ -172,6 +172,7 @@ type result struct {
 	path     string   // the file to watch
 	stamp    stamp    // of that file, as it was left
 	hooks    []string // to be run, since the sink changed
+	owed     []string // hooks that the record waits for: they are to be run, where they do not wait for that already
 	tried    []string // of a hook that failed: the removed sinks whose records need not be kept for it any more
 	ran      []string // of a hook: the sinks whose change it has answered
 	failed   bool     // of a hook

@@ -83,6 +83,8 @@ func (l *Loop) movingChanges(ctx context.Context, store state.Store, moves []ren
 		}
 		renameHoldings(&rec, names)
 		if to, ok := sinks[a]; ok {
+			l.w.unsaved.add(&rec)
+			flagOwed(&rec)
 			changes = append(changes, state.Change{Delete: a, DeleteVersion: rec.Head.Version})
 			rec.Head.Address, rec.Head.Version = to, versions[to]
 		}

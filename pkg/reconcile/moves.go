@@ -279,6 +279,7 @@ func (l *Loop) move(ctx context.Context, moves []rename, dry bool) ([]rename, []
 		}
 		if err == nil && len(moves) > 0 {
 			err = l.moveRecords(ctx, l.o.Store, moves)
+			l.w.unsaved.moved(moves, err)
 		}
 		if err != nil {
 			l.unpark(ctx, parked)

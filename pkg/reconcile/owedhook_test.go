@@ -203,6 +203,45 @@ func TestTheHookOfARepairOutlivesACrash(t *testing.T) {
 	})
 }
 
+// A hook runs for a write, and somebody else writes to the place. The run ends after
+// the place was looked at and before it is repaired: it told of no repair. Tokend is
+// killed right after that.
+func TestARunThatEndsBeforeARepairDoesNotTellOfIt(t *testing.T) {
+	for name, hooks := range map[string]string{"its only hook": trader("a@example.com", ""), "one of two": twoHooks()} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				first, looked := make(chan struct{}), false
+				w.places.mu.Lock()
+				w.places.stuck, w.places.block = "sink.mem.trader", first
+				w.places.mu.Unlock()
+				w.set(hooks)
+				time.Sleep(10 * time.Second) // they run
+				w.places.mu.Lock()
+				w.places.checking = func() {
+					if !looked {
+						looked = true
+						close(first)
+						time.Sleep(10 * time.Second) // they have ended, and that is recorded
+					}
+				}
+				w.places.mu.Unlock()
+				w.places.forge("trader", "somebody else's")
+				if err := w.loop.Wake(context.Background(), []string{"sink.mem.trader"}); err != nil {
+					t.Fatal(err)
+				}
+				for w.places.get("trader") == "somebody else's" {
+					time.Sleep(time.Millisecond)
+				}
+				told := w.hooks()
+				w.crash()
+				w.set(hooks)
+				time.Sleep(10 * time.Second)
+				w.told(2*told, "after the crash")
+			})
+		})
+	}
+}
+
 // A hook has failed for twelve minutes and waits minutes for its next try: a new
 // change, such as its sink's removal, is told at once all the same.
 func TestAFailingHookIsTriedAtOnceForWhatIsNew(t *testing.T) {

@@ -188,7 +188,7 @@ func (p *sinkPerformer) perform() {
 	case ActClean, ActLeave:
 		p.clean()
 	case ActDrop:
-		p.drop()
+		p.dropTold()
 	}
 }
 
@@ -279,12 +279,14 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 			p.w.runs.wrote(p.j.addr, p.r.hooks)
 		}
 		// Where that is only recorded now, it is what a run since then has answered.
-		rec.WrittenAt = p.w.unsaved.tell(p.j.addr, rec.Written, p.w.now(), p.told)
+		rec.WrittenAt = p.w.unsaved.tell(p.j.addr, rec.Written, rec.Notify, p.w.now(), p.told)
 		if p.told {
 			rec.Notify = p.w.unsaved.unanswered(p.j.addr, rec.Written, rec.Notify)
 		}
 		p.w.log.LogAttrs(p.ctx, level, word, slog.String("address", p.j.addr), slog.String("type", p.ob.kindOf),
 			slog.Uint64("generation", highest(p.ob.gens)), slog.String("reason", p.step.Reason))
+	} else if at := p.w.unsaved.toldAt(p.j.addr, rec.Written); !at.IsZero() { // which is recorded only now
+		rec.WrittenAt, rec.Notify = at, p.w.unsaved.unanswered(p.j.addr, rec.Written, rec.Notify)
 	}
 	moved := len(rec.Leaving) > 0
 	if !moved {
@@ -362,8 +364,9 @@ func highest(gens map[string]uint64) uint64 {
 	return top
 }
 
-func (p *sinkPerformer) head(rec *state.Sink) {
-	rec.Head.Flags = 0
+// flagOwed has the head of a sink's record say whether hooks have still to run for it.
+func flagOwed(rec *state.Sink) {
+	rec.Head.Flags &^= state.FlagHookPending
 	if len(rec.Notify) > 0 {
 		rec.Head.Flags |= state.FlagHookPending
 	}

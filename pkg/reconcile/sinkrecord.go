@@ -13,7 +13,7 @@ import (
 // removal takes for somebody else's. base is the account that the record had before;
 // where it has another by now, the place is compared instead.
 func (p *sinkPerformer) recordOver(rec *state.Sink, base []byte) {
-	p.head(rec)
+	flagOwed(rec)
 	addr, kept := p.j.addr, *rec
 	p.later(rec, func(err error) {
 		if !errors.Is(err, state.ErrConflict) {
@@ -28,7 +28,7 @@ func (p *sinkPerformer) recordOver(rec *state.Sink, base []byte) {
 			}
 			kept.Head.Version = cur.Head.Version
 			kept.Notify = p.w.unsaved.unanswered(addr, kept.Written, kept.Notify)
-			p.head(&kept)
+			flagOwed(&kept)
 			p.later(&kept, func(err error) { p.recorded(addr, kept.Written, err) })
 		}()
 	})
@@ -36,7 +36,7 @@ func (p *sinkPerformer) recordOver(rec *state.Sink, base []byte) {
 
 // record writes the sink's record with some later commit.
 func (p *sinkPerformer) record(rec *state.Sink) {
-	p.head(rec)
+	flagOwed(rec)
 	addr, account := p.j.addr, rec.Written
 	p.later(rec, func(err error) { p.recorded(addr, account, err) })
 }

@@ -21,7 +21,8 @@ type unsaved struct {
 type telling struct {
 	account  []byte
 	at       time.Time
-	answered []string // the hooks that have run since, none of which the state knows
+	hooks    []string
+	answered []string // those that have run since, none of which the state knows
 }
 
 // outcome takes over whether an account was recorded.
@@ -42,7 +43,7 @@ func (u *unsaved) outcome(addr string, account []byte, err error) {
 
 // tell notes a write whose hooks are told to run. One that only repeats what they were
 // told of keeps what they have answered. It returns when they were told.
-func (u *unsaved) tell(addr string, account []byte, now time.Time, repeats bool) time.Time {
+func (u *unsaved) tell(addr string, account []byte, hooks []string, now time.Time, repeats bool) time.Time {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.telling == nil {
@@ -52,7 +53,7 @@ func (u *unsaved) tell(addr string, account []byte, now time.Time, repeats bool)
 	if !ok || !repeats {
 		t = telling{at: now}
 	}
-	t.account = account
+	t.account, t.hooks = account, hooks
 	u.telling[addr] = t
 	return t.at
 }
@@ -63,6 +64,18 @@ func (u *unsaved) told(addr string) []byte {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.telling[addr].account
+}
+
+// toldAt is when hooks were told of a write that was not recorded; zero: of another one,
+// or of none.
+func (u *unsaved) toldAt(addr string, account []byte) time.Time {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	t := u.telling[addr]
+	if !bytes.Equal(t.account, account) {
+		return time.Time{}
+	}
+	return t.at
 }
 
 // answer notes that a run of a hook succeeded, where it has told of all that was
@@ -89,6 +102,16 @@ func (u *unsaved) unanswered(addr string, account []byte, hooks []string) []stri
 	return slices.DeleteFunc(slices.Clone(hooks), func(h string) bool { return slices.Contains(t.answered, h) })
 }
 
+// moved takes over that records were moved: what was not recorded of those sinks is.
+func (u *unsaved) moved(moves []rename, err error) {
+	if err != nil {
+		return
+	}
+	for _, m := range moves {
+		u.outcome(m.from, nil, nil)
+	}
+}
+
 // has says whether there is one of a sink.
 func (u *unsaved) has(addr string) bool {
 	u.mu.Lock()
@@ -96,11 +119,18 @@ func (u *unsaved) has(addr string) bool {
 	return u.accounts[addr] != nil
 }
 
-// add adds to a record what its places may hold without its saying so.
+// add adds to a record what its places may hold without its saying so, and which hooks
+// have not run yet for that.
 func (u *unsaved) add(rec *state.Sink) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if a := u.accounts[rec.Head.Address]; a != nil && rec.Written != nil && !bytes.Equal(a, rec.Written) {
 		rec.Leaving = leave(rec.Leaving, a)
+	}
+	t := u.telling[rec.Head.Address]
+	for _, h := range t.hooks {
+		if !slices.Contains(t.answered, h) && !slices.Contains(rec.Notify, h) {
+			rec.Notify = append(slices.Clip(rec.Notify), h)
+		}
 	}
 }
