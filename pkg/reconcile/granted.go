@@ -36,7 +36,7 @@ func (p *performer) granted(c *call, t providers.Token) {
 	rec, want := &in.Record, in.Want
 	g := newGrant(t, p.w.now())
 	g.Generation = p.ob.in.nextGeneration()
-	g.Endpoint, g.Provider, g.Type, g.GrantType = c.blob, string(want.Provider), want.Type.Name, want.Grant.Name
+	g.Endpoint, g.Provider, g.Type, g.GrantType = c.blob, string(want.Provider), want.Type.Name, c.c.Grant
 	g.RedirectURI = c.c.Flow.RedirectURI
 	if p.w.o.Revision != nil {
 		g.Revision = p.w.o.Revision(p.j.cfg)
@@ -47,7 +47,7 @@ func (p *performer) granted(c *call, t providers.Token) {
 	if err := p.seal(&g, c); err != nil {
 		p.log().Error("sealing what a refresh will need", "error", err)
 	}
-	if life := c.ep.ep.Traits(want.Grant.Name).RefreshTokenLifetime; life > 0 && t.RefreshUntil.IsZero() && !g.RefreshToken.Empty() {
+	if life := c.ep.ep.Traits(c.c.Grant).RefreshTokenLifetime; life > 0 && t.RefreshUntil.IsZero() && !g.RefreshToken.Empty() {
 		g.RefreshUntil = p.w.now().Add(life)
 	}
 	if rec.Grant != nil {
@@ -112,7 +112,7 @@ func (p *performer) seal(g *state.Grant, c *call) error {
 	want := p.ob.in.Want
 	given := []string{}
 	for _, in := range want.Inputs {
-		if in.Given {
+		if in.Given && c.c.Grant == want.Grant.Name { // of another grant it is enough to know that it is another
 			given = append(given, in.Name)
 		}
 	}
@@ -120,7 +120,7 @@ func (p *performer) seal(g *state.Grant, c *call) error {
 	if g.InputHashes, err = p.w.hashValues(want, given, c.c.Inputs); err != nil {
 		return err
 	}
-	if g.Origins, err = c.ep.ep.Origins(want.Grant.Name, c.c.Inputs); err != nil {
+	if g.Origins, err = c.ep.ep.Origins(c.c.Grant, c.c.Inputs); err != nil {
 		return err
 	}
 	sort.Strings(g.Origins)

@@ -53,7 +53,7 @@ func (p *performer) reread() {
 		in.Record.Orphans = in.Record.Orphans.Without() // what it brought was counted, and is known now
 	}
 	another := in.Want != nil && raw.Op != opRefresh && raw.GrantType != in.Want.Grant.Name
-	if in.Want == nil || another || raw.Revoked || raw.Op == opRefresh && in.Record.Grant == nil {
+	if in.Want == nil || another && !p.endedByKept(c) || raw.Revoked || raw.Op == opRefresh && in.Record.Grant == nil {
 		p.retireReread(c, t)
 		return
 	}
@@ -65,6 +65,30 @@ func (p *performer) reread() {
 		p.granted(c, t)
 	}
 	p.r.again = true // the configuration may want another one since the call was made
+}
+
+// endedByKept says that the token in force has ended with what a kept reply brought by
+// another grant than the wanted one: an account has one session, and as far as the
+// inputs tell that both grants have, it is of the same account. Then the newer one
+// takes its place, until there is one by the grant that is wanted.
+func (p *performer) endedByKept(c *call) bool {
+	in := &p.ob.in
+	g, raw := in.Record.Grant, in.Record.Raw
+	if g == nil || raw.Op == opRefresh || in.Traits.Session != spec.SessionOnePerAccount || !raw.At.After(g.ObtainedAt) {
+		return false
+	}
+	origins, err := c.ep.ep.Origins(raw.GrantType, c.c.Inputs)
+	if sort.Strings(origins); err != nil || !slices.Equal(origins, g.Origins) {
+		return false
+	}
+	var both []string
+	for _, i := range in.Want.Inputs {
+		if i.OnChange == spec.OnChangeReplace && g.InputHashes[i.Name] != "" && c.c.Inputs.Has(i.Name) {
+			both = append(both, i.Name)
+		}
+	}
+	hashes, err := p.w.hashNamed(c.c.Inputs, both)
+	return err == nil && len(both) > 0 && !slices.ContainsFunc(both, func(n string) bool { return hashes[n] != g.InputHashes[n] })
 }
 
 // endpointOfRaw is the endpoint that reads a kept reply: the configured one,
