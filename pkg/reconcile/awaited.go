@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"tokend/pkg/sinks"
 	"tokend/pkg/spec"
 )
 
@@ -70,22 +71,27 @@ func (w *worker) meanwhile(ctx context.Context, j job, ob observedSink) (observe
 // in force; the credentials that it names are declared, and its secrets and its
 // Vault as they were. Its hooks need not be: those in force are told.
 func goesOn(j job, ob *observedSink) bool {
-	if j.earlier == nil {
-		return false
-	}
-	was, err := j.earlier.Sink(spec.Address(j.addr))
+	place := placeOf(ob.in.Record.Written)
+	return j.earlier != nil && placeWanted(j, ob) == place && stillSaid(j.earlier, j.force, j.addr, ob.kind, place)
+}
+
+// stillSaid says whether a sink may be at a place as an earlier configuration declares
+// it: there, with credentials that are declared still, and secrets and a Vault of which
+// the one in force says the same.
+func stillSaid(earlier, now *spec.Config, addr string, kind sinks.Sink, place string) bool {
+	was, err := earlier.Sink(spec.Address(addr))
 	if err != nil {
 		return false
 	}
-	then, _ := ob.kind.Render(was.Static) // the content is not known, the place is
-	if then.Place == "" || then.Place != placeOf(ob.in.Record.Written) || then.Place != placeWanted(j, ob) {
+	then, _ := kind.Render(was.Static) // the content is not known, the place is
+	if then.Place == "" || then.Place != place {
 		return false
 	}
-	if then.Target != "" && !sameSaid(j.earlier, j.force, spec.Address(then.Target)) {
+	if then.Target != "" && !sameSaid(earlier, now, spec.Address(then.Target)) {
 		return false
 	}
 	for _, a := range was.Uses {
-		if a.Kind() == "credential" && !declares(j.force, string(a)) || a.Kind() != "credential" && !sameSaid(j.earlier, j.force, a) {
+		if a.Kind() == "credential" && !declares(now, string(a)) || a.Kind() != "credential" && !sameSaid(earlier, now, a) {
 			return false
 		}
 	}

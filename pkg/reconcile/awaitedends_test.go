@@ -222,35 +222,3 @@ func TestASinkAsItWasWrittenWaitsForWhatHasGone(t *testing.T) {
 		}
 	})
 }
-
-// A sink that takes the place of another one, and waits for what prevent_destroy holds
-// back: the place stays as it was, and each of the three says what it waits for, up to
-// the way out.
-func TestAPlaceWhoseHeirWaitsForWhatIsPrevented(t *testing.T) {
-	prevent := strings.NewReplacer(`  email = "a@example.com"
-}`, `  email = "a@example.com"
-  lifecycle { prevent_destroy = true }
-}`, `sink "mem" "a"`, `sink "mem" "b"`, "max_revocations = 0", "max_revocations = 9")
-	inWorld(t, strict(), func(t *testing.T, w *world) {
-		w.set(loginFree("plain", plainly, ""))
-		<-time.After(time.Minute)
-		first := w.places.get("a")
-		w.set(prevent.Replace(twoGrants("rich", richly, "")))
-		<-time.After(time.Minute)
-		if got := w.places.get("a"); got != first {
-			t.Errorf("it holds %q, want what it held: %q", got, first)
-		}
-		says := func(addr string, state reconcile.State, why, mend string) {
-			t.Helper()
-			if l := w.line(addr); l.State != state || !strings.Contains(l.Why, why) || !strings.Contains(l.Mend, mend) {
-				t.Errorf("it is %+v", l)
-			}
-		}
-		says("sink.mem.a", reconcile.Removing, "stays as it is until sink.mem.b, which has it now, has written it", "")
-		says("sink.mem.b", reconcile.Waiting, "the new token of mine.a", "")
-		says("credential.mine.a", reconcile.Held, "grant changed, but prevent_destroy is set", "set lifecycle { prevent_destroy = false }")
-		w.set(loginFree("plain", plainly, ""))
-		<-time.After(time.Minute)
-		says("sink.mem.a", reconcile.Ready, "", "")
-	})
-}

@@ -23,6 +23,7 @@ type SinkInput struct {
 	Named    bool     // it is about to be written for the first time, and perhaps was
 	Claimed  bool     // another declared sink has the place now
 	Heir     string   // which, where it is known
+	Keeps    bool     // it is removed, and goes on there as it was declared until that sink can write
 	Taken    bool     // and has written it
 	Checked  bool     // Drift was measured in this look
 	Another  bool     // it holds what it shall hold, by another write than the recorded one: a crash came between
@@ -73,10 +74,17 @@ func decideSink(in *SinkInput) Step {
 			return s
 		}
 	}
-	if in.AsBefore {
+	return restOf(in)
+}
+
+// restOf is what is said of a sink that holds what it shall hold.
+func restOf(in *SinkInput) Step {
+	switch {
+	case in.AsBefore:
 		return awaiting(in)
-	}
-	if in.Guarded != "" {
+	case in.Keeps:
+		return keepsPlace(in)
+	case in.Guarded != "":
 		return staysAtItsPlace(in.Guarded)
 	}
 	return Step{Action: ActNone, State: Ready, Reason: "it holds what it shall hold"}
@@ -121,7 +129,7 @@ func removeSink(in *SinkInput) (Step, bool) {
 		return unsettled(in.Now, in.Unsettled), true
 	case in.Forgotten:
 		return Step{Action: ActDrop, State: Removing, Reason: "it is no longer declared, and a removed block says to forget it: its place is left alone"}, true
-	case in.Claimed && !leaves(&in.Record) && !in.Taken:
+	case in.leftToHeir():
 		why := in.waitsForHeir()
 		return Step{Action: ActWait, State: Removing, Next: in.Now.Add(lookAgain), Why: why, Reason: why}, true
 	case in.Claimed && !leaves(&in.Record):
@@ -138,11 +146,14 @@ func removeSink(in *SinkInput) (Step, bool) {
 // has what was written last until the sink that has the place now writes it, and what
 // that one waits for is said of it.
 func (in *SinkInput) waitsForHeir() string {
-	heir := "another sink"
-	if in.Heir != "" {
-		heir = spec.Address(in.Heir).Short()
+	return "it is no longer declared; its place stays as it is until " + in.heir() + ", which has it now, has written it"
+}
+
+func (in *SinkInput) heir() string {
+	if in.Heir == "" {
+		return "another sink"
 	}
-	return "it is no longer declared; its place stays as it is until " + heir + ", which has it now, has written it"
+	return spec.Address(in.Heir).Short()
 }
 
 // untold says that nothing is left of a removed sink but hooks that have not run.

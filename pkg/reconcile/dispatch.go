@@ -36,13 +36,15 @@ func (l *Loop) dispatch(ctx context.Context) {
 // removalUnderWay is the credential that a sink has to wait for: one that it names, and
 // whose removal is being looked at, since both were declared again meanwhile. The sink
 // could else read the token just before this is given up, and write it just before it
-// is revoked. It is nil for all else.
+// is revoked. It is nil for all else, but that a removed sink may keep its place for
+// another, with the token of what is declared again.
 func (l *Loop) removalUnderWay(it *item) *item {
-	if it.kind != kindSink || len(l.ending) == 0 || l.configOf(it) == nil {
+	if it.kind != kindSink || len(l.ending) == 0 {
 		return nil
 	}
+	removed := l.configOf(it) == nil
 	for _, e := range it.uses {
-		if _, ok := l.ending[e.to]; ok {
+		if _, ok := l.ending[e.to]; ok && !(removed && e.to.gone) {
 			return e.to
 		}
 	}

@@ -157,6 +157,7 @@ func (l *Loop) takeSink(it *item, r result) {
 		it.remote = true
 		l.remotes++
 	}
+	l.takeKeeper(it, r)
 	for _, h := range r.hooks {
 		l.notify(h, it.addr)
 	}

@@ -38,10 +38,10 @@ func written(rec *state.Sink) []string {
 const mostLeaving = 100
 
 // leavingSinks are those that may leave a place to a sink that was never written,
-// as happens when a block gets another name; where they are too many, all their
-// places as they were when that was first asked.
+// as happens when a block gets another name, or that leave theirs, too; where they are
+// too many, all their places as they were when that was first asked.
 func (l *Loop) leavingSinks(it *item) (out []string, crowd *leftPlaces) {
-	if it.stored && (it.x == nil || !it.x.allowed) {
+	if it.stored && !it.gone && (it.x == nil || !it.x.allowed) {
 		return nil, nil
 	}
 	if len(l.odd) > mostLeaving && l.vacated != nil {

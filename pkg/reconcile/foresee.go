@@ -120,12 +120,12 @@ func (f *forecast) run() {
 	for range mostRounds {
 		changed := false
 		for _, n := range f.nodes {
-			changed = n.sink != nil && f.sinkGoesOn(n) || changed
+			changed = n.sink != nil && !n.sink.Keeps && f.sinkGoesOn(n) || changed
 		}
 		for _, n := range f.nodes {
 			changed = n.cred != nil && f.credentialGoesOn(n) || changed
 		}
-		if !changed {
+		if !changed && !f.keepersGoOn() {
 			return
 		}
 	}
@@ -308,6 +308,9 @@ func (f *forecast) sinkGoesOn(n *foreseen) bool {
 func (f *forecast) expect(n *foreseen) {
 	in := n.sink
 	in.Taken = in.Taken || f.takes(n.leaves.heir)
+	if in.Keeps && in.Taken {
+		in.Keeps, in.Declared = false, false
+	}
 	f.leaves(n)
 	if !in.Declared || n.blind {
 		return

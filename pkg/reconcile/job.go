@@ -50,7 +50,7 @@ type job struct {
 	turn      time.Time      // when its refresh has to begin, so that all that share its rate limit are in time; zero: whenever it is due
 	refreshes *state.Failure // Input.RefreshFailure, as it was left
 	measured  measured       // of the token in force, by asking the API
-	leaving   []string       // of a sink that was never written: those that are about to leave their places
+	leaving   []string       // of a sink that was never written, or is removed: those that are about to leave their places
 	crowd     *leftPlaces    // where there are too many of those to be asked
 	noSecrets bool           // a plan that reads no secret
 	formerly  []string       // of a credential that has had no token: the sinks that may hold one of an earlier record of it
@@ -184,6 +184,7 @@ type result struct {
 	overtaken bool
 	order     *waiter       // that was carried out (or refused)
 	asBefore  bool          // it stands as it did, and since when it did: nothing came of a question
+	keeps     string        // of a removed sink: for which one it keeps its place
 	awaits    bool          // of a sink: what it names comes with a grant that is not there yet
 	bare      bool          // its token was given up, and there is no other: its places wait
 	unjudged  bool          // a destructive step that the guard has not seen

@@ -131,6 +131,7 @@ type Loop struct {
 	hastens                  time.Duration           // after how long they are made again
 	setBack                  map[*item]time.Duration // how far the clock was set back since its record was written
 	remotes                  int                     // sinks whose place is no file
+	keepers                  map[string]string       // of sinks: those that keep their places for them, as far as is known
 	ending                   map[*item][]*item       // gone credentials that are worked on, and the sinks that wait for that look's end
 	firstLeft                int                     // items of the first pass that were not worked on yet
 	running                  int
@@ -158,7 +159,7 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 		o.Providers, o.Paused = awayProviders{o.Providers}, true
 	}
 	l := &Loop{
-		o: o, log: o.Logger, items: map[string]*item{}, odd: map[*item]bool{}, ending: map[*item][]*item{}, q: newQueue(),
+		o: o, log: o.Logger, items: map[string]*item{}, odd: map[*item]bool{}, ending: map[*item][]*item{}, keepers: map[string]string{}, q: newQueue(),
 		byPath: map[string]watched{}, hooks: map[string]*item{}, setBack: map[*item]time.Duration{},
 		setting: make(turn, 1), calls: make(chan func()), idle: make(chan job), results: make(chan result, 1024), ended: make(chan struct{}),
 	}

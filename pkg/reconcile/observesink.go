@@ -97,6 +97,9 @@ func (w *worker) observeGoneSink(ctx context.Context, j job, ob *observedSink) e
 	if ob.lane == localLane && ob.in.Record.Written != nil && len(ob.kind.Paths(accountOf(ob.in.Record.Written))) == 0 {
 		ob.lane = laneOfPlace(ob.kindOf) // which of its kind it was written to is not known any more
 	}
+	if was := w.keeps(ctx, j, ob); was != nil {
+		*ob = *was
+	}
 	return nil
 }
 

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"runtime"
 	"slices"
@@ -252,8 +253,8 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 			n.seen = append(n.seen, ob.gens[c])
 		}
 		notifies = nil
-	} else if j.cfg != nil {
-		uses, _ := j.cfg.Uses(spec.Address(j.addr)) // it was declared a moment ago
+	} else if by := cmp.Or(ob.keptBy(), j.cfg); by != nil {
+		uses, _ := by.Uses(spec.Address(j.addr)) // it was declared a moment ago
 		for _, u := range uses {
 			n.unsure = n.unsure || u.Kind() == "secret" && ob.in.Deferred
 			if u.Kind() == "credential" {
@@ -267,6 +268,12 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 			for _, h := range s.Notify {
 				n.notify = append(n.notify, string(h))
 			}
+		}
+	}
+	if ob.in.Keeps {
+		n.notify = nil
+		for _, h := range ob.want.Notify {
+			n.notify = append(n.notify, string(h))
 		}
 	}
 	if j.first && ob.in.Stored {

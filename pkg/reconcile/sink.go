@@ -74,6 +74,9 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	if ob.desired.Place != "" {
 		r.place = ob.desired.Place
 	}
+	if ob.in.Keeps {
+		r.keeps = ob.in.Heir
+	}
 	if ob.in.Record.Written != nil && ob.kind != nil {
 		if paths := ob.kind.Paths(accountOf(ob.in.Record.Written)); len(paths) > 0 {
 			r.path, r.stamp = paths[0], ob.stamp
@@ -297,8 +300,8 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	p.r.stored, p.r.holds, p.r.standing = true, holdings(rec), nil
 	p.leftFile(accountOf(rec.Written))
 	p.r.again = p.r.again || moved
-	if p.ob.in.AsBefore {
-		waits := awaiting(&p.ob.in)
+	if p.ob.in.AsBefore || p.ob.in.Keeps {
+		waits := restOf(&p.ob.in)
 		p.r.standing, p.r.next = standingOf(waits), waits.Next
 	}
 	if p.r.began = (begun{}); p.step.moves(p.ob) && p.j.allowed {

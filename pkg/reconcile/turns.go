@@ -68,14 +68,22 @@ func (p *sinkPerformer) put(last []byte) ([]byte, error) {
 	if (waited || p.w.now().Sub(p.j.now) > longLook) && p.outdated() {
 		return nil, errOutdated
 	}
-	if cfg := p.w.config.Load(); cfg != nil && p.j.guarded == "" {
-		if !cfg.Declares(spec.Address(p.j.addr)) {
-			return nil, errSuperseded
-		}
+	if p.superseded() {
+		return nil, errSuperseded
 	}
 	p.ob.desired.Mark, p.wrote = p.w.mark(p.ob), sinks.Seen{}
 	p.ob.desired.Left = func(s sinks.Seen) { p.wrote = s }
 	return p.ob.kind.Write(p.ctx, p.ob.desired, last)
+}
+
+// superseded says that a sink may not write its place any more. One that keeps it for
+// its heir may until that begins, as long as the configuration is as it was.
+func (p *sinkPerformer) superseded() bool {
+	cfg := p.w.config.Load()
+	if p.ob.in.Keeps {
+		return cfg != p.j.force || p.w.hasBegun(p.ctx, p.ob.in.Heir, p.ob.desired.Place)
+	}
+	return cfg != nil && p.j.guarded == "" && !cfg.Declares(spec.Address(p.j.addr))
 }
 
 // outdated says that a credential has a newer generation than the one that is
