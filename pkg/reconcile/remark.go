@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"tokend/pkg/spec"
+	"tokend/pkg/state"
 )
 
 // A credential whose token is good is ready, also where something is wrong that will
@@ -20,7 +21,34 @@ func (in *Input) remark(s *Step) {
 		in.remarkStopped(s)
 	case in.loginMayHaveEnded() && !in.honouredSince():
 		s.Why, s.Mend = endedByLogin+"; a login gives a new one", in.mend("login")
+	case in.refreshStopped():
+		in.remarkRefused(s)
 	}
+}
+
+// remarkRefused says that only a person can go on, which a good token hides.
+func (in *Input) remarkRefused(s *Step) {
+	g := in.Record.Grant
+	s.Mend, s.Why = in.mend("login"), whyNoRefresh(in, g)
+	if f := in.failureOf(opRefresh); f != nil && f.Op == opRefresh {
+		s.Why += ": " + f.Message
+	}
+	s.Stops, s.Why = true, s.Why+" (the token held is good until "+g.ExpiresAt.UTC().Format(time.RFC3339)+"; a login gives a new one)"
+	in.isReason(s)
+}
+
+// isReason has a plan say what is to be known, where there is nothing else to say.
+func (in *Input) isReason(s *Step) {
+	if s.Action == ActNone || s.Action == ActWait && len(in.Record.Retiring) == 0 {
+		s.Reason = s.Why
+	}
+}
+
+// refreshStopped says that the refresh token of a person's token was refused, as on an
+// order, long before that has to be replaced.
+func (in *Input) refreshStopped() bool {
+	g := in.Record.Grant
+	return in.Traits.Interactive && in.Held.HasRefresh && g.RefreshState == state.RefreshRefused && !g.ExpiresAt.IsZero()
 }
 
 // remarkStopped says that the grant was refused for good, which a good token hides.
@@ -33,9 +61,7 @@ func (in *Input) remarkStopped(s *Step) {
 	case !g.ExpiresAt.IsZero():
 		s.Stops, s.Why = true, s.Why+" (the token held is good until "+g.ExpiresAt.UTC().Format(time.RFC3339)+", and "+whyNoRefresh(in, g)+")"
 	}
-	if s.Action == ActNone || s.Action == ActWait && len(in.Record.Retiring) == 0 {
-		s.Reason = s.Why
-	}
+	in.isReason(s)
 }
 
 // grantStopped says that the grant of a token was refused for good, so that it is not

@@ -73,6 +73,38 @@ func TestAStoppedGrantIsSaidWhileItsTokenIsGood(t *testing.T) {
 	})
 }
 
+// Once the refresh token of a login was refused, status and plan say that a person has to
+// log in again while the token held is good, also after a restart.
+func TestARefusedRefreshTokenIsSaidWhileItsTokenIsGood(t *testing.T) {
+	const why, mend = "its refresh token was refused: refreshing the token", "tokend login hand.a"
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(byHand)
+		if err := w.handLogin(t); err != nil {
+			t.Fatal(err)
+		}
+		w.remarked("with a new token", handCred, "", "", "refresh")
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultRefuse, Status: 401, Code: "invalid_grant", Grant: "refresh_token"})
+		if err := w.loop.Do(t.Context(), handCred, reconcile.Order{Kind: reconcile.OrderRefresh}); err == nil {
+			t.Fatal("it was refreshed")
+		}
+		<-time.After(time.Second)
+		w.remarked("at once", handCred, why, mend, "stop")
+		w.crash()
+		w.set(byHand)
+		<-time.After(time.Second)
+		w.remarked("after a crash", handCred, why, mend, "stop")
+		p, err := w.loop.Plan(t.Context(), reconcile.PlanOptions{})
+		if err != nil || len(p.Steps) != 1 || !strings.Contains(p.Steps[0].Reason, why) || p.Steps[0].Mend != mend {
+			t.Errorf("the plan is %+v, %v", p.Steps, err)
+		}
+		if err := w.handLogin(t); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Minute)
+		w.remarked("after a login", handCred, "", "", "refresh")
+	})
+}
+
 // after is what follows the first time that something is said.
 func after(s, said string) string {
 	_, rest, _ := strings.Cut(s, said)
