@@ -44,3 +44,33 @@ func TestATokenOfAnEarlierRecordIsNotTakenForTheNewOne(t *testing.T) {
 		}
 	})
 }
+
+// The record of a credential goes while a place holds its token, and another one is
+// given its name before the next start: the place is not taken for one that holds the
+// token of what arrived, though both are of one generation.
+func TestATokenOfAnEarlierRecordIsNotTakenForOneThatWasMoved(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.places.tells.Store(true) // a start looks at no place that is as it was left
+		one := strings.Replace(trader("a@example.com", ""), "  notify  = [hook.mem.tell]\n", "", 1)
+		block := one[strings.Index(one, `credential "coinify" "trader"`):]
+		block = block[:strings.Index(block, "\n}\n")+3]
+		another := strings.NewReplacer(`"trader"`, `"other"`, "a@example.com", "b@example.com")
+		w.set(one + another.Replace(block))
+		w.wait(time.Minute)
+		old := w.places.get("trader")
+		w.halt()
+		if err := w.store.Commit(t.Context(), state.Change{Delete: "credential.coinify.trader"}); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		w.set(strings.Replace(one, "a@example.com", "b@example.com", 1) + "moved {\n  from = credential.coinify.other\n  to   = credential.coinify.trader\n}\n")
+		w.wait(time.Minute)
+		rec, _, _, err := w.loop.Record(t.Context(), "credential.coinify.trader")
+		if err != nil || rec.Grant == nil || rec.Head.Generation != 1 {
+			t.Fatalf("it is %+v, %v", rec, err)
+		}
+		if got := w.places.get("trader"); got == old || got != rec.Grant.AccessToken.Reveal() {
+			t.Errorf("the place holds %q, and held %q of the record that went; it is %+v", got, old, w.line("sink.mem.trader"))
+		}
+	})
+}

@@ -80,15 +80,15 @@ func leftSome(rec *state.Sink, names func(credential string) bool) {
 }
 
 // renameHoldings calls the credentials by their new names whose tokens a sink's
-// places hold.
-func renameHoldings(rec *state.Sink, names map[string]string) {
-	rec.Delivered = renamed(rec.Delivered, names)
+// places hold; back says them the other way round.
+func renameHoldings(rec *state.Sink, names, back map[string]string) {
+	rec.Delivered = renamed(rec.Delivered, names, back)
 	if rec.Left == nil {
 		return
 	}
 	left := make(map[string]map[string]uint64, len(rec.Left))
 	for place, holds := range rec.Left {
-		left[place] = renamed(holds, names)
+		left[place] = renamed(holds, names, back)
 	}
 	rec.Left = left
 }

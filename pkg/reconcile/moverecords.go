@@ -35,6 +35,7 @@ func (l *Loop) moveRecords(ctx context.Context, store state.Store, moves []renam
 func (l *Loop) movingChanges(ctx context.Context, store state.Store, moves []rename) ([]state.Change, error) {
 	var changes []state.Change
 	names := namesOf(moves)
+	back := reversed(names)
 	sinks := map[string]string{} // that move themselves
 	versions := map[string]uint64{}
 	for _, m := range moves {
@@ -81,7 +82,7 @@ func (l *Loop) movingChanges(ctx context.Context, store state.Store, moves []ren
 		if err != nil {
 			return nil, err
 		}
-		renameHoldings(&rec, names)
+		renameHoldings(&rec, names, back)
 		if to, ok := sinks[a]; ok {
 			l.w.unsaved.add(&rec)
 			flagOwed(&rec)
@@ -108,22 +109,34 @@ func namesOf(moves []rename) map[string]string {
 	return names
 }
 
-// renamed is what a place holds, by the new names.
-func renamed(holds map[string]uint64, names map[string]string) map[string]uint64 {
+func reversed(names map[string]string) map[string]string {
+	back := make(map[string]string, len(names))
+	for from, to := range names {
+		back[to] = from
+	}
+	return back
+}
+
+// renamed is what a place holds, by the new names, which back reverses. What it holds of
+// an earlier record under one of those, which went, is struck out: it would pass for
+// what arrives there.
+func renamed(holds map[string]uint64, names, back map[string]string) map[string]uint64 {
 	out := make(map[string]uint64, len(holds))
 	for a, gen := range holds {
 		if to, ok := names[a]; ok {
-			a = to
+			out[to] = gen
+		} else if _, arrives := back[a]; !arrives {
+			out[a] = gen
 		}
-		out[a] = gen
 	}
 	return out
 }
 
 // holders are the sinks whose record says that their place holds a token of
-// what is moved.
+// what is moved, or of an earlier record where that arrives.
 func (l *Loop) holders(ctx context.Context, store state.Store, moves []rename) ([]string, error) {
 	names := namesOf(moves)
+	back := reversed(names)
 	if !slices.ContainsFunc(moves, func(m rename) bool { return spec.Address(m.from).Kind() == "credential" }) {
 		return nil, nil
 	}
@@ -146,7 +159,7 @@ func (l *Loop) holders(ctx context.Context, store state.Store, moves []rename) (
 			return nil, err
 		}
 		for c := range holdings(&rec) {
-			if _, ok := names[c]; ok {
+			if names[c] != "" || back[c] != "" {
 				out = append(out, a)
 				break
 			}

@@ -21,11 +21,8 @@ type overlay struct {
 }
 
 func newOverlay(s state.Store, moves []rename) *overlay {
-	o := &overlay{Store: s, moves: moves, there: map[string]string{}, here: namesOf(moves)}
-	for from, to := range o.here {
-		o.there[to] = from
-	}
-	return o
+	here := namesOf(moves)
+	return &overlay{Store: s, moves: moves, there: reversed(here), here: here}
 }
 
 func (o *overlay) below(address string) (string, error) {
@@ -70,7 +67,7 @@ func (o *overlay) Sink(ctx context.Context, address string) (state.Sink, error) 
 	}
 	k, err := o.Store.Sink(ctx, at)
 	k.Head.Address = address
-	renameHoldings(&k, o.here)
+	renameHoldings(&k, o.here, o.there)
 	return k, err
 }
 
@@ -135,7 +132,7 @@ func (o *overlay) down(changes []state.Change) []state.Change {
 		if c.Sink != nil {
 			rec := *c.Sink
 			rec.Head.Address = name(rec.Head.Address)
-			renameHoldings(&rec, o.there)
+			renameHoldings(&rec, o.there, o.here)
 			c.Sink = &rec
 		}
 		c.Delete, c.IntentFor = name(c.Delete), name(c.IntentFor)
