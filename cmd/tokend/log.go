@@ -36,7 +36,8 @@ func (g *globals) logger() (*slog.Logger, error) {
 	if text {
 		return slog.New(tint.NewTextHandler(g.err, &tint.Options{Level: level, TimeFormat: time.TimeOnly, NoColor: !isTerminal(g.err) || g.getenv("NO_COLOR") != "", ReplaceAttr: cleanAttr})), nil
 	}
-	return slog.New(newCleanHandler(g.err, level)), nil
+	g.logged = newLines(g.err)
+	return slog.New(newCleanHandler(g.logged, level)), nil
 }
 
 func isTerminal(w any) bool {

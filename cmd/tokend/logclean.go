@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"io"
 	"log/slog"
-	"sync"
 )
 
 // cleanHandler writes JSON with every attribute cleaned, as cleanAttr does. Nearly
@@ -13,13 +11,14 @@ import (
 type cleanHandler struct {
 	clean slog.Handler
 	plain slog.Handler // nil: an attribute that all records have is to be cleaned
+	lines *lines       // that both write to
 }
 
-func newCleanHandler(w io.Writer, level slog.Level) *cleanHandler {
-	w = &oneAtATime{w: w} // two handlers, of which each locks for itself
+func newCleanHandler(l *lines, level slog.Level) *cleanHandler {
 	return &cleanHandler{
-		clean: slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level, ReplaceAttr: cleanAttr}),
-		plain: slog.NewJSONHandler(w, &slog.HandlerOptions{Level: level}),
+		clean: slog.NewJSONHandler(l, &slog.HandlerOptions{Level: level, ReplaceAttr: cleanAttr}),
+		plain: slog.NewJSONHandler(l, &slog.HandlerOptions{Level: level}),
+		lines: l,
 	}
 }
 
@@ -37,15 +36,22 @@ func (h *cleanHandler) Handle(ctx context.Context, r slog.Record) error {
 			return ok
 		})
 	}
+	to := h.clean
 	if ok {
-		return h.plain.Handle(ctx, r)
+		to = h.plain
 	}
-	return h.clean.Handle(ctx, r)
+	if err := to.Handle(ctx, r); err != nil {
+		return err
+	}
+	if r.Level >= slog.LevelWarn {
+		return h.lines.flush()
+	}
+	return h.lines.flushSoon()
 }
 
 // WithAttrs implements [slog.Handler].
 func (h *cleanHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
-	out := &cleanHandler{clean: h.clean.WithAttrs(attrs)}
+	out := &cleanHandler{clean: h.clean.WithAttrs(attrs), lines: h.lines}
 	for _, a := range attrs {
 		if !plainAttr(a) {
 			return out
@@ -59,7 +65,7 @@ func (h *cleanHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 
 // WithGroup implements [slog.Handler].
 func (h *cleanHandler) WithGroup(name string) slog.Handler {
-	out := &cleanHandler{clean: h.clean.WithGroup(name)}
+	out := &cleanHandler{clean: h.clean.WithGroup(name), lines: h.lines}
 	if h.plain != nil {
 		out.plain = h.plain.WithGroup(name)
 	}
@@ -76,17 +82,4 @@ func plainAttr(a slog.Attr) bool {
 		return true
 	}
 	return false
-}
-
-// oneAtATime is a writer that several handlers share.
-type oneAtATime struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-// Write implements [io.Writer].
-func (o *oneAtATime) Write(b []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.w.Write(b)
 }

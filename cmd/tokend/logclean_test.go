@@ -35,7 +35,7 @@ func TestCleanHandlerWritesWhatCleaningAllWrites(t *testing.T) {
 				}
 			}
 			var got, want strings.Builder
-			line(newCleanHandler(&got, slog.LevelInfo))
+			line(newCleanHandler(newLines(&got), slog.LevelInfo))
 			line(slog.NewJSONHandler(&want, &slog.HandlerOptions{ReplaceAttr: cleanAttr}))
 			if got.String() != want.String() {
 				t.Errorf("value %d of logger %d:\n%s want\n%s", i, j, got.String(), want.String())
@@ -45,7 +45,7 @@ func TestCleanHandlerWritesWhatCleaningAllWrites(t *testing.T) {
 			}
 		}
 	}
-	h := newCleanHandler(&strings.Builder{}, slog.LevelWarn)
+	h := newCleanHandler(newLines(&strings.Builder{}), slog.LevelWarn)
 	if h.Enabled(t.Context(), slog.LevelInfo) || !h.WithGroup("g").Enabled(t.Context(), slog.LevelWarn) {
 		t.Error("the level does not count")
 	}

@@ -66,5 +66,9 @@ func (g *globals) run(ctx context.Context) int {
 	root.SetIn(g.in)
 	root.SetOut(g.out)
 	root.SetErr(g.err)
-	return g.report(ctx, root.ExecuteContext(ctx))
+	err := root.ExecuteContext(ctx)
+	if g.logged != nil {
+		_ = g.logged.flush() // nobody is left who could be told that it failed
+	}
+	return g.report(ctx, err)
 }

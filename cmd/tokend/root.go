@@ -22,6 +22,7 @@ type globals struct {
 	varContents           map[string][]byte // of those of varFiles that can be read only once
 	logLevel              string
 	logFormat             string
+	logged                *lines // what the log is written by; nil: as text, or not yet
 	command               string // such as "tokend apply"
 	configSet, controlSet bool
 	asked, served         bool  // a daemon or a state was asked; a daemon answered
