@@ -20,7 +20,7 @@ import (
 // awaits gives a look at a sink the means to tell what is not there yet from what
 // will never be. What was written as it is said now, with the token in force,
 // has what there is.
-func (w *worker) awaits(ctx context.Context, j job, in *SinkInput, a spec.Address, at *spec.Attributes) {
+func (w *worker) awaits(ctx context.Context, j *job, in *SinkInput, a spec.Address, at *spec.Attributes) {
 	written := in.Stored && !in.Changed && in.Record.Delivered[string(a)] == at.Generation
 	if j.cfg != j.force || written || j.without && at.AccessToken.Len() > 0 {
 		return
@@ -36,7 +36,7 @@ func (w *worker) awaits(ctx context.Context, j job, in *SinkInput, a spec.Addres
 
 // replacing says whether the configuration in force wants another grant of a
 // credential than the one that it has. Where that cannot be told, it may.
-func (w *worker) replacing(ctx context.Context, j job, a spec.Address) bool {
+func (w *worker) replacing(ctx context.Context, j *job, a spec.Address) bool {
 	ob, err := w.observe(ctx, job{addr: string(a), kind: kindCredential, cfg: j.force, force: j.force, now: j.now, stored: true, noSecrets: j.noSecrets, dry: true})
 	return err != nil || len(ob.in.WantsNew) > 0 || ob.in.Origins != ""
 }
@@ -47,16 +47,16 @@ func (w *worker) replacing(ctx context.Context, j job, a spec.Address) bool {
 // given now; after that the configuration in force is followed without what is
 // missing, but for a token: a sink that cannot be made without stays as it is. One
 // that was never written waits.
-func (w *worker) meanwhile(ctx context.Context, j job, ob observedSink) (observedSink, error) {
+func (w *worker) meanwhile(ctx context.Context, j job, ob *observedSink) (*observedSink, error) {
 	if ob.in.Record.Written == nil || j.without {
 		return ob, nil
 	}
-	if goesOn(j, &ob) {
-		if was, err := w.asBefore(ctx, j, &ob); err != nil || len(was.in.Missing) == 0 {
+	if goesOn(j, ob) {
+		if was, err := w.asBefore(ctx, j, ob); err != nil || len(was.in.Missing) == 0 {
 			return was, err
 		}
 	}
-	if w.upToNow(j, &ob) {
+	if w.upToNow(j, ob) {
 		return ob, nil
 	}
 	j.without = true
@@ -106,7 +106,7 @@ func sameSaid(one, other *spec.Config, a spec.Address) bool {
 }
 
 // asBefore is the look at a sink by the configuration that it goes on by.
-func (w *worker) asBefore(ctx context.Context, j job, now *observedSink) (observedSink, error) {
+func (w *worker) asBefore(ctx context.Context, j job, now *observedSink) (*observedSink, error) {
 	j.cfg, j.earlier = j.earlier, nil
 	ob, err := w.observeSink(withConfig(ctx, j.cfg), j)
 	ob.by, ob.in.Awaits, ob.in.AsBefore = j.cfg, now.in.Awaits, true

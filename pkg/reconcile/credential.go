@@ -48,7 +48,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 			return r
 		}
 	}
-	p := performer{w: w, ctx: ctx, j: j, ob: &ob, step: step, r: &r}
+	p := performer{w: w, ctx: ctx, j: j, ob: ob, step: step, r: &r}
 	if step.Heals {
 		p.heals()
 	}

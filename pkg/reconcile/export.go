@@ -279,7 +279,7 @@ func (w *worker) exportCredential(ctx context.Context, x *Export, j job) error {
 	}
 	if rec.Grant != nil {
 		g := exportGrant(rec.Grant, nil, ob.in.Held)
-		if c.Inputs = w.exportInputs(x, j, &ob); !originsTold(j, ob.in.Want) {
+		if c.Inputs = w.exportInputs(x, j, ob); !originsTold(j, ob.in.Want) {
 			g.hideOrigins()
 		}
 		c.Grant = &g

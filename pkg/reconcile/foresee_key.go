@@ -49,7 +49,7 @@ func (w *worker) comparedWith(ctx context.Context, j job, ob *observedSink) func
 			if at := keys[string(a)]; at != nil {
 				return *at, nil
 			}
-			return w.tokenOf(j, a, read)
+			return w.tokenOf(&j, a, read)
 		}
 		args, err := j.cfg.SinkArgs(spec.Address(j.addr), scope)
 		if err != nil {

@@ -42,7 +42,7 @@ func (w *worker) keeps(ctx context.Context, j job, ob *observedSink) *observedSi
 	}
 	was.by, was.want.Notify = j.cfg, heir.Notify // who reads there is told as it is said now
 	was.in.Keeps, was.in.Claimed, was.in.Heir = true, true, in.Heir
-	return &was
+	return was
 }
 
 // leftToHeir says that a removed sink has nothing to do but to leave its place to the

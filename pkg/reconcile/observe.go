@@ -46,8 +46,8 @@ type observed struct {
 
 // observe gathers what deciding about a credential needs: its record, what the
 // configuration says, what its sinks hold. It changes nothing.
-func (w *worker) observe(ctx context.Context, j job) (observed, error) {
-	ob := observed{in: Input{
+func (w *worker) observe(ctx context.Context, j job) (*observed, error) {
+	ob := &observed{in: Input{
 		Now: j.now, Address: j.addr, Spread: fraction(j.addr, w.o.Host),
 		Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Holding: j.holding, Unknown: j.waiting, Telling: j.telling, Stuck: j.stuck, Needed: j.needed,
 		Forgotten: j.cfg == nil && j.force != nil && j.force.Forgets(spec.Address(j.addr)), Turn: j.turn,
@@ -75,13 +75,13 @@ func (w *worker) observe(ctx context.Context, j job) (observed, error) {
 		ob.had = rec.Grant.AccessToken
 	}
 	if j.cfg != nil {
-		if err := w.observeWanted(ctx, j, &ob); err != nil {
+		if err := w.observeWanted(ctx, j, ob); err != nil {
 			return ob, err
 		}
 	} else if j.last != nil && rec.Removing == nil { // what a removal began by, it goes on by
 		in.Record.Lifecycle = lastLifecycle(j, in.Record.Lifecycle)
 	}
-	if err := w.observeHeld(ctx, &ob); err != nil {
+	if err := w.observeHeld(ctx, ob); err != nil {
 		return ob, err
 	}
 	ob.takeLifecycle(rec.Lifecycle, j.allowed)

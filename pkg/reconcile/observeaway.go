@@ -172,7 +172,7 @@ func (w *worker) wantedAway(ctx context.Context, j job, ob *observedSink, x *Exp
 	want, err := x.portraitOf(ob.kind, j.cfg, j.addr, func(way int, a spec.Address) (spec.Attributes, error) {
 		at, err := x.attributesAt(way, recorded(string(a)))
 		if err == nil {
-			w.awaits(ctx, j, &ob.in, a, &at)
+			w.awaits(ctx, &j, &ob.in, a, &at)
 		}
 		return at, err
 	}, nil)

@@ -33,8 +33,8 @@ type observedSink struct {
 
 // observeSink gathers what deciding about a sink needs: its record, the tokens
 // that it names, what the place holds. It changes nothing.
-func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
-	ob := observedSink{in: SinkInput{Now: j.now, Address: j.addr, Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Stuck: j.stuck,
+func (w *worker) observeSink(ctx context.Context, j job) (*observedSink, error) {
+	ob := &observedSink{in: SinkInput{Now: j.now, Address: j.addr, Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Stuck: j.stuck,
 		Forgotten: j.cfg == nil && j.force != nil && j.force.Forgets(spec.Address(j.addr))}, gens: map[string]uint64{}, lane: j.lane.name}
 	in := &ob.in
 	if j.order != nil {
@@ -56,10 +56,10 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 	rec.Failure = overAfterSetBack(rec.Failure, j.now)
 	in.Record = rec
 	if j.cfg == nil && w.o.Away && j.guarded != "" && in.Stored {
-		return ob, w.observeHeldAway(ctx, j, &ob)
+		return ob, w.observeHeldAway(ctx, j, ob)
 	}
 	if j.cfg == nil {
-		return ob, w.observeGoneSink(ctx, j, &ob)
+		return ob, w.observeGoneSink(ctx, j, ob)
 	}
 	in.Declared = true
 	if ob.want, err = j.cfg.Outline(spec.Address(j.addr)); err != nil {
@@ -74,9 +74,9 @@ func (w *worker) observeSink(ctx context.Context, j job) (observedSink, error) {
 	}
 	ob.kindOf = ob.want.Kind
 	if w.o.Away {
-		return ob, w.observeAway(ctx, j, &ob)
+		return ob, w.observeAway(ctx, j, ob)
 	}
-	if err = w.observePlace(ctx, j, &ob); err == nil && len(ob.in.Awaits) > 0 && len(ob.in.Missing) == 0 {
+	if err = w.observePlace(ctx, &j, ob); err == nil && len(ob.in.Awaits) > 0 && len(ob.in.Missing) == 0 {
 		return w.meanwhile(ctx, j, ob) // but for a token that is missing besides, for which it waits in any case
 	}
 	return ob, err
@@ -112,7 +112,7 @@ func (w *worker) sinkKind(name string) (sinks.Sink, error) {
 }
 
 // observePlace renders what the place shall hold and compares.
-func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) error {
+func (w *worker) observePlace(ctx context.Context, j *job, ob *observedSink) error {
 	in := &ob.in
 	scope := w.scope(ctx, j.cfg)
 	if j.noSecrets {
@@ -187,7 +187,7 @@ func (w *worker) observePlace(ctx context.Context, j job, ob *observedSink) erro
 
 // mistaken says what is wrong with a sink that waits for a token, as far as that
 // is known without it: a plan that keeps it to itself would not be true.
-func mistaken(j job, ob *observedSink) error {
+func mistaken(j *job, ob *observedSink) error {
 	s, err := j.cfg.Sink(spec.Address(j.addr))
 	if err != nil {
 		return err
@@ -199,7 +199,7 @@ func mistaken(j job, ob *observedSink) error {
 }
 
 // tokenOf is the token in force of a credential that a sink names.
-func (w *worker) tokenOf(j job, a spec.Address, read func(spec.Address) (spec.Attributes, error)) (spec.Attributes, error) {
+func (w *worker) tokenOf(j *job, a spec.Address, read func(spec.Address) (spec.Attributes, error)) (spec.Attributes, error) {
 	if i := slices.Index(j.uses, string(a)); i >= 0 {
 		if g, ok := w.recent.get(string(a), j.gens[i]); ok {
 			return attributesOf(&g)

@@ -198,7 +198,7 @@ func (w *worker) foresee(ctx context.Context, j job) *foreseen {
 		}
 	}
 	if n.broken = w.unreadable(ctx, j, n.first); n.first.Action == ActStatic && n.broken == nil {
-		n.key = w.foreseenKey(j, &ob)
+		n.key = w.foreseenKey(j, ob)
 	}
 	return n
 }
@@ -230,12 +230,12 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	}
 	if ob.in.Declared && !ob.in.Checked && ob.held == nil && ob.in.Record.Written != nil && placeOf(ob.in.Record.Written) != "" {
 		// Where it shall be is known without its tokens.
-		place := placeWanted(j, &ob)
+		place := placeWanted(j, ob)
 		ob.in.Moved = place != "" && place != placeOf(ob.in.Record.Written)
 	}
 	n.first = DecideSink(ob.in)
 	if n.place = placeOf(ob.in.Record.Written); n.place == "" && ob.in.Declared {
-		n.place = placeWanted(j, &ob)
+		n.place = placeWanted(j, ob)
 	}
 	n.stand(ob.in.since(n.first.State), ob.in.failing(), func(f *state.Failure) string { return mendSink(&ob.in, f) })
 	n.left = ob.left
@@ -289,16 +289,16 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 	if in := &ob.in; in.Declared && !w.o.Away {
 		n.wanted = n.place
 		if in.Moved {
-			n.wanted = placeWanted(j, &ob)
+			n.wanted = placeWanted(j, ob)
 		}
 		if in.Record.Written == nil || in.Moved {
 			in.Foreign = w.stands(n.wanted)
 		}
 	}
 	if len(ob.in.Awaits) > 0 {
-		n.next = placeWanted(j, &ob)
+		n.next = placeWanted(j, ob)
 	}
-	n.written, n.had, n.with, n.away = written(&ob.in.Record), slices.Clone(n.seen), w.comparedWith(ctx, j, &ob), w.o.Away || j.noSecrets
+	n.written, n.had, n.with, n.away = written(&ob.in.Record), slices.Clone(n.seen), w.comparedWith(ctx, j, ob), w.o.Away || j.noSecrets
 	in := ob.in
 	n.sink = &in
 }

@@ -69,7 +69,8 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	if ob.by != nil {
 		j.cfg, ctx = ob.by, withConfig(ctx, ob.by)
 	}
-	step := DecideSink(ob.in)
+	step := decideSink(&ob.in)
+	step.Address = j.addr
 	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), record: true, stored: ob.in.Stored, awaits: len(ob.in.Awaits) > 0}
 	if ob.desired.Place != "" {
 		r.place = ob.desired.Place
@@ -86,7 +87,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 		r.holds = holdings(&ob.in.Record)
 		r.hooks = ob.in.Record.Notify // what a crash kept from running
 	}
-	if (step.Destructive() || step.moves(&ob) && w.movesTo(ctx, j) != "") && !j.allowed {
+	if (step.Destructive() || step.moves(ob) && w.movesTo(ctx, j) != "") && !j.allowed {
 		if j.guarded == "" {
 			r.unjudged = true
 			return r
@@ -100,7 +101,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 		r.next = w.secrets.again(j.cfg, ob.want.Uses, j.now)
 	}
 	r.remote = ob.desired.Target != ""
-	p := sinkPerformer{w: w, ctx: ctx, j: j, ob: &ob, step: step, r: &r}
+	p := sinkPerformer{w: w, ctx: ctx, j: j, ob: ob, step: step, r: &r}
 	if j.first && ob.in.Stored && !ob.in.Declared || ob.in.Moved && j.last != nil {
 		p.mayHoldLast()
 	}
