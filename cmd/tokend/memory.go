@@ -45,7 +45,11 @@ const (
 	// both has the collector run all the time.
 	takingFloor = memoryFloor + 24<<20
 	// busyRate is what is allocated in a second when it is worth the memory.
-	busyRate  = 16 << 20
+	busyRate = 16 << 20
+	// busyBound is how many percent of what lives may be used then before the collector
+	// has to run. With a hundred thousand credentials each percent is a megabyte at the
+	// peak, and at three hundred a tenth of the time goes into collecting.
+	busyBound = 340
 	calmAfter = 2 * time.Second
 	// beginLook is how often the bound is looked at while tokend begins.
 	beginLook = 50 * time.Millisecond
@@ -195,7 +199,7 @@ func (m *memory) look(now time.Time) {
 	switch {
 	case busy:
 		m.stir(now)
-		m.bound(300)
+		m.bound(busyBound)
 		m.hurry()
 	case !m.calm && now.Sub(m.lively) > calmAfter:
 		m.calm = true
