@@ -207,8 +207,9 @@ func (l *Loop) item(addr string, kind itemKind) *item {
 // returns once nothing runs any more. It is called once.
 func (l *Loop) Run(ctx context.Context) error {
 	defer close(l.ended)
-	work, stop := context.WithCancel(context.WithoutCancel(ctx))
-	defer stop()
+	// Nobody ends this one: Run waits for all that works, and what never ends costs
+	// nothing to wait with.
+	work := context.WithoutCancel(ctx)
 	timer := time.NewTimer(maxSleep)
 	defer timer.Stop()
 	done, clockSet := ctx.Done(), l.o.ClockSet

@@ -46,6 +46,10 @@ func (q *request) finish() {
 // request back if no batch has it yet; otherwise its outcome is seconds away at
 // most and is waited for, because a caller must know it.
 func (q *request) wait(ctx context.Context) error {
+	if ctx.Done() == nil {
+		<-q.finished
+		return q.err
+	}
 	select {
 	case <-q.finished:
 		return q.err
