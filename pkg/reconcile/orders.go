@@ -132,8 +132,8 @@ func (l *Loop) near(addr string) string {
 		if len(l.items) > 10000 {
 			break
 		}
-		if d := levenshtein.Distance(a, addr, nil); d < at {
-			best, at = a, d
+		if d := levenshtein.Distance(a, addr, nil); d < at || d == at && best != "" && a < best {
+			best, at = a, d // of several that are as near always the same one
 		}
 	}
 	return best

@@ -157,6 +157,7 @@ func (s *simRun) drawDevice() {
 	}
 	s.beginDevice()
 	if d.chance("again", "device", 0.2) {
+		s.moment("device")
 		s.beginDevice() // before the first has its answer, perhaps before it has its code
 	}
 	s.wait(d.longOrShort("at the device", "", 20*time.Millisecond, 20*time.Minute))
@@ -186,7 +187,7 @@ func (s *simRun) beginDevice() {
 	p.asking.Add(1)
 	go func() {
 		defer p.asking.Done()
-		if err := p.beginDevice(addr); err != nil {
+		if err := p.beginDevice(addr); err != nil && !p.isDead() { // who is killed answers nobody
 			s.note("answer", "device login "+addr, err.Error(), 0)
 		}
 	}()

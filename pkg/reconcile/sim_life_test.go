@@ -178,10 +178,15 @@ func (s *simRun) wait(d time.Duration) {
 			return
 		}
 		s.restart(s.draws.longOrShort("down", "", 10*time.Millisecond, 30*time.Minute), s.draws.chance("reboot", "", 0.2))
-		// What comes next does not come at the very moment of the start's last step:
-		// which of the two goes first would be nobody's choice.
+		// What comes next does not come at the very moment of the start's last step.
 		<-time.After(s.draws.between("since the start", "", time.Microsecond, time.Millisecond))
 	}
+}
+
+// moment lets a little time go by, after which hardly anything happens: which of two
+// things at one moment goes first would be nobody's choice.
+func (s *simRun) moment(before string) {
+	<-time.After(s.draws.between("a moment before", before, time.Microsecond, time.Millisecond))
 }
 
 // happens draws what happens next.
@@ -296,6 +301,7 @@ func (s *simRun) begunAnew(c simConfig) {
 // suspend has the machine sleep: its timers stand still, the world goes on.
 func (s *simRun) suspend() {
 	d := s.draws.longOrShort("suspended", "", time.Minute, 8*time.Hour)
+	s.moment("asleep")
 	s.note("suspend", d.String(), "", 0)
 	s.asleep.Add(int64(d))
 }
@@ -310,6 +316,7 @@ func (s *simRun) step() {
 }
 
 func (s *simRun) putClock(d time.Duration) {
+	s.moment("the clock")
 	s.note("clock", d.String(), "", 0)
 	s.mu.Lock()
 	s.skewed = true

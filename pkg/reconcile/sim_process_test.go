@@ -219,7 +219,9 @@ func (s *simRun) ask(what, addr string, f func(context.Context, *reconcile.Loop)
 	p.asking.Add(1)
 	go func() {
 		defer p.asking.Done()
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Minute)
+		// Of orders that are given at one moment not all are given up at one.
+		patience := 20*time.Minute + s.draws.always("patience", what+" "+addr, 0, time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()
 		err := f(ctx, p.loop)
 		word := "done"
