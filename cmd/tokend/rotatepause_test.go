@@ -92,6 +92,19 @@ func longestGap(at []time.Time) (gap time.Duration) {
 	return gap
 }
 
+// worseThan says how the key's rotation delays what is refreshed. Each token is refreshed
+// several times in a lifetime. The bound is far above what a rotation takes, and far below
+// what would let a token run out.
+func (p pace) worseThan(before pace) string {
+	switch bound := max(5*before.slowest, crashLifetime/4); {
+	case p.slowest > bound:
+		return fmt.Sprintf("the slowest token arrived after %v while the key was rotated, and after %v before", p.slowest, before.slowest)
+	case p.rotated < 5 || p.arrived < 12 || p.arrived < before.arrived/3:
+		return fmt.Sprintf("%d rotations, %d tokens arrived meanwhile and %d before", p.rotated, p.arrived, before.arrived)
+	}
+	return ""
+}
+
 // TestRotateKeyIsNoPause rotates the state's key all the time while tokens of seconds are
 // refreshed: what is refreshed arrives as before, and nothing runs out.
 func TestRotateKeyIsNoPause(t *testing.T) {
@@ -100,23 +113,23 @@ func TestRotateKeyIsNoPause(t *testing.T) {
 	d := r.start("--log-level", "warn")
 	r.converged(d)
 	const while = crashLifetime
-	before := r.watched(while, nil)
-	key := 0
-	during := r.watched(while, func(ctx context.Context) error {
-		k := r.keys[key%len(r.keys)] // the key that tokend makes, and key files
-		key++
-		_, err := r.ask().StateRotateKey(ctx, k.asks)
-		return err
-	})
-	t.Logf("without rotations: %v", before)
-	t.Logf("with them:         %v", during)
-	// Each token is refreshed several times in a lifetime. The bound is far above
-	// what a rotation takes, and far below what would let a token run out.
-	if bound := max(5*before.slowest, crashLifetime/4); during.slowest > bound {
-		t.Errorf("the slowest token arrived after %v while the key was rotated, and after %v before", during.slowest, before.slowest)
+	key, wrong := 0, ""
+	for range 5 { // a machine that is busy with something else is so for a while; a pause would be there each time
+		before := r.watched(while, nil)
+		during := r.watched(while, func(ctx context.Context) error {
+			k := r.keys[key%len(r.keys)] // the key that tokend makes, and key files
+			key++
+			_, err := r.ask().StateRotateKey(ctx, k.asks)
+			return err
+		})
+		t.Logf("without rotations: %v", before)
+		t.Logf("with them:         %v", during)
+		if wrong = during.worseThan(before); wrong == "" {
+			break
+		}
 	}
-	if during.rotated < 5 || during.arrived < 12 || during.arrived < before.arrived/3 {
-		t.Errorf("%d rotations, %d tokens arrived meanwhile and %d before", during.rotated, during.arrived, before.arrived)
+	if wrong != "" {
+		t.Error(wrong)
 	}
 	r.converged(d)
 	r.checkReuse(0)
