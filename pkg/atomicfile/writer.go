@@ -39,8 +39,9 @@ type Written struct {
 	Fingerprint Fingerprint
 	Mode        fs.FileMode
 	UID, GID    int
-	// Stood: there was a file before. That is said beside an error, too.
-	Stood bool
+	// Stood: there was a file before; Unseen: it was not looked whether there was one, and
+	// nothing was done. Both are said beside an error, too.
+	Stood, Unseen bool
 	// Left is the file as it was left; zero where another's change of it might go
 	// unseen, as in [Writer.Untouched].
 	Left Seen
@@ -82,7 +83,7 @@ func WriteFile(path string, content []byte, a Attr) error {
 func (w *Writer) Write(path string, content []byte, a Attr) (Written, error) {
 	out, err := w.write(path, content, a)
 	if err != nil {
-		return Written{Stood: out.Stood}, fmt.Errorf("writing %s: %w", path, err)
+		return Written{Stood: out.Stood, Unseen: out.Unseen}, fmt.Errorf("writing %s: %w", path, err)
 	}
 	return out, nil
 }
@@ -90,15 +91,15 @@ func (w *Writer) Write(path string, content []byte, a Attr) (Written, error) {
 func (w *Writer) write(path string, content []byte, a Attr) (Written, error) {
 	parent, name, err := splitPath(path)
 	if err != nil {
-		return Written{}, err
+		return Written{Unseen: true}, err
 	}
 	who, err := w.owners.resolve(a.Owner, a.Group)
 	if err != nil {
-		return Written{}, err
+		return Written{Unseen: true}, err
 	}
 	d, err := w.dir(parent, &made{mode: perm(a.DirMode, 0o750), gid: who.dirGID})
 	if err != nil {
-		return Written{}, err
+		return Written{Unseen: true}, err
 	}
 	defer w.release(d)
 	d.sweep.Do(func() { _, _ = d.sweepTemps() }) // what cannot be swept must not keep a token from its place

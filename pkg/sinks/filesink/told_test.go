@@ -57,3 +57,23 @@ func TestWhatAWriteTells(t *testing.T) {
 		}
 	}
 }
+
+// A first write that fails before it has looked at the place tells all the same what
+// stands there: the next one is no first write.
+func TestAWriteTellsWhatStandsThoughItFailsBefore(t *testing.T) {
+	s, path := newSink(t), filepath.Join(t.TempDir(), "token")
+	for _, want := range []int{0, 1} {
+		d, err := s.Render(args(path, map[string]cty.Value{"content": str("one"), "owner": str("no-such-user-anywhere")}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		told := 0
+		d.Replaces = func(string) { told++ }
+		if _, err := s.Write(t.Context(), d, nil); err == nil || told != want {
+			t.Errorf("it tells %d times what stands there, want %d (%v)", told, want, err)
+		}
+		if err := os.WriteFile(path, []byte("somebody else's"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

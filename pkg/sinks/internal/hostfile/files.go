@@ -157,7 +157,8 @@ func (f Files) Write(ctx context.Context, d sinks.Desired, last []byte) ([]byte,
 		return nil, err
 	}
 	w, err := f.writer.Write(want.Path, []byte(want.content.Reveal()), want.Attr)
-	if w.Stood && last == nil && d.Replaces != nil {
+	stood := w.Stood || w.Unseen && Stands(d.Place) != ""
+	if stood && last == nil && d.Replaces != nil {
 		d.Replaces(aFile) // also where that failed: what stands there the next time may be our own
 	}
 	if err != nil {
