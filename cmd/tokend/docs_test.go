@@ -315,7 +315,11 @@ func grantTraits(g *schemaGrant) []string {
 	}
 	switch r := g.Revoke; {
 	case r != nil:
-		text := "Revoked on " + strings.Join(r.On, " and ") + "."
+		text := "Revoked on " + strings.Join(r.On, " and ")
+		if _, optional := g.Inputs["revoke_url"]; optional {
+			text += " where there is a revocation endpoint (`revoke_url`, or what discovery finds); else the token is forgotten, and lives until it expires"
+		}
+		text += "."
 		if r.Needs != "" {
 			text += " This needs a living " + strings.ReplaceAll(r.Needs, "_", " ") + "."
 		}

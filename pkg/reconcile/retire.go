@@ -85,6 +85,7 @@ func (p *performer) revoke() {
 	switch {
 	case errors.Is(err, providers.ErrNoEndpoint):
 		p.step.Reason = "its API gives no address for revocations; the old token is forgotten"
+		p.log().Warn("a token cannot be revoked and is forgotten: its API gives no address for that; it lives until it ends by itself", "retired", g.Generation, "cause", g.Retired.Cause)
 		p.release()
 	case errors.As(err, &pe) && pe.Class == providers.ClassGone && p.mayLiveOn(g):
 		p.ended(g)

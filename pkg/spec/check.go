@@ -268,6 +268,7 @@ func (k *checker) credential(res *resource) {
 		}
 		if first {
 			k.callback(p, &cr)
+			k.shutdown(p, &cr, m, diags.HasErrors())
 		}
 	})
 }

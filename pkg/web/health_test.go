@@ -282,3 +282,18 @@ func TestReadyzPatience(t *testing.T) {
 		}
 	})
 }
+
+// What an address waits for is most often why it waits, and is said once.
+func TestReadyzSaysAReasonOnce(t *testing.T) {
+	src := healthy().failing()
+	l := &src.view.Credentials[0]
+	for i := range src.view.Credentials {
+		if src.view.Credentials[i].State != reconcile.Ready {
+			l = &src.view.Credentials[i]
+		}
+	}
+	l.Why, l.Next = "waits for the token of apirone.key", "waits for the token of apirone.key"
+	if body := get(t, handlerOf(src), "/readyz").Body.String(); strings.Count(body, l.Why) != 1 {
+		t.Errorf("the answer is\n%s", body)
+	}
+}

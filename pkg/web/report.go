@@ -41,9 +41,13 @@ type line struct {
 }
 
 func (h *health) lineOf(l *reconcile.Line) line {
+	next := l.Next
+	if next == l.Why {
+		next = "" // what it waits for is why it waits, and is said once
+	}
 	return line{
 		Address: l.Address, Type: l.Type, State: l.State, Since: l.Since, Why: l.Why,
-		Next: l.Next, NextAt: l.NextAt, Mend: h.spell(l.Mend), Generation: l.Generation, ExpiresAt: l.ExpiresAt,
+		Next: next, NextAt: l.NextAt, Mend: h.spell(l.Mend), Generation: l.Generation, ExpiresAt: l.ExpiresAt,
 	}
 }
 
