@@ -22,7 +22,7 @@ import (
 // has what there is.
 func (w *worker) awaits(ctx context.Context, j *job, in *SinkInput, a spec.Address, at *spec.Attributes) {
 	written := in.Stored && !in.Changed && in.Record.Delivered[string(a)] == at.Generation
-	if j.cfg != j.force || written || j.without && at.AccessToken.Len() > 0 {
+	if j.cfg != j.livesBy() || written || j.without && at.AccessToken.Len() > 0 {
 		return
 	}
 	at.Awaited = sync.OnceValue(func() bool {
@@ -34,10 +34,19 @@ func (w *worker) awaits(ctx context.Context, j *job, in *SinkInput, a spec.Addre
 	})
 }
 
-// replacing says whether the configuration in force wants another grant of a
-// credential than the one that it has. Where that cannot be told, it may.
+// livesBy is the configuration by which is told what a sink waits for: that in force, the
+// last one that declared it while its removal is held, or the one that it goes on by.
+func (j *job) livesBy() *spec.Config {
+	if j.before || j.guarded != "" && j.force != nil && !declares(j.force, j.addr) {
+		return j.cfg
+	}
+	return j.force
+}
+
+// replacing says whether the configuration by which a sink lives wants another grant of
+// a credential than the one that it has. Where that cannot be told, it may.
 func (w *worker) replacing(ctx context.Context, j *job, a spec.Address) bool {
-	ob, err := w.observe(ctx, job{addr: string(a), kind: kindCredential, cfg: j.force, force: j.force, now: j.now, stored: true, noSecrets: j.noSecrets, dry: true})
+	ob, err := w.observe(ctx, job{addr: string(a), kind: kindCredential, cfg: j.livesBy(), force: j.force, now: j.now, stored: true, noSecrets: j.noSecrets, dry: true})
 	return err != nil || len(ob.in.WantsNew) > 0 || ob.in.Origins != ""
 }
 
@@ -48,11 +57,11 @@ func (w *worker) replacing(ctx context.Context, j *job, a spec.Address) bool {
 // missing, but for a token: a sink that cannot be made without stays as it is. One
 // that was never written waits.
 func (w *worker) meanwhile(ctx context.Context, j job, ob *observedSink) (*observedSink, error) {
-	if ob.in.Record.Written == nil || j.without {
+	if ob.in.Record.Written == nil || j.without || j.before {
 		return ob, nil
 	}
 	if goesOn(j, ob) {
-		if was, err := w.asBefore(ctx, j, ob); err != nil || len(was.in.Missing) == 0 {
+		if was, whole, err := w.asBefore(ctx, j, ob); err != nil || whole {
 			return was, err
 		}
 	}
@@ -72,7 +81,7 @@ func (w *worker) meanwhile(ctx context.Context, j job, ob *observedSink) (*obser
 // Vault as they were. Its hooks need not be: those in force are told.
 func goesOn(j job, ob *observedSink) bool {
 	place := placeOf(ob.in.Record.Written)
-	return j.earlier != nil && placeWanted(j, ob) == place && stillSaid(j.earlier, j.force, j.addr, ob.kind, place)
+	return j.earlier != nil && placeWanted(j, ob) == place && stillSaid(j.earlier, j.livesBy(), j.addr, ob.kind, place)
 }
 
 // stillSaid says whether a sink may be at a place as an earlier configuration declares
@@ -105,15 +114,17 @@ func sameSaid(one, other *spec.Config, a spec.Address) bool {
 	return ok && declared && x == y
 }
 
-// asBefore is the look at a sink by the configuration that it goes on by.
-func (w *worker) asBefore(ctx context.Context, j job, now *observedSink) (*observedSink, error) {
-	j.cfg, j.earlier = j.earlier, nil
-	ob, err := w.observeSink(withConfig(ctx, j.cfg), j)
+// asBefore is the look at a sink by the configuration that it goes on by, and whether all
+// is there that it names by that.
+func (w *worker) asBefore(ctx context.Context, j job, now *observedSink) (ob *observedSink, whole bool, err error) {
+	j.cfg, j.earlier, j.before = j.earlier, nil, true
+	ob, err = w.observeSink(withConfig(ctx, j.cfg), j)
+	whole = len(ob.in.Missing) == 0 && len(ob.in.Awaits) == 0
 	ob.by, ob.in.Awaits, ob.in.AsBefore = j.cfg, now.in.Awaits, true
 	if ob.want != nil {
 		ob.want.Notify = now.want.Notify
 	}
-	return ob, err
+	return ob, whole, err
 }
 
 // upToNow says whether a sink that cannot be written yet may stay as it is: its

@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -188,6 +189,65 @@ func TestASinkThatComesBackGoesOnAsItWas(t *testing.T) {
 			}
 			w.goesOn()
 		})
+	}
+}
+
+// A sink that goes on as it was written, since it names what is not there yet, is
+// removed, which is held, and comes back: all the while it holds a token that works, or
+// says what it waits for.
+func TestASinkThatGoesOnIsRemovedAndComesBack(t *testing.T) {
+	for name, config := range map[string]func(string) string{
+		"alone":               func(hcl string) string { return cutOut(hcl, `sink "mem" "a"`) },
+		"with its credential": func(hcl string) string { return cutOut(hcl, `sink "mem" "a"`, `credential "mine" "a"`) },
+	} {
+		for _, crash := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", a crash: ", crash), func(t *testing.T) {
+				inWorld(t, strict(), func(t *testing.T, w *world) {
+					w.set(twoGrants("plain", plainly, ""))
+					<-time.After(time.Minute)
+					rich := twoGrants("rich", richly, "")
+					if w.set(rich) == nil {
+						t.Fatal("the replacement is not held")
+					}
+					<-time.After(time.Minute)
+					gone := config(rich)
+					if h := w.set(gone); h == nil || len(h.Sinks) != 1 {
+						t.Fatalf("its removal is not held: %+v", h)
+					}
+					<-time.After(time.Minute)
+					if l := w.line("sink.mem.a"); l.State != reconcile.Held && l.State != reconcile.Waiting {
+						t.Errorf("removed it is %+v", l)
+					}
+					if crash {
+						w.crash()
+						w.set(gone)
+						<-time.After(time.Minute)
+						if l := w.line("sink.mem.a"); l.State != reconcile.Held && l.State != reconcile.Waiting {
+							t.Errorf("removed, and after a crash, it is %+v", l)
+						}
+					}
+					w.set(rich)
+					<-time.After(time.Minute)
+					if l := w.line("sink.mem.a"); l.State != reconcile.Held && l.State != reconcile.Waiting || !strings.Contains(l.Why, "the new token of mine.a") {
+						t.Errorf("back again it is %+v", l)
+					}
+					if got := w.places.get("a"); strings.Contains(got, "kind") {
+						t.Errorf("it was given %q", got)
+					}
+					h, err := w.loop.Held(t.Context())
+					if err != nil || h == nil {
+						t.Fatalf("held %+v, %v", h, err)
+					}
+					if err := w.loop.Approve(t.Context(), h); err != nil {
+						t.Fatal(err)
+					}
+					<-time.After(time.Minute)
+					if l := w.line("sink.mem.a"); l.State != reconcile.Ready {
+						t.Errorf("once what it names is there it is %+v", l)
+					}
+				})
+			})
+		}
 	}
 }
 

@@ -21,6 +21,7 @@ type job struct {
 	last      *spec.Config // that declared it last, when it is gone; of a sink that moves: by which it is where it is
 	force     *spec.Config // in force
 	earlier   *spec.Config // of a sink: extra.earlier
+	before    bool         // of a sink: cfg is what it goes on by as before
 	without   bool         // of a sink: it is not waited for outputs that are not there yet
 	stored    bool
 	guarded   string
