@@ -89,6 +89,7 @@ func (l *Loop) dismiss(j *job, said *health) {
 	if said != nil {
 		l.heard(j.lane, j.addr, *said)
 	}
+	l.unbar(j.lane)
 	j.lane.running--
 	l.q.drop(j.lane)
 }

@@ -180,6 +180,7 @@ func (l *Loop) takeHealth(r result) {
 	if r.health != nil {
 		l.heard(r.lane, r.item.addr, *r.health)
 	}
+	l.unbar(r.lane)
 }
 
 // heard is takeHealth for whatever was asked of a lane on behalf of an address.
@@ -257,6 +258,7 @@ func (l *Loop) unshut(said func(lane string) bool) {
 		if said(n.name) {
 			n.breaker = breaker{}
 			n.origins.forget()
+			l.unbar(n)
 		}
 	}
 }

@@ -122,6 +122,7 @@ type Standing struct {
 	Next  string // what happens next
 	Mend  string // the one command that mends it
 	Stops bool   // of what is ready: no token follows the one held
+	host  string // whose answer it waits for: scheme://host:port
 }
 
 // waiter is an order and who waits for it.

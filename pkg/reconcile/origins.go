@@ -22,17 +22,28 @@ import (
 // known where that goes. The zero value knows of none.
 type origins struct {
 	mu    sync.Mutex
-	alive map[string]bool     // that answered when they were asked last
-	dead  map[string]*breaker // that have not since
+	alive map[string]bool  // that answered when they were asked last
+	dead  map[string]*host // that have not since
+	freed []string         // addresses that waited for one of them, and need not any more
+}
+
+// host is one that does not answer.
+type host struct {
+	breaker
+	barred map[string]struct{} // the addresses whose call was kept back
 }
 
 const (
 	// originsKnown bounds how many hosts of a lane are remembered.
 	originsKnown = 1024
 	// What waits for a host that does not answer is looked at again after barredFirst
-	// to twice that: soon enough that no token is missing for long once it is back, and
-	// seldom enough for ten thousand that wait.
+	// to twice that, of which one look is a call now and then. Where more than
+	// barredOften wait, each is looked at less often by as much, so that looking costs no
+	// more for ten thousand; at barredLast at the latest. All are looked at as soon as
+	// the host answers one.
 	barredFirst = 10 * time.Second
+	barredOften = 50
+	barredLast  = 30 * time.Minute
 )
 
 // answered notes an answer, and returns since when there had been none, and from where
@@ -45,6 +56,7 @@ func (o *origins) answered(origin string) (since time.Time, at string) {
 	defer o.mu.Unlock()
 	if d := o.dead[origin]; d != nil {
 		since, at = d.since, d.at
+		o.free(d)
 		delete(o.dead, origin)
 	}
 	if !o.alive[origin] && len(o.alive) < originsKnown {
@@ -54,6 +66,37 @@ func (o *origins) answered(origin string) (since time.Time, at string) {
 		o.alive[origin] = true
 	}
 	return since, at
+}
+
+// free says of all that wait for a host that they need not any more. The caller has mu.
+func (o *origins) free(d *host) {
+	for addr := range d.barred {
+		o.freed = append(o.freed, addr)
+	}
+	d.barred = nil
+}
+
+// released are the addresses that have waited for a host and need not any more, each
+// once.
+func (o *origins) released() []string {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	freed := o.freed
+	o.freed = nil
+	return freed
+}
+
+// unbar has what waited for a host of a lane looked at.
+func (l *Loop) unbar(n *lane) {
+	for _, addr := range n.origins.released() {
+		switch it := l.items[addr]; {
+		case it == nil || it.lane == nil:
+		case it.phase == running:
+			it.again = true
+		case it.phase == timed:
+			l.q.now(it)
+		}
+	}
 }
 
 // hostAnswers notes an answer of a host, and says so where there had been none.
@@ -71,12 +114,15 @@ func (o *origins) unanswered(addr string, h health, now time.Time, spread float6
 	d := o.dead[h.origin]
 	if d == nil {
 		if len(o.dead) >= originsKnown {
+			for _, other := range o.dead {
+				o.free(other)
+			}
 			clear(o.dead)
 		}
 		if o.dead == nil {
-			o.dead = map[string]*breaker{}
+			o.dead = map[string]*host{}
 		}
-		d = &breaker{}
+		d = &host{}
 		o.dead[h.origin] = d
 	}
 	away = d.unanswered(addr, h, now, spread)
@@ -95,6 +141,9 @@ func (o *origins) unanswered(addr string, h health, now time.Time, spread float6
 func (o *origins) forget() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	for _, d := range o.dead {
+		o.free(d)
+	}
 	o.alive, o.dead = nil, nil
 }
 
@@ -110,9 +159,14 @@ func (o *origins) bars(origin, addr string, insists bool, now time.Time) error {
 	if insists || !now.Before(d.next) {
 		d.probe = addr
 		d.wait(0, now, fraction(origin, addr))
+		delete(d.barred, addr)
 		return nil
 	}
-	return &barredError{since: d.since, words: d.words("a host of its provider")}
+	if d.barred == nil {
+		d.barred = map[string]struct{}{}
+	}
+	d.barred[addr] = struct{}{}
+	return &barredError{origin: origin, waiting: len(d.barred), since: d.since, words: d.words("a host of its provider")}
 }
 
 // moved follows a clock that was set back.
@@ -122,6 +176,17 @@ func (o *origins) moved(by time.Duration) {
 	for _, d := range o.dead {
 		d.since, d.next = moved(d.since, by), moved(d.next, by)
 	}
+}
+
+// probeAt is when the next call to a host that does not answer is let through; zero: it
+// is none.
+func (o *origins) probeAt(origin string) time.Time {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if d := o.dead[origin]; d != nil {
+		return d.next
+	}
+	return time.Time{}
 }
 
 // view lists the hosts that do not answer while others do.
@@ -142,8 +207,10 @@ func (o *origins) view(now time.Time) (views []OriginView) {
 
 // barredError is why a call was not begun: its host does not answer.
 type barredError struct {
-	since time.Time
-	words string
+	origin  string
+	waiting int // with it
+	since   time.Time
+	words   string
 }
 
 // Error says what is waited for.
@@ -156,13 +223,19 @@ func (e *barredError) Is(target error) bool { return target == errNotBegun }
 // answer: it is looked at again, and before that if something else is due.
 func (p *performer) barred(e *barredError) {
 	now := p.w.now()
-	p.r.next = now.Add(barredFirst + time.Duration(fraction(p.j.addr, fmt.Sprint(now.Unix()))*float64(barredFirst)))
+	p.r.next = now.Add(barredFor(e.waiting, fraction(p.j.addr, fmt.Sprint(now.Unix()))))
 	if p.ob.in.Record.Grant != nil {
 		if at := p.ob.in.due(); at.After(now) && at.Before(p.r.next) {
 			p.r.next = at
 		}
 	}
-	p.r.standing = &Standing{State: Waiting, Since: e.since, Why: e.words, Next: "its call"}
+	p.r.standing = &Standing{State: Waiting, Since: e.since, Why: e.words, Next: "its call", host: e.origin}
+}
+
+// barredFor is how long one of many that wait for a host is not looked at.
+func barredFor(waiting int, spread float64) time.Duration {
+	d := min(barredFirst*time.Duration(max(waiting, barredOften))/barredOften, barredLast)
+	return d + time.Duration(spread*float64(d))
 }
 
 // barred says why a job's call to a host is not to be made now.

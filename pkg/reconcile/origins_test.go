@@ -3,7 +3,10 @@ package reconcile
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +52,45 @@ func TestOneFailedCallTakesNoHostForAway(t *testing.T) {
 	}
 	if o.bars(goneHost, "d", false, now) != nil {
 		t.Error("where no host answers it is not one of them that is waited for")
+	}
+}
+
+// What waits for a host is told when that answers, once, and is looked at less often
+// the more of it waits.
+func TestWhatWaitsForAHostIsToldOfItsAnswer(t *testing.T) {
+	for waiting, want := range map[int]time.Duration{1: 10 * time.Second, 50: 10 * time.Second, 500: 100 * time.Second, 10_000: barredLast, 100_000: barredLast} {
+		if least, most := barredFor(waiting, 0), barredFor(waiting, 1); least != want || most != 2*want {
+			t.Errorf("with %d that wait: %v to %v, want %v to twice that", waiting, least, most, want)
+		}
+	}
+	now := time.Now()
+	for name, end := range map[string]func(o *origins){
+		"it answers":       func(o *origins) { o.answered(goneHost) },
+		"all is forgotten": (*origins).forget,
+		"too many hosts are known": func(o *origins) {
+			for i := range originsKnown {
+				o.unanswered("x", atHost(fmt.Sprintf("https://host%d.example:443", i)), now, 0)
+			}
+		},
+	} {
+		var o origins
+		bar(&o, now)
+		for i, addr := range []string{"d", "e", "d"} {
+			var e *barredError
+			if err := o.bars(goneHost, addr, false, now); !errors.As(err, &e) || e.waiting != min(i+1, 2) || e.origin != goneHost {
+				t.Errorf("%s: %s waits with %+v", name, addr, e)
+			}
+		}
+		if got := o.released(); len(got) != 0 {
+			t.Errorf("%s: %v need not wait before it", name, got)
+		}
+		end(&o)
+		if got := o.released(); !slices.Equal(slices.Sorted(slices.Values(got)), []string{"d", "e"}) {
+			t.Errorf("%s: %v need not wait, want d and e", name, got)
+		}
+		if got := o.released(); len(got) != 0 {
+			t.Errorf("%s: told twice: %v", name, got)
+		}
 	}
 }
 

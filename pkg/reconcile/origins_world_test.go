@@ -114,6 +114,34 @@ func TestAHostThatDoesNotAnswerDelaysNoOther(t *testing.T) {
 	})
 }
 
+// However many wait for a host that does not answer, they cost a few looks a second, one
+// after the other of them is a call, and all have their tokens soon after it is back.
+func TestManyThatWaitForAHostCostLittle(t *testing.T) {
+	inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+		const many = 1000
+		gone := w.secondHost()
+		gone.set.Store(true)
+		w.set(oneProvider + services("here", 2, "oauth2", "oauth2") + services("gone", many, "gone", "gone"))
+		time.Sleep(20 * time.Minute)
+		const minutes = 20
+		before := gone.tried.Load()
+		time.Sleep(minutes * time.Minute)
+		if tried := gone.tried.Load() - before; tried < minutes*60/20 || tried > minutes*60/4 {
+			t.Errorf("%d connections were tried in %d minutes", tried, minutes)
+		}
+		if l := w.line(`credential.oauth2.gone["gone7"]`); l.State != reconcile.Waiting || l.NextAt.Sub(time.Now()) > 11*time.Second {
+			t.Errorf("one of them: %+v", l)
+		}
+		gone.set.Store(false)
+		time.Sleep(35 * time.Second)
+		for i := range many {
+			if place := fmt.Sprintf("gone%d", i); !w.works(standin.OAuth2, place) {
+				t.Fatalf("35 s after it is back, %s holds %q: %+v", place, w.places.get(place), w.line(fmt.Sprintf("credential.oauth2.gone[%q]", place)))
+			}
+		}
+	})
+}
+
 // Tokens are obtained while the host that revokes them is away, and are revoked once it
 // is back.
 func TestAHostOfRevocationsThatIsAwayStopsNoToken(t *testing.T) {

@@ -198,6 +198,11 @@ func (l *Loop) add(v *View, it *item) {
 	} else if it.waits() && line.NextAt.IsZero() {
 		line.Next, line.NextAt = "its call", it.lane.breaker.next
 	}
+	if x := it.x; x != nil && x.standing != nil && x.standing.host != "" && it.lane != nil {
+		if at := it.lane.origins.probeAt(x.standing.host); at.After(v.Now) && at.Before(line.NextAt) {
+			line.NextAt = at // its own look may be long after that
+		}
+	}
 	if it.first && line.State == Pending && line.Why == "" {
 		line.Next = "the first look since the start"
 	}
