@@ -24,7 +24,7 @@ func TestAKillWhileTheDiskFails(t *testing.T) {
 			armed := h.api.Fail(standin.Fault{API: standin.Apirone, Kind: standin.FaultDelay, Delay: time.Hour, Path: refreshPath(standin.Apirone), Times: 1})
 			<-armed.Hit() // its intent is recorded
 			go func() {
-				for !traced(d.cmd.Process.Pid) {
+				for t.Context().Err() == nil && !traced(d.cmd.Process.Pid) {
 					pause(t.Context(), 5*time.Millisecond)
 				}
 				armed.Release()
