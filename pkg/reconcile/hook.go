@@ -201,6 +201,9 @@ func (w *worker) workHook(ctx context.Context, j job) result {
 	sort.Strings(j.pending)
 	w.runs.begin(j.addr)
 	defer w.runs.end(j.addr)
+	if unheard := j.unheard(); len(unheard) > 0 {
+		return w.dropHook(ctx, j, unheard)
+	}
 	began := w.now()
 	err := w.runHook(ctx, j)
 	if err != nil && w.isStopped() {
@@ -243,15 +246,41 @@ func (w *worker) workHook(ctx context.Context, j job) result {
 	return r
 }
 
+// unheard lists the sinks of whose change a hook that is declared no longer is not run:
+// once it failed, those that are declared, and so name it no longer; and all where it is
+// not known what it did. What else it had to tell it tells as it was declared.
+func (j *job) unheard() []string {
+	if j.cfg != nil || j.force == nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(j.pending), func(sink string) bool {
+		return j.last != nil && (j.failures == 0 || !declares(j.force, sink))
+	})
+}
+
+// dropHook strikes out what a hook was still to tell of sinks, without a run. What is
+// left for it to tell has a run of its own after that.
+func (w *worker) dropHook(ctx context.Context, j job, sinks []string) result {
+	r := result{item: j.item, lane: j.lane, order: j.order}
+	j.pending = sinks
+	if err := w.answered(ctx, j); err != nil {
+		r.failed, r.failures = true, j.failures+1
+		r.next = w.now().Add(backoff(spec.RetryPolicy{Initial: hookRetryInitial, Max: hookRetryMax}, r.failures, fraction(j.addr, w.o.Host, fmt.Sprint(r.failures))))
+		j.order.finish(err)
+		return r
+	}
+	w.log.Info("a hook that is no longer declared is not run", "address", j.addr, "sinks", list(sinks))
+	r.ran = sinks
+	j.order.finish(nil)
+	return r
+}
+
 func (w *worker) runHook(ctx context.Context, j job) error {
 	ctx, cancel := w.untilStop(ctx)
 	defer cancel()
 	cfg := j.cfg
 	if cfg == nil {
 		cfg = j.last
-	}
-	if cfg == nil {
-		return nil // declared nowhere any more: there is nothing to run
 	}
 	b, err := cfg.Hook(spec.Address(j.addr), w.scope(ctx, cfg))
 	if err != nil {

@@ -260,3 +260,35 @@ func TestAFailingHookIsTriedAtOnceForWhatIsNew(t *testing.T) {
 		}
 	})
 }
+
+// A hook that fails is taken out of the configuration, its sink is not: it is not run
+// again, nor after a start, and nothing waits for it.
+func TestAHookThatIsTakenOutIsNotRunAgain(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(twoHooks())
+		time.Sleep(10 * time.Second)
+		w.places.failHooks(errors.New("exit status 3"))
+		if err := w.loop.Do(t.Context(), traderCred, reconcile.Order{Kind: reconcile.OrderRefresh}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		w.says("hook.mem.also", reconcile.Failing, "exit status 3", "tokend retry hook.mem.also")
+		after := strings.Replace(cutOut(twoHooks(), `hook "mem" "also"`), ", hook.mem.also]", "]", 1)
+		w.set(after)
+		time.Sleep(time.Second)
+		before := w.hooks()
+		w.places.failHooks(nil)
+		time.Sleep(5 * time.Minute)
+		if n := w.hooks() - before; n != 1 {
+			t.Errorf("%d hooks ran: one is declared", n)
+		}
+		if v, err := w.loop.Status(t.Context(), ""); err != nil || !v.Ready || len(v.Hooks) > 1 {
+			t.Errorf("afterwards: %+v (%v)", v, err)
+		}
+		rec, err := w.store.Sink(t.Context(), "sink.mem.trader")
+		if err != nil || len(rec.Notify) > 0 {
+			t.Errorf("it still owes %v (%v)", rec.Notify, err)
+		}
+		w.startsAgainAs(after, before+1)
+	})
+}
