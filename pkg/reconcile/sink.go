@@ -388,16 +388,13 @@ func (p *sinkPerformer) failed(verb string, err error) {
 		p.answer(errStopping) // cut short by the stop, which is no failure of the place
 		return
 	}
-	if errors.Is(err, errOutdated) {
-		p.r.again, p.r.overtaken = true, true
-		return
-	}
-	if errors.Is(err, errSuperseded) {
+	if outdated := errors.Is(err, errOutdated); outdated || errors.Is(err, errSuperseded) {
 		if p.step.Action == ActRecord {
 			p.remember(p.ob.desired) // the place holds it already, by a write that was not recorded
 		}
-		p.r.again, p.r.overtaken = true, true
-		p.answer(err)
+		if p.r.again, p.r.overtaken = true, true; !outdated {
+			p.answer(err)
+		}
 		return
 	}
 	rec := &p.ob.in.Record

@@ -4,6 +4,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tokend/pkg/reconcile"
 )
 
 // A place was given something else for no other token (a secret that it holds, too,
@@ -37,6 +39,45 @@ func TestWhatACrashLeftUnrecordedIsCleaned(t *testing.T) {
 		w.wait(time.Hour)
 		if got := w.places.get("trader"); got != "" {
 			t.Errorf("it still holds %q", got)
+		}
+	})
+}
+
+// A crash came before a write was recorded, and the look at the place after the start
+// takes so long that the sink is removed meanwhile, and a newer token is there by then:
+// what that look has found is known, and the place is cleaned.
+func TestWhatASlowLookHasFoundIsCleaned(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		refresh := func() {
+			t.Helper()
+			if err := w.loop.Do(t.Context(), "credential.coinify.trader", reconcile.Order{Kind: reconcile.OrderRefresh}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		hcl := trader("a@example.com", "")
+		other := strings.Replace(hcl, "sink \"mem\" \"trader\" {\n  place   = \"trader\"", "sink \"mem\" \"other\" {\n  place   = \"other\"", 1)
+		w.set(hcl)
+		w.wait(time.Minute)
+		first := w.places.get("trader")
+		refresh()
+		w.wait(100 * time.Millisecond)
+		if got := w.places.get("trader"); got == first {
+			t.Fatalf("it holds %q still", got)
+		}
+		w.crash()
+		look := make(chan struct{})
+		w.places.checkBy(func() { <-look })
+		w.set(hcl)
+		w.wait(time.Second)
+		refresh()
+		w.wait(5 * time.Second)
+		w.set(other)
+		w.wait(time.Minute)
+		w.places.checkBy(nil)
+		close(look)
+		w.wait(time.Minute)
+		if got := w.places.get("trader"); got != "" {
+			t.Errorf("it still holds %q; log: %s", got, w.places.events())
 		}
 	})
 }
