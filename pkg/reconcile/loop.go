@@ -129,6 +129,8 @@ type Loop struct {
 	clock                    clockReading            // of the last turn
 	hastened                 time.Time               // when turns were made last
 	hastens                  time.Duration           // after how long they are made again
+	probed                   time.Time               // when what waits for hosts was looked through
+	probes                   time.Duration           // after how long that is done again
 	setBack                  map[*item]time.Duration // how far the clock was set back since its record was written
 	remotes                  int                     // sinks whose place is no file
 	keepers                  map[string]string       // of sinks: those that keep their places for them, as far as is known
@@ -226,10 +228,11 @@ func (l *Loop) Run(ctx context.Context) error {
 			now := l.o.Now()
 			l.noticeSetBack(now)
 			l.hasten(now)
+			probes := l.probeHosts(now)
 			l.q.disk = l.w.disk.each()
 			sleep = l.q.advance(now)
 			l.dispatch(work)
-			if sleep = min(sleep, l.q.untilProbe()); l.farewell != nil {
+			if sleep = min(sleep, probes, l.q.untilProbe()); l.farewell != nil {
 				sleep = min(sleep, l.farewell.until.Sub(l.o.Now()))
 			}
 		}

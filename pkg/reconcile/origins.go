@@ -1,8 +1,10 @@
 package reconcile
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/url"
 	"slices"
@@ -84,6 +86,50 @@ func (o *origins) released() []string {
 	freed := o.freed
 	o.freed = nil
 	return freed
+}
+
+// due are the addresses of which one each waits for a host that may be asked again, and
+// whether anybody waits for one. What does not live any more waits no longer.
+func (o *origins) due(now time.Time, lives func(addr string) bool) (addrs []string, any bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, d := range o.dead {
+		if len(d.barred) == 0 {
+			continue
+		}
+		if any = true; now.Before(d.next) {
+			continue
+		}
+		maps.DeleteFunc(d.barred, func(addr string, _ struct{}) bool { return !lives(addr) })
+		if len(d.barred) > 0 {
+			turn := fmt.Sprint(d.next.Unix()) // another one each time: who calls in vain waits longer
+			addrs = append(addrs, slices.MinFunc(slices.Sorted(maps.Keys(d.barred)), func(a, b string) int { return cmp.Compare(fraction(a, turn), fraction(b, turn)) }))
+		}
+	}
+	slices.Sort(addrs)
+	return addrs, any
+}
+
+// probeHosts has one looked at of those that wait for a host which may be asked again:
+// their own looks may be far off, and those that were to come sooner may be gone. It
+// returns how long nothing more is to be done for that.
+func (l *Loop) probeHosts(now time.Time) time.Duration {
+	if since := now.Sub(l.probed); since >= 0 && since < barredFirst {
+		return l.probes - min(since, l.probes)
+	}
+	l.probed, l.probes = now, maxSleep
+	for _, n := range l.q.order {
+		addrs, any := n.origins.due(now, func(addr string) bool { it := l.items[addr]; return it != nil && it.lane == n })
+		if any {
+			l.probes = barredFirst
+		}
+		for _, addr := range addrs {
+			if it := l.items[addr]; it.phase == timed {
+				l.q.now(it)
+			}
+		}
+	}
+	return l.probes
 }
 
 // unbar has what waited for a host of a lane looked at.

@@ -175,3 +175,31 @@ func TestAHostOfRevocationsThatIsAwayStopsNoToken(t *testing.T) {
 		}
 	})
 }
+
+// Most of many that wait for a host are removed: what is left has its tokens soon after
+// the host is back, though each was to be looked at much later.
+func TestFewThatAreLeftOfManyThatWaitForAHost(t *testing.T) {
+	inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+		gone := w.secondHost()
+		gone.set.Store(true)
+		w.set(oneProvider + services("here", 2, "oauth2", "oauth2") + services("gone", 1000, "gone", "gone"))
+		time.Sleep(40 * time.Minute)
+		if h := w.set(oneProvider + services("here", 2, "oauth2", "oauth2") + services("gone", 3, "gone", "gone")); h != nil {
+			if err := w.loop.Approve(t.Context(), h); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(2 * time.Minute)
+		gone.set.Store(false)
+		back := time.Now()
+		for i := range 3 {
+			place := fmt.Sprintf("gone%d", i)
+			for !w.works(standin.OAuth2, place) && time.Since(back) < 2*time.Hour {
+				time.Sleep(time.Second)
+			}
+			if took := time.Since(back); took > 35*time.Second {
+				t.Errorf("%s works %v after the host is back: %+v", place, took, w.line(fmt.Sprintf("credential.oauth2.gone[%q]", place)))
+			}
+		}
+	})
+}
