@@ -26,6 +26,7 @@ type observedSink struct {
 	by      *spec.Config      // by which it was looked at instead of the one in force
 	left    []leftPlace       // the earlier places that it has still to leave
 	held    []string          // away from the host: the credentials that it holds the tokens of while its change is held
+	last    []sinks.Desired   // what the configuration before would have at the place that it leaves; nil: that was not asked
 	unsure  bool              // only what is hidden tells whether it has to be written
 	// stamp is of its file, as it was just before it was compared; zero where it was not.
 	stamp stamp
@@ -167,6 +168,9 @@ func (w *worker) observePlace(ctx context.Context, j *job, ob *observedSink) err
 		// our own it could not be cleaned one day.
 		in.Drift, in.Checked = "it was never written", true
 		return nil
+	}
+	if in.Moved && j.last != nil && !j.dry {
+		ob.last = w.lastDesireds(ctx, *j, ob.kind, &in.Record) // before a slow place is compared: credentials move on meanwhile
 	}
 	last := accountOf(in.Record.Written)
 	if in.Moved || in.Named {

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -80,4 +81,51 @@ func TestWhatASlowLookHasFoundIsCleaned(t *testing.T) {
 			t.Errorf("it still holds %q; log: %s", got, w.places.events())
 		}
 	})
+}
+
+// A full disk kept a write from being recorded before a crash, and when the disk takes
+// it, the sink is moved at once and its credential has another account. What the place
+// holds that it leaves is known, and cleaned, also where the new token is there before
+// that place could be looked at, or while it is.
+func TestWhatACrashLeftUnrecordedIsCleanedAfterAMoveAndAnotherToken(t *testing.T) {
+	for name, held := range map[string]func(w *world) (release func()){
+		"while its new place is compared": func(w *world) func() {
+			look := make(chan struct{})
+			w.places.checkBy(func() { <-look })
+			return func() { w.places.checkBy(nil); close(look) }
+		},
+		"before it could be looked at": func(w *world) func() {
+			w.places.breakWith(errors.New("it cannot be rendered"))
+			return func() { w.places.breakWith(nil) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				full := w.onDisk(ofSinks)
+				hcl := trader("a@example.com", "")
+				w.set(hcl)
+				w.wait(time.Minute)
+				recorded := w.places.get("trader")
+				full.Store(true)
+				if err := w.loop.Do(t.Context(), "credential.coinify.trader", reconcile.Order{Kind: reconcile.OrderRefresh}); err != nil {
+					t.Fatal(err)
+				}
+				w.until("a newer token is at the place", func() bool { return w.places.get("trader") != recorded })
+				unrecorded := w.places.get("trader")
+				w.crash()
+				full.Store(false)
+				release := held(w)
+				w.set(strings.Replace(trader("b@example.com", ""), `place   = "trader"`, `place   = "elsewhere"`, 1))
+				w.wait(time.Minute)
+				release()
+				w.wait(10 * time.Minute)
+				if got := w.places.get("trader"); got != "" {
+					t.Errorf("the place that it left holds %q still; log: %s", got, w.places.events())
+				}
+				if got := w.places.get("elsewhere"); got == "" || got == unrecorded {
+					t.Errorf("its new place holds %q", got)
+				}
+			})
+		})
+	}
 }
