@@ -111,12 +111,16 @@ func originOf(u *url.URL) string {
 // have gone to another origin than those of [Call.Origins].
 var ErrElsewhere = errors.New("the request would go to another origin")
 
+// ErrForbidden is in the error of a request that was not sent because
+// [Options.AllowOrigin] forbids it.
+var ErrForbidden = errors.New("the request is forbidden")
+
 // checkOrigin refuses a request to another origin than those that the grant is
 // bound to.
 func (e *Endpoint) checkOrigin(r *Request) error {
 	if allow := e.options.AllowOrigin; allow != nil {
 		if err := allow(e.typ.Name, r.Origin); err != nil {
-			return &Error{Op: r.call.Op, Class: ClassConfig, URL: r.address(), Message: err.Error(), Hint: "ask another server, or have it allowed"}
+			return &Error{Op: r.call.Op, Class: ClassConfig, URL: r.address(), Message: err.Error(), Err: ErrForbidden, Hint: "change the configuration, or have the owner of this host change the policy"}
 		}
 	}
 	if r.call.Origins == nil {

@@ -42,6 +42,7 @@ type Input struct {
 	Origins  string           // words for a changed origin, "" for none
 	Traits   Traits           // of the wanted grant
 	Fresh    bool             // inputs that were refused have changed since
+	Anew     bool             // a call that could not be made was not tried since what says how changed
 
 	// Import is what an import block says where nothing is held; ImportError why
 	// it cannot be read.
@@ -288,6 +289,7 @@ const (
 	classLogin     = "login"
 	classThrottled = "throttled"
 	classUnknown   = "unknown"
+	classConfig    = "config"
 	// classUnreadable is what the record says of a grant that is asked again, since
 	// its reply could not be read and cost nothing.
 	classUnreadable = "unreadable"

@@ -202,7 +202,10 @@ func backedOff(in *Input) (Step, bool) {
 	if f == nil || in.Fresh || in.Order.Kind == OrderRetry {
 		return Step{}, false
 	}
-	if f.Stopped {
+	if in.madeAnew(f) && f.Reached == 0 {
+		return Step{}, false
+	}
+	if f.Stopped && !in.madeAnew(f) {
 		return Step{Action: ActWait, State: Stopped, Reason: "the provider refused it for good", Why: f.Message, Mend: mendFailure(in, f)}, true
 	}
 	if at := in.nextTry(f); in.Now.Before(at) {

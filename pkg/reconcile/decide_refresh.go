@@ -177,6 +177,9 @@ func refreshBackedOff(in *Input) (Step, bool) {
 	if f == nil || in.Order.Kind == OrderRetry || in.Order.Kind == OrderRefresh {
 		return Step{}, false
 	}
+	if in.madeAnew(f) {
+		return Step{}, false
+	}
 	if at := in.nextTry(f); in.Now.Before(at) {
 		return Step{Action: ActWait, State: Failing, Next: at, Reason: "its last refresh failed", Why: f.Message, Mend: mendFailure(in, f)}, true
 	}

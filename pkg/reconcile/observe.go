@@ -39,6 +39,8 @@ type observed struct {
 	returned bool
 	// setBack: its times were moved, since the clock was set back.
 	setBack bool
+	// changes counts those of what calls are made by, before this look: see [unmade].
+	changes uint64
 	// unsure are inputs of which it is not known whether they changed, since no
 	// secret was read.
 	unsure []string
@@ -53,6 +55,7 @@ func (w *worker) observe(ctx context.Context, j job) (*observed, error) {
 		Forgotten: j.cfg == nil && j.force != nil && j.force.Forgets(spec.Address(j.addr)), Turn: j.turn,
 	}}
 	in := &ob.in
+	ob.changes, in.Anew = w.unmade.now(), !w.unmade.tried(j.addr)
 	if j.order != nil {
 		in.Order = j.order.order
 	}

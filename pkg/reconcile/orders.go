@@ -215,6 +215,7 @@ func (l *Loop) Touched(ctx context.Context, sinkPaths []string, secretsChanged b
 	err := l.do(ctx, func() {
 		if secretsChanged {
 			l.wakeSecretUsers()
+			l.wakeUnmade()
 		}
 		for i, p := range sinkPaths {
 			known[i] = l.byPath[p]

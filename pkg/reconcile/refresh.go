@@ -243,6 +243,9 @@ func (p *performer) refused(c *call, err error) {
 	if c.op == opRefresh && in.Traits.Interactive && rec.Grant != nil && rec.Grant.RefreshState == state.RefreshUsable && blamesTheClient(pe) {
 		o.stops = false // only a person could replace the refresh token: it is kept until the configuration is mended
 	}
+	if c.op == opRefresh && errors.Is(err, providers.ErrForbidden) {
+		o.stops = false // nothing was sent, and no grant may be asked there either: it is kept until that is allowed
+	}
 	if p.step.Action == ActReplay && !o.stops && !o.login {
 		p.unanswered(c, o)
 		return
@@ -260,6 +263,9 @@ func (p *performer) refused(c *call, err error) {
 		}
 	}
 	f := p.failed(o)
+	if o.class == classConfig && p.w.unmade.note(p.j.addr, p.ob.changes) {
+		p.r.again = true
+	}
 	if c.op == opRefresh && rec.Grant != nil && rec.Grant.RefreshState == state.RefreshRefused && !p.ob.in.Traits.Interactive {
 		in.refreshOver() // what follows is a grant, which has failures of its own
 		f, p.r.again = nil, true
@@ -325,7 +331,7 @@ func (p *performer) meanwhile() {
 	if in.Record.Grant == nil {
 		return
 	}
-	in.Now, in.Order, in.Intent, in.Fresh = p.w.now(), Order{}, nil, false
+	in.Now, in.Order, in.Intent, in.Fresh, in.Anew = p.w.now(), Order{}, nil, false, false
 	s := decide(&in)
 	p.r.again = p.r.again || s.acts()
 	p.r.next = earlier(p.r.next, s.Next)

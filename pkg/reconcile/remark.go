@@ -17,7 +17,7 @@ func (in *Input) remark(s *Step) {
 		return
 	}
 	switch {
-	case in.grantStopped() && !in.Fresh:
+	case in.grantStopped() && !in.Fresh && !in.madeAnew(in.Record.Failure):
 		in.remarkStopped(s)
 	case in.loginMayHaveEnded() && !in.honouredSince():
 		s.Why, s.Mend = endedByLogin+"; a login gives a new one", in.mend("login")
@@ -103,7 +103,7 @@ func (p *performer) stillReady() {
 	if in.Record.Grant == nil {
 		return
 	}
-	in.Now, in.Order, in.Intent, in.Fresh = p.w.now(), Order{}, nil, false
+	in.Now, in.Order, in.Intent, in.Fresh, in.Anew = p.w.now(), Order{}, nil, false, false
 	if s := decide(&in); s.State == Ready {
 		p.r.again = p.r.again || s.acts()
 		p.r.next, p.r.standing, p.r.revokesAt = s.Next, standingOf(s), in.revokesAt(s)

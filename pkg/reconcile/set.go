@@ -385,6 +385,7 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, all []onward, o 
 		l.beginFirst()
 		return
 	}
+	l.wakeUnmade()
 	for _, a := range d.changed {
 		l.recount(l.items[a])
 	}

@@ -60,6 +60,7 @@ type worker struct {
 	unsaved    unsaved
 	runs       hookRuns
 	unwritable unwritable
+	unmade     unmade
 	relook     func(addr string, why error) // has an address looked at whose record could not be written
 	stopped    <-chan struct{}
 	life       context.Context
