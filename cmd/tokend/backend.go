@@ -52,6 +52,9 @@ type configurationView struct {
 	LoadedAt  time.Time `json:"loaded_at,omitzero"`
 	Since     time.Time `json:"invalid_since,omitzero"`
 	Errors    []string  `json:"errors,omitempty"`
+	// Check are the flags by which `tokend validate` checks what the daemon reads, as it
+	// reads it.
+	Check string `json:"check,omitempty"`
 	// NotTaken says why the directory is not in force although it is valid: the state
 	// takes no record of it, say. It is tried again every few seconds.
 	NotTaken string `json:"not_taken_over,omitempty"`

@@ -109,7 +109,7 @@ func (g *globals) diagnosticLines(diags spec.Diagnostics) []string {
 		if d.Subject != nil {
 			place = fmt.Sprintf("%s:%d: ", clean(g.relative(d.Subject.Filename)), d.Subject.Start.Line)
 		}
-		if isForbidden(d) {
+		if isForbidden(d) || d.Subject == nil && d.Summary == spec.UnreadableVarFile {
 			place += clean(d.Detail) + " "
 		}
 		lines = append(lines, place+clean(d.Summary))

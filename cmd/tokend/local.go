@@ -36,6 +36,7 @@ func (e *engine) configuration() configurationView {
 	e.mu.Unlock()
 	c.NextStart = e.nextStart() // afterwards: of that configuration, or of a newer one
 	c.Policy = e.g.limit.view()
+	c.Check = e.g.checkFlags(c.Directory)
 	if e.g.git != nil {
 		st := e.g.git.Status()
 		c.Git = &st

@@ -61,6 +61,7 @@ type planConfiguration struct {
 	Valid     bool       `json:"valid"`
 	Since     *time.Time `json:"invalid_since,omitempty"`
 	Errors    []string   `json:"errors,omitempty"`
+	Check     string     `json:"check,omitempty"` // as in configurationView
 	NotTaken  string     `json:"not_taken_over,omitempty"`
 }
 
@@ -163,7 +164,7 @@ func heldAction(planned string) reconcile.Action {
 }
 
 func configurationIn(c configurationView) planConfiguration {
-	p := planConfiguration{Directory: c.Directory, Valid: c.Valid, Errors: c.Errors, NotTaken: c.NotTaken}
+	p := planConfiguration{Directory: c.Directory, Valid: c.Valid, Errors: c.Errors, Check: c.Check, NotTaken: c.NotTaken}
 	if !c.Since.IsZero() {
 		p.Since = &c.Since
 	}
@@ -171,7 +172,7 @@ func configurationIn(c configurationView) planConfiguration {
 }
 
 func (p planConfiguration) view() configurationView {
-	c := configurationView{Directory: p.Directory, Valid: p.Valid, Errors: p.Errors, NotTaken: p.NotTaken}
+	c := configurationView{Directory: p.Directory, Valid: p.Valid, Errors: p.Errors, Check: p.Check, NotTaken: p.NotTaken}
 	if p.Since != nil {
 		c.Since = *p.Since
 	}

@@ -70,13 +70,34 @@ func (g *globals) whichConfig() string {
 func (g *globals) inputFlags() []string {
 	var flags []string
 	for _, f := range g.varFiles {
-		if _, once := g.varContents[f]; once && (strings.HasPrefix(f, "/dev/fd/") || strings.HasPrefix(f, "/proc/")) {
-			flags = append(flags, "--var-file FILE")
-		} else {
-			flags = append(flags, "--var-file "+shellWord(f))
-		}
+		flags = append(flags, g.varFileFlag(f, f))
 	}
 	return flags
+}
+
+func (g *globals) varFileFlag(file, name string) string {
+	if _, once := g.varContents[file]; once && (strings.HasPrefix(file, "/dev/fd/") || strings.HasPrefix(file, "/proc/")) {
+		return "--var-file FILE"
+	}
+	return "--var-file " + shellWord(name)
+}
+
+// checkFlags are those by which `tokend validate` checks dir as this process reads it,
+// wherever it is said. Of a value that was given by --var only the name is told: it may
+// be what nobody shall read.
+func (g *globals) checkFlags(dir string) string {
+	flags := []string{"--config " + shellWord(dir)}
+	if l := g.limit; l != nil && l.file != "" {
+		flags = append(flags, "--policy "+shellWord(g.policyWatched()))
+	}
+	for _, f := range g.varFiles {
+		flags = append(flags, g.varFileFlag(f, absolute([]string{f})[0]))
+	}
+	for _, v := range g.vars {
+		name, _, _ := strings.Cut(v, "=")
+		flags = append(flags, "--var "+shellWord(name)+"=VALUE")
+	}
+	return strings.Join(flags, " ")
 }
 
 // shellWord is a word as a person types it into a shell.

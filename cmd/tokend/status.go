@@ -188,7 +188,7 @@ func (g *globals) printBroken(w io.Writer, c configurationView, now time.Time) {
 	if c.Git != nil {
 		pushed = fmt.Sprintf(", and push it to %s of %s", c.Git.Ref, c.Git.URL)
 	}
-	fmt.Fprintf(w, "    to mend: put right what `tokend validate --config %s` shows%s\n\n", shellWord(c.Directory), pushed)
+	fmt.Fprintf(w, "    to mend: put right what `tokend validate %s` shows%s\n\n", firstOf(c.Check, "--config "+shellWord(c.Directory)), pushed)
 }
 
 // columns say how one kind of line is shown, beside its address and status.

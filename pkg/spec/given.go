@@ -73,6 +73,10 @@ func (l *loader) givenValues() map[string]given {
 	return out
 }
 
+// UnreadableVarFile is the summary of a mistake that stands in no file of the directory:
+// which one cannot be read, and why, is in its detail.
+const UnreadableVarFile = "Unreadable variable file"
+
 // varFile reads one file of values. Its lines are never shown: values of
 // sensitive variables stand there in clear.
 func (l *loader) varFile(file string, out map[string]given) {
@@ -89,7 +93,7 @@ func (l *loader) varFile(file string, out map[string]given) {
 				hint = readHint(err)
 			}
 			l.unread = true
-			l.report(hinted(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: "Unreadable variable file",
+			l.report(hinted(&hcl.Diagnostic{Severity: hcl.DiagError, Summary: UnreadableVarFile,
 				Detail: fmt.Sprintf("Reading the file of --var-file %s: %s.", file, osReason(err))}, hint))
 			return
 		}
