@@ -82,7 +82,7 @@ func newRoot(g *globals) *cobra.Command {
 	f.StringArrayVar(&g.vars, "var", nil, "value of a variable, as `NAME=VALUE`; may be repeated")
 	f.StringArrayVar(&g.varFiles, "var-file", nil, "`file` with values of variables; may be repeated")
 	f.StringVar(&g.logLevel, "log-level", "info", "debug, info, warn or error")
-	f.StringVar(&g.logFormat, "log-format", "auto", "auto (coloured text on a terminal, JSON otherwise), text or json")
+	f.StringVar(&g.logFormat, "log-format", "auto", "auto (tokend run: coloured text on a terminal, JSON otherwise; other commands: text), text or json")
 	root.PersistentPreRunE = func(c *cobra.Command, args []string) error {
 		if strings.Contains(c.Use, " ADDRESS") && len(args) > 0 {
 			g.stage.about = args[0]

@@ -201,7 +201,7 @@ func typeActionSchema() Schema {
 		Attrs: []Attr{
 			{Name: "summary", Type: cty.String, Doc: "what it does, for people"},
 			{Name: "destructive", Type: cty.Bool, Default: "false", Doc: "it is asked first"},
-			{Name: "ends_account", Type: cty.Bool, Default: "false", Doc: "the account gets no token ever after: the credential stops"},
+			{Name: "ends_account", Type: cty.Bool, Default: "false", Doc: "the account is at its end: the credential stops, until a person says `tokend retry`"},
 		},
 		Blocks: []NestedBlock{{Name: "request", Required: true, Schema: typeRequestSchema("the call; reads token.*")}},
 	}

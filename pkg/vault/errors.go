@@ -138,7 +138,7 @@ func answeredFault(e *api.ResponseError, scrub func(string) string) fault {
 	case e.RawError && has("http request to an https server"):
 		f.class, f.message, f.hint = ErrInvalid, "the server speaks TLS", "address should begin with https://"
 	case has("vault is sealed"), has("not initialized"), has("not yet initialized"):
-		f.class, f.message, f.hint = ErrSealed, "", "unseal it with `vault operator unseal`; tokend goes on by itself"
+		f.class, f.message, f.hint = ErrSealed, "", "unseal it with `vault operator unseal`; a tokend that runs goes on by itself"
 	case has("local node not active"), has("not the active node"), e.StatusCode == 472, e.StatusCode == 473:
 		f.class, f.hint = ErrStandby, "let address name the active node or a load balancer"
 	case has("check-and-set parameter did not match"):
