@@ -116,6 +116,8 @@ type performer struct {
 	r    *result
 	// called: a call was begun, and what it brings cannot be had again.
 	called bool
+	// row is how many logins with its account failed in a row, others' among them.
+	row int
 }
 
 // log is the log of this credential: every line carries its address, its type

@@ -20,6 +20,7 @@ type outcome struct {
 	login      bool // only a person can go on
 	retryAfter time.Duration
 	lockout    bool // the call counts against an account
+	row        int  // as many such calls failed before, others' with the same account among them
 	inputs     map[string]string
 }
 
@@ -158,7 +159,7 @@ func nextFailure(prev *state.Failure, o outcome, now time.Time, p spec.RetryPoli
 			f.Reached = 0
 		}
 	}
-	if o.reached {
+	if f.Reached = max(f.Reached, o.row); o.reached {
 		f.Reached++
 	}
 	f.Stopped = o.stops

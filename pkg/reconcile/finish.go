@@ -76,6 +76,11 @@ func (l *Loop) finish(r result) {
 	if newer || r.bare {
 		l.wakeUsers(it)
 	}
+	for _, addr := range r.wakes {
+		if u, ok := l.items[addr]; ok {
+			l.wake(u)
+		}
+	}
 	if r.began != (begun{}) {
 		l.began(it.addr, r.began)
 		it.removing = it.gone && r.began.Revocations > 0

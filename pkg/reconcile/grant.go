@@ -43,6 +43,13 @@ func (p *performer) obtain() {
 	if p.step.Action == ActExchange && !p.asBegun(values) {
 		return
 	}
+	if in.Traits.Lockout && p.step.Action != ActExchange {
+		end, ok := p.login(p.sentInputs(values))
+		if !ok {
+			return
+		}
+		defer end()
+	}
 	c := call{op: opGrant, ep: p.ob.ep, c: providers.Call{
 		Op: providers.OpGrant, Grant: want.Grant.Name, Inputs: values, Scopes: want.Scopes, DefaultLifetime: want.DefaultLifetime, Now: p.w.now(),
 	}}

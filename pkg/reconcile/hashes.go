@@ -131,5 +131,9 @@ func (w *worker) inputsChanged(j job, ob *observed, refused map[string]string) b
 			return true
 		}
 	}
-	return len(now) != len(refused)
+	sent := len(refused)
+	if refused[refusedTo] != "" {
+		sent-- // which is no input
+	}
+	return len(now) != sent
 }

@@ -180,6 +180,7 @@ type result struct {
 	failures int      // of a hook, in a row
 	again    bool     // look at once: one step of several is done
 	lost     bool     // another write of the record won: look at once
+	wakes    []string // of a credential: others that look at once, since its login is over
 	// overtaken: a sink was left as it was, since what it was looked at with holds no
 	// more. The next look is as the first one since the start where this was.
 	overtaken bool

@@ -121,6 +121,7 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 	ob.returned, in.Record.Removing = in.Record.Removing != nil, nil
 	if f := in.Record.Failure; f != nil && len(f.InputHash) > 0 {
 		in.Fresh = w.inputsChanged(j, ob, f.InputHash)
+		w.observeAccount(ctx, ob, j.now)
 	}
 	if err := w.observeImport(ctx, j, ob); err != nil {
 		return err

@@ -380,7 +380,7 @@ func (p *performer) outcome(c *call, pe *providers.Error) outcome {
 		o.login, o.class, o.stops = true, classLogin, false
 	}
 	if c.op == opGrant {
-		o.lockout = p.ob.in.Traits.Lockout
+		o.lockout, o.row = p.ob.in.Traits.Lockout, p.row
 		o.inputs = p.refusedInputs(c)
 	}
 	return o
@@ -388,14 +388,16 @@ func (p *performer) outcome(c *call, pe *providers.Error) outcome {
 
 // refusedInputs are keyed hashes of what was sent, so that a changed input is
 // noticed.
-func (p *performer) refusedInputs(c *call) map[string]string {
+func (p *performer) refusedInputs(c *call) map[string]string { return p.sentInputs(c.c.Inputs) }
+
+func (p *performer) sentInputs(values spec.Values) map[string]string {
 	given := []string{}
 	for _, in := range p.ob.in.Want.Inputs {
 		if in.Given {
 			given = append(given, in.Name)
 		}
 	}
-	h, err := p.w.hashValues(p.ob.in.Want, given, c.c.Inputs)
+	h, err := p.w.hashValues(p.ob.in.Want, given, values)
 	if err != nil {
 		return nil
 	}

@@ -55,6 +55,7 @@ type worker struct {
 	claims     claims
 	recent     recent
 	turns      placeTurns
+	accounts   accounts
 	programs   chan struct{} // holds a value for each hook that runs
 	answers    answers
 	unsaved    unsaved

@@ -1,0 +1,277 @@
+package reconcile
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// Several credentials may log in with one account: for other scopes, say. Where their
+// type says that refusals count against it (lockout), one of those logins is under way
+// at a time, and what one of them is told holds for all that would send the same: each
+// records the refusal as its own, and sends nothing. What is the same is what is sent,
+// by keyed hashes, as [sameAccount] has it: two accounts that happen to have the same
+// password are told apart by the rest of their inputs.
+
+// refusedTo is the key of an InputHash under which a failure names the address whose
+// login was refused in its stead. No input has such a name.
+const refusedTo = "refused to"
+
+// loginWait is when a credential looks again that waits for another one's login, if
+// nothing tells it before that this is over.
+const loginWait = 30 * time.Second
+
+// accounts are the logins that count against an account. Workers share it.
+type accounts struct {
+	seed sync.Once
+	mu   sync.Mutex
+	by   map[string]*account
+}
+
+// account is one of them, by what is sent.
+type account struct {
+	busy    string         // the address whose login is under way; "": none
+	waiting []string       // for that, in the order in which they came
+	failed  *state.Failure // the last login that failed, and none succeeded since; nil: none
+	from    string         // the address whose it was
+	held    map[string]bool
+	good    time.Time // when one succeeded
+}
+
+func (a *accounts) of(key string) *account {
+	if a.by == nil {
+		a.by = map[string]*account{}
+	}
+	x := a.by[key]
+	if x == nil {
+		x = &account{held: map[string]bool{}}
+		a.by[key] = x
+	}
+	return x
+}
+
+// accountKey names what a login sends, but for the scopes; "" where that is not known.
+func accountKey(want *spec.Credential, hashes map[string]string) string {
+	if want == nil || len(hashes) == 0 {
+		return ""
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\x00%s\x00%s", want.Type.Name, want.Provider, want.Grant.Name)
+	for _, n := range slices.Sorted(maps.Keys(hashes)) {
+		if n != "scopes" && n != refusedTo {
+			fmt.Fprintf(&b, "\x00%s=%s", n, hashes[n])
+		}
+	}
+	return b.String()
+}
+
+// spares says that a login that failed keeps all from being tried that would send the
+// same.
+func spares(f *state.Failure, now time.Time) bool {
+	return f != nil && f.Op == opGrant && (f.Stopped || f.Reached >= lockoutCount && now.Before(f.NextAt)) && !accountEnded(f)
+}
+
+// note remembers a login that failed, as a record tells of it.
+func (a *accounts) note(key, addr string, f *state.Failure) {
+	if key == "" || f == nil || f.Op != opGrant || !f.Stopped && f.Reached == 0 {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	x := a.of(key)
+	x.held[addr] = true
+	if f.InputHash[refusedTo] != "" || f.LastAt.Before(x.good) {
+		return
+	}
+	if x.failed == nil || x.from == addr || f.LastAt.After(x.failed.LastAt) {
+		kept := *f
+		x.failed, x.from = &kept, addr
+	}
+}
+
+// since says that a login which would send the same succeeded after a time.
+func (a *accounts) since(key string, at time.Time) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	x := a.by[key]
+	return x != nil && x.good.After(at)
+}
+
+// seed takes over what the records say of logins that failed before the start. Only
+// records that are looked at at once can tell of one.
+func (w *worker) seed(ctx context.Context, cfg *spec.Config) {
+	var some []string
+	_ = w.store.Heads(ctx, func(h state.Head) error {
+		if h.Kind == state.KindCredential && h.Due.IsZero() {
+			some = append(some, h.Address)
+		}
+		return nil
+	})
+	for _, addr := range some {
+		rec, _, err := w.store.Credential(ctx, addr)
+		if err != nil || rec.Failure == nil || len(rec.Failure.InputHash) == 0 {
+			continue
+		}
+		if want, err := cfg.Credential(spec.Address(addr)); err == nil {
+			w.accounts.note(accountKey(want, rec.Failure.InputHash), addr, rec.Failure)
+		}
+	}
+}
+
+// stillRefused says that the login of another credential, which would send the same,
+// is recorded to have failed, so that it is not to be tried again.
+func (w *worker) stillRefused(ctx context.Context, from string, want *spec.Credential, key string, now time.Time) (*state.Failure, bool) {
+	rec, _, err := w.store.Credential(ctx, from)
+	if err != nil {
+		return nil, !errors.Is(err, state.ErrNotFound)
+	}
+	f := rec.Failure
+	return f, spares(f, now) && f.InputHash[refusedTo] == "" && accountKey(want, f.InputHash) == key
+}
+
+// observeAccount notes what a failed login says of its account, and whether another
+// one that would send the same has changed that.
+func (w *worker) observeAccount(ctx context.Context, ob *observed, now time.Time) {
+	in := &ob.in
+	f := in.Record.Failure
+	if f == nil || f.Op != opGrant || !in.Traits.Lockout || in.Fresh {
+		return
+	}
+	key := accountKey(in.Want, f.InputHash)
+	if key == "" {
+		return
+	}
+	w.accounts.note(key, in.Address, f)
+	if in.Fresh = w.accounts.since(key, f.LastAt); in.Fresh {
+		return
+	}
+	if from := f.InputHash[refusedTo]; from != "" {
+		_, still := w.stillRefused(ctx, from, in.Want, key, now)
+		in.Fresh = !still
+	}
+}
+
+// login lets the login with an account go ahead, when no other is under way and none
+// that would send the same was refused; else it says what is waited for, and the look
+// is over. What follows it tells how it ended.
+func (p *performer) login(hashes map[string]string) (end func(), ok bool) {
+	in, a := &p.ob.in, &p.w.accounts
+	key := accountKey(in.Want, hashes)
+	if key == "" || !in.Traits.Lockout {
+		return func() {}, true
+	}
+	a.seed.Do(func() { p.w.seed(p.ctx, p.j.cfg) })
+	a.mu.Lock()
+	x := a.of(key)
+	if x.busy != "" {
+		busy := x.busy
+		if !slices.Contains(x.waiting, p.j.addr) {
+			x.waiting = append(x.waiting, p.j.addr)
+		}
+		a.mu.Unlock()
+		why := "the login of " + spec.Address(busy).Short() + ", with the same account, is under way: there is one at a time, since refusals count against it"
+		p.r.next = p.w.now().Add(loginWait)
+		p.r.standing = &Standing{State: Pending, Why: why, Next: "its own login"}
+		return nil, false
+	}
+	x.busy = p.j.addr
+	failed, from := x.failed, x.from
+	a.mu.Unlock()
+	if p.row = 0; failed != nil && from != p.j.addr && in.Order.Kind != OrderRetry {
+		now := p.w.now()
+		f, still := p.w.stillRefused(p.ctx, from, in.Want, key, now)
+		switch {
+		case still:
+			if f == nil {
+				f = failed // its record cannot be read just now
+			}
+			a.leave(key, p.r, false)
+			p.sparedFor(f, from, hashes)
+			return nil, false
+		case spares(failed, now):
+			a.mu.Lock()
+			x.failed = nil // the record says otherwise
+			a.mu.Unlock()
+		case failed.LastAt.Add(lockoutRow).After(now):
+			p.row = failed.Reached
+		}
+	}
+	before := in.Record.Head.Generation
+	return func() { p.loggedIn(key, before) }, true
+}
+
+// leave ends a turn, and has the next looked at that waits for it, or all of them.
+func (a *accounts) leave(key string, r *result, all bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	x := a.of(key)
+	x.busy = ""
+	n := min(1, len(x.waiting))
+	if all {
+		n = len(x.waiting)
+	}
+	r.wakes = append(r.wakes, x.waiting[:n]...)
+	if x.waiting = x.waiting[n:]; x.failed == nil && len(x.waiting) == 0 && len(x.held) == 0 && x.good.IsZero() {
+		delete(a.by, key)
+	}
+}
+
+// loggedIn notes how a login ended, and ends its turn.
+func (p *performer) loggedIn(key string, before uint64) {
+	a, f := &p.w.accounts, p.ob.in.Record.Failure
+	refused := spares(f, p.w.now())
+	if f != nil {
+		a.note(key, p.j.addr, f)
+	} else if p.ob.in.Record.Head.Generation > before {
+		a.mu.Lock()
+		x := a.of(key)
+		delete(x.held, p.j.addr)
+		p.r.wakes = append(p.r.wakes, slices.Sorted(maps.Keys(x.held))...)
+		if len(x.held) > 0 || !x.good.IsZero() {
+			x.good = p.w.now() // by which those find out that are told now
+		}
+		x.failed, x.from = nil, ""
+		clear(x.held)
+		a.mu.Unlock()
+	}
+	a.leave(key, p.r, refused)
+}
+
+// sparedFor records that a login is not sent, since another one that would send the
+// same was refused.
+func (p *performer) sparedFor(f *state.Failure, from string, hashes map[string]string) {
+	in := &p.ob.in
+	now := p.w.now()
+	own := *f
+	own.Message = "the login of " + spec.Address(from).Short() + " sends the same, and was refused, so this one is not sent: " + f.Message
+	own.InputHash = maps.Clone(hashes)
+	own.InputHash[refusedTo] = from
+	own.Count, own.FirstAt, own.LastAt = 1, now, now
+	if held := in.Record.Failure; held != nil && held.Op == opRefresh {
+		in.RefreshFailure = held
+	}
+	in.Record.Failure = &own
+	p.log().Warn("a login is not sent, since its account would count it", "refused", from)
+	if p.save("that a login is not sent") {
+		p.r.next = own.NextAt
+		if own.Stopped {
+			p.r.next = in.stoppedNext()
+		} else {
+			p.meanwhile()
+		}
+		p.r.standing = p.standFailed(&own)
+		if own.Stopped {
+			p.stillReady()
+		}
+	}
+	p.w.accounts.note(accountKey(in.Want, hashes), p.j.addr, &own)
+	p.fail(errors.New(own.Message))
+}
