@@ -19,6 +19,7 @@ type ledger struct {
 	logins   map[string]int
 	underWay map[string]int
 	most     int
+	noScope  bool // the scope s3 is refused
 }
 
 func (a *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -39,6 +40,11 @@ func (a *ledger) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
 	switch r.FormValue("password") {
 	case right:
+		if r.FormValue("scope") == "s3" && a.noScope {
+			w.WriteHeader(http.StatusBadRequest)
+			fmt.Fprint(w, `{"error":"invalid_scope"}`)
+			return
+		}
 		fmt.Fprintf(w, `{"access_token":"token-of-%s-%s","expires_in":36000}`, user, r.FormValue("scope"))
 	default:
 		if right == "" {
@@ -199,6 +205,28 @@ func TestLoginsThatFailCountForTheirAccount(t *testing.T) {
 			if l := w.line(fmt.Sprintf("credential.ledger.a%d", i)); l.State != reconcile.Ready {
 				t.Errorf("%s is %s: %s", l.Address, l.State, l.Why)
 			}
+		}
+	})
+}
+
+// A login that was refused for its scopes says nothing of those that ask for others.
+func TestARefusedScopeStopsNoOther(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		api := &ledger{right: "right", noScope: true}
+		w.serveAlso(api, "ledger.localhost")
+		w.set(oneAccount(12, "right", "a"))
+		w.pass(time.Hour, time.Second, nil)
+		for i := range 12 {
+			want := reconcile.Ready
+			if i == 3 {
+				want = reconcile.Stopped
+			}
+			if l := w.line(fmt.Sprintf("credential.ledger.a%d", i)); l.State != want {
+				t.Errorf("%s is %s: %s", l.Address, l.State, l.Why)
+			}
+		}
+		if n := api.count("a"); n != 12 {
+			t.Errorf("%d logins, want 12", n)
 		}
 	})
 }

@@ -74,14 +74,23 @@ func accountKey(want *spec.Credential, hashes map[string]string) string {
 }
 
 // spares says that a login that failed keeps all from being tried that would send the
-// same.
+// same, but for the scopes: one that was refused for these says nothing of the others.
 func spares(f *state.Failure, now time.Time) bool {
-	return f != nil && f.Op == opGrant && (f.Stopped || f.Reached >= lockoutCount && now.Before(f.NextAt)) && !accountEnded(f)
+	return f != nil && f.Op == opGrant && !ofWhatWasAsked(f) && (f.Stopped || f.Reached >= lockoutCount && now.Before(f.NextAt)) && !accountEnded(f)
+}
+
+// ofWhatWasAsked says that a login was refused for what it asked for, and not for the
+// account and its password (RFC 6749 section 5.2, RFC 8707 section 2, RFC 6750 section
+// 3.1). The record has the code in its words alone.
+func ofWhatWasAsked(f *state.Failure) bool {
+	return f.Stopped && slices.ContainsFunc([]string{"invalid_scope", "insufficient_scope", "invalid_target", "access_denied"}, func(code string) bool {
+		return strings.Contains(f.Message, code)
+	})
 }
 
 // note remembers a login that failed, as a record tells of it.
 func (a *accounts) note(key, addr string, f *state.Failure) {
-	if key == "" || f == nil || f.Op != opGrant || !f.Stopped && f.Reached == 0 {
+	if key == "" || f == nil || f.Op != opGrant || !f.Stopped && f.Reached == 0 || ofWhatWasAsked(f) {
 		return
 	}
 	a.mu.Lock()
@@ -142,7 +151,7 @@ func (w *worker) stillRefused(ctx context.Context, from string, want *spec.Crede
 func (w *worker) observeAccount(ctx context.Context, ob *observed, now time.Time) {
 	in := &ob.in
 	f := in.Record.Failure
-	if f == nil || f.Op != opGrant || !in.Traits.Lockout || in.Fresh {
+	if f == nil || f.Op != opGrant || !in.Traits.Lockout || in.Fresh || ofWhatWasAsked(f) {
 		return
 	}
 	key := accountKey(in.Want, f.InputHash)
