@@ -344,6 +344,9 @@ func (p *performer) drop() {
 			return
 		}
 		p.log().Info("removed", "reason", p.step.Reason)
+		if n := rec.Orphans.Living(p.w.now()); n > 0 {
+			p.log().Warn("with a removed credential its orphans are counted no more: tokens that nobody knows may live until they expire; end them where they were issued", "orphans", n, "since", rec.Orphans.Since(p.w.now()))
+		}
 	}
 	p.answer()
 	p.r.drop, p.r.stored, p.r.gen = true, false, 0 // declared again, its generations begin again
