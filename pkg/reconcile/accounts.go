@@ -31,9 +31,10 @@ const loginWait = 30 * time.Second
 
 // accounts are the logins that count against an account. Workers share it.
 type accounts struct {
-	seed sync.Once
-	mu   sync.Mutex
-	by   map[string]*account
+	seeding turn // held while records are read
+	seeded  bool // under it
+	mu      sync.Mutex
+	by      map[string]*account
 }
 
 // account is one of them, by what is sent.
@@ -117,6 +118,12 @@ func (a *accounts) since(key string, at time.Time) bool {
 // seed takes over what the records say of logins that failed before the start. Only
 // records that are looked at at once can tell of one.
 func (w *worker) seed(ctx context.Context, cfg *spec.Config) {
+	w.accounts.seeding.Lock()
+	defer w.accounts.seeding.Unlock()
+	if w.accounts.seeded {
+		return
+	}
+	w.accounts.seeded = true
 	var some []string
 	_ = w.store.Heads(ctx, func(h state.Head) error {
 		if h.Kind == state.KindCredential && h.Due.IsZero() {
@@ -177,7 +184,7 @@ func (p *performer) login(hashes map[string]string) (end func(), ok bool) {
 	if key == "" || !in.Traits.Lockout {
 		return func() {}, true
 	}
-	a.seed.Do(func() { p.w.seed(p.ctx, p.j.cfg) })
+	p.w.seed(p.ctx, p.j.cfg)
 	a.mu.Lock()
 	x := a.of(key)
 	if x.busy != "" {
