@@ -13,14 +13,20 @@ import (
 // limits let through.
 func printLanes(w io.Writer, now time.Time, lanes []reconcile.LaneView) {
 	for _, l := range lanes {
+		name, does, answer := l.Name, "does not answer", "answer"
+		if l.Of != "" {
+			name, does, answer = l.Of, "takes no revocations", "take them"
+		}
 		for _, o := range l.Origins {
-			fmt.Fprintf(w, "%s does not answer since %s: %s\n  what asks it waits, and the next call is let through %s; the other hosts of it answer\n",
-				hostOf(o.Origin, "a host of "+l.Name), ago(now, o.OpenSince), o.Why, nextCall(now, o.ProbeAt))
+			fmt.Fprintf(w, "%s %s since %s: %s\n  what asks it waits, and the next call is let through %s; the other hosts of it %s\n",
+				hostOf(o.Origin, "a host of "+name), does, ago(now, o.OpenSince), o.Why, nextCall(now, o.ProbeAt), answer)
 		}
 		switch {
 		case !l.OpenSince.IsZero():
-			fmt.Fprintf(w, "%s does not answer since %s: %s\n  %s; the next call is let through %s\n",
-				hostOf(l.Origin, l.Name), ago(now, l.OpenSince), l.Why, waiting(l.Waiting), nextCall(now, l.ProbeAt))
+			fmt.Fprintf(w, "%s %s since %s: %s\n  %s; the next call is let through %s\n",
+				hostOf(l.Origin, name), does, ago(now, l.OpenSince), l.Why, waiting(l.Waiting), nextCall(now, l.ProbeAt))
+		case l.Yields && l.Waiting > 0:
+			fmt.Fprintf(w, "%s: %s, since other requests of it go first (%s)\n", l.Name, waiting(l.Waiting), limits(l))
 		case l.Waiting > 0 && l.Concurrency > 0:
 			fmt.Fprintf(w, "%s: %s for its limits (%s)\n", l.Name, waiting(l.Waiting), limits(l))
 		}

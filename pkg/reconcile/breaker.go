@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"tokend/pkg/providers"
@@ -84,10 +85,14 @@ func (b *breaker) wait(after time.Duration, now time.Time, spread float64) {
 
 // words say what an address waits for while it is open.
 func (b *breaker) words(lane string) string {
+	does := "does not answer"
+	if of, ok := strings.CutPrefix(lane, revocationsOf); ok {
+		lane, does = of, "takes no revocations"
+	}
 	if b.at != "" {
 		lane = b.at + " (" + lane + ")"
 	}
-	return fmt.Sprintf("%s does not answer (%d credentials failed in a row; the last: %s); one call is let through every few seconds until one is answered", lane, len(b.failed), b.why)
+	return fmt.Sprintf("%s "+does+" (%d credentials failed in a row; the last: %s); one call is let through every few seconds until one is answered", lane, len(b.failed), b.why)
 }
 
 // health is what the outcome of a call says of its provider.
@@ -191,7 +196,11 @@ func (l *Loop) heard(n *lane, addr string, h health) {
 	b, now := &n.breaker, l.o.Now()
 	if !h.down {
 		if b.open() {
-			l.log.Info("a provider answers again", "lane", n.name, "after", now.Sub(b.since).Round(time.Second), "waiting", len(n.waiting.items))
+			says := "a provider answers again"
+			if n.of != nil {
+				says = "a provider takes revocations again"
+			}
+			l.log.Info(says, "lane", n.name, "after", now.Sub(b.since).Round(time.Second), "waiting", len(n.waiting.items))
 		}
 		n.hostAnswers(l.log, h.origin, now)
 		b.answered()
@@ -207,7 +216,11 @@ func (l *Loop) heard(n *lane, addr string, h health) {
 		}
 	}
 	if b.unanswered(addr, h, now, fraction(n.name, fmt.Sprint(b.opens))) {
-		l.log.Warn("a provider does not answer; its credentials wait, and one call is let through every few seconds to see", "lane", n.name, "failed", len(b.failed), "error", b.why)
+		says := "a provider does not answer; its credentials wait, and one call is let through every few seconds to see"
+		if n.of != nil {
+			says = "a provider takes no revocations; they wait, nothing else does, and one is let through every few seconds to see"
+		}
+		l.log.Warn(says, "lane", n.name, "failed", len(b.failed), "error", b.why)
 		n.origins.forget() // none of them answers
 		for _, it := range n.waiting.items {
 			l.passed(it) // the first pass does not wait for a provider that is away
@@ -228,6 +241,9 @@ func (l *Loop) passed(it *item) {
 // although its provider is away or its rate limit is used up: something happened
 // that may need no call.
 func (q *queue) around(it *item) {
+	if it.lane.of != nil {
+		q.move(it, q.homeOf(it)) // what happened may need another call than its revocation
+	}
 	if it.lane.breaker.open() || it.lane.pace.until(q.clock, q.disk) > 0 {
 		home := it.lane.name
 		q.move(it, q.lane(localLane))
@@ -239,6 +255,10 @@ func (q *queue) around(it *item) {
 
 // home puts an item back that was taken around its lane.
 func (q *queue) home(it *item) {
+	if it.lane != nil && it.lane.of != nil {
+		q.move(it, q.homeOf(it)) // its revocation was tried
+		return
+	}
 	if it.x == nil || it.x.home == "" || it.lane == nil {
 		return
 	}
@@ -249,13 +269,13 @@ func (q *queue) home(it *item) {
 }
 
 // waits says that an item waits for a provider that answers nobody.
-func (it *item) waits() bool { return it.phase == ready && it.lane.breaker.open() }
+func (it *item) waits() bool { return it.phase == ready && it.lane.breaker.open() && it.lane.of == nil }
 
 // unshut lets the calls to providers go that the configuration says differently
 // now: they may be other servers.
 func (l *Loop) unshut(said func(lane string) bool) {
 	for _, n := range l.q.order {
-		if said(n.name) {
+		if said(n.base().name) {
 			n.breaker = breaker{}
 			n.origins.forget()
 			l.unbar(n)
@@ -286,7 +306,7 @@ func (q *queue) shut(limit int64) int {
 // countShut counts what waits for a provider that answers nobody as waiting.
 func (l *Loop) countShut(v *View) {
 	for _, n := range l.q.order {
-		if !n.breaker.open() {
+		if !n.breaker.open() || n.of != nil { // a revocation that waits makes nothing less ready
 			continue
 		}
 		for _, it := range n.waiting.items {
@@ -314,5 +334,9 @@ func (l *lane) view(now time.Time) LaneView {
 		v.OpenSince, v.ProbeAt, v.Why, v.Origin = l.breaker.since, l.breaker.next, l.breaker.why, l.breaker.at
 	}
 	v.Origins = l.origins.view(now)
+	if l.of != nil {
+		v.Of = l.of.name
+		v.Yields = l.yields()
+	}
 	return v
 }

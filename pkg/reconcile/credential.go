@@ -45,6 +45,9 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 		}
 		if name != j.lane.name || limits != nil && withDefault(*limits) != j.limits {
 			r.relane, r.laneName, r.limits, r.recorded, r.again = true, name, limits, recorded, true
+			if step.revokes() {
+				r.laneBack, r.unless = ob.laneBack()
+			}
 			return r
 		}
 	}
@@ -92,9 +95,8 @@ func (r *result) fill(rec *state.Credential, stored bool) {
 // those that the configuration says, or (recorded) those that it said of the
 // provider when it issued what is to be revoked.
 func (ob *observed) laneOf(s Step) (name string, limits *spec.RateLimit, recorded bool) {
-	switch s.Action {
-	case ActRevoke, ActRevive:
-		return ob.in.Record.Retiring[s.Retiring].Provider, &ob.retired[s.Retiring].limits, true
+	if s.revokes() {
+		return revocationsOf + ob.in.Record.Retiring[s.Retiring].Provider, &ob.retired[s.Retiring].limits, true
 	}
 	if ob.ep != nil {
 		return string(ob.in.Want.Provider), &ob.ep.limits, false

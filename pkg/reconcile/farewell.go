@@ -48,6 +48,7 @@ func (l *Loop) leave() bool {
 		return false
 	}
 	l.farewell = &v
+	l.q.leaveShares()
 	l.log.Info("stopping: revoking what shall not outlive the daemon", "credentials", len(v.items))
 	return true
 }

@@ -26,9 +26,11 @@ func (l *Loop) finish(r result) {
 	}()
 	if r.relane {
 		l.relane(it, r.laneName)
+		l.beside(it, r)
+	} else {
+		l.q.home(it)
 	}
-	l.q.home(it)
-	if n := it.lane; r.limits != nil && (!r.recorded || !n.said) {
+	if n := it.lane.base(); r.limits != nil && (!r.recorded || !n.said) {
 		n.said = !r.recorded
 		n.setLimit(*r.limits)
 	}

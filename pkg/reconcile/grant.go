@@ -196,6 +196,15 @@ func (j *job) inFlight(now func() time.Time, stopped <-chan struct{}, call func(
 		case <-stopped:
 			return nil, errNotBegun
 		}
+		if j.shared != nil {
+			select {
+			case j.shared <- struct{}{}:
+			case <-stopped:
+				<-j.calls
+				return nil, errNotBegun
+			}
+			defer func() { <-j.shared }()
+		}
 		j.called.again()
 		defer func() {
 			<-j.calls

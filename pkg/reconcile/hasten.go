@@ -69,7 +69,7 @@ type ending struct {
 // askLimit reads a lane's rate limit from a new configuration, before anything
 // of it was looked at.
 func (l *Loop) askLimit(n *lane) {
-	if n.name == localLane || n.asked == l.cfg || l.cfg == nil {
+	if n.name == localLane || n.of != nil || n.asked == l.cfg || l.cfg == nil {
 		return
 	}
 	n.asked = l.cfg
@@ -94,7 +94,7 @@ func (l *Loop) hasten(now time.Time) {
 	byLane := map[*lane]*[]ending{}
 	for _, n := range l.q.order {
 		l.askLimit(n)
-		if n.turns = (turns{}); n.pace != nil && !n.breaker.open() {
+		if n.turns = (turns{}); n.of == nil && n.pace != nil && !n.breaker.open() {
 			list := make([]ending, 0, n.items)
 			byLane[n] = &list
 		}
@@ -106,7 +106,7 @@ func (l *Loop) hasten(now time.Time) {
 		if it.kind != kindCredential || it.expires <= now.UnixNano() {
 			continue
 		}
-		if list := byLane[it.lane]; list != nil {
+		if list := byLane[it.lane.base()]; list != nil {
 			*list = append(*list, ending{it.expires, it})
 		}
 	}
@@ -122,6 +122,8 @@ func (l *Loop) hasten(now time.Time) {
 			it := e.it
 			if begin := max(n.turns.begins[i], now.UnixNano()); it.phase == timed && !it.early && begin < it.due && !it.x.wrong() {
 				l.q.at(it, fromNanos(begin))
+			} else if x := it.x; it.lane.of != nil && it.phase == ready && !it.early && (x == nil || x.unless == 0 || begin < x.unless) {
+				l.q.unless(it, fromNanos(begin))
 			}
 		}
 	}

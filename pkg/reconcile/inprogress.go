@@ -122,6 +122,9 @@ func (l *lane) room(disk time.Duration) int {
 		return localLimit
 	}
 	calls := cap(l.calls)
+	if l.of != nil {
+		return calls // one more would take its turn under the rate limit with it while it waits
+	}
 	n := between(progressPerCall*calls, calls+int(float64(calls)*2*float64(disk)/float64(l.call())), progressMost*calls)
 	if l.pace != nil { // what waits to be sent soon is in progress too
 		n += int(min(ahead(disk)/max(l.pace.every, 1), paceProgress))

@@ -99,7 +99,8 @@ type extra struct {
 	agreed   string             // the change that it was let go for
 	quiet    time.Time          // when its removal may act
 	lost     lostConfig         // why it is not known what declared it last, when it is gone
-	home     string             // the lane that it was taken around
+	home     string             // the lane that it was taken around, or belongs to beside one of revocations
+	unless   int64              // when something else of it is due than a revocation that it waits for, in Unix nanoseconds; 0: that is not waited for
 	stuck    string             // why it cannot follow its moved block
 	parked   bool               // its record is being moved: nobody works on it
 	earlier  *spec.Config       // of a sink that may name what only a grant has that is not there yet: by which it goes on until then

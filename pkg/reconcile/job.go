@@ -42,6 +42,7 @@ type job struct {
 	failures  int            // of a hook, in a row
 	first     bool           // first look since the start
 	calls     chan struct{}  // the lane's requests in flight
+	shared    chan struct{}  // those of its provider, of which these are a part; nil: they are all
 	pace      *pace          // the lane's rate limit; nil: none
 	seat      *seat          // in pace
 	called    *called        // whether its call was made; nil: nobody counts
@@ -60,7 +61,10 @@ type job struct {
 }
 
 func (l *Loop) job(it *item) job {
-	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, pace: it.lane.pace, limits: it.lane.setting, limitSaid: it.lane.said}
+	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, pace: it.lane.pace, limits: it.lane.base().setting, limitSaid: it.lane.base().said}
+	if it.lane.of != nil {
+		j.shared = it.lane.of.calls
+	}
 	j.cfg, j.force = l.configOf(it), l.cfg
 	switch {
 	case it.gone:
@@ -92,7 +96,7 @@ func (l *Loop) job(it *item) job {
 	case kindCredential:
 		j.unseen = l.unseenPlaces(it)
 		j.formerly = formerly(it)
-		j.setBack, j.turn = l.setBack[it], it.lane.turn(it.expires)
+		j.setBack, j.turn = l.setBack[it], it.lane.base().turn(it.expires)
 		j.needed = slices.ContainsFunc(it.users, func(u *item) bool { return !u.gone })
 		if it.retiring > 0 || it.gone {
 			j.holding, j.waiting = holding(it)
@@ -167,6 +171,8 @@ type result struct {
 	blind    bool // it could not even be looked at: standing says why
 	relane   bool // it belongs into the lane of this name
 	laneName string
+	laneBack string            // where it belongs otherwise, of one that goes into a lane of revocations; "": beside that
+	unless   time.Time         // when something else of it is due than its revocation; zero: nothing is
 	remote   bool              // of a sink: its place is no file, so no event tells of what others do to it
 	holds    map[string]uint64 // of a sink: what its place holds now; nil: unchanged
 	place    string

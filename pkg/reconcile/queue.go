@@ -26,6 +26,9 @@ type queue struct {
 	clock time.Time
 	disk  time.Duration // how long a commit takes
 	freed chan struct{} // holds a value when calls have made room in a lane that was full
+	// others are when something else is due of what waits for a revocation.
+	others  unlessHeap
+	leaving bool // only revocations are left to be made
 }
 
 // lane is one thing that many items ask.
@@ -46,6 +49,10 @@ type lane struct {
 	said    bool // by the configuration: it is not that of a record, nor a default
 	breaker breaker
 	origins origins
+
+	of          *lane // of revocations: the provider's
+	whole       bool  // they are not to share with anything
+	revocations *lane // the other way round; nil: there is none
 }
 
 const (
@@ -67,6 +74,7 @@ func (q *queue) lane(name string) *lane {
 		if name != localLane {
 			l.took.nanos.Store(int64(usualCall))
 			l.setLimit(spec.RateLimit{})
+			q.beside(l)
 		}
 		q.lanes[name] = l
 		q.order = append(q.order, l)
@@ -94,7 +102,7 @@ func (q *queue) drop(l *lane) {
 	if l.items > 0 || l.running > 0 || l.name == localLane || q.lanes[l.name] != l {
 		return
 	}
-	if l.pace != nil && !l.pace.idle(q.clock) {
+	if l.of == nil && l.pace != nil && !l.pace.idle(q.clock) {
 		return // whoever asks that provider next must not begin to count anew
 	}
 	if l.breaker.open() && q.clock.Before(l.breaker.next.Add(breakerKept)) {
@@ -102,6 +110,11 @@ func (q *queue) drop(l *lane) {
 	}
 	delete(q.lanes, l.name)
 	q.order = slices.DeleteFunc(q.order, func(x *lane) bool { return x == l })
+	if n := l.of; n != nil {
+		n.revocations = nil
+		n.items--
+		q.drop(n)
+	}
 }
 
 // setLimit changes what a lane lets through. Calls under way keep their slots
@@ -118,6 +131,9 @@ func (l *lane) setLimit(r spec.RateLimit) {
 	if r.Requests > 0 && r.Per > 0 {
 		l.pace = newPace(r)
 		l.pace.carry(before)
+	}
+	if l.revocations != nil {
+		l.revocations.share()
 	}
 }
 
@@ -193,16 +209,17 @@ func (q *queue) advance(now time.Time) time.Duration {
 	for len(q.timed.items) > 0 && q.timed.items[0].due <= now.UnixNano() {
 		q.now(q.timed.items[0])
 	}
+	sleep := min(maxSleep, q.overdue(now))
 	if len(q.timed.items) == 0 {
-		return maxSleep
+		return sleep
 	}
-	return min(maxSleep, time.Duration(q.timed.items[0].due-now.UnixNano()))
+	return min(sleep, time.Duration(q.timed.items[0].due-now.UnixNano()))
 }
 
 // next takes the most urgent item of some lane that has room, or nil.
 func (q *queue) next() *item {
 	for _, l := range q.order {
-		if len(l.waiting.items) > 0 && l.admits(q.disk) && l.pace.until(q.clock, q.disk) == 0 {
+		if len(l.waiting.items) > 0 && !l.yields() && l.admits(q.disk) && l.pace.until(q.clock, q.disk) == 0 {
 			it := l.pick(q.clock)
 			if it == nil {
 				continue

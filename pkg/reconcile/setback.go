@@ -80,6 +80,7 @@ func (l *Loop) takeSetBack(d time.Duration, now time.Time) {
 		n.origins.moved(d)
 		n.waiting.order() // by ends that are other ones now
 	}
+	l.q.unlessEarlier(d)
 	for _, it := range l.items {
 		if it.phase != timed {
 			continue

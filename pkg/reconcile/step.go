@@ -92,6 +92,10 @@ type Step struct {
 	At time.Time `json:"at,omitzero"`
 }
 
+// revokes says that the step asks the provider to end an old token, or for what that
+// needs.
+func (s Step) revokes() bool { return s.Action == ActRevoke || s.Action == ActRevive }
+
 // Destructive reports whether the step gives up a token or a sink because the
 // configuration changed; the guard counts those.
 func (s Step) Destructive() bool {

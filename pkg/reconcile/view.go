@@ -46,7 +46,11 @@ type Line struct {
 
 // LaneView is what is asked of one provider or Vault.
 type LaneView struct {
-	Name        string `json:"name"`
+	Name string `json:"name"`
+	// Of is the provider whose revocations these are; "": it is all else that is asked
+	// of it. They share its limits, come after all else, and wait by themselves.
+	Of          string `json:"of,omitempty"`
+	Yields      bool   `json:"yields,omitempty"` // of revocations: other requests of the provider go first
 	Running     int    `json:"running"`
 	Waiting     int    `json:"waiting"`
 	Concurrency int    `json:"concurrency,omitempty"` // the most requests in flight
@@ -195,6 +199,8 @@ func (l *Loop) add(v *View, it *item) {
 	if it.waits() && line.State.calm() {
 		b := &it.lane.breaker
 		line.State, line.Since, line.Why, line.Next, line.NextAt, line.Mend = Waiting, b.since, b.words(it.lane.name), "its call", b.next, ""
+	} else if it.phase == ready && it.lane.of != nil && line.NextAt.IsZero() {
+		l.revocationWaits(it, &line)
 	} else if it.waits() && line.NextAt.IsZero() {
 		line.Next, line.NextAt = "its call", it.lane.breaker.next
 	}
@@ -211,7 +217,7 @@ func (l *Loop) add(v *View, it *item) {
 	}
 	switch it.kind {
 	case kindCredential:
-		if line.State == Ready && !line.NextAt.IsZero() {
+		if line.State == Ready && it.phase == timed {
 			line.Next = "refresh"
 			if it.x != nil && it.x.standing != nil && it.x.standing.Stops {
 				line.Next = "stop"

@@ -165,13 +165,17 @@ func (p *page) followed(now time.Time) []string {
 func laneFacts(v reconcile.View) []string {
 	var facts []string
 	for _, l := range v.Lanes {
+		name, does := l.Name, "does not answer"
+		if l.Of != "" {
+			name, does = l.Of, "takes no revocations"
+		}
 		for _, o := range l.Origins {
-			facts = append(facts, oneline.Of(fmt.Sprintf("%s does not answer since %s: %s; what asks it waits for the next call at %s.",
-				awayName(o.Origin, "a host of "+l.Name), stamp(o.OpenSince), o.Why, stamp(o.ProbeAt))))
+			facts = append(facts, oneline.Of(fmt.Sprintf("%s %s since %s: %s; what asks it waits for the next call at %s.",
+				awayName(o.Origin, "a host of "+name), does, stamp(o.OpenSince), o.Why, stamp(o.ProbeAt))))
 		}
 		if !l.OpenSince.IsZero() {
-			facts = append(facts, oneline.Of(fmt.Sprintf("%s does not answer since %s: %s; %s for the next call at %s.",
-				awayName(l.Origin, l.Name), stamp(l.OpenSince), l.Why, waits(l.Waiting), stamp(l.ProbeAt))))
+			facts = append(facts, oneline.Of(fmt.Sprintf("%s %s since %s: %s; %s for the next call at %s.",
+				awayName(l.Origin, name), does, stamp(l.OpenSince), l.Why, waits(l.Waiting), stamp(l.ProbeAt))))
 		}
 	}
 	return facts
