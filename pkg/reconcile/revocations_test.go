@@ -18,27 +18,29 @@ import (
 type unwilling struct {
 	revoke func(w http.ResponseWriter, r *http.Request)
 
-	mu                       sync.Mutex
-	ends                     map[string]time.Time // of the tokens issued
-	tried, asking, most, all int                  // revocations; under way, and most of them at once; most requests at once
-	under                    int
+	mu     sync.Mutex
+	ends   map[string]time.Time // of the tokens issued
+	tried  int                  // revocations
+	asking int                  // of them, under way
+	most   int                  // of them, at once, before the first had ended
+	ended  bool                 // one of them has
 }
 
 func (x *unwilling) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.under++
-	defer func() { x.under-- }()
-	x.all = max(x.all, x.under)
 	_, _ = io.Copy(io.Discard, r.Body) // or the server does not notice who goes away
 	if r.URL.Path == "/revoke" {
 		x.tried++
 		x.asking++
-		x.most = max(x.most, x.asking)
+		if !x.ended { // whoever goes away after its time is noticed a little later than the next one comes
+			x.most = max(x.most, x.asking)
+		}
 		x.mu.Unlock()
 		x.revoke(w, r)
 		x.mu.Lock()
 		x.asking--
+		x.ended = true
 		return
 	}
 	n := len(x.ends)
