@@ -129,7 +129,7 @@ func TestWhatAnEndedCommandSaysIsTrue(t *testing.T) {
 // of the time that this takes.
 func endEverywhere(t *testing.T, name string) {
 	e := &endings{t: t, name: name}
-	began := time.Now()
+	var began time.Time
 	for at, next := int64(1), int64(2); ; at, next = next, at+next {
 		ctx, ended := endsAt(t.Context(), at)
 		began = time.Now()

@@ -112,7 +112,7 @@ func (r *rotations) round(n int, to sealing, cut bool) {
 		after = rand.N(r.took[kind] * 5 / 4)
 	}
 	var answered bool
-	began := time.Now()
+	var began time.Time
 	if alone {
 		d.stop()
 		args := append([]string{"state", "rotate-key"}, flagsOf(to, first)...)

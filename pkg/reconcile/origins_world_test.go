@@ -129,7 +129,7 @@ func TestManyThatWaitForAHostCostLittle(t *testing.T) {
 		if tried := gone.tried.Load() - before; tried < minutes*60/20 || tried > minutes*60/4 {
 			t.Errorf("%d connections were tried in %d minutes", tried, minutes)
 		}
-		if l := w.line(`credential.oauth2.gone["gone7"]`); l.State != reconcile.Waiting || l.NextAt.Sub(time.Now()) > 11*time.Second {
+		if l := w.line(`credential.oauth2.gone["gone7"]`); l.State != reconcile.Waiting || time.Until(l.NextAt) > 11*time.Second {
 			t.Errorf("one of them: %+v", l)
 		}
 		gone.set.Store(false)
