@@ -47,6 +47,9 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 			r.relane, r.laneName, r.limits, r.recorded, r.again = true, name, limits, recorded, true
 			if step.revokes() {
 				r.laneBack, r.unless = ob.laneBack()
+				if ob.in.Declared && ob.in.Record.Grant != nil {
+					r.standing = standingOf(Step{State: Ready}) // waiting for an old token's end does not make it less ready
+				}
 			}
 			return r
 		}

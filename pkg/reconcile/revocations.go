@@ -195,7 +195,7 @@ func (l *Loop) revocationWaits(it *item, line *Line) {
 	line.Next = "its revocation"
 	if b := &it.lane.breaker; b.open() {
 		line.NextAt = b.next
-		if line.Why == "" || line.State == Removing {
+		if line.Why == "" || line.State == Removing || line.State == Pending {
 			line.Why = b.words(it.lane.name)
 		}
 	}
