@@ -82,7 +82,7 @@ func TestAHostThatDoesNotAnswerDelaysNoOther(t *testing.T) {
 		time.Sleep(time.Minute)
 		gone.set.Store(true)
 		time.Sleep(3 * time.Hour) // all have ended
-		before := gone.tried.Load()
+		before, waiting := gone.tried.Load(), 0
 		for i := range 6 {
 			name := fmt.Sprintf("new%d", i)
 			w.obtainsAtOnce(config, name)
@@ -98,8 +98,13 @@ func TestAHostThatDoesNotAnswerDelaysNoOther(t *testing.T) {
 		if err != nil || !lane.OpenSince.IsZero() || len(lane.Origins) != 1 || lane.Origins[0].Origin != "http://gone.localhost" || lane.Origins[0].ProbeAt.IsZero() {
 			t.Errorf("the lane: %+v, %v", lane, err)
 		}
-		if l := w.line(`credential.oauth2.gone["gone7"]`); l.State != reconcile.Waiting || !strings.HasPrefix(l.Why, "http://gone.localhost (a host of its provider) does not answer (") {
-			t.Errorf("one of them: %+v", l)
+		for _, l := range v.Credentials { // but for those that asked last
+			if l.State == reconcile.Waiting && strings.HasPrefix(l.Why, "http://gone.localhost (a host of its provider) does not answer (") {
+				waiting++
+			}
+		}
+		if waiting < 15 {
+			t.Errorf("%d of 20 say that they wait for it: %+v", waiting, w.line(`credential.oauth2.gone["gone7"]`))
 		}
 		gone.set.Store(false)
 		time.Sleep(35 * time.Second)
@@ -169,7 +174,7 @@ func TestAHostOfRevocationsThatIsAwayStopsNoToken(t *testing.T) {
 			t.Errorf("%d revocations; %d say what they wait for", n, waits.Load())
 		}
 		gone.set.Store(false)
-		time.Sleep(time.Minute)
+		time.Sleep(6 * time.Minute) // those that asked last, by a back-off of their own
 		if n := w.server.Counts(standin.OAuth2).Revocations; n != 8 {
 			t.Errorf("%d revocations once it is back", n)
 		}
