@@ -68,6 +68,7 @@ func (l *Loop) finish(r result) {
 		l.stand(it, r.standing)
 	}
 	l.takeOrder(it, r.order)
+	r.order.tell()
 	l.takeSink(it, r)
 	it.overtaken(r)
 	it.forgetsEarlier(r)

@@ -131,14 +131,28 @@ type waiter struct {
 	order Order
 	login *LoginCode
 	done  chan error // buffered; receives exactly one result
+
+	// What a worker answered, which is the loop's to read once it has the result.
+	answered bool
+	answer   error
 }
 
+// finish answers an order. Who waits for it is told once the result is taken over: what
+// is asked after that shows what the order did. The first answer counts.
 func (w *waiter) finish(err error) {
-	if w != nil {
-		select {
-		case w.done <- err:
-		default:
-		}
+	if w != nil && !w.answered {
+		w.answered, w.answer = true, err
+	}
+}
+
+// tell gives the answer to who waits for it. It is for the loop alone.
+func (w *waiter) tell() {
+	if w == nil || !w.answered {
+		return
+	}
+	select {
+	case w.done <- w.answer:
+	default:
 	}
 }
 

@@ -339,6 +339,7 @@ func (l *Loop) forget(it *item) {
 	if it.x != nil {
 		for _, w := range it.x.orders {
 			w.finish(w.gone(it.addr))
+			w.tell()
 		}
 	}
 	l.passed(it)

@@ -295,7 +295,11 @@ func (p *simProcess) poll(l *simDeviceLogin, done chan struct{}) {
 	}()
 	err := p.loop.Poll(ctx, reconcile.Polling{
 		Address: l.addr, Code: l.call, Asks: login.NewPoll(l.interval), Until: l.until, Done: done,
-		Failed: func(err error) { s.note("answer", "device "+l.device, err.Error(), 0) },
+		Failed: func(err error) {
+			if !p.isDead() { // who is killed answers nobody
+				s.note("answer", "device "+l.device, err.Error(), 0)
+			}
+		},
 	})
 	if p.isDead() || errors.Is(err, reconcile.ErrUndecided) {
 		return

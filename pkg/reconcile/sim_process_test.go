@@ -232,7 +232,9 @@ func (s *simRun) ask(what, addr string, f func(context.Context, *reconcile.Loop)
 		case err != nil:
 			word = err.Error()
 		}
-		s.note("answer", what+" "+addr, word, 0)
+		if !p.isDead() { // who is killed answers nobody
+			s.note("answer", what+" "+addr, word, 0)
+		}
 	}()
 }
 
