@@ -18,6 +18,7 @@ func TestAnOrderThatHasToWaitIsNotDone(t *testing.T) {
 			step: Step{Action: ActWait, Reason: "the reply to a refresh was lost", Mend: "tokend retry mine.a"}}
 		p.ob.in.Record.Grant = &state.Grant{AccessToken: secret.New("at")}
 		p.answer()
+		w.tell()
 		err := <-w.done
 		var refused *OrderError
 		if !errors.As(err, &refused) || refused.Kind != kind || refused.Mend == "" {
@@ -42,6 +43,7 @@ func TestWhatComesBeforeAnOrderDoesNotAnswerIt(t *testing.T) {
 		p := &performer{j: job{addr: "credential.mine.a", order: w}, r: &result{}, ob: &observed{}, step: Step{Action: c.did}}
 		p.ob.in.Record.Grant = &state.Grant{AccessToken: secret.New("at")}
 		p.answer()
+		w.tell()
 		if done := len(w.done) == 1; done != c.done || (p.r.order == w) != c.done || p.r.again == c.done {
 			t.Errorf("%s by %s: answered %v, want %v", c.kind, c.did, done, c.done)
 		}
