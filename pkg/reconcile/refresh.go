@@ -381,15 +381,13 @@ func (p *performer) outcome(c *call, pe *providers.Error) outcome {
 	}
 	if c.op == opGrant {
 		o.lockout, o.row = p.ob.in.Traits.Lockout, p.row
-		o.inputs = p.refusedInputs(c)
+		o.inputs = p.sentInputs(c.c.Inputs)
 	}
 	return o
 }
 
-// refusedInputs are keyed hashes of what was sent, so that a changed input is
+// sentInputs are keyed hashes of what is sent, so that a changed input is
 // noticed.
-func (p *performer) refusedInputs(c *call) map[string]string { return p.sentInputs(c.c.Inputs) }
-
 func (p *performer) sentInputs(values spec.Values) map[string]string {
 	given := []string{}
 	for _, in := range p.ob.in.Want.Inputs {

@@ -399,7 +399,7 @@ func (p *performer) end(action string) {
 func (p *performer) endedWith() map[string]string {
 	in := &p.ob.in
 	if values, err := p.j.cfg.Inputs(spec.Address(p.j.addr), nil, p.ob.scope); err == nil && len(in.WantsNew) == 0 {
-		if hashes := p.refusedInputs(&call{c: providers.Call{Inputs: values}}); hashes != nil {
+		if hashes := p.sentInputs(values); hashes != nil {
 			return hashes
 		}
 	}
