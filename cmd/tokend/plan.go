@@ -172,11 +172,12 @@ func (gr group) words(n int) string {
 	return "run as hooks"
 }
 
-// wouldFail says how many steps of the group cannot succeed as things are.
+// wouldFail says how many steps of the group cannot succeed as things are. What failed
+// before and is tried again may.
 func (gr group) wouldFail(steps []planStep) string {
 	n := 0
 	for _, s := range steps {
-		if s.Action == gr.action && gr.action != planWait && s.State == reconcile.Failing && s.Mend != "" {
+		if s.Action == gr.action && gr.action != planWait && s.State == reconcile.Failing && s.Mend != "" && !s.Again {
 			n++
 		}
 	}
@@ -229,12 +230,28 @@ func (s *planStep) waitsAs(next *planStep, now time.Time) bool {
 	return s.Action == planWait && len(s.Inputs)+len(next.Inputs) == 0 && s.Mend != "" && s.Mend == next.Mend && s.reason(now) == next.reason(now)
 }
 
-// reason is why, and when, where that is not at once.
+// reason is why, what failed before, and when, where that is not at once.
 func (s *planStep) reason(now time.Time) string {
-	if s.At == nil || !s.At.After(now) {
-		return s.Reason
+	reason, when := s.withFailure(), ", in "
+	if s.Again {
+		when = "; tried again in "
 	}
-	return s.Reason + ", in " + short(s.At.Sub(now))
+	if s.At == nil || !s.At.After(now) {
+		return reason
+	}
+	return reason + when + short(s.At.Sub(now))
+}
+
+// withFailure is the reason with what failed, where it does not say that itself.
+func (s *planStep) withFailure() string {
+	fails := s.Again || s.Action == planWait && (s.State == reconcile.Failing || s.State == reconcile.Stopped)
+	switch {
+	case !fails || strings.Contains(s.Reason, s.Why):
+		return s.Reason
+	case strings.Contains(s.Why, s.Reason):
+		return s.Why
+	}
+	return s.Reason + ": " + s.Why
 }
 
 // printLater says what is left queued, and how long from now.

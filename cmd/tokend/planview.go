@@ -77,6 +77,7 @@ type planStep struct {
 	Replaces string          `json:"replaces,omitempty"`
 	At       *time.Time      `json:"at,omitempty"`
 	State    reconcile.State `json:"status,omitempty"`
+	Again    bool            `json:"again,omitempty"`
 	Why      string          `json:"why,omitempty"`
 	Mend     string          `json:"mend,omitempty"`
 }
@@ -211,7 +212,7 @@ func planSteps(steps []reconcile.Step) []planStep {
 	for _, s := range steps {
 		p := planStep{
 			Address: s.Address, Kind: spec.Address(s.Address).Kind(), Action: planAction(s), Reason: firstOf(s.Reason, s.Why),
-			From: s.From, Inputs: s.Inputs, Replaces: s.Replaces, State: s.State, Why: s.Why, Mend: s.Mend,
+			From: s.From, Inputs: s.Inputs, Replaces: s.Replaces, State: s.State, Again: s.Again, Why: s.Why, Mend: s.Mend,
 		}
 		if !s.At.IsZero() {
 			at := s.At.UTC().Truncate(time.Second)

@@ -94,7 +94,8 @@ func disowned(in *Input) (Step, bool) {
 	if at := renewableAt(v, in.Now); in.Now.Before(at) && in.Order.Kind != OrderRetry {
 		wait.Next = at
 		often := fmt.Sprintf("; it was renewed %d times within the hour, so the next time is %s", renewalsPerHour, at.UTC().Format(time.RFC3339))
-		wait.Reason, wait.Why = wait.Reason+often, wait.Why+often
+		wait.Why += often
+		wait.Reason = wait.Why
 		return in.askingOn(wait), true
 	}
 	if _, useless := in.pastTheWall(); !useless && canRefresh(in, g) && v.Refreshed != g.Generation {

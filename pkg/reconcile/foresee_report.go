@@ -93,6 +93,9 @@ func (n *foreseen) later() []Step {
 		if then.Now = s.Next; !n.cred.Record.Retiring[i].Retired.DeliveredAt.IsZero() {
 			s.At = s.Next
 		}
+		if r := n.cred.Record.Retiring[i].Retired; s.State == Failing {
+			s.Reason += ": " + r.Message
+		}
 		s.Action = ActRevoke
 		if t := retiredAt(&then, i); t.Action == ActRelease {
 			s.Action, s.Reason = ActRelease, s.Reason+"; then "+t.Reason
@@ -118,7 +121,7 @@ func (h *foreseenHook) step(addr string) Step {
 	s := Step{Address: addr, Action: ActHook, State: Pending, At: h.at}
 	switch {
 	case h.why != "":
-		s.State, s.Why, s.Mend, s.Reason = Failing, h.why, "tokend retry "+ShellAddress(addr), "it failed, and is run again: "+h.why
+		s.State, s.Again, s.Why, s.Mend, s.Reason = Failing, true, h.why, "tokend retry "+ShellAddress(addr), "it failed, and is run again"
 	case len(h.sinks) == 0:
 		s.Reason = "it has not run since " + list(h.before) + " changed"
 	default:

@@ -189,7 +189,7 @@ func (w *worker) foresee(ctx context.Context, j job) *foreseen {
 		return n // at rest: nothing that another address does changes that
 	}
 	in := ob.in
-	n.cred = &in
+	n.cred, n.failed = &in, []*state.Failure{ob.failing(), in.RefreshFailure}
 	if ob.in.Want != nil {
 		for _, u := range ob.in.Want.Uses {
 			if u.Kind() == "credential" {

@@ -88,6 +88,9 @@ type Step struct {
 	Heals bool `json:"-"`
 	// Stops says of what is Ready that no token follows the one held.
 	Stops bool `json:"-"`
+	// Again says, in a plan, that the step failed before, which Why tells, and is tried
+	// again.
+	Again bool `json:"again,omitempty"`
 	// At is, in a plan, when the step will be carried out, if that is not at once.
 	At time.Time `json:"at,omitzero"`
 }
