@@ -241,18 +241,24 @@ func (g *globals) devDaemon(ctx context.Context, log *slog.Logger, started func(
 }
 
 // approveLogins does what a person would do at a browser, against stand-ins
-// that approve by themselves.
+// that approve by themselves. Why one cannot be approved is said once.
 func (e *engine) approveLogins(ctx context.Context) {
+	said := map[string]string{}
 	for pause(ctx, 300*time.Millisecond) == nil {
 		v, err := e.loop.Status(ctx, "")
 		if err != nil {
 			return
 		}
 		for _, l := range v.Credentials {
-			if l.State == reconcile.NeedsLogin {
-				if err := e.approveLogin(ctx, l.Address); err != nil && ctx.Err() == nil {
-					e.log.Warn("approving a login at the stand-in failed", "address", l.Address, "error", err)
-				}
+			if l.State != reconcile.NeedsLogin {
+				continue
+			}
+			switch err := e.approveLogin(ctx, l.Address); {
+			case err == nil:
+				delete(said, l.Address)
+			case ctx.Err() == nil && said[l.Address] != err.Error():
+				said[l.Address] = err.Error()
+				e.log.Warn("approving a login at the stand-in failed", "address", l.Address, "error", err)
 			}
 		}
 	}

@@ -87,12 +87,21 @@ credential "oauth2" "person" {
   client_id     = "person"
   client_secret = secret.file.pw.value
 }
+credential "coinify" "trader" {
+  grant      = "password"
+  email      = "me@example.com"
+  partner_id = "p"
+  password   = secret.file.pw.value
+}
 `)
 	out := &watched{until: map[string]bool{"There is no stand-in for oauth2.billing, oauth2.person: they fail here": false,
-		"approving a login at the stand-in failed": false, "any other, and Vault, is tried against a sandbox": false}, done: cancel}
-	status := run(ctx, process{args: []string{"dev", filepath.Join(temp, "config")}, environ: []string{"HOME=" + temp}, in: strings.NewReader(""), out: out, err: out})
+		"approving a login at the stand-in failed": false, "any other, and Vault, is tried against a sandbox": false, "generation=5": false}, done: cancel}
+	status := run(ctx, process{args: []string{"dev", "--lifetime", "2s", filepath.Join(temp, "config")}, environ: []string{"HOME=" + temp}, in: strings.NewReader(""), out: out, err: out})
 	if missing := out.missing(); len(missing) > 0 || status != 0 {
 		t.Errorf("dev exited with %d and did not show %q:\n%s", status, missing, out.text.String())
+	}
+	if n := strings.Count(out.text.String(), "approving a login at the stand-in failed"); n != 1 {
+		t.Errorf("why a login cannot be approved was said %d times, of one that was tried again and again", n)
 	}
 	if strings.Contains(out.text.String(), "state=") {
 		t.Errorf("dev showed the address of a login:\n%s", out.text.String())
