@@ -147,7 +147,11 @@ func obtain(in *Input) (Step, bool) {
 		if step, ok := retired(in); ok && step.Action != ActWait {
 			return step, true
 		}
-		return needsLogin(in, "nobody has logged in yet"+in.unlessImported()), true
+		why := "nobody has logged in yet"
+		if in.Record.Head.Generation > 0 {
+			why = "its token was given up"
+		}
+		return needsLogin(in, why+in.unlessImported()), true
 	}
 	if wait, blocked := backedOff(in); blocked {
 		if step, ok := retired(in); ok && step.Action != ActWait {

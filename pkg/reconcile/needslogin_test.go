@@ -124,3 +124,29 @@ func TestTheLogNamesNoTimeForWhatIsNotTriedAgain(t *testing.T) {
 		})
 	}
 }
+
+// Of a token that a login brought and that was given up, nobody is told that there never
+// was one.
+func TestALoginWhoseTokenWasRevokedIsNotForgotten(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.set(byHand)
+		needs := func(when, why string) {
+			t.Helper()
+			w.pass(time.Second, time.Second, nil)
+			if l := w.line(handCred); l.State != reconcile.NeedsLogin || l.Why != why || l.Mend != "tokend login hand.a" {
+				t.Errorf("%s it is %+v, want that %s", when, l, why)
+			}
+		}
+		needs("at first", "nobody has logged in yet")
+		if err := w.handLogin(t); err != nil {
+			t.Fatal(err)
+		}
+		if err := w.loop.Do(t.Context(), handCred, reconcile.Order{Kind: reconcile.OrderRevoke}); err != nil {
+			t.Fatal(err)
+		}
+		needs("revoked", "its token was given up")
+		w.crash()
+		w.set(byHand)
+		needs("after a crash", "its token was given up")
+	})
+}
