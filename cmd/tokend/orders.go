@@ -61,7 +61,8 @@ token lives on until it ends by itself.
 With --forget-orphans, nothing is revoked: it says that somebody has looked after the
 orphans of ADDRESS where they were issued, on the provider's own pages, say. These are
 the tokens that may have been issued and that nobody knows, since a reply was lost;
-tokend status counts them until they have certainly ended. They are counted no more.
+tokend status counts them until they have certainly ended, also where their block is
+removed. They are counted no more.
 
 Exit status: 0 revoked (given up, forgotten), 1 not.`
 

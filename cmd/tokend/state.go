@@ -69,7 +69,7 @@ func stateShowCommand(g *globals) *cobra.Command {
 
 func stateRemoveCommand(g *globals) *cobra.Command {
 	return &cobra.Command{Use: "rm ADDRESS", Short: "forget a record, without revoking anything", Args: cobra.ExactArgs(1),
-		Long: "Forgets what is recorded of an address. Its token is NOT revoked: it lives on at\nthe provider until it expires. As long as its block declares it, a new one is\nobtained, and the forgotten one counts as an orphan of it (until the next rm).\n\nOf a sink, what it wrote stays at its place. It is written anew as long as its\nblock declares it.",
+		Long: "Forgets what is recorded of an address. Its token is NOT revoked: it lives on at\nthe provider until it expires. As long as its block declares it, a new one is\nobtained. The forgotten one counts as an orphan until it has ended, or until the next\nrm.\n\nOf a sink, what it wrote stays at its place. It is written anew as long as its\nblock declares it.",
 		RunE: func(c *cobra.Command, args []string) error {
 			return g.onAddress(c.Context(), args[0], func(t *target, addr string) error {
 				if err := t.StateRemove(c.Context(), addr); err != nil {

@@ -91,7 +91,7 @@ func readiness(s statusReply, addr string) error {
 		ready = true
 		for _, lines := range [][]reconcile.Line{s.Credentials, s.Sinks, s.Hooks} {
 			for _, l := range lines {
-				ready = ready && l.State == reconcile.Ready
+				ready = ready && (l.State == reconcile.Ready || l.State == reconcile.Removed)
 			}
 		}
 	}
@@ -304,7 +304,7 @@ func note(now time.Time, l reconcile.Line) string {
 	switch {
 	case l.State == reconcile.Ready:
 		s += ", but "
-	case !l.Since.IsZero():
+	case !l.Since.IsZero() && l.State != reconcile.Removed: // since when is not recorded
 		s += " for " + ago(now, l.Since) + ": "
 	default:
 		s += ": "

@@ -88,7 +88,7 @@ func unready(err error) error {
 // fill says what the record knows.
 func (r *result) fill(rec *state.Credential, stored bool) {
 	r.record, r.stored, r.orphans = true, stored, rec.Orphans
-	r.gen, r.retiring = rec.Head.Generation, len(rec.Retiring)
+	r.gen, r.retiring, r.remains = rec.Head.Generation, len(rec.Retiring), len(rec.Orphans) > 0 && holdsNothing(rec)
 	if rec.Grant != nil {
 		r.expires = rec.Grant.ExpiresAt
 	}

@@ -11,6 +11,8 @@ func undeclared(in *Input) (Step, bool) {
 	}
 	r := &in.Record
 	switch {
+	case in.remains():
+		return in.removed(), true
 	case in.Stuck != "":
 		return kept(in, stuck(in.Stuck)), true
 	case r.Grant != nil && r.Lifecycle.PreventDestroy:
@@ -61,7 +63,11 @@ func undeclared(in *Input) (Step, bool) {
 			Reason: "it is no longer declared, but a reply that could not be read is kept: what it brought may live",
 			Why:    unreadWhy(r.Raw.Message)}, true
 	}
-	return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: "it is no longer declared and nothing of it is left"}, true
+	why := "it is no longer declared and nothing of it is left"
+	if n := r.Orphans.Living(in.Now); n > 0 {
+		why += " but " + count(n, "token") + " that nobody knows"
+	}
+	return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: why}, true
 }
 
 // stuck waits for a person to say which of two records is meant.

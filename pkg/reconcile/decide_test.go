@@ -300,6 +300,22 @@ func TestDecide(t *testing.T) {
 			in.Record.Grant, in.Record.Removing, in.Record.Retiring = nil, &state.Removing{Since: t0}, []state.Grant{retiredGrant("remove", nil)}
 		}, ActRevoke, Pending, "no longer declared", 0},
 		"gone, nothing left": {func(in *Input) { gone(in); in.Record.Grant = nil }, ActDrop, Removing, "nothing of it is left", 0},
+		"gone, orphans and more": {func(in *Input) {
+			gone(in)
+			in.Record.Grant, in.Record.Orphans = nil, state.Orphans{{Count: 2}}
+		}, ActDrop, Removing, "nothing of it is left but 2 tokens that nobody knows", 0},
+		"gone, orphans": {func(in *Input) {
+			gone(in)
+			in.Record = state.Credential{Orphans: state.Orphans{{Count: 2}}}
+		}, ActWait, Removed, "2 tokens may live that nobody knows", 0},
+		"gone, orphans that end": {func(in *Input) {
+			gone(in)
+			in.Record = state.Credential{Orphans: state.Orphans{{Count: 1, Until: t0.Add(20 * time.Minute)}}}
+		}, ActWait, Removed, "1 token may live that nobody knows", 20 * time.Minute},
+		"gone, orphans that have ended": {func(in *Input) {
+			gone(in)
+			in.Record = state.Credential{Orphans: state.Orphans{{Count: 1, Until: t0}}}
+		}, ActDrop, Removing, "nothing of it is left", 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := Decide(anInput(c.change))

@@ -96,6 +96,7 @@ func kindOf(addr string) itemKind {
 func (l *Loop) declare(addr string, holds map[string]uint64) {
 	it := l.item(addr, kindOf(addr))
 	it.gone, it.removing = false, false
+	it.returns(l.o.Now())
 	l.link(l.cfg, it, holds)
 	l.begin(it)
 }

@@ -266,6 +266,9 @@ func (w *worker) exportCredential(ctx context.Context, x *Export, j job) error {
 		return err
 	}
 	rec := &ob.in.Record
+	if j.cfg == nil && rec.Head.Generation == 0 && holdsNothing(rec) && ob.in.Intent == nil && rec.Failure == nil {
+		return nil // what orphans it has is no matter of a plan
+	}
 	c := ExportedCredential{Address: j.addr, Generation: rec.Head.Generation, Due: rec.Head.Due, Flags: rec.Head.Flags, Lifecycle: rec.Lifecycle, Failure: exportFailure(rec.Failure)}
 	c.Digest = publicDigest(declaredBy(j, rec.Head.Digest), j.addr, rec.Head.Digest)
 	if rec.Removing != nil {

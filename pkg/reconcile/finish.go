@@ -47,10 +47,13 @@ func (l *Loop) finish(r result) {
 	it.early = r.early && !newer
 	it.revokes = !r.revokesAt.IsZero() && r.next.Equal(r.revokesAt)
 	if r.record {
-		it.gen, it.expires, it.retiring, it.stored = r.gen, nanos(r.expires), uint8(min(r.retiring, 255)), r.stored
+		it.gen, it.expires, it.retiring, it.stored, it.remains = r.gen, nanos(r.expires), uint8(min(r.retiring, 255)), r.stored, r.remains
 		if len(r.orphans) > 0 || it.x != nil {
 			it.ext().orphans = r.orphans
 		}
+	}
+	if it.gone && it.remains {
+		l.leaves(it)
 	}
 	if r.record && (r.refreshes != nil || it.x != nil) {
 		it.ext().refresh = r.refreshes

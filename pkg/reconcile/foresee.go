@@ -17,6 +17,8 @@ type forecast struct {
 	wrote  map[string]*foreseen   // of a place: the sink that has written it; nil where several have
 	hooks  map[string]*foreseenHook
 	moves  []Step
+	// removed is how many nodes have nothing but orphans left.
+	removed int
 }
 
 // foreseen is one address in a forecast.

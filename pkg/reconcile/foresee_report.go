@@ -20,7 +20,7 @@ func (f *forecast) report(p *Plan) {
 		if n.rest.Stops {
 			n.rest.Action = ActWait // for a person, while its token is good
 		}
-		if n.rest.State != Ready && n.rest.State != "" || n.rest.Stops {
+		if n.rest.State != Ready && n.rest.State != "" && n.rest.State != Removed || n.rest.Stops {
 			n.rest.Address = n.addr
 			shown = append(shown, n.rest)
 		}

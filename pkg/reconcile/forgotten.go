@@ -8,12 +8,12 @@ import (
 )
 
 // forgotten is what takes the place of a record that a person has forgotten: of a
-// credential that is still declared its orphans, among which are its tokens now,
-// since nobody knows them any more. Where there is nothing to count, where only
+// credential its orphans, among which are its tokens now, since nobody knows them
+// any more. Where there is nothing to count, where only
 // that was left, or where the record cannot be read, it is deleted.
 func (l *Loop) forgotten(ctx context.Context, it *item) (change state.Change, orphans state.Orphans) {
 	gone := state.Change{Delete: it.addr}
-	if it.kind != kindCredential || it.gone {
+	if it.kind != kindCredential {
 		return gone, nil
 	}
 	rec, intent, err := l.o.Store.Credential(ctx, it.addr)

@@ -62,7 +62,7 @@ func (o onward) after(c turned) onward {
 
 // onwardNow is what an address goes on by as things are.
 func onwardNow(it *item) onward {
-	o := onward{addr: it.addr, kept: it.stored || it.phase == running, gone: it.gone, by: it.cfg}
+	o := onward{addr: it.addr, kept: it.stored && !(it.gone && it.remains) || it.phase == running, gone: it.gone, by: it.cfg}
 	if it.x != nil {
 		o.held, o.lost, o.earlier = it.x.guarded, it.x.lost, it.x.earlier
 	}

@@ -55,6 +55,7 @@ type item struct {
 	secret   bool  // a changed secret may be a reason to do something at once
 	remote   bool  // of a sink: its place is no file
 	removing bool  // its removal has begun: the guard has counted it
+	remains  bool  // nothing but orphans is recorded of it, or a failure: once it is gone, these are all that is left
 	first    bool  // belongs to the first pass and was not worked on yet
 	early    bool  // due as soon as its token may be refreshed at all
 	revokes  bool  // due when an old token may be given up, which is before its own is

@@ -168,6 +168,7 @@ type result struct {
 	retiring int
 	orphans  state.Orphans
 	drop     bool // nothing is left of it
+	remains  bool // of a credential: item.remains
 	blind    bool // it could not even be looked at: standing says why
 	relane   bool // it belongs into the lane of this name
 	laneName string

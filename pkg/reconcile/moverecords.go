@@ -37,16 +37,16 @@ func (l *Loop) movingChanges(ctx context.Context, store state.Store, moves []ren
 	names := namesOf(moves)
 	back := reversed(names)
 	sinks := map[string]string{} // that move themselves
-	versions := map[string]uint64{}
+	free := map[string]vacancy{}
 	for _, m := range moves {
-		version, ok, err := vacant(ctx, store, m.to, l.o.Now())
+		there, ok, err := vacant(ctx, store, m.to, l.o.Now())
 		if err != nil {
 			return nil, err
 		}
 		if !ok {
 			return nil, &MoveError{Address: m.from, To: m.to, Both: true}
 		}
-		versions[m.to] = version
+		free[m.to] = there
 		if spec.Address(m.from).Kind() == "sink" {
 			sinks[m.from] = m.to
 			continue
@@ -56,7 +56,7 @@ func (l *Loop) movingChanges(ctx context.Context, store state.Store, moves []ren
 			return nil, err
 		}
 		changes = append(changes, state.Change{Delete: m.from, DeleteVersion: rec.Head.Version})
-		rec.Head.Address, rec.Head.Version = m.to, versions[m.to]
+		rec.Head.Address, rec.Head.Version, rec.Orphans = m.to, there.version, rec.Orphans.And(there.orphans)
 		c := state.Change{Credential: &rec}
 		if intent != nil {
 			c.Intent, c.IntentFor = intent, m.to
@@ -87,7 +87,7 @@ func (l *Loop) movingChanges(ctx context.Context, store state.Store, moves []ren
 			l.w.unsaved.add(&rec)
 			flagOwed(&rec)
 			changes = append(changes, state.Change{Delete: a, DeleteVersion: rec.Head.Version})
-			rec.Head.Address, rec.Head.Version = to, versions[to]
+			rec.Head.Address, rec.Head.Version = to, free[to].version
 		}
 		changes = append(changes, state.Change{Sink: &rec})
 	}

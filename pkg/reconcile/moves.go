@@ -41,13 +41,16 @@ func (l *Loop) renames(cfg *spec.Config) (moves []rename, stuck map[string]strin
 		case !ok:
 		case declares(cfg, string(to)):
 			by[string(to)] = append(by[string(to)], a)
-		case exact:
+		case exact && !it.remains:
 			stuck[a] = fmt.Sprintf("a moved block says that it is %s now, which is not declared", to.Short())
 		}
 	}
 	for to, froms := range by {
 		sort.Strings(froms)
 		it, ok := l.items[to]
+		if froms = l.tokensFirst(froms, ok && it.stored && !it.bare()); len(froms) == 0 {
+			continue
+		}
 		switch {
 		case ok && it.stored && !it.bare():
 			for _, a := range froms {
@@ -65,7 +68,18 @@ func (l *Loop) renames(cfg *spec.Config) (moves []rename, stuck map[string]strin
 	return moves, stuck
 }
 
-// bare says that nothing but a failure can be recorded of an item.
+// tokensFirst leaves those out of several records that are to go to one address which
+// have nothing but orphans, where the address is taken or another has more: they are
+// counted where they are, and no person has to choose.
+func (l *Loop) tokensFirst(froms []string, taken bool) []string {
+	more := slices.DeleteFunc(slices.Clone(froms), func(a string) bool { return l.items[a].remains })
+	if len(more) > 0 || taken {
+		return more
+	}
+	return froms[:1]
+}
+
+// bare says that nothing but a failure, or orphans, can be recorded of an item.
 func (it *item) bare() bool {
 	if it.kind == kindSink {
 		return !slices.ContainsFunc(it.uses, func(e edge) bool { return e.holds > 0 })
@@ -73,21 +87,30 @@ func (it *item) bare() bool {
 	return it.gen == 0 && it.retiring == 0
 }
 
+// vacancy is what an address has that a record may take: nothing, a failure, or
+// orphans, which are counted with that record then.
+type vacancy struct {
+	version uint64
+	orphans state.Orphans
+}
+
 // vacant reads whether a record may take an address: there is none, or one that
-// holds nothing but a failure, or tokens that have ended. It returns the version of that.
-func vacant(ctx context.Context, store state.Store, addr string, now time.Time) (version uint64, ok bool, err error) {
+// holds no token.
+func vacant(ctx context.Context, store state.Store, addr string, now time.Time) (v vacancy, ok bool, err error) {
 	if spec.Address(addr).Kind() == "sink" {
 		rec, err := store.Sink(ctx, addr)
 		if errors.Is(err, state.ErrNotFound) {
-			return 0, true, nil
+			return v, true, nil
 		}
-		return rec.Head.Version, err == nil && rec.Written == nil && len(rec.Leaving) == 0 && len(rec.Delivered) == 0, err
+		v.version = rec.Head.Version
+		return v, err == nil && rec.Written == nil && len(rec.Leaving) == 0 && len(rec.Delivered) == 0, err
 	}
 	rec, intent, err := store.Credential(ctx, addr)
 	if errors.Is(err, state.ErrNotFound) {
-		return 0, true, nil
+		return v, true, nil
 	}
-	return rec.Head.Version, err == nil && rec.Grant == nil && rec.Raw == nil && intent == nil && len(rec.Retiring) == 0 && rec.Orphans.Living(now) == 0, err
+	v = vacancy{rec.Head.Version, rec.Orphans.Left(now)}
+	return v, err == nil && rec.Grant == nil && rec.Raw == nil && intent == nil && len(rec.Retiring) == 0, err
 }
 
 func bothRecorded(to string) string {
@@ -344,7 +367,9 @@ func (l *Loop) stillThere(ctx context.Context, moves []rename) (left []rename, e
 func (l *Loop) readdress(m rename) {
 	it := l.items[m.from]
 	if old, ok := l.items[m.to]; ok {
-		l.absorb(it, old)
+		if l.absorb(it, old); len(old.orphans()) > 0 {
+			it.ext().orphans = it.orphans().And(old.orphans())
+		}
 	}
 	delete(l.items, m.from)
 	l.drops++

@@ -330,6 +330,7 @@ func (l *Loop) Forget(ctx context.Context, addr string) error {
 				l.log.Info("a record was forgotten because a person said so; what it knew of lives on until it ends by itself", "address", addr, "generation", it.gen,
 					"expires_at", fromNanos(it.expires), "earlier_tokens", it.retiring, "orphans", max(orphans.Living(l.o.Now()), it.orphans().Living(l.o.Now())))
 				it.stored, it.gen, it.expires, it.retiring = change.Delete == "", 0, 0, 0
+				it.remains = it.stored
 				if it.x != nil || len(orphans) > 0 {
 					it.ext().orphans = orphans
 				}

@@ -1,7 +1,6 @@
 package reconcile_test
 
 import (
-	"log/slog"
 	"testing"
 	"time"
 
@@ -53,28 +52,6 @@ func TestOrphansEndByThemselves(t *testing.T) {
 		<-time.After(5 * time.Minute)
 		if l := w.line(traderCred); l.Orphans != 0 || !l.OrphansSince.IsZero() {
 			t.Errorf("after %s it is %+v", time.Since(began), l)
-		}
-	})
-}
-
-// With a credential that is removed its orphans are counted no more, and the log says
-// how many of them may live.
-func TestARemovalWarnsOfOrphans(t *testing.T) {
-	inWorld(t, strict(), func(t *testing.T, w *world) {
-		said := &logLines{}
-		w.halt()
-		w.log = slog.New(slog.NewTextHandler(said, nil))
-		w.start()
-		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultLost, Times: 1})
-		w.set(trader("a@example.com", ""))
-		w.wait(time.Minute)
-		held := w.set("")
-		if err := w.loop.Approve(t.Context(), held); err != nil {
-			t.Fatal(err)
-		}
-		w.wait(5 * time.Minute)
-		if n := said.count("its orphans are counted no more"); n != 1 || said.count("orphans=1") != 1 {
-			t.Errorf("it is warned of them %d times", n)
 		}
 	})
 }

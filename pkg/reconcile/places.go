@@ -114,7 +114,7 @@ func (w *worker) claimant(cfg *spec.Config, place string) string {
 
 // states are all, in the order in which they are counted; index 0 is for what
 // is not counted.
-var states = [...]State{"", Ready, Pending, Waiting, Failing, Stopped, NeedsLogin, Indeterminate, Unread, Held, Removing}
+var states = [...]State{"", Ready, Pending, Waiting, Failing, Stopped, NeedsLogin, Indeterminate, Unread, Held, Removing, Removed}
 
 // recount keeps the counts by state up to date, so that saying how everything
 // does costs nothing for each address.

@@ -91,7 +91,14 @@ func (l *Loop) look(ctx context.Context, o PlanOptions, p *Plan) (*forecast, err
 	if err != nil {
 		return nil, err
 	}
-	return f, l.w.look(ctx, f, jobs)
+	err = l.w.look(ctx, f, jobs)
+	for _, n := range f.nodes {
+		if n != nil && n.stands.State == Removed {
+			p.Credentials--
+			f.removed++
+		}
+	}
+	return f, err
 }
 
 // planned is what a plan is told of one address.

@@ -51,4 +51,5 @@ func (it *item) takeHead(h *state.Head) {
 	if h.Orphans.Count > 0 {
 		it.ext().orphans = state.Orphans{h.Orphans}
 	}
+	it.remains = h.Orphans.Count > 0 && h.Generation == 0 && !h.Intent && h.Flags&(state.FlagRetiring|state.FlagRaw|state.FlagRemoving) == 0
 }

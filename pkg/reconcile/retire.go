@@ -332,26 +332,6 @@ func (p *performer) release() {
 	p.forgetRetired()
 }
 
-// drop deletes the record: nothing of the credential is left.
-func (p *performer) drop() {
-	rec := &p.ob.in.Record
-	if rec.Raw != nil {
-		p.log().Warn("a reply that could not be read goes with its credential; what it brought lives on until it expires")
-	}
-	if p.j.stored {
-		end := append([]state.Change{{Delete: p.j.addr, DeleteVersion: rec.Head.Version}}, unexchanged(p.ctx, p.w.store, p.j.addr)...)
-		if !p.commit("the end", end...) {
-			return
-		}
-		p.log().Info("removed", "reason", p.step.Reason)
-		if n := rec.Orphans.Living(p.w.now()); n > 0 {
-			p.log().Warn("with a removed credential its orphans are counted no more: tokens that nobody knows may live until they expire; end them where they were issued", "orphans", n, "since", rec.Orphans.Since(p.w.now()))
-		}
-	}
-	p.answer()
-	p.r.drop, p.r.stored, p.r.gen = true, false, 0 // declared again, its generations begin again
-}
-
 // act makes a provider's imperative call, once.
 func (p *performer) act() {
 	in := &p.ob.in

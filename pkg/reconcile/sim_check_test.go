@@ -78,6 +78,10 @@ func (s *simRun) intent(addr string, i *state.Intent) {
 func (s *simRun) recorded(c *state.Credential) {
 	addr := firstName(c.Head.Address)
 	old := s.record(addr)
+	if len(c.Orphans) > 0 && c.Grant == nil && len(c.Retiring) == 0 && c.Raw == nil && c.Lifecycle == (state.Lifecycle{}) {
+		s.leaves(addr, c.Orphans)
+		return
+	}
 	s.mostOrphans[addr] += newOrphans(old.orphans, c.Orphans)
 	now := &simRecord{open: old.open, lifecycle: c.Lifecycle, orphans: c.Orphans, generation: c.Head.Generation}
 	if now.lifecycle.RevokeOnShutdown {
@@ -141,11 +145,19 @@ func (s *simRun) deleted(addr string) {
 		delete(s.contents, addr)
 		return
 	}
+	s.leaves(addr, nil)
+}
+
+// leaves is a credential of whose record nothing is left but its orphans.
+func (s *simRun) leaves(addr string, orphans state.Orphans) {
 	old := s.record(addr)
-	s.lostOrphans[addr] = append(s.lostOrphans[addr], old.orphans...)
-	now := &simRecord{lifecycle: old.lifecycle}
+	if n := old.orphans.Living(s.wall()); n > orphans.Living(s.wall()) && !s.skewed {
+		s.fail("the record of %s is gone, and with it orphans that may live: %d of %d are left", addr, orphans.Living(s.wall()), n)
+	}
+	s.mostOrphans[addr] += newOrphans(old.orphans, orphans)
+	now := &simRecord{lifecycle: old.lifecycle, orphans: orphans}
 	s.records[addr] = now
-	s.note("record gone", addr, "", 0)
+	s.note("record gone", addr, "", orphans.Total())
 	for _, g := range s.books.grants {
 		if g.addr == addr && strings.Contains(old.raw, `"`+g.access[len(g.access)-1].token+`"`) {
 			s.forgive(addr, g, "remove", now) // what a kept reply brought goes as the rest does

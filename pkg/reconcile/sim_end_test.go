@@ -245,7 +245,12 @@ func (s *simRun) checkEnd(written int) {
 	}
 	prevented, awaited, heirs := map[string]bool{}, map[string]bool{}, map[string]bool{}
 	var removing []reconcile.Line
+	shown := map[string]int{}
 	for _, l := range append(append(v.Credentials, v.Sinks...), v.Hooks...) {
+		shown[firstName(l.Address)] += l.Orphans
+		if l.State == reconcile.Removed && l.Orphans > 0 {
+			continue
+		}
 		if l.State == reconcile.Held && strings.Contains(l.Mend, "prevent_destroy") {
 			prevented[firstName(l.Address)] = true
 			continue
@@ -272,6 +277,9 @@ func (s *simRun) checkEnd(written int) {
 		r := s.record(addr)
 		if s.checkForgotten(addr); r.open != "" {
 			s.fail("an intent of %s is open", addr)
+		}
+		if n := r.orphans.Living(s.wall()); shown[addr] < n && !s.skewed {
+			s.fail("%d orphans of %s may live, and status shows %d", n, addr, shown[addr])
 		}
 		switch a := s.books.access[r.access]; {
 		case prevented[addr]:
@@ -345,11 +353,11 @@ func (s *simRun) checkPlaces(prevented, awaited, left map[string]bool) {
 	}
 }
 
-// counted is how many orphans of an address may live, as its records say: also of those
-// that are gone. By a clock that was put, they are counted too long or too short.
+// counted is how many orphans of an address may live, as its record says. By a clock
+// that was put, they are counted too long or too short.
 func (s *simRun) counted(addr string, r *simRecord) int {
 	if s.skewed {
 		return s.mostOrphans[addr]
 	}
-	return s.lostOrphans[addr].Living(s.wall()) + r.orphans.Living(s.wall())
+	return r.orphans.Living(s.wall())
 }

@@ -42,11 +42,10 @@ type simRun struct {
 	boot        int
 	booted      time.Time
 	records     map[string]*simRecord
-	lostOrphans map[string]state.Orphans // of records that are gone
-	mostOrphans map[string]int           // that were ever counted
-	more        bool                     // there are more credentials than the few
-	tales       []string                 // that this run has
-	keys        int                      // how many keys there were
+	mostOrphans map[string]int // that were ever counted
+	more        bool           // there are more credentials than the few
+	tales       []string       // that this run has
+	keys        int            // how many keys there were
 	known       map[string]bool
 	named       map[string]map[string]bool // sink -> places that its record names
 	contents    map[string]string          // sink -> what it is recorded to hold
@@ -100,7 +99,7 @@ func newRun(configs *simConfigs, seed uint64) *simRun {
 	s := &simRun{
 		draws: newDraws(seed), configs: configs, types: map[string]*simType{}, log: discard(), began: time.Now(), died: make(chan struct{}, 4),
 		mem: state.NewMemory(state.MemoryOptions{}), places: map[string]*simPlace{}, passwords: map[string]string{},
-		records: map[string]*simRecord{}, lostOrphans: map[string]state.Orphans{}, mostOrphans: map[string]int{}, known: map[string]bool{}, contents: map[string]string{}, delivered: map[string]int{}, named: map[string]map[string]bool{},
+		records: map[string]*simRecord{}, mostOrphans: map[string]int{}, known: map[string]bool{}, contents: map[string]string{}, delivered: map[string]int{}, named: map[string]map[string]bool{},
 		left: map[string]time.Time{}, intended: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{}, acting: map[string]*simAct{}, said: simSaid{revoked: map[string]bool{}}, devices: map[string]*simDeviceLogin{},
 	}
 	if traced() {

@@ -51,6 +51,7 @@ const (
 	Unread        State = "unread"        // a reply was kept that could not be read
 	Held          State = "held"          // the guard or prevent_destroy holds a change back
 	Removing      State = "removing"
+	Removed       State = "removed" // nothing of it is left but its orphans, which are counted still
 )
 
 // Step is one decision: what to do now with one address, why, and when to look

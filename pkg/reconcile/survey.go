@@ -29,10 +29,11 @@ func (l *Loop) Survey(ctx context.Context, addr string) (View, error) {
 			v.Ready = v.Ready && (s == Ready || s == Held)
 		}
 	}
-	count(Ready, p.Credentials+p.Sinks-len(f.nodes))
+	count(Ready, p.Credentials+p.Sinks-(len(f.nodes)-f.removed))
 	for _, n := range f.nodes {
-		found[n.addr] = n
-		count(n.stands.State, 1)
+		if found[n.addr] = n; n.stands.State != Removed {
+			count(n.stands.State, 1)
+		}
 	}
 	f.index()
 	for _, h := range f.hooks {

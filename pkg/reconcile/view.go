@@ -22,7 +22,7 @@ type View struct {
 	Held        *HeldChange   `json:"held,omitempty"`
 	Lanes       []LaneView    `json:"lanes,omitempty"`
 	Store       StoreView     `json:"state"`
-	Counts      map[State]int `json:"counts"`
+	Counts      map[State]int `json:"counts"` // but of what is removed
 }
 
 // Line is one address.
@@ -146,6 +146,8 @@ func (l *Loop) stateOf(it *item) State {
 		return it.x.standing.State
 	case it.x != nil && it.x.guarded != "":
 		return Held
+	case it.gone && it.remains:
+		return Removed
 	case it.gone:
 		return Removing
 	case it.lacks() != nil:
@@ -171,7 +173,7 @@ func (l *Loop) kinds(k itemKind) int {
 
 func (l *Loop) addCounts(v *View) {
 	for i, n := range l.tally {
-		if i > 0 && n > 0 {
+		if i > 0 && n > 0 && states[i] != Removed { // which nothing is to be done with
 			v.Counts[states[i]] = n
 			if states[i] != Ready && states[i] != Held {
 				v.Ready = false
@@ -208,6 +210,9 @@ func (l *Loop) add(v *View, it *item) {
 		if at := it.lane.origins.probeAt(x.standing.host); at.After(v.Now) && at.Before(line.NextAt) {
 			line.NextAt = at // its own look may be long after that
 		}
+	}
+	if line.State == Removed && line.Why == "" {
+		line.isRemoved(it.orphans(), v.Now)
 	}
 	if it.first && line.State == Pending && line.Why == "" {
 		line.Next = "the first look since the start"

@@ -70,10 +70,17 @@ func (o Orphans) Left(now time.Time) Orphans {
 // stays as it is.
 func (o Orphans) With(now, until time.Time) Orphans {
 	all := append(slices.Clone(o.Left(now)), Orphan{Count: 1, Since: utc(now), Until: utc(until)})
-	for len(all) > orphanEntries {
-		all = all.joined()
+	return all.few()
+}
+
+// And is o with those of another record beside them. o itself stays as it is.
+func (o Orphans) And(more Orphans) Orphans {
+	if len(more) == 0 {
+		return o
 	}
-	return all
+	all := append(slices.Clone(o), more...)
+	slices.SortStableFunc(all, func(a, b Orphan) int { return a.Since.Compare(b.Since) })
+	return all.few()
 }
 
 // Without is o without one that is known by now to be none. Which of them it was is not
@@ -93,6 +100,14 @@ func (o Orphans) Without() Orphans {
 		all = slices.Delete(all, first, first+1)
 	}
 	return all
+}
+
+// few counts together what is more than a record tells apart.
+func (o Orphans) few() Orphans {
+	for len(o) > orphanEntries {
+		o = o.joined()
+	}
+	return o
 }
 
 // joined counts the first two together of which the same is known: when they end, or

@@ -50,6 +50,26 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
+// Those of two records are counted together, oldest first.
+func TestOrphansOfTwoRecords(t *testing.T) {
+	t0 := time.Unix(1790000000, 0).UTC()
+	at := func(n int) Orphan { return Orphan{Count: 1, Since: t0.Add(time.Duration(n) * time.Minute)} }
+	a, b := Orphans{at(1), at(4)}, Orphans{{Count: 3}, at(2)}
+	if d := cmp.Diff(Orphans{{Count: 3}, at(1), at(2), at(4)}, a.And(b)); d != "" {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+	if d := cmp.Diff(Orphans{at(1), at(4)}, a); d != "" || len(a.And(nil)) != 2 || len(Orphans(nil).And(a)) != 2 {
+		t.Errorf("(-want +got)\n%s", d)
+	}
+	var many Orphans
+	for i := range orphanEntries {
+		many = append(many, at(i))
+	}
+	if all := many.And(many); len(all) != orphanEntries || all.Total() != 2*orphanEntries {
+		t.Errorf("%d in %d entries", all.Total(), len(all))
+	}
+}
+
 // However many there are, few are told apart, none is lost, and none is counted for a
 // shorter time than it may live.
 func TestManyOrphansAreCountedTogether(t *testing.T) {

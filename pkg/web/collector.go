@@ -202,7 +202,7 @@ func (s scrape) heldBack(h *reconcile.HeldChange) {
 func states() []reconcile.State {
 	return []reconcile.State{
 		reconcile.Ready, reconcile.Pending, reconcile.Waiting, reconcile.Failing, reconcile.Stopped,
-		reconcile.NeedsLogin, reconcile.Indeterminate, reconcile.Unread, reconcile.Held, reconcile.Removing,
+		reconcile.NeedsLogin, reconcile.Indeterminate, reconcile.Unread, reconcile.Held, reconcile.Removing, reconcile.Removed,
 	}
 }
 

@@ -224,7 +224,7 @@ func (h *health) partOf(heading string, lines []reconcile.Line, now time.Time) p
 			calm = append(calm, rowOf(h.lineOf(l), now))
 		case !calmLine(l) && len(part.Rows) < pageWrong:
 			part.Rows = append(part.Rows, rowOf(h.lineOf(l), now))
-		case l.State == reconcile.Ready:
+		case l.State == reconcile.Ready, l.State == reconcile.Removed:
 			part.MoreCalm++
 		default:
 			part.MoreWrong++
@@ -234,8 +234,11 @@ func (h *health) partOf(heading string, lines []reconcile.Line, now time.Time) p
 	return part
 }
 
-// calmLine says that there is nothing to be known of an address but that it is ready.
-func calmLine(l *reconcile.Line) bool { return l.State == reconcile.Ready && l.Why == "" }
+// calmLine says that there is nothing to be known of an address but that it is ready, or
+// that it is removed.
+func calmLine(l *reconcile.Line) bool {
+	return l.State == reconcile.Ready && l.Why == "" || l.State == reconcile.Removed
+}
 
 func rowOf(l line, now time.Time) pageRow {
 	row := pageRow{Address: oneline.Of(strings.TrimPrefix(l.Address, "credential.")), Status: string(l.State), Why: oneline.Of(l.Why), Next: oneline.Of(l.Next), Mend: oneline.Of(l.Mend)}
@@ -243,7 +246,7 @@ func rowOf(l line, now time.Time) pageRow {
 		if l.Generation > 0 {
 			row.Status += fmt.Sprintf(" (generation %d)", l.Generation)
 		}
-	} else {
+	} else if l.State != reconcile.Removed { // since when that is so is not recorded
 		row.Class = "wrong"
 		if !l.Since.IsZero() {
 			row.Status += " since " + stamp(l.Since)

@@ -68,7 +68,7 @@ func (h *health) report(v reconcile.View, verbose bool) report {
 	rep := h.judge(v, verbose)
 	for _, part := range [][]reconcile.Line{v.Credentials, v.Sinks, v.Hooks} {
 		for i := range part {
-			if l := &part[i]; verbose || l.State != reconcile.Ready {
+			if l := &part[i]; verbose || l.State != reconcile.Ready && l.State != reconcile.Removed {
 				rep.Addresses = append(rep.Addresses, h.lineOf(l))
 			}
 		}
@@ -81,8 +81,10 @@ func (h *health) report(v reconcile.View, verbose bool) report {
 func (h *health) judge(v reconcile.View, verbose bool) report {
 	rep := report{FirstPass: &v.FirstPass, now: v.Now, Addresses: []line{}}
 	for _, part := range [][]reconcile.Line{v.Credentials, v.Sinks, v.Hooks} {
-		rep.Total += len(part)
 		for i := range part {
+			if part[i].State != reconcile.Removed {
+				rep.Total++
+			}
 			if !serves(&part[i], v.Now) {
 				rep.unready++
 			}
@@ -95,9 +97,10 @@ func (h *health) judge(v reconcile.View, verbose bool) report {
 }
 
 // serves reports whether who uses an address has what it promises: it is
-// ready, or a change to it is held back and it lives on as it was.
+// ready, or a change to it is held back and it lives on as it was. What is removed
+// promises nothing any more.
 func serves(l *reconcile.Line, now time.Time) bool {
-	return l.State == reconcile.Ready || l.State == reconcile.Held && (l.ExpiresAt.IsZero() || l.ExpiresAt.After(now))
+	return l.State == reconcile.Ready || l.State == reconcile.Removed || l.State == reconcile.Held && (l.ExpiresAt.IsZero() || l.ExpiresAt.After(now))
 }
 
 func reasons(v reconcile.View) []string {

@@ -51,9 +51,9 @@ func countSeries(lines []reconcile.Line) seriesCount {
 
 func (n seriesCount) total() int { return n.expiry + n.unready + 2*n.credentials }
 
-// unreadySince is zero for a credential that is ready.
+// unreadySince is zero for a credential that is ready, and for one that is removed.
 func unreadySince(l *reconcile.Line) time.Time {
-	if l.State == reconcile.Ready {
+	if l.State == reconcile.Ready || l.State == reconcile.Removed {
 		return time.Time{}
 	}
 	return l.Since
