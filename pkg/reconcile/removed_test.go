@@ -82,6 +82,10 @@ func TestOrphansOutliveTheirBlock(t *testing.T) {
 		}
 		w.crash()
 		w.set(withoutTrader())
+		if l := w.line(traderCred); l.State != reconcile.Removed || l.Orphans != 1 || l.Why == "" {
+			t.Errorf("right after a restart it is %+v", l)
+		}
+		w.wait(time.Second)
 		w.removedOnly("right after a restart", 1)
 		w.pass(72*time.Hour, time.Hour, nil)
 		w.removedOnly("days after", 1)
@@ -134,6 +138,10 @@ func TestOrphansOfARemovedBlockEndByThemselves(t *testing.T) {
 		w.pass(23*time.Hour, time.Hour, nil)
 		w.crash()
 		w.set(withoutTrader())
+		if l := w.line(traderCred); l.State != reconcile.Removed || l.Orphans != 1 || l.Why == "" {
+			t.Errorf("right after a restart it is %+v", l)
+		}
+		w.wait(time.Second)
 		w.removedOnly("a day after", 1)
 		w.pass(2*time.Hour, time.Minute, nil)
 		w.isGone()
