@@ -17,6 +17,9 @@ func printLanes(w io.Writer, now time.Time, lanes []reconcile.LaneView) {
 		if l.Of != "" {
 			name, does, answer = l.Of, "takes no revocations", "take them"
 		}
+		if l.Asks {
+			does, answer = "does not answer whether its tokens are honoured", "answer"
+		}
 		for _, o := range l.Origins {
 			fmt.Fprintf(w, "%s %s since %s: %s\n  what asks it waits, and the next call is let through %s; the other hosts of it %s\n",
 				hostOf(o.Origin, "a host of "+name), does, ago(now, o.OpenSince), o.Why, nextCall(now, o.ProbeAt), answer)

@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"tokend/pkg/providers"
@@ -86,8 +85,8 @@ func (b *breaker) wait(after time.Duration, now time.Time, spread float64) {
 // words say what an address waits for while it is open.
 func (b *breaker) words(lane string) string {
 	does := "does not answer"
-	if of, ok := strings.CutPrefix(lane, revocationsOf); ok {
-		lane, does = of, "takes no revocations"
+	if of, asks, ok := besides(lane); ok {
+		lane, does = of, doesNot(asks)
 	}
 	if b.at != "" {
 		lane = b.at + " (" + lane + ")"
@@ -199,6 +198,9 @@ func (l *Loop) heard(n *lane, addr string, h health) {
 			says := "a provider answers again"
 			if n.of != nil {
 				says = "a provider takes revocations again"
+				if n.asks {
+					says = "a provider answers again whether its tokens are honoured"
+				}
 			}
 			l.log.Info(says, "lane", n.name, "after", now.Sub(b.since).Round(time.Second), "waiting", len(n.waiting.items))
 		}
@@ -219,6 +221,9 @@ func (l *Loop) heard(n *lane, addr string, h health) {
 		says := "a provider does not answer; its credentials wait, and one call is let through every few seconds to see"
 		if n.of != nil {
 			says = "a provider takes no revocations; they wait, nothing else does, and one is let through every few seconds to see"
+			if n.asks {
+				says = "a provider does not answer whether its tokens are honoured; nothing else waits for that, and it is asked every few seconds to see"
+			}
 		}
 		l.log.Warn(says, "lane", n.name, "failed", len(b.failed), "error", b.why)
 		n.origins.forget() // none of them answers
@@ -335,7 +340,7 @@ func (l *lane) view(now time.Time) LaneView {
 	}
 	v.Origins = l.origins.view(now)
 	if l.of != nil {
-		v.Of = l.of.name
+		v.Of, v.Asks = l.of.name, l.asks
 		v.Yields = l.yields()
 	}
 	return v

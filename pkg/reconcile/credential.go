@@ -45,11 +45,11 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 		}
 		if name != j.lane.name || limits != nil && withDefault(*limits) != j.limits {
 			r.relane, r.laneName, r.limits, r.recorded, r.again = true, name, limits, recorded, true
-			if step.revokes() {
-				r.laneBack, r.unless = ob.laneBack()
-				if ob.in.Declared && ob.in.Record.Grant != nil {
-					r.standing = standingOf(Step{State: Ready}) // waiting for an old token's end does not make it less ready
-				}
+			if step.revokes() || step.Action == ActVerify {
+				r.laneBack, r.unless = ob.laneBack(step)
+			}
+			if step.revokes() && ob.in.Declared && ob.in.Record.Grant != nil {
+				r.standing = standingOf(Step{State: Ready}) // waiting for an old token's end does not make it less ready
 			}
 			return r
 		}
@@ -101,11 +101,15 @@ func (ob *observed) laneOf(s Step) (name string, limits *spec.RateLimit, recorde
 	if s.revokes() {
 		return revocationsOf + ob.in.Record.Retiring[s.Retiring].Provider, &ob.retired[s.Retiring].limits, true
 	}
+	beside := ""
+	if s.Action == ActVerify {
+		beside = questionsTo
+	}
 	if ob.ep != nil {
-		return string(ob.in.Want.Provider), &ob.ep.limits, false
+		return beside + string(ob.in.Want.Provider), &ob.ep.limits, false
 	}
 	if g := ob.in.Record.Grant; g != nil {
-		return g.Provider, &ob.held.limits, true
+		return beside + g.Provider, &ob.held.limits, true
 	}
 	return localLane, nil, false
 }

@@ -17,6 +17,7 @@ type measured struct {
 	refused    int       // 401 in a row
 	warned     bool      // that the path answers, but with something odd, was said
 	asked      string    // the [state.Credential].LostPoll after which it was asked; "" after none
+	silent     string    // why it gave no answer when it was asked last; "": it did
 	sound      bool      // and it honoured the token then
 }
 

@@ -14,6 +14,11 @@ import (
 // the requests of the job's lane. It is errNotBegun when tokend stops, or that host does
 // not answer.
 func (w *worker) discover(ctx context.Context, j *job, ep Endpoint, grant string, inputs spec.Values, origins []string) error {
+	return w.discoverUntil(ctx, w.stopped, j, ep, grant, inputs, origins)
+}
+
+// discoverUntil is discover of which the turn is waited for until given up.
+func (w *worker) discoverUntil(ctx context.Context, givenUp <-chan struct{}, j *job, ep Endpoint, grant string, inputs spec.Values, origins []string) error {
 	issuer := ep.Undiscovered(grant, inputs)
 	if issuer == "" {
 		return nil
@@ -21,7 +26,7 @@ func (w *worker) discover(ctx context.Context, j *job, ep Endpoint, grant string
 	if err := j.barred(originOf(issuer), w.now()); err != nil {
 		return err
 	}
-	_, err := j.inFlight(w.now, w.stopped, func() (*providers.Reply, error) {
+	_, err := j.inFlight(w.now, givenUp, func() (*providers.Reply, error) {
 		return nil, ep.Discover(ctx, grant, inputs, origins)
 	})
 	if err == nil && j.lane != nil && j.lane.name != localLane { // what the call itself meets is told by that

@@ -50,9 +50,10 @@ type lane struct {
 	breaker breaker
 	origins origins
 
-	of          *lane // of revocations: the provider's
-	whole       bool  // they are not to share with anything
-	revocations *lane // the other way round; nil: there is none
+	of    *lane   // of revocations or questions: the provider's
+	asks  bool    // of questions
+	whole bool    // they are not to share with anything
+	sides []*lane // the other way round
 }
 
 const (
@@ -111,7 +112,7 @@ func (q *queue) drop(l *lane) {
 	delete(q.lanes, l.name)
 	q.order = slices.DeleteFunc(q.order, func(x *lane) bool { return x == l })
 	if n := l.of; n != nil {
-		n.revocations = nil
+		n.sides = slices.DeleteFunc(n.sides, func(x *lane) bool { return x == l })
 		n.items--
 		q.drop(n)
 	}
@@ -132,8 +133,8 @@ func (l *lane) setLimit(r spec.RateLimit) {
 		l.pace = newPace(r)
 		l.pace.carry(before)
 	}
-	if l.revocations != nil {
-		l.revocations.share()
+	for _, s := range l.sides {
+		s.share()
 	}
 }
 

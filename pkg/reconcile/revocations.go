@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"container/heap"
+	"slices"
 	"strings"
 	"time"
 )
@@ -12,12 +13,16 @@ import (
 // revocations alone. The rate limit is the provider's one, and they come after
 // whatever else waits for it.
 //
+// So have questions whether a provider honours its tokens (verify.go).
+//
 // A credential is in that lane only while a revocation of it is what comes next. When
 // something else of it is due before that one's turn has come, it goes back.
 
 const (
 	// revocationsOf begins the name of such a lane; the provider's follows.
 	revocationsOf = "revocations of "
+	// questionsTo begins the name of the lane of the questions to a provider.
+	questionsTo = "questions to "
 	// revocationPart is which part of a provider's requests in flight they may have, and
 	// one at the least.
 	revocationPart = 4
@@ -31,14 +36,24 @@ func (l *lane) base() *lane {
 	return l
 }
 
-// beside makes a lane that of the revocations of another, which its name says.
+// besides splits the name of a lane beside that of a provider.
+func besides(lane string) (of string, asks, ok bool) {
+	if of, ok = strings.CutPrefix(lane, questionsTo); ok {
+		return of, true, true
+	}
+	of, ok = strings.CutPrefix(lane, revocationsOf)
+	return of, false, ok
+}
+
+// beside makes a lane that of the revocations of another, or of the questions to it,
+// which its name says.
 func (q *queue) beside(l *lane) {
-	name, ok := strings.CutPrefix(l.name, revocationsOf)
+	name, asks, ok := besides(l.name)
 	if !ok {
 		return
 	}
-	l.of = q.lane(name)
-	l.of.revocations = l
+	l.of, l.asks = q.lane(name), asks
+	l.of.sides = append(l.of.sides, l)
 	l.of.items++ // it is there for as long as this one
 	l.whole = q.leaving
 	l.share()
@@ -77,6 +92,8 @@ func (l *lane) yields() bool {
 		return false
 	case n.setting.Concurrency == 1 && n.running > 0 && !l.whole:
 		return true
+	case n.setting.Concurrency <= 2 && !l.whole && slices.ContainsFunc(n.sides, func(s *lane) bool { return s != l && s.running > 0 }):
+		return true // together they would have all of them
 	case len(n.waiting.items) == 0 || n.breaker.open():
 		return false
 	}
@@ -172,8 +189,11 @@ func (q *queue) homeOf(it *item) *lane {
 
 // laneBack is where a credential belongs whose old token is being revoked, and when
 // something else of it is due; zero: nothing is.
-func (ob *observed) laneBack() (name string, at time.Time) {
+func (ob *observed) laneBack(step Step) (name string, at time.Time) {
 	in := ob.in
+	if step.Action == ActVerify {
+		return ob.asksFor(), ob.unlessAsking()
+	}
 	switch {
 	case in.Declared && in.Want != nil:
 		name = string(in.Want.Provider)
@@ -192,11 +212,21 @@ func (ob *observed) laneBack() (name string, at time.Time) {
 
 // revocationWaits says of an address what its revocation waits for.
 func (l *Loop) revocationWaits(it *item, line *Line) {
-	line.Next = "its revocation"
+	if line.Next = "its revocation"; it.lane.asks {
+		line.Next = "verify"
+	}
 	if b := &it.lane.breaker; b.open() {
 		line.NextAt = b.next
-		if line.Why == "" || line.State == Removing || line.State == Pending {
+		if line.Why == "" || line.State == Removing || line.State == Pending || it.lane.asks && line.State == Ready {
 			line.Why = b.words(it.lane.name)
 		}
 	}
+}
+
+// doesNot says of a provider what those of a lane beside it find.
+func doesNot(asks bool) string {
+	if asks {
+		return "does not answer whether its tokens are honoured"
+	}
+	return "takes no revocations"
 }

@@ -16,10 +16,12 @@ import (
 func (p *performer) verify() {
 	in := &p.ob.in
 	c, err := p.verifyCall()
+	ctx, done := p.asks()
+	defer done()
 	var reply *providers.Reply
 	if err == nil {
 		if c.ep.ep.Traits(c.c.Grant).Discovers {
-			err = p.w.discover(p.ctx, &p.j, c.ep.ep, c.c.Grant, c.c.Inputs, c.c.Origins)
+			err = p.w.discoverUntil(ctx, ctx.Done(), &p.j, c.ep.ep, c.c.Grant, c.c.Inputs, c.c.Origins)
 		}
 		if p.unasked(err) {
 			return
@@ -33,7 +35,7 @@ func (p *performer) verify() {
 				return
 			}
 			began := p.w.now()
-			reply, err = p.inFlight(func() (*providers.Reply, error) { return c.ep.ep.Send(context.WithoutCancel(p.ctx), req) })
+			reply, err = p.j.inFlight(p.w.now, ctx.Done(), func() (*providers.Reply, error) { return c.ep.ep.Send(ctx, req) })
 			c.took = p.w.now().Sub(began)
 			if p.unasked(err) {
 				return
@@ -43,8 +45,8 @@ func (p *performer) verify() {
 	if err == nil {
 		_, err = p.judged(c, reply)
 	}
-	if c != nil {
-		p.observe(c, err)
+	if c != nil && (err == nil || ctx.Err() == nil || c.took >= questionShort) {
+		p.observe(c, err) // what was cut short says nothing of its provider
 	}
 	p.found(err)
 	p.r.measured = &in.Measured
@@ -52,6 +54,9 @@ func (p *performer) verify() {
 	p.r.next, p.r.standing, p.r.revokesAt = next.Next, standingOf(next), in.revokesAt(next)
 	p.r.again = next.acts()
 }
+
+// never is longer than any period.
+const never = 100 * 365 * 24 * time.Hour
 
 // unasked reports whether nothing was found since the API was not asked: tokend stops,
 // or its host does not answer.
@@ -62,7 +67,58 @@ func (p *performer) unasked(err error) bool {
 		p.barred(away)
 		p.r.standing = as // the token is good for all that is known
 	}
+	if away == nil && errors.Is(err, errNotBegun) {
+		p.r.again = !p.w.isStopped() // something else of it is due
+	}
 	return errors.Is(err, errNotBegun)
+}
+
+const (
+	// questionMost is how long an answer is waited for, and questionAlone that where the
+	// provider lets one request through at a time, so that all else waits meanwhile.
+	questionMost  = 10 * time.Second
+	questionAlone = 5 * time.Second
+	// questionShort is how long an answer was waited for at the least where there being
+	// none says something of the provider.
+	questionShort = 2 * time.Second
+)
+
+// asks bounds a question: it costs nothing to ask again, so it is dropped as soon as
+// anything else of the credential is due, and where tokend stops before it was sent.
+func (p *performer) asks() (context.Context, context.CancelFunc) {
+	most := questionMost
+	if p.j.limits.Concurrency == 1 {
+		most = questionAlone
+	}
+	if at := p.ob.unlessAsking(); !at.IsZero() {
+		if d := at.Sub(p.w.now()); d > 0 {
+			most = min(most, d)
+		}
+	}
+	ctx, done := context.WithTimeout(context.WithoutCancel(p.ctx), most)
+	stop := context.AfterFunc(p.w.life, done)
+	return ctx, func() { stop(); done() }
+}
+
+// asksFor is the provider of the token that is asked about.
+func (ob *observed) asksFor() string {
+	if ob.ep != nil {
+		return string(ob.in.Want.Provider)
+	}
+	return ob.in.Record.Grant.Provider
+}
+
+// unlessAsking is when something else of a credential is due that is to be asked about;
+// zero: nothing is.
+func (ob *observed) unlessAsking() time.Time {
+	in := ob.in
+	in.Measured.at, in.Order = in.Now.Add(never), Order{}
+	in.Measured.asked = in.Record.LostPoll
+	s := Decide(in)
+	if s.acts() || !s.Next.After(in.Now) {
+		return time.Time{}
+	}
+	return s.Next
 }
 
 func (p *performer) verifyCall() (*call, error) {
@@ -99,7 +155,7 @@ func (p *performer) verifyCall() (*call, error) {
 func (p *performer) found(err error) {
 	in := &p.ob.in
 	rec, m, now := &in.Record, &in.Measured, p.w.now()
-	m.at, m.asked = now, rec.LostPoll
+	m.at, m.asked, m.silent = now, rec.LostPoll, ""
 	var pe *providers.Error
 	isError := errors.As(err, &pe)
 	switch {
@@ -117,6 +173,7 @@ func (p *performer) found(err error) {
 		if isError && pe.RetryAfter > in.Verify.Every {
 			m.at = now.Add(pe.RetryAfter - in.Verify.Every)
 		}
+		m.silent = err.Error()
 		p.log().Info("asking whether the API honours the token gave no answer", "error", err)
 	default:
 		m.refused, m.sound = 0, true

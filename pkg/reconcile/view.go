@@ -50,6 +50,7 @@ type LaneView struct {
 	// Of is the provider whose revocations these are; "": it is all else that is asked
 	// of it. They share its limits, come after all else, and wait by themselves.
 	Of          string `json:"of,omitempty"`
+	Asks        bool   `json:"asks,omitempty"`   // they are questions whether it honours its tokens, not revocations
 	Yields      bool   `json:"yields,omitempty"` // of revocations: other requests of the provider go first
 	Running     int    `json:"running"`
 	Waiting     int    `json:"waiting"`

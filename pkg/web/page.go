@@ -169,6 +169,9 @@ func laneFacts(v reconcile.View) []string {
 		if l.Of != "" {
 			name, does = l.Of, "takes no revocations"
 		}
+		if l.Asks {
+			does = "does not answer whether its tokens are honoured"
+		}
 		for _, o := range l.Origins {
 			facts = append(facts, oneline.Of(fmt.Sprintf("%s %s since %s: %s; what asks it waits for the next call at %s.",
 				awayName(o.Origin, "a host of "+name), does, stamp(o.OpenSince), o.Why, stamp(o.ProbeAt))))
