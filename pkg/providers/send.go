@@ -138,7 +138,8 @@ func (f *flight) reached() bool {
 // Send sends the request exactly once: no redirect is followed, and nothing is
 // sent again by the transport. A cancelled ctx stops it only before it has a
 // connection; after that the reply is read to its end, within the endpoint's
-// timeout, because the server may already have acted. Nor is it sent where the
+// timeout, because the server may already have acted. Of a verification, which spends
+// nothing, the deadline of ctx counts there too. Nor is it sent where the
 // call's Ready says no to that connection. The error is an *Error: unknown once a
 // byte was written, unless the server says over HTTP/2 that it has not processed the
 // request (REFUSED_STREAM, or a GOAWAY whose last stream is an earlier one), which is
@@ -171,6 +172,9 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) (*Reply, error) {
 func (e *Endpoint) roundTrip(ctx context.Context, r *Request, f *flight) (*http.Response, error) {
 	t := e.transportFor(r)
 	deadline := time.Now().Add(e.timeout)
+	if d, ok := ctx.Deadline(); ok && r.call.Op == OpVerify && d.Before(deadline) {
+		deadline = d // a question spends nothing, so it may be dropped
+	}
 	if t == e.transport && e.kept.takes(r) {
 		if resp, err := e.kept.roundTrip(ctx, r, f, deadline); !errors.Is(err, errHTTP2) {
 			return resp, err
