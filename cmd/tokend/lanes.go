@@ -54,7 +54,10 @@ func nextCall(now, at time.Time) string {
 }
 
 func waiting(n int) string {
-	if n == 1 {
+	switch n {
+	case 0:
+		return "no address waits"
+	case 1:
 		return "1 address waits"
 	}
 	return fmt.Sprintf("%d addresses wait", n)

@@ -74,6 +74,10 @@ type Call struct {
 	Now time.Time
 }
 
+// drops says that nothing is lost where the reply is not waited for: a question spends
+// nothing, and a revocation is made again until it is answered.
+func (c *Call) drops() bool { return c.Op == OpVerify || c.Op == OpRevoke }
+
 // Token is what a reply gave, or what is held.
 type Token struct {
 	AccessToken  secret.Text

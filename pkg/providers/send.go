@@ -67,6 +67,7 @@ type flight struct {
 	before int64
 	http2  atomic.Pointer[tls.Conn]    // speaks HTTP/2, and is there for this request alone
 	dialed atomic.Pointer[countedConn] // the last connection that was made for it
+	within time.Duration               // how long its reply is waited for, or was when that was given up
 }
 
 // flightKey is what a request's context has its flight under.
@@ -138,8 +139,9 @@ func (f *flight) reached() bool {
 // Send sends the request exactly once: no redirect is followed, and nothing is
 // sent again by the transport. A cancelled ctx stops it only before it has a
 // connection; after that the reply is read to its end, within the endpoint's
-// timeout, because the server may already have acted. Of a verification, which spends
-// nothing, the deadline of ctx counts there too. Nor is it sent where the
+// timeout, because the server may already have acted. A verification and a revocation
+// lose nothing by being made once more: of these ctx ends the waiting for the reply
+// too, by its deadline or a cancellation. Nor is it sent where the
 // call's Ready says no to that connection. The error is an *Error: unknown once a
 // byte was written, unless the server says over HTTP/2 that it has not processed the
 // request (REFUSED_STREAM, or a GOAWAY whose last stream is an earlier one), which is
@@ -148,7 +150,7 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) (*Reply, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, e.sendError(r, nil, err)
 	}
-	f := &flight{ready: r.call.Ready}
+	f := &flight{ready: r.call.Ready, within: e.timeout}
 	sent := e.options.Now()
 	resp, err := e.roundTrip(ctx, r, f)
 	if err != nil {
@@ -171,9 +173,13 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) (*Reply, error) {
 // there. Closing the body ends it.
 func (e *Endpoint) roundTrip(ctx context.Context, r *Request, f *flight) (*http.Response, error) {
 	t := e.transportFor(r)
-	deadline := time.Now().Add(e.timeout)
-	if d, ok := ctx.Deadline(); ok && r.call.Op == OpVerify && d.Before(deadline) {
-		deadline = d // a question spends nothing, so it may be dropped
+	began, drops := time.Now(), r.call.drops() && ctx.Done() != nil
+	if drops {
+		t = e.unpooled // what is dropped takes its connection with it
+	}
+	deadline := began.Add(e.timeout)
+	if d, ok := ctx.Deadline(); ok && drops && d.Before(deadline) {
+		deadline, f.within = d, inWords(d.Sub(began))
 	}
 	if t == e.transport && e.kept.takes(r) {
 		if resp, err := e.kept.roundTrip(ctx, r, f, deadline); !errors.Is(err, errHTTP2) {
@@ -190,7 +196,7 @@ func (e *Endpoint) roundTrip(ctx context.Context, r *Request, f *flight) (*http.
 	stop := func() bool { return true }
 	if ctx.Done() != nil {
 		stop = context.AfterFunc(ctx, func() {
-			if f.state.CompareAndSwap(waits, givenUp) {
+			if f.state.CompareAndSwap(waits, givenUp) || drops {
 				cancel()
 			}
 		})
@@ -207,8 +213,10 @@ func (e *Endpoint) roundTrip(ctx context.Context, r *Request, f *flight) (*http.
 		stop()
 		cancel()
 		switch state := f.state.Load(); {
-		case state == givenUp && ctx.Err() != nil:
-			err = ctx.Err()
+		case (state == givenUp || state == flies && drops) && ctx.Err() != nil:
+			if err = ctx.Err(); drops && errors.Is(err, context.Canceled) {
+				f.within = min(f.within, inWords(time.Since(began)))
+			}
 		case state == notReady:
 			err = errNotReady
 		case state == notTwice:
@@ -220,6 +228,14 @@ func (e *Endpoint) roundTrip(ctx context.Context, r *Request, f *flight) (*http.
 	}
 	resp.Body = &endingBody{resp.Body, func() { stop(); cancel() }}
 	return resp, nil
+}
+
+// inWords is a time as a message says it.
+func inWords(d time.Duration) time.Duration {
+	if d > time.Second {
+		return d.Round(100 * time.Millisecond)
+	}
+	return d.Round(time.Millisecond)
 }
 
 // endingBody ends what belongs to a reply when its body is closed.
@@ -286,14 +302,18 @@ func readBody(resp *http.Response) (_ []byte, tooLarge bool, err error) {
 // the request; before, nothing has happened.
 func (e *Endpoint) sendError(r *Request, f *flight, err error) *Error {
 	out := &Error{Op: r.call.Op, URL: r.address(), Reached: f != nil && f.reached() && !errors.Is(err, errUnprocessed)}
+	within := e.timeout
+	if f != nil && f.within < within {
+		within = f.within
+	}
 	if out.Reached {
 		out.Class = ClassUnknown
-		out.Message, out.Err = afterWriting(err, e.timeout)
+		out.Message, out.Err = afterWriting(err, within)
 		out.Hint = HintUnknown
 		return out
 	}
 	out.Class = ClassTransient
-	out.Message, out.Hint, out.Err = beforeWriting(err, e.timeout, r)
+	out.Message, out.Hint, out.Err = beforeWriting(err, within, r)
 	out.Hint = e.hintFor(&r.call, out.Hint)
 	if toProxy, host := e.proxyRefused(err); toProxy {
 		out.Message = fmt.Sprintf("reaching the proxy %s: %s", host, out.Message)
@@ -326,6 +346,8 @@ func afterWriting(err error, timeout time.Duration) (string, error) {
 		return errNotTwice.Error(), errNotTwice
 	case errors.Is(err, context.DeadlineExceeded) || errors.As(err, &netErr) && netErr.Timeout():
 		return fmt.Sprintf("no complete reply within %v", timeout), context.DeadlineExceeded
+	case errors.Is(err, context.Canceled):
+		return fmt.Sprintf("no complete reply within %v, when something else had to be done", timeout), context.Canceled
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
 		return "the connection was closed before the reply was complete", io.ErrUnexpectedEOF
 	case errors.Is(err, syscall.ECONNRESET):

@@ -21,6 +21,7 @@ import (
 // closed.
 type breaker struct {
 	failed map[string]bool // the credentials that failed since the last answer
+	heard  time.Time       // when the last of them did
 	since  time.Time       // when it opened; zero: it is closed
 	next   time.Time       // when the next call is let through
 	opens  int             // probes that failed since it opened
@@ -60,7 +61,7 @@ func (b *breaker) unanswered(addr string, h health, now time.Time, spread float6
 	} else if b.at != h.at {
 		b.at = ""
 	}
-	b.failed[addr], b.why = true, h.why
+	b.failed[addr], b.why, b.heard = true, h.why, now
 	switch {
 	case !b.open() && len(b.failed) < breakerCount:
 		return false
@@ -82,16 +83,13 @@ func (b *breaker) wait(after time.Duration, now time.Time, spread float64) {
 	b.next = now.Add(max(d, min(after, breakerAsked)))
 }
 
-// words say what an address waits for while it is open.
-func (b *breaker) words(lane string) string {
-	does := "does not answer"
-	if of, asks, ok := besides(lane); ok {
-		lane, does = of, doesNot(asks)
-	}
+// words say what an address waits for while it is open: whose requests it keeps back, and
+// what that does not do.
+func (b *breaker) words(whose, doesNot string) string {
 	if b.at != "" {
-		lane = b.at + " (" + lane + ")"
+		whose = b.at + " (" + whose + ")"
 	}
-	return fmt.Sprintf("%s "+does+" (%d credentials failed in a row; the last: %s); one call is let through every few seconds until one is answered", lane, len(b.failed), b.why)
+	return fmt.Sprintf("%s %s (%d credentials failed in a row; the last: %s); one call is let through every few seconds until one is answered", whose, doesNot, len(b.failed), b.why)
 }
 
 // health is what the outcome of a call says of its provider.
@@ -196,11 +194,11 @@ func (l *Loop) heard(n *lane, addr string, h health) {
 	if !h.down {
 		if b.open() {
 			says := "a provider answers again"
-			if n.of != nil {
+			switch n.side {
+			case revocations:
 				says = "a provider takes revocations again"
-				if n.asks {
-					says = "a provider answers again whether its tokens are honoured"
-				}
+			case questions:
+				says = "a provider answers again whether its tokens are honoured"
 			}
 			l.log.Info(says, "lane", n.name, "after", now.Sub(b.since).Round(time.Second), "waiting", len(n.waiting.items))
 		}
@@ -219,11 +217,11 @@ func (l *Loop) heard(n *lane, addr string, h health) {
 	}
 	if b.unanswered(addr, h, now, fraction(n.name, fmt.Sprint(b.opens))) {
 		says := "a provider does not answer; its credentials wait, and one call is let through every few seconds to see"
-		if n.of != nil {
+		switch n.side {
+		case revocations:
 			says = "a provider takes no revocations; they wait, nothing else does, and one is let through every few seconds to see"
-			if n.asks {
-				says = "a provider does not answer whether its tokens are honoured; nothing else waits for that, and it is asked every few seconds to see"
-			}
+		case questions:
+			says = "a provider does not answer whether its tokens are honoured; nothing else waits for that, and it is asked every few seconds to see"
 		}
 		l.log.Warn(says, "lane", n.name, "failed", len(b.failed), "error", b.why)
 		n.origins.forget() // none of them answers
@@ -340,7 +338,7 @@ func (l *lane) view(now time.Time) LaneView {
 	}
 	v.Origins = l.origins.view(now)
 	if l.of != nil {
-		v.Of, v.Asks = l.of.name, l.asks
+		v.Of, v.Asks = l.of.name, l.side == questions
 		v.Yields = l.yields()
 	}
 	return v

@@ -22,7 +22,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 	r.fill(&ob.in.Record, j.stored)
 	r.early, r.refreshes = ob.in.early(), ob.in.RefreshFailure
 	if ob.in.Verify != nil {
-		r.measured = &ob.in.Measured
+		r.measured = &ob.in.Measured // as it is left
 	}
 	if step.Destructive() && !j.allowed {
 		r.unjudged = true
@@ -99,17 +99,17 @@ func (r *result) fill(rec *state.Credential, stored bool) {
 // provider when it issued what is to be revoked.
 func (ob *observed) laneOf(s Step) (name string, limits *spec.RateLimit, recorded bool) {
 	if s.revokes() {
-		return revocationsOf + ob.in.Record.Retiring[s.Retiring].Provider, &ob.retired[s.Retiring].limits, true
+		return revocations.lane(ob.in.Record.Retiring[s.Retiring].Provider), &ob.retired[s.Retiring].limits, true
 	}
-	beside := ""
+	side := ownLane
 	if s.Action == ActVerify {
-		beside = questionsTo
+		side = questions
 	}
 	if ob.ep != nil {
-		return beside + string(ob.in.Want.Provider), &ob.ep.limits, false
+		return side.lane(string(ob.in.Want.Provider)), &ob.ep.limits, false
 	}
 	if g := ob.in.Record.Grant; g != nil {
-		return beside + g.Provider, &ob.held.limits, true
+		return side.lane(g.Provider), &ob.held.limits, true
 	}
 	return localLane, nil, false
 }

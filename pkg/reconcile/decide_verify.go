@@ -17,8 +17,12 @@ type measured struct {
 	refused    int       // 401 in a row
 	warned     bool      // that the path answers, but with something odd, was said
 	asked      string    // the [state.Credential].LostPoll after which it was asked; "" after none
-	silent     string    // why it gave no answer when it was asked last; "": it did
 	sound      bool      // and it honoured the token then
+
+	// What holds for the next generation too.
+	turn   time.Time // when the API was asked last, or as if: who waits for longest is asked next
+	silent string    // why it gave no answer when it was asked last; "": it did
+	since  time.Time // since when it gives none
 }
 
 const (
@@ -43,7 +47,7 @@ func startMeasuring(m measured, rec *state.Credential, v *spec.Verify, now time.
 	if v == nil || g == nil || m.generation == g.Generation {
 		return m
 	}
-	n := measured{generation: g.Generation, at: g.ObtainedAt.Add(-time.Duration(spread * float64(v.Every) / 10)), warned: m.warned}
+	n := measured{generation: g.Generation, at: g.ObtainedAt.Add(-time.Duration(spread * float64(v.Every) / 10)), warned: m.warned, turn: m.turn, silent: m.silent, since: m.since}
 	switch {
 	case rec.Verified.Refused != 0 && now.Sub(g.ObtainedAt) < v.Every && g.ObtainedAt.Sub(rec.Verified.At) < time.Hour:
 		n.at = g.ObtainedAt.Add(verifyConfirm - v.Every)
@@ -64,7 +68,27 @@ func (in *Input) verifyAt() time.Time {
 	case in.loginMayHaveEnded() && in.Measured.asked != in.Record.LostPoll:
 		return in.Measured.at // at once, or when its API asked for
 	}
-	return in.Measured.at.Add(in.Verify.Every)
+	return in.inTimeFor(in.Measured.at.Add(in.Verify.Every))
+}
+
+// verifyTime is how long the API has for an answer before the token is due.
+const verifyTime = 3 * time.Second
+
+// inTimeFor is when to ask a question whose period ends at a time. The first that
+// would be dropped since the token is due right after that is asked so much earlier that
+// it can be answered, but not before half of the period is over.
+func (in *Input) inTimeFor(at time.Time) time.Time {
+	due := in.due()
+	if due.IsZero() || at.After(due) {
+		return at
+	}
+	if due = due.Add(-verifyTime); !in.Measured.at.Before(due) {
+		return at
+	}
+	if half := at.Add(-in.Verify.Every / 2); due.Before(half) {
+		return half
+	}
+	return earlier(due, at)
 }
 
 // verifyDue asks the API whether it still honours the token. It spends nothing,

@@ -133,6 +133,11 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 			return nil, errTooLate
 		}
 		defer done()
+		if c.op == opRevoke {
+			way, over := p.j.givesWay(ctx, revocationShort)
+			defer over()
+			ctx = way
+		}
 		return c.ep.ep.Send(ctx, req)
 	})
 	if errors.Is(err, errNotBegun) {
@@ -191,9 +196,7 @@ func (j *job) inFlight(now func() time.Time, stopped <-chan struct{}, call func(
 	}
 	var began time.Time // when its turn had come
 	if j.calls != nil {
-		select {
-		case j.calls <- struct{}{}:
-		case <-stopped:
+		if !j.takeSlot(stopped) {
 			return nil, errNotBegun
 		}
 		if j.shared != nil {

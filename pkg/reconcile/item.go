@@ -71,11 +71,15 @@ type edge struct {
 
 // urgency is the order within a lane: what a person waits for, then the soonest
 // expiry. A credential without a token goes before those whose tokens live for
-// another minute: no consumer's token ends while it waits.
+// another minute: no consumer's token ends while it waits. Of questions whether tokens
+// are honoured, none is put off for ever: the credential goes first whose was asked
+// longest ago.
 func (it *item) urgency() int64 {
 	switch {
 	case it.x != nil && len(it.x.orders) > 0:
 		return math.MinInt64
+	case it.lane.side == questions && it.measured() != nil:
+		return nanos(it.measured().turn)
 	case it.expires != 0:
 		return it.expires
 	case it.kind == kindCredential:
@@ -100,8 +104,8 @@ type extra struct {
 	agreed   string             // the change that it was let go for
 	quiet    time.Time          // when its removal may act
 	lost     lostConfig         // why it is not known what declared it last, when it is gone
-	home     string             // the lane that it was taken around, or belongs to beside one of revocations
-	unless   int64              // when something else of it is due than a revocation that it waits for, in Unix nanoseconds; 0: that is not waited for
+	home     string             // the lane that it was taken around, or belongs to when it is in one beside that
+	unless   int64              // when something else of it is due than the revocation or question that it waits for, in Unix nanoseconds; 0: that is not waited for
 	stuck    string             // why it cannot follow its moved block
 	parked   bool               // its record is being moved: nobody works on it
 	earlier  *spec.Config       // of a sink that may name what only a grant has that is not there yet: by which it goes on until then

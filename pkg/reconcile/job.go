@@ -172,8 +172,8 @@ type result struct {
 	blind    bool // it could not even be looked at: standing says why
 	relane   bool // it belongs into the lane of this name
 	laneName string
-	laneBack string            // where it belongs otherwise, of one that goes into a lane of revocations; "": beside that
-	unless   time.Time         // when something else of it is due than its revocation; zero: nothing is
+	laneBack string            // where it belongs otherwise, of one that goes into a lane beside its provider's; "": that provider's
+	unless   time.Time         // when something else of it is due than that; zero: nothing is
 	remote   bool              // of a sink: its place is no file, so no event tells of what others do to it
 	holds    map[string]uint64 // of a sink: what its place holds now; nil: unchanged
 	place    string

@@ -300,6 +300,9 @@ func (l *Loop) do(ctx context.Context, f func()) error {
 func (l *Loop) wake(it *item) {
 	if it.phase == running {
 		it.again = true
+		if it.x != nil && len(it.x.orders) > 0 {
+			l.w.asking.dropped(it.addr)
+		}
 		return
 	}
 	if it.lane == nil {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sort"
+	"strconv"
 	"strings"
 	"time"
 
@@ -90,7 +91,9 @@ func (w *worker) observe(ctx context.Context, j job) (*observed, error) {
 	ob.takeLifecycle(rec.Lifecycle, j.allowed)
 	if in.Want != nil && in.Record.Grant != nil {
 		in.Verify = in.Want.Verify
-		in.Measured = startMeasuring(j.measured, &in.Record, in.Verify, j.now, in.Spread)
+		// Of those whose tokens are as old as each other, another one is asked first each time.
+		spread := fraction(j.addr, w.o.Host, strconv.FormatUint(in.Record.Grant.Generation, 10))
+		in.Measured = startMeasuring(j.measured, &in.Record, in.Verify, j.now, spread)
 		in.Measured.next = in.verifyAt()
 	}
 	if in.Intent != nil {

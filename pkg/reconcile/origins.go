@@ -212,7 +212,7 @@ func (o *origins) bars(origin, addr string, insists bool, now time.Time) error {
 		d.barred = map[string]struct{}{}
 	}
 	d.barred[addr] = struct{}{}
-	return &barredError{origin: origin, waiting: len(d.barred), since: d.since, words: d.words("a host of its provider")}
+	return &barredError{origin: origin, waiting: len(d.barred), since: d.since, words: d.words("a host of its provider", sides[ownLane].doesNot)}
 }
 
 // moved follows a clock that was set back.
@@ -220,7 +220,7 @@ func (o *origins) moved(by time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, d := range o.dead {
-		d.since, d.next = moved(d.since, by), moved(d.next, by)
+		d.heard, d.since, d.next = moved(d.heard, by), moved(d.since, by), moved(d.next, by)
 	}
 }
 

@@ -14,11 +14,17 @@ import (
 )
 
 // silent is an API whose tokens live for twenty seconds and which says nothing when it
-// is asked about them.
+// is asked about them, until it does.
 type silent struct {
+	answers chan struct{} // closed when it does
+
 	mu                sync.Mutex
 	ends              map[string]time.Time // of the tokens issued
 	asked, under, top int                  // questions; under way, and most of them at once
+}
+
+func newSilent() *silent {
+	return &silent{answers: make(chan struct{}), ends: map[string]time.Time{}}
 }
 
 func (x *silent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -30,7 +36,10 @@ func (x *silent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.under++
 		x.top = max(x.top, x.under)
 		x.mu.Unlock()
-		<-r.Context().Done()
+		select {
+		case <-r.Context().Done():
+		case <-x.answers:
+		}
 		x.mu.Lock()
 		x.under--
 		return
@@ -42,30 +51,45 @@ func (x *silent) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = fmt.Fprintf(w, `{"access_token":"%s","refresh_token":"rt%d","expires_in":20}`, at, n)
 }
 
-// config has sixty credentials of it, each asked about every two seconds.
-func (x *silent) config(limit string) string {
+// config has sixty credentials of it, each asked about every so often.
+func (x *silent) config(limit, every string) string {
 	c := strings.ReplaceAll((&unwilling{}).config(limit, 60), "unwilling", "silent")
-	return strings.Replace(c, "  user     = each.key\n", "  user     = each.key\n  verify {\n    path  = \"/me\"\n    every = \"2s\"\n  }\n", 1)
+	return strings.Replace(c, "  user     = each.key\n", fmt.Sprintf("  user     = each.key\n  verify {\n    path  = \"/me\"\n    every = %q\n  }\n", every), 1)
+}
+
+// viewOf is all that status shows.
+func viewOf(w *world) reconcile.View {
+	w.t.Helper()
+	v, err := w.loop.Status(w.t.Context(), "")
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return v
 }
 
 // An API that never says whether it honours its tokens keeps none of them from being
-// refreshed, its own no more than others: every place holds a token that lives.
+// refreshed, its own no more than others: every place holds a token that lives. Status
+// says of the API that it does not answer, and of nothing that it is not ready.
 func TestQuestionsAreNotInTheWayOfRefreshing(t *testing.T) {
+	const lane, own = "questions to provider.silent.default", "provider.silent.default"
 	for name, c := range map[string]struct {
-		limit string
-		most  int // questions at once
+		limit, every string
+		most         int // questions at once
 	}{
-		"default":         {"", 8},
-		"three at a time": {"concurrency = 3", 1},
-		"two at a time":   {"concurrency = 2", 1},
-		"rate limit":      {"requests = 60\n per = \"1s\"", 8},
+		"default":         {"", "5s", 8},
+		"more often":      {"", "2s", 8},
+		"three at a time": {"concurrency = 3", "5s", 1},
+		"two at a time":   {"concurrency = 2", "5s", 1},
+		"one at a time":   {"concurrency = 1", "5s", 1},
+		"rate limit":      {"requests = 60\n per = \"1s\"", "5s", 8},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
-				x := &silent{ends: map[string]time.Time{}}
+				x := newSilent()
 				w.serveAlso(x, "silent.localhost")
-				w.set(x.config(c.limit))
+				w.set(x.config(c.limit, c.every))
 				time.Sleep(10 * time.Second)
+				silent := 0
 				w.pass(3*time.Minute, time.Second, func() {
 					x.mu.Lock()
 					defer x.mu.Unlock()
@@ -74,21 +98,35 @@ func TestQuestionsAreNotInTheWayOfRefreshing(t *testing.T) {
 							t.Fatalf("u%d holds %q, which expired %s ago: %+v", i, at, time.Since(x.ends[at]), w.line(fmt.Sprintf(`credential.silent.many["u%d"]`, i)))
 						}
 					}
+					if v := viewOf(w); !laneOf(v, lane).OpenSince.IsZero() {
+						silent++
+					}
 				})
 				x.mu.Lock()
-				if x.top > c.most || x.asked < 3 {
+				if x.top > c.most || x.asked < 3 || x.asked > 100 {
 					t.Errorf("%d questions at once, of %d", x.top, x.asked)
 				}
 				x.mu.Unlock()
-				v, err := w.loop.Status(t.Context(), "")
-				if err != nil {
-					t.Fatal(err)
-				}
-				if l := laneOf(v, "provider.silent.default"); !l.OpenSince.IsZero() {
+				v := viewOf(w)
+				if l := laneOf(v, own); !l.OpenSince.IsZero() {
 					t.Errorf("the provider: %+v", l)
+				}
+				if l := laneOf(v, lane); silent < 120 || l.Of != own || !l.Asks || l.Concurrency != c.most || !strings.Contains(l.Why, "no complete reply within") {
+					t.Errorf("said in %d of 180 seconds; the questions: %+v", silent, l)
 				}
 				if v.Counts[reconcile.Ready] != 120 {
 					t.Errorf("counts %v", v.Counts)
+				}
+				close(x.answers)
+				time.Sleep(30 * time.Second)
+				v = viewOf(w)
+				if l := laneOf(v, lane); !l.OpenSince.IsZero() {
+					t.Errorf("after it answers: %+v", l)
+				}
+				for _, l := range v.Credentials {
+					if l.Why != "" {
+						t.Errorf("after it answers: %+v", l)
+					}
 				}
 			})
 		})
@@ -96,19 +134,56 @@ func TestQuestionsAreNotInTheWayOfRefreshing(t *testing.T) {
 }
 
 // The only credential that an API is asked about stays ready where there is no answer,
-// and status says that it is not known whether its token is honoured.
+// and status says since when it is not known whether its token is honoured: also of
+// the tokens that come after that one.
 func TestWhoIsNotAnsweredWhetherItsTokenIsHonouredIsToldSo(t *testing.T) {
 	inWorld(t, strict(), func(t *testing.T, w *world) {
 		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultStall, Path: "/traders/me", Times: -1})
 		w.set(asked(every))
-		time.Sleep(90 * time.Second)
-		if l := w.line("credential.coinify.trader"); l.State != reconcile.Ready || !strings.Contains(l.Why, "it gave no answer when it was asked last") {
-			t.Errorf("status %+v", l)
+		began := time.Now()
+		var since string
+		w.pass(40*time.Minute, time.Minute, func() {
+			l := w.line("credential.coinify.trader")
+			if time.Since(began) < 2*time.Minute {
+				return
+			}
+			const not = "whether its API still honours its token is not known since "
+			rest, ok := strings.CutPrefix(l.Why, not)
+			if l.State != reconcile.Ready || !ok || !strings.Contains(rest, "no complete reply within ") {
+				t.Fatalf("after %s: %+v", time.Since(began), l)
+			}
+			if at, _, _ := strings.Cut(rest, ": "); since == "" {
+				since = at
+			} else if at != since {
+				t.Fatalf("silent since %s, and since %s after %s", since, at, time.Since(began))
+			}
+		})
+		if n := w.server.Counts(standin.Coinify).Refreshes; n < 2 {
+			t.Errorf("%d refreshes", n)
 		}
 		w.server.ClearFaults()
 		time.Sleep(2 * time.Minute)
 		if l := w.line("credential.coinify.trader"); l.State != reconcile.Ready || l.Why != "" {
 			t.Errorf("after it answers: %+v", l)
+		}
+	})
+}
+
+// Who orders something of a credential does not wait for the answer to a question about
+// its token.
+func TestAnOrderWaitsForNoQuestion(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultStall, Path: "/traders/me", Times: -1})
+		w.set(asked(every))
+		for w.calls(standin.Coinify, "/traders/me", 0) == 0 {
+			time.Sleep(time.Second)
+		}
+		began := time.Now()
+		if err := w.loop.Do(t.Context(), "credential.coinify.trader", reconcile.Order{Kind: reconcile.OrderRefresh}); err != nil {
+			t.Fatal(err)
+		}
+		if waited := time.Since(began); waited > time.Second {
+			t.Errorf("it waited for %s", waited)
 		}
 	})
 }

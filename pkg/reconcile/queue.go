@@ -50,10 +50,11 @@ type lane struct {
 	breaker breaker
 	origins origins
 
-	of    *lane   // of revocations or questions: the provider's
-	asks  bool    // of questions
-	whole bool    // they are not to share with anything
-	sides []*lane // the other way round
+	side   side
+	of     *lane   // of revocations or questions: the provider's
+	whole  bool    // they are not to share with anything
+	beside []*lane // the other way round
+	wanted wanted  // its requests in flight, when there are as many as may be
 }
 
 const (
@@ -109,10 +110,13 @@ func (q *queue) drop(l *lane) {
 	if l.breaker.open() && q.clock.Before(l.breaker.next.Add(breakerKept)) {
 		return // nor burn requests to find out once more that it does not answer
 	}
+	if len(l.breaker.failed) > 0 && q.clock.Before(l.breaker.heard.Add(breakerKept)) {
+		return // nor count those anew that found it so
+	}
 	delete(q.lanes, l.name)
 	q.order = slices.DeleteFunc(q.order, func(x *lane) bool { return x == l })
 	if n := l.of; n != nil {
-		n.sides = slices.DeleteFunc(n.sides, func(x *lane) bool { return x == l })
+		n.beside = slices.DeleteFunc(n.beside, func(x *lane) bool { return x == l })
 		n.items--
 		q.drop(n)
 	}
@@ -133,7 +137,7 @@ func (l *lane) setLimit(r spec.RateLimit) {
 		l.pace = newPace(r)
 		l.pace.carry(before)
 	}
-	for _, s := range l.sides {
+	for _, s := range l.beside {
 		s.share()
 	}
 }

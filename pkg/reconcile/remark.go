@@ -24,7 +24,7 @@ func (in *Input) remark(s *Step) {
 	case in.refreshStopped():
 		in.remarkRefused(s)
 	case in.Verify != nil && in.Measured.silent != "" && s.Why == "":
-		s.Why = "whether its API still honours its token is not known, since it gave no answer when it was asked last: " + in.Measured.silent
+		s.Why = "whether its API still honours its token is not known since " + in.Measured.since.UTC().Format(time.RFC3339) + ": " + in.Measured.silent
 	}
 }
 

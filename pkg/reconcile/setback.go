@@ -72,11 +72,12 @@ func (l *Loop) takeSetBack(d time.Duration, now time.Time) {
 			x.quiet = moved(x.quiet, d)
 			if x.measured != nil {
 				x.measured.at, x.measured.next = moved(x.measured.at, d), moved(x.measured.next, d)
+				x.measured.turn, x.measured.since = moved(x.measured.turn, d), moved(x.measured.since, d)
 			}
 		}
 	}
 	for _, n := range l.q.order {
-		n.breaker.since, n.breaker.next = moved(n.breaker.since, d), moved(n.breaker.next, d)
+		n.breaker.heard, n.breaker.since, n.breaker.next = moved(n.breaker.heard, d), moved(n.breaker.since, d), moved(n.breaker.next, d)
 		n.origins.moved(d)
 		n.waiting.order() // by ends that are other ones now
 	}

@@ -15,51 +15,67 @@ import (
 // is found of the generation on record.
 func (p *performer) verify() {
 	in := &p.ob.in
-	c, err := p.verifyCall()
-	ctx, done := p.asks()
+	in.Measured.turn = p.w.now()
+	ctx, done := p.questioning()
 	defer done()
-	var reply *providers.Reply
+	c, err := p.verifyCall()
 	if err == nil {
-		if c.ep.ep.Traits(c.c.Grant).Discovers {
-			err = p.w.discoverUntil(ctx, ctx.Done(), &p.j, c.ep.ep, c.c.Grant, c.c.Inputs, c.c.Origins)
-		}
-		if p.unasked(err) {
-			return
-		}
+		err = p.ask(ctx, c)
 	}
-	if err == nil {
-		var req *providers.Request
-		if req, err = c.ep.ep.Prepare(c.c); err == nil {
-			c.origin = req.Origin
-			if p.unasked(p.j.barred(req.Origin, p.w.now())) {
-				return
-			}
-			began := p.w.now()
-			reply, err = p.j.inFlight(p.w.now, ctx.Done(), func() (*providers.Reply, error) { return c.ep.ep.Send(ctx, req) })
-			c.took = p.w.now().Sub(began)
-			if p.unasked(err) {
-				return
-			}
-		}
+	if p.unasked(err) {
+		return
 	}
-	if err == nil {
-		_, err = p.judged(c, reply)
+	short := c != nil && ctx.Err() != nil && unanswered(err) && c.took < questionShort
+	if c != nil && !short {
+		p.observe(c, err)
 	}
-	if c != nil && (err == nil || ctx.Err() == nil || c.took >= questionShort) {
-		p.observe(c, err) // what was cut short says nothing of its provider
+	if in.Measured.at = p.w.now(); !short { // what was cut short says nothing
+		p.found(err)
 	}
-	p.found(err)
-	p.r.measured = &in.Measured
 	next := Decide(*in)
 	p.r.next, p.r.standing, p.r.revokesAt = next.Next, standingOf(next), in.revokesAt(next)
 	p.r.again = next.acts()
+}
+
+// ask sends the question, which has until ctx ends to be answered, and judges the reply.
+func (p *performer) ask(ctx context.Context, c *call) error {
+	if c.ep.ep.Traits(c.c.Grant).Discovers {
+		if err := p.w.discoverUntil(ctx, ctx.Done(), &p.j, c.ep.ep, c.c.Grant, c.c.Inputs, c.c.Origins); err != nil {
+			return err
+		}
+	}
+	req, err := c.ep.ep.Prepare(c.c)
+	if err != nil {
+		return err
+	}
+	c.origin = req.Origin
+	if err := p.j.barred(req.Origin, p.w.now()); err != nil {
+		return err
+	}
+	reply, err := p.j.inFlight(p.w.now, ctx.Done(), func() (*providers.Reply, error) {
+		ctx, done := p.j.givesWay(ctx, questionShort)
+		defer done()
+		began := p.w.now()
+		defer func() { c.took = p.w.now().Sub(began) }()
+		return c.ep.ep.Send(ctx, req)
+	})
+	if err == nil {
+		_, err = p.judged(c, reply)
+	}
+	return err
+}
+
+// unanswered says that a call came to no reply.
+func unanswered(err error) bool {
+	var pe *providers.Error
+	return errors.As(err, &pe) && pe.Status == 0
 }
 
 // never is longer than any period.
 const never = 100 * 365 * 24 * time.Hour
 
 // unasked reports whether nothing was found since the API was not asked: tokend stops,
-// or its host does not answer.
+// something else of the credential is due, or its host does not answer.
 func (p *performer) unasked(err error) bool {
 	var away *barredError
 	if errors.As(err, &away) {
@@ -68,28 +84,24 @@ func (p *performer) unasked(err error) bool {
 		p.r.standing = as // the token is good for all that is known
 	}
 	if away == nil && errors.Is(err, errNotBegun) {
-		p.r.again = !p.w.isStopped() // something else of it is due
+		p.r.again = !p.w.isStopped()
 	}
 	return errors.Is(err, errNotBegun)
 }
 
 const (
-	// questionMost is how long an answer is waited for, and questionAlone that where the
-	// provider lets one request through at a time, so that all else waits meanwhile.
-	questionMost  = 10 * time.Second
-	questionAlone = 5 * time.Second
+	// questionMost is how long an answer is waited for.
+	questionMost = 10 * time.Second
 	// questionShort is how long an answer was waited for at the least where there being
 	// none says something of the provider.
 	questionShort = 2 * time.Second
 )
 
-// asks bounds a question: it costs nothing to ask again, so it is dropped as soon as
-// anything else of the credential is due, and where tokend stops before it was sent.
-func (p *performer) asks() (context.Context, context.CancelFunc) {
+// questioning is for how long a question is asked. It costs nothing to ask again, so it is
+// dropped as soon as anything else of the credential is due, or ordered, and where tokend
+// stops.
+func (p *performer) questioning() (context.Context, context.CancelFunc) {
 	most := questionMost
-	if p.j.limits.Concurrency == 1 {
-		most = questionAlone
-	}
 	if at := p.ob.unlessAsking(); !at.IsZero() {
 		if d := at.Sub(p.w.now()); d > 0 {
 			most = min(most, d)
@@ -97,7 +109,8 @@ func (p *performer) asks() (context.Context, context.CancelFunc) {
 	}
 	ctx, done := context.WithTimeout(context.WithoutCancel(p.ctx), most)
 	stop := context.AfterFunc(p.w.life, done)
-	return ctx, func() { stop(); done() }
+	over := p.w.asking.begin(p.j.addr, done)
+	return ctx, func() { over(); stop(); done() }
 }
 
 // asksFor is the provider of the token that is asked about.
@@ -157,7 +170,8 @@ func (p *performer) found(err error) {
 	rec, m, now := &in.Record, &in.Measured, p.w.now()
 	m.at, m.asked, m.silent = now, rec.LostPoll, ""
 	var pe *providers.Error
-	isError := errors.As(err, &pe)
+	isError, since := errors.As(err, &pe), m.since
+	m.since = time.Time{}
 	switch {
 	case isError && pe.Status == http.StatusUnauthorized:
 		m.sound = false
@@ -173,7 +187,9 @@ func (p *performer) found(err error) {
 		if isError && pe.RetryAfter > in.Verify.Every {
 			m.at = now.Add(pe.RetryAfter - in.Verify.Every)
 		}
-		m.silent = err.Error()
+		if m.silent, m.since = err.Error(), since; since.IsZero() {
+			m.since = now
+		}
 		p.log().Info("asking whether the API honours the token gave no answer", "error", err)
 	default:
 		m.refused, m.sound = 0, true

@@ -118,7 +118,8 @@ func (l *Loop) Status(ctx context.Context, addr string) (View, error) {
 		v.Held = l.held
 		for _, n := range l.q.order {
 			s := n.view(l.o.Now())
-			if n.running > 0 || len(n.waiting.items) > 0 || n.breaker.open() && n.items > 0 || len(s.Origins) > 0 {
+			away := n.breaker.open() && (n.items > 0 || n.side == questions && v.Now.Before(n.breaker.heard.Add(breakerKept))) // between two questions nobody is there
+			if n.running > 0 || len(n.waiting.items) > 0 || away || len(s.Origins) > 0 {
 				v.Lanes = append(v.Lanes, s)
 			}
 		}
@@ -201,9 +202,9 @@ func (l *Loop) add(v *View, it *item) {
 	}
 	if it.waits() && line.State.calm() {
 		b := &it.lane.breaker
-		line.State, line.Since, line.Why, line.Next, line.NextAt, line.Mend = Waiting, b.since, b.words(it.lane.name), "its call", b.next, ""
+		line.State, line.Since, line.Why, line.Next, line.NextAt, line.Mend = Waiting, b.since, it.lane.awayWords(), "its call", b.next, ""
 	} else if it.phase == ready && it.lane.of != nil && line.NextAt.IsZero() {
-		l.revocationWaits(it, &line)
+		l.waitsBeside(it, &line)
 	} else if it.waits() && line.NextAt.IsZero() {
 		line.Next, line.NextAt = "its call", it.lane.breaker.next
 	}

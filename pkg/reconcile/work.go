@@ -54,6 +54,7 @@ type worker struct {
 	importing  turn   // one adoption of a refresh token at a time: the same may be given to two
 	claims     claims
 	recent     recent
+	asking     asking
 	turns      placeTurns
 	accounts   accounts
 	programs   chan struct{} // holds a value for each hook that runs

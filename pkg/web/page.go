@@ -193,7 +193,10 @@ func awayName(origin, lane string) string {
 }
 
 func waits(n int) string {
-	if n == 1 {
+	switch n {
+	case 0:
+		return "no address waits"
+	case 1:
 		return "1 address waits"
 	}
 	return fmt.Sprintf("%d addresses wait", n)

@@ -2,7 +2,6 @@ package reconcile
 
 import (
 	"container/heap"
-	"slices"
 	"strings"
 	"time"
 )
@@ -11,22 +10,46 @@ import (
 // their own beside its lane: a part of its requests in flight, and a breaker of their
 // own, so that what they meet (a stall, a 429, a server that fails) holds up
 // revocations alone. The rate limit is the provider's one, and they come after
-// whatever else waits for it.
+// whatever else waits for it. So have the questions whether a provider honours its
+// tokens (verify.go).
 //
-// So have questions whether a provider honours its tokens (verify.go).
-//
-// A credential is in that lane only while a revocation of it is what comes next. When
-// something else of it is due before that one's turn has come, it goes back.
+// A credential is in such a lane only while a revocation of it, or a question, is what
+// comes next. When something else of it is due before the turn of that has come, it
+// goes back.
+
+// side says which requests of a provider a lane has.
+type side uint8
 
 const (
-	// revocationsOf begins the name of such a lane; the provider's follows.
-	revocationsOf = "revocations of "
-	// questionsTo begins the name of the lane of the questions to a provider.
-	questionsTo = "questions to "
-	// revocationPart is which part of a provider's requests in flight they may have, and
-	// one at the least.
-	revocationPart = 4
+	ownLane     side = iota // all that are in no other: the lane is the provider's own
+	revocations             // of its old tokens
+	questions               // whether it honours its tokens
 )
+
+// sides say what there is to be said of each: how the lane's name begins, before the
+// provider's, and what the provider is found not to do while its breaker is open.
+var sides = [...]struct{ prefix, doesNot string }{
+	ownLane:     {"", "does not answer"},
+	revocations: {"revocations of ", "takes no revocations"},
+	questions:   {"questions to ", "does not answer whether its tokens are honoured"},
+}
+
+// lane is the name of such a lane of a provider.
+func (s side) lane(provider string) string { return sides[s].prefix + provider }
+
+// sideOf takes such a name apart.
+func sideOf(lane string) (s side, provider string) {
+	for s = revocations; int(s) < len(sides); s++ {
+		if provider, ok := strings.CutPrefix(lane, sides[s].prefix); ok {
+			return s, provider
+		}
+	}
+	return ownLane, lane
+}
+
+// besidePart is which part of a provider's requests in flight each lane beside its own
+// may have, and one at the least.
+const besidePart = 4
 
 // base is the lane that has the limits: the provider's.
 func (l *lane) base() *lane {
@@ -36,32 +59,22 @@ func (l *lane) base() *lane {
 	return l
 }
 
-// besides splits the name of a lane beside that of a provider.
-func besides(lane string) (of string, asks, ok bool) {
-	if of, ok = strings.CutPrefix(lane, questionsTo); ok {
-		return of, true, true
-	}
-	of, ok = strings.CutPrefix(lane, revocationsOf)
-	return of, false, ok
-}
-
-// beside makes a lane that of the revocations of another, or of the questions to it,
-// which its name says.
+// beside puts a lane whose name says so beside that of its provider.
 func (q *queue) beside(l *lane) {
-	name, asks, ok := besides(l.name)
-	if !ok {
+	s, provider := sideOf(l.name)
+	if s == ownLane {
 		return
 	}
-	l.of, l.asks = q.lane(name), asks
-	l.of.sides = append(l.of.sides, l)
+	l.side, l.of = s, q.lane(provider)
+	l.of.beside = append(l.of.beside, l)
 	l.of.items++ // it is there for as long as this one
 	l.whole = q.leaving
 	l.share()
 }
 
-// share gives the revocations of a provider their part of its limits.
+// share gives a lane beside its provider's its part of the limits.
 func (l *lane) share() {
-	n := max(1, l.of.setting.Concurrency/revocationPart)
+	n := max(1, l.of.setting.Concurrency/besidePart)
 	if l.whole {
 		n = l.of.setting.Concurrency
 	}
@@ -83,25 +96,31 @@ func (q *queue) leaveShares() {
 	}
 }
 
-// yields says that a lane's revocations wait, since what goes before them does: a
+// yields says that a lane beside its provider's waits, since what goes before it does: a
 // request under the rate limit that they share, or for the only one in flight.
+// Revocations go before questions.
 func (l *lane) yields() bool {
 	n := l.of
-	switch {
-	case n == nil:
+	if n == nil {
 		return false
+	}
+	few := n.setting.Concurrency <= 2 && !l.whole // both lanes together would have them all
+	for _, s := range n.beside {
+		if s != l && (few && s.running > 0 || (few || n.pace != nil) && s.side == revocations && len(s.waiting.items) > 0 && !s.breaker.open()) {
+			return true
+		}
+	}
+	switch {
 	case n.setting.Concurrency == 1 && n.running > 0 && !l.whole:
 		return true
-	case n.setting.Concurrency <= 2 && !l.whole && slices.ContainsFunc(n.sides, func(s *lane) bool { return s != l && s.running > 0 }):
-		return true // together they would have all of them
 	case len(n.waiting.items) == 0 || n.breaker.open():
 		return false
 	}
 	return n.pace != nil || n.setting.Concurrency == 1
 }
 
-// unless is when something else of an item is due that waits in a lane of
-// revocations.
+// unless is when something else of an item is due that waits in a lane beside its
+// provider's.
 type unless struct {
 	at int64 // unix nanoseconds
 	it *item
@@ -124,8 +143,8 @@ func (h *unlessHeap) Pop() any {
 	return x
 }
 
-// unless has an item that waits for its revocation leave the lane of these at a time
-// at which something else of it is due; zero: nothing is.
+// unless has an item that waits beside its provider's lane leave that place at a time at
+// which something else of it is due; zero: nothing is.
 func (q *queue) unless(it *item, at time.Time) {
 	n := nanos(at)
 	if n == 0 && it.x == nil || n != 0 && n == it.ext().unless {
@@ -136,7 +155,7 @@ func (q *queue) unless(it *item, at time.Time) {
 	}
 }
 
-// overdue takes those out of the lanes of revocations of which something else is due
+// overdue takes those out of the lanes beside their providers' of which something else is due
 // now, and says how long none is.
 func (q *queue) overdue(now time.Time) time.Duration {
 	for len(q.others) > 0 && q.others[0].at <= now.UnixNano() {
@@ -165,7 +184,7 @@ func (q *queue) unlessEarlier(by time.Duration) {
 	}
 }
 
-// beside notes of an item that went into a lane of revocations where it belongs
+// beside notes of an item that went into a lane beside its provider's where it belongs
 // otherwise, and when something else of it is due.
 func (l *Loop) beside(it *item, r result) {
 	if it.lane.of == nil {
@@ -177,7 +196,7 @@ func (l *Loop) beside(it *item, r result) {
 	l.q.unless(it, r.unless)
 }
 
-// homeOf is where an item belongs that is in a lane of revocations.
+// homeOf is where an item belongs that is in a lane beside its provider's.
 func (q *queue) homeOf(it *item) *lane {
 	home := it.lane.of
 	if it.x != nil && it.x.home != "" {
@@ -187,8 +206,8 @@ func (q *queue) homeOf(it *item) *lane {
 	return home
 }
 
-// laneBack is where a credential belongs whose old token is being revoked, and when
-// something else of it is due; zero: nothing is.
+// laneBack is where a credential belongs whose old token is being revoked, or whose API
+// is being asked, and when something else of it is due; zero: nothing is.
 func (ob *observed) laneBack(step Step) (name string, at time.Time) {
 	in := ob.in
 	if step.Action == ActVerify {
@@ -210,23 +229,19 @@ func (ob *observed) laneBack(step Step) (name string, at time.Time) {
 	return name, s.Next
 }
 
-// revocationWaits says of an address what its revocation waits for.
-func (l *Loop) revocationWaits(it *item, line *Line) {
-	if line.Next = "its revocation"; it.lane.asks {
+// waitsBeside says of an address what its revocation, or the question about its token,
+// waits for.
+func (l *Loop) waitsBeside(it *item, line *Line) {
+	if line.Next = "its revocation"; it.lane.side == questions {
 		line.Next = "verify"
 	}
 	if b := &it.lane.breaker; b.open() {
 		line.NextAt = b.next
-		if line.Why == "" || line.State == Removing || line.State == Pending || it.lane.asks && line.State == Ready {
-			line.Why = b.words(it.lane.name)
+		if line.Why == "" || line.State == Removing || line.State == Pending {
+			line.Why = it.lane.awayWords()
 		}
 	}
 }
 
-// doesNot says of a provider what those of a lane beside it find.
-func doesNot(asks bool) string {
-	if asks {
-		return "does not answer whether its tokens are honoured"
-	}
-	return "takes no revocations"
-}
+// awayWords say what an address of a lane waits for whose breaker is open.
+func (l *lane) awayWords() string { return l.breaker.words(l.base().name, sides[l.side].doesNot) }
