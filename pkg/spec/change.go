@@ -42,6 +42,7 @@ func (l *loader) loadChanges() {
 	}
 	l.movesInCircles()
 	l.movedAndRemoved()
+	l.movesToNothing()
 }
 
 // onlyArgs reports arguments that are unknown or missing.
@@ -174,6 +175,10 @@ func (l *loader) addMoved(f *form, from, to parsed) {
 		}
 	}
 	l.c.moved = append(l.c.moved, Moved{From: from.address(), To: to.address(), Range: f.header()})
+	if l.movedTo == nil {
+		l.movedTo = map[Address]hcl.Range{}
+	}
+	l.movedTo[to.address()] = f.arg("to").rng()
 }
 
 func (l *loader) readRemoved(f *form) {

@@ -85,6 +85,8 @@ type loader struct {
 	expanded map[*resource]bool
 	bad      map[*resource]bool // which are in a cycle
 
+	movedTo map[Address]hcl.Range // where a moved block says its target
+
 	unread bool // a variable file could not be read as one: what it gives is not known
 }
 

@@ -227,7 +227,7 @@ func (c *Config) unknownBlockIn(f *form, b nestedBlock, sc *Schema) *hcl.Diagnos
 			known = append(known, sc.Blocks[i].Name)
 		}
 	}
-	return problem(b.at, "Unknown block", "%s has no block %s.%s", f.title(), b.name, didYouMean(b.name, known))
+	return b.form.swallowed(problem(b.at, "Unknown block", "%s has no block %s.%s", f.title(), b.name, didYouMean(b.name, known)))
 }
 
 // unknownArgument hides its line where the name sounds like a secret's: what
@@ -241,7 +241,17 @@ func unknownArgument(a *argument, in string, known []string) *hcl.Diagnostic {
 }
 
 func unknownNested(b *form, in string, known []string) *hcl.Diagnostic {
-	return problem(b.header(), "Unknown block", "%s has no block %s.%s", in, b.typ, didYouMean(b.typ, known))
+	return b.swallowed(problem(b.header(), "Unknown block", "%s has no block %s.%s", in, b.typ, didYouMean(b.typ, known)))
+}
+
+// swallowed is what is wrong with a block in another one that does not belong there. In
+// a file that does not parse, as where the brace of the other one is not seen, one of
+// those that stand in files does, and the mistake only follows.
+func (f *form) swallowed(d *hcl.Diagnostic) *hcl.Diagnostic {
+	if f.src.broken && contains(topBlocks[:], f.typ) {
+		return follows(d)
+	}
+	return d
 }
 
 func quoted(list []string) string {

@@ -52,7 +52,7 @@ func quickFrom(prev *Config, dir string, files []input, o Options) (*Config, Dia
 			return nil, nil, false
 		}
 	}
-	if !q.keepsWhatIsNamed(changed) || !q.check() || !c.changesStillHold() {
+	if !q.keepsWhatIsNamed(changed) || !q.check() || !c.changesStillHold() || !c.sameStrays(prev) {
 		return nil, nil, false
 	}
 	if diags := finish(l.diags, nil); diags.HasErrors() {

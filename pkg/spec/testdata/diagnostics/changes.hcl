@@ -24,6 +24,26 @@ moved {
   to   = credential.apirone.many["a"]
 }
 moved {
+  from = credential.apirone.misspelt
+  to   = credential.apirone.nwo # WARNING: Moved to nothing # HINT: Did you mean credential.apirone.now?
+}
+moved {
+  from = credential.apirone.c["x"]
+  to   = credential.apirone.many["b"] # WARNING: Moved to nothing # HINT: There is a and nothing else.
+}
+moved { # leads on to what is declared no more either, which is said there
+  from = credential.apirone.first
+  to   = credential.apirone.second
+}
+moved {
+  from = credential.apirone.second
+  to   = credential.apirone.third # WARNING: Moved to nothing # HINT: take the moved block out
+}
+moved {
+  from = credential.apirone.d
+  to   = credential.apirone.gone # is forgotten since
+}
+moved {
   from = credential.apirone.b["x"]
   to   = credential.apirone.many # ERROR: Ends of moved differ # HINT: An instance moves to an instance
 }
