@@ -107,16 +107,23 @@ func (e *Endpoint) newTransports() error {
 	return nil
 }
 
+// FileError says why a file without which nothing can be asked of a provider cannot be
+// used as it is. Trying again helps once somebody has put it right.
+type FileError struct{ err error }
+
+func (e *FileError) Error() string { return e.err.Error() }
+func (e *FileError) Unwrap() error { return e.err }
+
 func tlsOf(caFile, certFile, keyFile string) (*tls.Config, error) {
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
 	if caFile != "" {
 		pem, err := os.ReadFile(caFile)
 		if err != nil {
-			return nil, fmt.Errorf("reading ca_file: %w", err)
+			return nil, &FileError{fmt.Errorf("reading ca_file: %w", err)}
 		}
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("reading ca_file %s: it has no certificate in PEM", caFile)
+			return nil, &FileError{fmt.Errorf("reading ca_file %s: it has no certificate in PEM", caFile)}
 		}
 	}
 	if (certFile == "") != (keyFile == "") {
@@ -124,7 +131,7 @@ func tlsOf(caFile, certFile, keyFile string) (*tls.Config, error) {
 	}
 	if certFile != "" {
 		if _, err := tls.LoadX509KeyPair(certFile, keyFile); err != nil {
-			return nil, fmt.Errorf("reading client_cert_file and client_key_file: %w", err)
+			return nil, &FileError{fmt.Errorf("reading client_cert_file and client_key_file: %w", err)}
 		}
 		// Read at each handshake: certificates of clients are short-lived too.
 		c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {

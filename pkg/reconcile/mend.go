@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"tokend/pkg/providers"
 	"tokend/pkg/sinks"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
@@ -22,11 +23,14 @@ func (e *lackingError) Error() string { return "waits for the token of " + e.cre
 func cure(err error) string {
 	var unread *spec.UnreadableError
 	var eval *spec.EvalError
+	var file *providers.FileError
 	switch {
 	case errors.As(err, &unread) && unread.Addr.Kind() == "secret":
 		return "give " + unread.Addr.Short() + " a value that can be read"
 	case errors.As(err, &eval):
 		return "mend the configuration there, or what it reads"
+	case errors.As(err, &file):
+		return "put that file right"
 	case errors.Is(err, unix.ENOSPC), errors.Is(err, unix.EDQUOT):
 		return "make room there"
 	case errors.Is(err, unix.EROFS):

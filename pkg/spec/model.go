@@ -217,6 +217,9 @@ type Attr struct {
 	// the block's server, such as a certificate: [Options.CheckContents] warns of one
 	// that is not there. Arguments of vaults and providers may have it.
 	Asking bool
+	// Certificates says of an Asking file that it holds certificates as PEM, and is of
+	// no use without one.
+	Certificates bool
 	// NotEmpty says that an empty string, or a list without elements or with an
 	// empty first one, names nothing and is a mistake.
 	NotEmpty bool

@@ -34,6 +34,7 @@ var elsewhere = map[string]string{
 	"Invalid number":                 "TestJSONValues",
 	"Redirect to another port":       "TestRedirectToAnotherPort",
 	"File is not there":              "TestFileIsNotThere",
+	"File without a certificate":     "TestFileWithoutACertificate",
 }
 
 // Every diagnostic that the loader can produce is shown by a fixture, or by the

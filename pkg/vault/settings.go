@@ -39,6 +39,11 @@ func Schema() spec.Schema {
 	file := func(name, doc string) spec.Attr {
 		return spec.Attr{Name: name, Type: cty.String, Path: true, Asking: true, Doc: doc}
 	}
+	certificates := func(name, doc string) spec.Attr {
+		at := file(name, doc)
+		at.Certificates = true
+		return at
+	}
 	address := str("address", "URL of the server, such as https://vault.example.com:8200")
 	address.Required, address.URL = true, true
 	timeout := str("timeout", "how long one request may take")
@@ -48,9 +53,9 @@ func Schema() spec.Schema {
 		Attrs: []spec.Attr{
 			address,
 			str("namespace", "Vault Enterprise namespace"),
-			file("ca_file", "PEM file with the certificates that sign Vault's; default: the system's"),
+			certificates("ca_file", "PEM file with the certificates that sign Vault's; default: the system's"),
 			file("ca_dir", "directory of such files"),
-			file("client_cert_file", "PEM certificate that is shown to Vault"),
+			certificates("client_cert_file", "PEM certificate that is shown to Vault"),
 			file("client_key_file", "its private key"),
 			str("tls_server_name", "name expected in Vault's certificate, where it is not the host in address"),
 			timeout,
