@@ -16,8 +16,12 @@ import (
 // printDiagnostics prints what is wrong with a configuration: the summary, the
 // place with its source line and a caret, what to do. This is the only place
 // where diagnostics become text for people. A line that may hold a secret in
-// clear is named by its number and not shown.
+// clear is named by its number and not shown. In a log of JSON each is a record.
 func (g *globals) printDiagnostics(diags spec.Diagnostics) {
+	if g.records != nil {
+		g.logDiagnostics(diags)
+		return
+	}
 	paint := g.painterFor(g.err)
 	for _, d := range diags {
 		word, colour := "error", red
@@ -37,6 +41,26 @@ func (g *globals) printDiagnostics(diags spec.Diagnostics) {
 			fmt.Fprintf(g.err, "hint: %s\n", h)
 		}
 		fmt.Fprintln(g.err)
+	}
+}
+
+func (g *globals) logDiagnostics(diags spec.Diagnostics) {
+	for _, d := range diags {
+		said := []any{"summary", d.Summary}
+		if r := d.Subject; r != nil {
+			said = append(said, "file", g.relative(r.Filename), "line", r.Start.Line, "column", r.Start.Column)
+		}
+		if d.Detail != "" {
+			said = append(said, "detail", strings.TrimSpace(d.Detail))
+		}
+		if h := spec.Hint(d); h != "" {
+			said = append(said, "hint", h)
+		}
+		if d.Severity == hcl.DiagWarning {
+			g.records.Warn("a warning of the configuration", said...)
+			continue
+		}
+		g.records.Error("a mistake in the configuration", said...)
 	}
 }
 

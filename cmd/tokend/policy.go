@@ -136,10 +136,27 @@ func (g *globals) readPolicy() (*policy.Policy, error) {
 		return nil, withHint(err, "%s", mendPolicy)
 	}
 	if diags.HasErrors() {
+		diags = whereverNamed(diags)
 		g.printDiagnostics(diags)
 		return nil, withHint(fmt.Errorf("the policy %s cannot be used, %s: %s", file, countOf(errorCount(diags), "error"), g.diagnosticLines(diags)[0]), "mend what is marked above; without a policy that can be read nothing starts")
 	}
 	return p, nil
+}
+
+// whereverNamed are diagnostics of a file that is relative to the working directory, and
+// not to that of the configuration.
+func whereverNamed(diags hcl.Diagnostics) hcl.Diagnostics {
+	out := make(hcl.Diagnostics, len(diags))
+	for i, d := range diags {
+		moved := *d
+		if d.Subject != nil {
+			at := *d.Subject
+			at.Filename = absolute([]string{at.Filename})[0]
+			moved.Subject = &at
+		}
+		out[i] = &moved
+	}
+	return out
 }
 
 // permitted loads a configuration and adds to what is wrong with it what the

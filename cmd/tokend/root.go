@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"strings"
 
@@ -22,8 +23,9 @@ type globals struct {
 	varContents           map[string][]byte // of those of varFiles that can be read only once
 	logLevel              string
 	logFormat             string
-	logged                *lines // what the log is written by; nil: as text, or not yet
-	command               string // such as "tokend apply"
+	logged                *lines       // what the log is written by; nil: as text, or not yet
+	records               *slog.Logger // of a daemon that logs JSON: nothing else comes between its lines
+	command               string       // such as "tokend apply"
 	configSet, controlSet bool
 	asked, served         bool  // a daemon or a state was asked; a daemon answered
 	begins                bool  // the command begins with the directory: an empty one is a mistake

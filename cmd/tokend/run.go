@@ -44,6 +44,10 @@ that are under way are brought to their end and recorded.
 Under systemd it reports READY after its first pass, says how it does in
 STATUS=, and feeds the watchdog by the loop's own progress.
 
+The log goes to standard error: text on a terminal, else an object of JSON a line,
+mistakes of the configuration among them, each with its file and line. Only what
+it ends by is said as "error:" and "hint:", in the last lines.
+
 Exit status: 0 stopped as asked, 1 could not start.`
 
 func runCommand(g *globals) *cobra.Command {
@@ -52,6 +56,9 @@ func runCommand(g *globals) *cobra.Command {
 		log, err := g.logger()
 		if err != nil {
 			return err
+		}
+		if g.logged != nil {
+			g.records = log
 		}
 		stop, err := g.followGit(c.Context(), log, git)
 		if err != nil {
@@ -208,6 +215,7 @@ type service struct {
 const (
 	groupConfig  = "configuration"
 	groupSecrets = "secrets"
+	groupServers = "servers" // the certificates by which servers are asked
 	groupSinks   = "sinks"
 	groupPolicy  = "policy"
 )
@@ -330,6 +338,8 @@ func (d *service) ticked(ctx context.Context, t watch.Tick) {
 	case groupSecrets:
 		d.pool.Changed()
 		d.touched(ctx, nil, true)
+	case groupServers:
+		d.askAnew(ctx)
 	case groupSinks:
 		paths := t.Paths
 		if paths == nil {
@@ -417,25 +427,6 @@ func (d *service) watch(cfg *spec.Config, broken *brokenDirectory) {
 	d.watcher.Set(
 		watch.Group{Name: groupConfig, Paths: paths, IgnoreChmod: broken == nil, Quiet: configQuiet, MaxDelay: configMaxDelay},
 		watch.Group{Name: groupSecrets, Paths: secrets, Quiet: 50 * time.Millisecond},
+		watch.Group{Name: groupServers, Paths: cfg.AskingFiles(), Quiet: 50 * time.Millisecond},
 	)
-}
-
-// stats is what the metrics say of the state.
-func (d *service) stats() web.StateStats {
-	i := d.store.Info()
-	return web.StateStats{Bytes: i.Bytes, Syncs: i.Syncs}
-}
-
-// webSource is what the web pages read.
-type webSource struct{ d *service }
-
-func (s webSource) Status(ctx context.Context, addr string) (reconcile.View, error) {
-	return s.d.loop.Status(ctx, addr)
-}
-
-func (s webSource) Progress() time.Time { return s.d.loop.Progress() }
-
-func (s webSource) Configuration() web.Configuration {
-	c := s.d.configuration()
-	return web.Configuration{Valid: c.Valid, LoadedAt: c.LoadedAt, Errors: len(c.Errors), NotTaken: c.NotTaken != "", Source: c.Directory, Commit: c.Commit, Git: gitView(c.Git)}
 }

@@ -27,7 +27,7 @@ type descriptions struct {
 	laneInFlight, laneOpen                                   *prometheus.Desc
 	intents, serial, records, writable, size, syncs, commits *prometheus.Desc
 	held, heldSince, heldRule                                *prometheus.Desc
-	configValid, configErrors, configLoaded                  *prometheus.Desc
+	configValid, configErrors, configLoaded, policyValid     *prometheus.Desc
 	commit, gitFollowed, gitChecked                          *prometheus.Desc
 	ready, firstPass, progress, success                      *prometheus.Desc
 
@@ -76,6 +76,7 @@ func describe() *descriptions {
 		configValid:  d("configuration_valid", "1 when the last load of the configuration had no error."),
 		configErrors: d("configuration_errors", "Errors of the last load of the configuration."),
 		configLoaded: d("configuration_load_timestamp_seconds", "When the configuration in force was taken over."),
+		policyValid:  d("policy_valid", "1 while the host's policy is in force as its file is now, 0 while that cannot be used; no series where there is none."),
 		commit:       d("configuration_info", "1 for the commit whose configuration is in force; no series where it is no checkout.", "commit", "repository", "ref"),
 		gitFollowed:  d("git_up_to_date", "1 while the newest commit of the repository that is followed is known and taken.", "repository", "ref"),
 		gitChecked:   d("git_checked_timestamp_seconds", "When the repository that is followed last answered.", "repository", "ref"),
@@ -149,6 +150,9 @@ func (s scrape) configuration(c Configuration) {
 	s.gauge(s.d.configValid, truth(c.Valid))
 	s.gauge(s.d.configErrors, float64(c.Errors))
 	s.time(s.d.configLoaded, c.LoadedAt)
+	if c.Policy != "" {
+		s.gauge(s.d.policyValid, truth(c.Policy == PolicyInForce))
+	}
 	repository, ref := "", ""
 	if g := c.Git; g != nil {
 		repository, ref = label(g.URL), label(g.Ref)

@@ -83,6 +83,7 @@
 //	tokend_held_reason{rule}                             by which rule: "max_revocations", "max_revoked_percent", "emptied", "origin", "unreadable"; only while something is held
 //	tokend_held_since_timestamp_seconds                  since when; only while something is held
 //	tokend_configuration_valid, tokend_configuration_errors, tokend_configuration_load_timestamp_seconds
+//	tokend_policy_valid                                  0: the host's policy cannot be used as its file is now; only where there is one
 //	tokend_state_serial, tokend_state_records, tokend_state_writable, tokend_state_size_bytes, tokend_state_syncs_total
 //	tokend_state_commit_seconds                          how long a commit took of late (moving average); the longer, the more is in progress
 //	tokend_ready, tokend_first_pass_done, tokend_loop_progress_timestamp_seconds

@@ -32,7 +32,14 @@ type Configuration struct {
 	Source   string    // the directory that it was read from
 	Commit   string    // the one that is in force; "" where it is no checkout
 	Git      *Git      // nil where no repository is followed
+	Policy   string    // "" where there is no policy of the host; else [PolicyInForce] or [PolicyBroken]
 }
+
+// How the host's policy does.
+const (
+	PolicyInForce = "in force"
+	PolicyBroken  = "broken" // its file, as it is now, cannot be used; the last one that could is in force
+)
 
 // Git is how following a repository does.
 type Git struct {

@@ -286,6 +286,11 @@ func TestMetricsWithoutTheLoop(t *testing.T) {
 	f.absent(t, "tokend_loop_progress_timestamp_seconds")
 	f.absent(t, "tokend_configuration_load_timestamp_seconds")
 	f.want(t, 0, "tokend_configuration_valid")
+	f.absent(t, "tokend_policy_valid")
+	for policy, valid := range map[string]float64{PolicyInForce: 1, PolicyBroken: 0} {
+		src.config.Policy = policy
+		scrapeOf(t, handlerOf(src)).want(t, valid, "tokend_policy_valid")
+	}
 }
 
 // Names, units and help are as Prometheus wants them, and the collector

@@ -78,7 +78,7 @@ func hostWithAll() http.Handler {
 	src := healthy().failing()
 	src.view.Held = &reconcile.HeldChange{Since: noon(), Reason: "too much", Rule: reconcile.HeldRevocations, Revocations: []string{"credential.a.b"}}
 	src.view.Lanes = []reconcile.LaneView{{Name: "provider.coinify.default"}}
-	src.config.Commit, src.config.Git = "abc", &Git{URL: "https://git.example.com/x", Ref: "main", CheckedAt: noon()}
+	src.config.Commit, src.config.Policy, src.config.Git = "abc", PolicyInForce, &Git{URL: "https://git.example.com/x", Ref: "main", CheckedAt: noon()}
 	rec := NewRecorder(noon)
 	rec.Observe(reconcile.Event{Address: "credential.coinify.trader", Type: "coinify", Op: "refresh", Class: "ok", Took: time.Second})
 	rec.Observe(reconcile.Event{Address: "sink.file.trader", Type: "file", Op: string(reconcile.ActWrite), Class: "ok", Took: time.Millisecond})
