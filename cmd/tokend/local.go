@@ -121,6 +121,10 @@ func (e *engine) converge(ctx context.Context) error {
 
 func (e *engine) Get(ctx context.Context, in getRequest) (getReply, error) {
 	at, err := e.loop.Attributes(ctx, in.Address, in.MinValid, in.Unasked)
+	var short *reconcile.ShortLivedError
+	if errors.As(err, &short) {
+		err = withHint(err, "ask for less; of its own accord tokend refreshes it in time")
+	}
 	if err == nil {
 		err = e.follow(ctx)
 	}

@@ -142,7 +142,7 @@ func (g *globals) mayAct(ctx context.Context, addr, name string) (bool, error) {
 	}
 	question := fmt.Sprintf("The action %q on %s is destructive.", name, shown(addr))
 	if action.EndsAccount {
-		question = fmt.Sprintf("The action %q ends the account of %s: it gets no token ever after.", name, shown(addr))
+		question = fmt.Sprintf("The action %q ends the account of %s: nothing is obtained for it any more, unless you say `tokend retry`.", name, shown(addr))
 	}
 	return g.confirm(ctx, question)
 }
@@ -154,6 +154,7 @@ const getHelp = `Prints one attribute of a credential: access_token (the default
 header_name, token_type, expires_at, obtained_at, scopes, generation, or one of
 its type's outputs. When less than --min-valid is left, it is refreshed once
 first; without a daemon, what names it is written and told by this command, too.
+More than its tokens live is an error, and nothing is sent for it.
 
 Exit status: 0 printed, 1 not.`
 
@@ -188,9 +189,11 @@ func getCommand(g *globals) *cobra.Command {
 }
 
 const approveHelp = `Shows the change that the guard holds back and lets exactly that change go ahead,
-at once. Nothing held: it says so. On a terminal it asks first.
+at once: what else was changed meanwhile is held as before. Without a daemon it is
+remembered, and the next "tokend apply" or start carries it out. On a terminal it
+asks first.
 
-Exit status: 0, 1 error.`
+Exit status: 0 approved, or nothing is held back; 1 error, or the answer was no.`
 
 func approveCommand(g *globals) *cobra.Command {
 	return &cobra.Command{Use: "approve", Short: "let a change go ahead that the guard holds back", Long: approveHelp, Args: cobra.NoArgs, RunE: func(c *cobra.Command, _ []string) error {

@@ -164,7 +164,13 @@ func (g *gate) stall(on bool) {
 func (l *lab) tokensLive(lifetime time.Duration) {
 	l.t.Helper()
 	l.api.Change(standin.Apirone, func(r *standin.Rules) { r.AccessLifetime = lifetime })
-	l.must("get", "apirone.account", "--min-valid", "2h") // a refresh; unlike the order it waits for no sink
+	// A refresh, once one of an hour is a few seconds old; unlike the order it waits for no
+	// sink. One of seconds is replaced by itself.
+	l.until("a token of that lifetime is in force", func() (bool, string) {
+		said, _ := l.tokend("get", "apirone.account", "--min-valid", "59m57s")
+		left := time.Until(l.line("credential.apirone.account").ExpiresAt)
+		return (left > time.Minute) == (lifetime > time.Minute), fmt.Sprintf("%s left; %s", left, said)
+	})
 }
 
 // rotatesInTime watches n tokens come into the file, each long before a request

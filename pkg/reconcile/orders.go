@@ -141,7 +141,8 @@ func (l *Loop) near(addr string) string {
 
 // Attributes gives what a credential's token is, refreshing it once first when
 // less than minValid is left of it; with atMostHalf, half of its lifetime is
-// enough.
+// enough. Without, a [ShortLivedError] says that no token of it has as much, and
+// nothing is refreshed for that once one has told.
 func (l *Loop) Attributes(ctx context.Context, addr string, minValid time.Duration, atMostHalf bool) (spec.Attributes, error) {
 	at, err := l.w.attributes(ctx, spec.Address(addr))
 	if life := at.ExpiresAt.Sub(at.ObtainedAt); atMostHalf && !at.ExpiresAt.IsZero() {
@@ -150,6 +151,11 @@ func (l *Loop) Attributes(ctx context.Context, addr string, minValid time.Durati
 	short := err == nil && !at.ExpiresAt.IsZero() && at.ExpiresAt.Sub(l.o.Now()) < minValid
 	if err == nil && !short {
 		return at, nil
+	}
+	if short && !atMostHalf {
+		if err := shortLived(addr, at, minValid); err != nil {
+			return at, err // another one would have no more
+		}
 	}
 	if err != nil && !errors.Is(err, errNoToken) {
 		return at, err
@@ -160,7 +166,32 @@ func (l *Loop) Attributes(ctx context.Context, addr string, minValid time.Durati
 		}
 		return at, derr
 	}
-	return l.w.attributes(ctx, spec.Address(addr))
+	at, err = l.w.attributes(ctx, spec.Address(addr))
+	if err == nil && !atMostHalf {
+		err = shortLived(addr, at, minValid)
+	}
+	return at, err
+}
+
+// ShortLivedError: more was asked to be left of a token than those of its credential
+// live.
+type ShortLivedError struct {
+	Address         spec.Address
+	Lifetime, Asked time.Duration
+}
+
+func (e *ShortLivedError) Error() string {
+	return fmt.Sprintf("a token of %s lives for %s, so that it never has %s left", e.Address.Short(), e.Lifetime, e.Asked)
+}
+
+// shortLived is nil where a token lives longer than is asked of it.
+func shortLived(addr string, at spec.Attributes, asked time.Duration) error {
+	life := at.ExpiresAt.Sub(at.ObtainedAt)
+	if at.ExpiresAt.IsZero() || life > asked {
+		return nil
+	}
+	whole := (life + time.Second - 1).Truncate(time.Second) // many an expiry is told in whole seconds
+	return &ShortLivedError{Address: spec.Address(addr), Lifetime: whole, Asked: asked}
 }
 
 // LoginCall is what a login of a credential begins with: its endpoint, its
