@@ -140,7 +140,7 @@ func (g *globals) sayRestored(dir string, r state.Restored) {
 		fmt.Fprintf(g.out, "the copy is %s behind it\n", countOf(int(r.Lost), "commit"))
 	}
 	if r.Doubtful > 0 {
-		fmt.Fprintf(g.out, "%s in doubt: a refresh token that works once may have been spent since; `tokend status` says what becomes of each\n", countOf(r.Doubtful, "credential"))
+		fmt.Fprintf(g.out, "%s in doubt: a refresh token that works once may have been spent since; %s says what becomes of each\n", countOf(r.Doubtful, "credential"), g.spell("`tokend status`"))
 	}
 }
 
@@ -153,6 +153,7 @@ configuration, then rotate; the daemon need not be restarted:
 
     tokend state rotate-key
 
+A configuration that cannot be used says no key: mend it first, or give a flag.
 Where no key is configured, the one that tokend made is made anew; where it is a
 transit key, its newest version is used. With a flag it is the key of the flag;
 then the configuration has to name it before the next start.
@@ -257,6 +258,11 @@ func (e *engine) StateRotateKey(ctx context.Context, in keyRequest) (keyReply, e
 	if !ok {
 		return keyReply{}, errors.New("rotating the state's key: this state is in memory only")
 	}
+	if in == (keyRequest{}) {
+		if err := e.saysItsKey(ctx); err != nil {
+			return keyReply{}, err
+		}
+	}
 	configured := e.loop.Config().Settings().State
 	to := configured
 	if in != (keyRequest{}) {
@@ -285,6 +291,24 @@ func (e *engine) StateRotateKey(ctx context.Context, in keyRequest) (keyReply, e
 	e.mu.Unlock()
 	e.log.Info("the state is sealed with another key", "key", key.String())
 	return keyReply{Key: key.String(), Configured: sameKey(configured, to)}, nil
+}
+
+// saysItsKey brings the configuration up to what its directory says, and is an error
+// where that says no key: it cannot be read, or is not in force.
+func (e *engine) saysItsKey(ctx context.Context) error {
+	if err := e.abreast(ctx); err != nil {
+		return fmt.Errorf("rotating the state's key: %w", err)
+	}
+	c := e.configuration()
+	if c.Valid && c.NotTaken == "" {
+		return nil
+	}
+	why := "cannot be used"
+	if c.Valid {
+		why = "cannot be taken over"
+	}
+	return withHint(fmt.Errorf("rotating the state's key: the configuration in %s %s, and it says which key the state gets", c.Directory, why),
+		"mend what `tokend validate` and `tokend status` show; or name the key, as tokend state rotate-key --key-file FILE")
 }
 
 // abandon gives up an engine that has no state.
