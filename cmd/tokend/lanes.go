@@ -81,7 +81,7 @@ func printRetiring(w io.Writer, lines []reconcile.Line) {
 
 // printOrphans says which tokens may live on that nobody knows, and since when there
 // are any.
-func printOrphans(w io.Writer, now time.Time, lines []reconcile.Line) {
+func (g *globals) printOrphans(w io.Writer, now time.Time, lines []reconcile.Line) {
 	total, names := tally(lines, func(l reconcile.Line) int { return l.Orphans })
 	if total == 0 {
 		return
@@ -101,7 +101,7 @@ func printOrphans(w io.Writer, now time.Time, lines []reconcile.Line) {
 		since = ", since " + ago(now, first.OrphansSince)
 	}
 	fmt.Fprintf(w, "Orphans: %d%s; a token that nobody knows any more (its reply was lost, or state rm has forgotten it) may live until it expires (%s)\n", total, since, names)
-	fmt.Fprintf(w, "  looked after at the provider: tokend revoke --forget-orphans %s\n", reconcile.ShellAddress(first.Address))
+	fmt.Fprintf(w, "  looked after at the provider: %s\n", g.spell("tokend revoke --forget-orphans "+reconcile.ShellAddress(first.Address)))
 }
 
 // tally adds up what lines count, and names the first that count any.

@@ -55,7 +55,7 @@ func (e *engine) underWay(addr string) []loginView {
 
 // printLogins says which logins are under way, what they wait for, and how another
 // is begun: what the person was shown is shown once.
-func printLogins(w io.Writer, now time.Time, logins []loginView) {
+func (g *globals) printLogins(w io.Writer, now time.Time, logins []loginView) {
 	if len(logins) == 0 {
 		return
 	}
@@ -70,6 +70,6 @@ func printLogins(w io.Writer, now time.Time, logins []loginView) {
 			does, again = "enter the code", "begin again, with another code in its place"
 		}
 		fmt.Fprintf(w, "  %s: for %s, until %s: a person has still to %s that `tokend login` showed\n", shown(l.Address), ago(now, l.Since), clock(l.Until), does)
-		fmt.Fprintf(w, "      to %s: tokend login %s\n", again, reconcile.ShellAddress(l.Address))
+		fmt.Fprintf(w, "      to %s: %s\n", again, g.spell("tokend login "+reconcile.ShellAddress(l.Address)))
 	}
 }

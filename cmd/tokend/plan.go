@@ -70,7 +70,10 @@ func (g *globals) plan(ctx context.Context, export string, in planRequest) (plan
 		return planReply{}, withHint(errors.New("--policy says what a configuration may do on this host, and --against plans for another one"), "check the checkout by itself: tokend validate --policy FILE")
 	}
 	if export != "" {
-		return g.against(ctx, export)
+		p, err := g.against(ctx, export)
+		g.spellSteps(p.Steps)
+		g.spellSteps(p.Later)
+		return p, err
 	}
 	t, err := g.target(ctx, targetOptions{memory: true})
 	if err != nil {

@@ -111,7 +111,7 @@ func stateMoveCommand(g *globals) *cobra.Command {
 				}
 				fmt.Fprintf(g.out, "%s: moved to %s (%s)\n", shown(from), shown(to), countOf(len(moved), "record"))
 				if !t.daemon {
-					fmt.Fprintln(g.out, "before the next apply or start the configuration has to name it so, too: `tokend plan` shows what would happen")
+					fmt.Fprintln(g.out, g.spell("before the next apply or start the configuration has to name it so, too: `tokend plan` shows what would happen"))
 				}
 				return nil
 			})

@@ -130,8 +130,8 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 	g.printLines(w, s.Now, columns{"HOOK", []string{"NEXT"}, hookCells}, s.Hooks, s.Held, addr != "")
 	printLanes(w, s.Now, s.Lanes)
 	printRetiring(w, s.Credentials)
-	printOrphans(w, s.Now, s.Credentials)
-	printLogins(w, s.Now, s.Logins)
+	g.printOrphans(w, s.Now, s.Credentials)
+	g.printLogins(w, s.Now, s.Logins)
 	if s.Held != nil {
 		g.printHeld(s.Held)
 	}

@@ -354,7 +354,10 @@ func DecodeEndpoint(b []byte, o Options) (*Endpoint, error) {
 	if err := json.Unmarshal(b, &in); err != nil {
 		return nil, errors.New("decoding a recorded provider: it is damaged")
 	}
-	if in.Version != 1 {
+	if in.Version < 1 {
+		return nil, errors.New("decoding a recorded provider: it is damaged: it does not say its format")
+	}
+	if in.Version > 1 {
 		return nil, fmt.Errorf("decoding the recorded provider %s: it was written by a newer tokend (format %d)", in.Addr, in.Version)
 	}
 	config, err := spec.OpenValues(in.Config)

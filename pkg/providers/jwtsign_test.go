@@ -78,6 +78,7 @@ func TestJWTSign(t *testing.T) {
 		}
 	}
 	for _, c := range []struct{ alg, key string }{
+		{"HS256", "canary"}, {"HS384", strings.Repeat("k", 47)}, {"HS512", strings.Repeat("k", 63)},
 		{"RS256", pemOf(ecKey)}, {"ES256", pemOf(rsaKey)}, {"none", "x"}, {"HS256", ""}, {"RS256", "canary-not-a-key"}, {"ES384", pemOf(ecKey)},
 		{"RS256", "-----BEGIN PRIVATE KEY-----\nY2FuYXJ5\n-----END PRIVATE KEY-----\n"}, {"RS256", `{"kty":"oct","k":"Y2FuYXJ5"}`},
 	} {
@@ -89,6 +90,9 @@ func TestJWTSign(t *testing.T) {
 		}
 		if want := "the value of its argument key is neither a private key in PEM nor a private JWK, as RS256 needs it"; c.key == "canary-not-a-key" && !strings.Contains(e.Error(), want) {
 			t.Errorf("%v: want %q", e, want)
+		}
+		if bytes := map[string]string{"HS256": "32", "HS384": "48", "HS512": "64"}[c.alg]; bytes != "" && !strings.Contains(e.Error(), "the value of its argument key is shorter than the "+bytes+" bytes that "+c.alg+" needs") {
+			t.Errorf("%s: %v", c.alg, e)
 		}
 	}
 }

@@ -342,6 +342,11 @@ func TestEndpointSurvivesItsBlock(t *testing.T) {
 			t.Errorf("%q decodes", bad)
 		}
 	}
+	for text, want := range map[string]string{`{"version":9,"addr":"x"}`: "it was written by a newer tokend (format 9)", "{}": "it is damaged: it does not say its format"} {
+		if _, err := providers.DecodeEndpoint([]byte(text), providers.Options{}); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", text, err, want)
+		}
+	}
 }
 
 // jsonTwin is the type of TestEndpointSurvivesItsBlock in JSON syntax.

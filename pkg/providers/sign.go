@@ -74,8 +74,8 @@ func ctyPayload(claims cty.Value) ([]byte, error) {
 func privateKey(alg jose.SignatureAlgorithm, key string) (any, error) {
 	switch alg {
 	case jose.HS256, jose.HS384, jose.HS512:
-		if key == "" {
-			return nil, errors.New("the key is empty")
+		if need := hashSize(alg); len(key) < need { // RFC 7518 section 3.2
+			return nil, &spec.KeyError{Text: fmt.Sprintf("the value of its argument key is shorter than the %d bytes that %s needs", need, alg)}
 		}
 		return []byte(key), nil
 	case jose.RS256, jose.RS384, jose.RS512, jose.PS256, jose.PS384, jose.PS512, jose.ES256, jose.ES384, jose.ES512, jose.EdDSA:
@@ -90,6 +90,17 @@ func privateKey(alg jose.SignatureAlgorithm, key string) (any, error) {
 		return nil, &spec.KeyError{Text: fmt.Sprintf("the value of its argument key is neither a private key in PEM nor a private JWK, as %s needs it", alg)}
 	}
 	return jwk.Key, nil
+}
+
+// hashSize is how many bytes the hash of an HS* algorithm has.
+func hashSize(alg jose.SignatureAlgorithm) int {
+	switch alg {
+	case jose.HS256:
+		return 32
+	case jose.HS384:
+		return 48
+	}
+	return 64
 }
 
 func parsePEM(alg jose.SignatureAlgorithm, block *pem.Block) (any, error) {
