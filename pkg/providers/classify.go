@@ -37,7 +37,7 @@ func (e *Endpoint) judge(f *frame, r *Reply, token field) error {
 	if code, gone := namesUnknownToken(f, r); gone && (!own || class == ClassPermanent) {
 		out.Class, out.Code = ClassGone, code
 	} else if own {
-		out.Class = class
+		out.Class, out.Own = class, true
 	} else if !e.statusClass(f, r, out) {
 		return nil
 	} else if r.Status < 300 && brings(f, token) {
@@ -80,7 +80,7 @@ func (e *Endpoint) ownClass(f *frame) (Class, bool) {
 func namesUnknownToken(f *frame, r *Reply) (code string, gone bool) {
 	switch s := r.Status; {
 	case f.call.Op != OpRevoke, s >= 300 && s < 400, s >= 500,
-		s == http.StatusTooManyRequests, s == http.StatusRequestTimeout, s == http.StatusTooEarly:
+		s == http.StatusTooManyRequests, s == http.StatusRequestTimeout, s == http.StatusMisdirectedRequest, s == http.StatusTooEarly:
 		return "", false
 	case s == http.StatusGone:
 		return "", true
@@ -111,8 +111,8 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 		return true
 	case s == http.StatusTooManyRequests || s == http.StatusServiceUnavailable:
 		out.Class = ClassThrottled
-	case s == http.StatusRequestTimeout || s == http.StatusTooEarly:
-		out.Class = ClassTransient
+	case s == http.StatusRequestTimeout || s == http.StatusMisdirectedRequest || s == http.StatusTooEarly:
+		out.Class = ClassTransient // RFC 9110 sections 15.5.9 and 15.5.20, RFC 8470 section 5.2: it was not processed
 	case s >= 500:
 		out.Class = ClassUnknown
 		out.Hint = HintUnknown

@@ -77,7 +77,7 @@ func errorRows() []errorRow {
 		errorRow{says: "`slow_down`", status: coded, body: oauthError("slow_down"), to: toAny, class: providers.ClassThrottled},
 		errorRow{says: "`server_error`", status: coded, body: oauthError("server_error"), to: toAny, class: providers.ClassUnknown},
 		errorRow{says: "410", status: []int{410}, to: revoke, class: providers.ClassGone},
-		errorRow{says: "408, 425", status: []int{408, 425}, to: toAny, class: providers.ClassTransient},
+		errorRow{says: "408, 421, 425", status: []int{408, 421, 425}, to: toAny, class: providers.ClassTransient},
 		errorRow{says: "429, 503, with `Retry-After: 120`", status: []int{429, 503}, header: map[string]string{"Retry-After": "120"}, to: toAny, class: providers.ClassThrottled, after: 2 * time.Minute},
 		errorRow{says: "429, 503, with `Retry-After` as a date two minutes after `Date`", status: []int{429, 503}, header: map[string]string{"Retry-After": "Fri, 06 Mar 2026 12:02:00 GMT", "Date": "Fri, 06 Mar 2026 12:00:00 GMT"}, to: toAny, class: providers.ClassThrottled, after: 2 * time.Minute},
 		errorRow{says: "500, 502, 504 and any other 5xx", status: []int{500, 501, 502, 504, 505, 507, 511, 520, 599}, to: toAny, class: providers.ClassUnknown},

@@ -49,8 +49,6 @@ const (
 	// cannot hold up the writing.
 	maxKeptBody = 16 << 10
 	maxHead     = 64 << 10
-	// most1xx is how many interim replies may come before the final one.
-	most1xx = 5
 )
 
 func newKeptConns(dial func(ctx context.Context, network, address string) (net.Conn, error), c *tls.Config) *keptConns {
@@ -316,7 +314,9 @@ func (c *keptConn) Read(b []byte) (int, error) {
 
 func (c *keptConn) close() { _ = c.Conn.Close() }
 
-// exchange writes a request and reads the head of its final reply.
+// exchange writes a request and reads the head of its final reply. However many
+// interim ones come before it, as an API that is busy for long sends them, together
+// they may be as large as a head; and they have to come in the request's time.
 func (c *keptConn) exchange(q *http.Request) (*http.Response, error) {
 	if err := q.Write(c.out); err != nil {
 		return nil, err
@@ -324,7 +324,7 @@ func (c *keptConn) exchange(q *http.Request) (*http.Response, error) {
 	if err := c.out.Flush(); err != nil {
 		return nil, err
 	}
-	for range most1xx + 1 {
+	for interim := int64(0); interim <= maxHead; interim += maxHead - c.left {
 		c.left = maxHead
 		resp, err := http.ReadResponse(c.in, q)
 		if err != nil {
@@ -335,7 +335,7 @@ func (c *keptConn) exchange(q *http.Request) (*http.Response, error) {
 			return resp, nil
 		}
 	}
-	return nil, errors.New("there were too many interim replies")
+	return nil, errHeadTooLarge
 }
 
 // keptBody is the body of a reply.

@@ -2,6 +2,8 @@ package providers_test
 
 import (
 	"bufio"
+	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"io"
@@ -163,7 +165,7 @@ func TestKeptConnectionBoundsTheHead(t *testing.T) {
 	for name, reply := range map[string]string{
 		"a head without end": "HTTP/1.1 200 OK\r\n" + strings.Repeat("X-Much: "+strings.Repeat("x", 1000)+"\r\n", 200),
 		"a line without end": "HTTP/1.1 200 OK\r\nX-Much: " + strings.Repeat("x", 200_000),
-		"interim replies":    strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 7),
+		"interim replies":    strings.Repeat("HTTP/1.1 103 Early Hints\r\n\r\n", 7000),
 	} {
 		t.Run(name, func(t *testing.T) {
 			base, ended := scripted(t, func(c net.Conn, r *bufio.Reader) {
@@ -175,6 +177,95 @@ func TestKeptConnectionBoundsTheHead(t *testing.T) {
 				t.Errorf("%s: %v", got.Class, got)
 			}
 			await(t, ended, "the end of the connection")
+		})
+	}
+}
+
+// An API that is busy for long may say so every second before it answers: the answer
+// may have spent a token, and is not thrown away for that.
+func TestKeptConnectionReadsWhatFollowsInterimReplies(t *testing.T) {
+	base, _ := scripted(t, func(c net.Conn, r *bufio.Reader) {
+		_ = answer(c, r, strings.Repeat("HTTP/1.1 102 Processing\r\n\r\n", 300)+shortReply)
+		_ = answer(c, r, shortReply)
+	})
+	e := waysEndpoint(t, base)
+	mustSend(t, e, `{"access_token":"a"}`)
+	mustSend(t, e, `{"access_token":"a"}`)
+}
+
+// A reply that only the end of its connection ends, and whose JSON ends too soon, was
+// cut off: what became of the call is not known. With a length, or where it is no JSON
+// at all, it is what the API said.
+func TestReplyCutByTheEndOfItsConnection(t *testing.T) {
+	const begun = `{"access_token":"a","refresh_tok`
+	for name, c := range map[string]struct {
+		reply string
+		cut   bool
+	}{
+		"cut":          {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + begun, true},
+		"cut, by 1.0":  {"HTTP/1.0 200 OK\r\n\r\n" + begun, true},
+		"whole":        {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + `{"access_token":"a"}`, false},
+		"no JSON":      {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\naccess_token=a", false},
+		"nothing":      {"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", false},
+		"of a length":  {fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s", len(begun), begun), false},
+		"in one chunk": {fmt.Sprintf("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\n0\r\n\r\n", len(begun), begun), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base, _ := scripted(t, func(conn net.Conn, r *bufio.Reader) {
+				_ = answer(conn, r, c.reply)
+				_ = conn.Close()
+			})
+			rep, err := send(waysEndpoint(t, base), "post_json")
+			if !c.cut {
+				if err != nil {
+					t.Error(err)
+				}
+				return
+			}
+			if err == nil {
+				t.Fatalf("read: %d", rep.Status)
+			}
+			if got := asError(t, err); got.Class != providers.ClassUnknown || !got.Reached || !strings.Contains(got.Error(), "before the reply was complete") {
+				t.Errorf("%s: %v", got.Class, got)
+			}
+		})
+	}
+}
+
+// A body that a server compressed though nobody asked it to is read; one that was cut
+// off leaves open what became of the call, and one that is no gzip is handed on.
+func TestCompressedReplyIsRead(t *testing.T) {
+	var packed bytes.Buffer
+	w := gzip.NewWriter(&packed)
+	_, _ = io.WriteString(w, `{"access_token":"a"}`)
+	_ = w.Close()
+	var bomb bytes.Buffer
+	w = gzip.NewWriter(&bomb)
+	_, _ = w.Write(make([]byte, 40<<20))
+	_ = w.Close()
+	for name, c := range map[string]struct {
+		body, want string
+		cut, large bool
+	}{
+		"whole":    {body: packed.String(), want: `{"access_token":"a"}`},
+		"cut":      {body: packed.String()[:packed.Len()-9], cut: true},
+		"not gzip": {body: `{"access_token":"b"}`, want: `{"access_token":"b"}`},
+		"a bomb":   {body: bomb.String(), large: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			base, _ := scripted(t, func(conn net.Conn, r *bufio.Reader) {
+				_ = answer(conn, r, fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n%s", len(c.body), c.body))
+			})
+			rep, err := send(waysEndpoint(t, base), "post_json")
+			if c.cut {
+				if got := asError(t, err); got.Class != providers.ClassUnknown || !got.Reached {
+					t.Errorf("%s: %v", got.Class, got)
+				}
+				return
+			}
+			if err != nil || rep.TooLarge != c.large || !c.large && rep.Body.Reveal() != c.want || len(rep.Body.Reveal()) > providers.MaxReply {
+				t.Errorf("too large %t, %d bytes: %v", rep.TooLarge, len(rep.Body.Reveal()), err)
+			}
 		})
 	}
 }

@@ -2,9 +2,11 @@ package providers
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +14,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -162,6 +165,12 @@ func (e *Endpoint) Send(ctx context.Context, r *Request) (*Reply, error) {
 		at = sent // the machine slept meanwhile: what was issued may be as old as the request
 	}
 	body, tooLarge, err := readBody(resp)
+	if err == nil && !tooLarge {
+		body, tooLarge, err = unpacked(body, resp.Header)
+	}
+	if err == nil && !tooLarge && endlessly(resp) && cutOff(body) {
+		err = io.ErrUnexpectedEOF
+	}
 	reply := &Reply{Status: resp.StatusCode, Header: resp.Header, Body: secret.New(string(body)), TooLarge: tooLarge, At: at, Slept: slept, URL: r.address(), sent: r.hidden}
 	if err != nil && reply.Status != http.StatusTooManyRequests && reply.Status != http.StatusServiceUnavailable {
 		return nil, e.sendError(r, f, err)
@@ -295,6 +304,47 @@ func readBody(resp *http.Response) (_ []byte, tooLarge bool, err error) {
 		return buf.Bytes()[:MaxReply], true, nil
 	}
 	return buf.Bytes(), false, err
+}
+
+// endlessly says that nothing but the end of its connection ends a reply's body, so
+// that the reply of a server that dies looks like a whole one (RFC 9112 section 6.3).
+func endlessly(resp *http.Response) bool {
+	return resp.ProtoMajor == 1 && resp.ContentLength < 0 && len(resp.TransferEncoding) == 0
+}
+
+// cutOff says that a body begins as JSON that has members, and ends before that does.
+func cutOff(body []byte) bool {
+	text := bytes.TrimSpace(body)
+	if len(text) == 0 || text[0] != '{' && text[0] != '[' {
+		return false
+	}
+	var v json.RawMessage
+	return errors.Is(json.NewDecoder(bytes.NewReader(text)).Decode(&v), io.ErrUnexpectedEOF)
+}
+
+// unpacked is a body without the coding that some servers send it in though nobody
+// asked for one (RFC 9110 section 12.5.3 lets them), which its header names no more then.
+// One that is cut off is an error; one that is not what its header says stays as it is.
+func unpacked(body []byte, header http.Header) (_ []byte, tooLarge bool, _ error) {
+	if c := header.Get("Content-Encoding"); !strings.EqualFold(c, "gzip") && !strings.EqualFold(c, "x-gzip") {
+		return body, false, nil
+	}
+	var out bytes.Buffer
+	r, err := gzip.NewReader(bytes.NewReader(body))
+	if err == nil {
+		_, err = out.ReadFrom(io.LimitReader(r, MaxReply+1))
+	}
+	switch {
+	case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+		return body, false, io.ErrUnexpectedEOF
+	case err != nil:
+		return body, false, nil
+	}
+	header.Del("Content-Encoding")
+	if out.Len() > MaxReply {
+		return out.Bytes()[:MaxReply], true, nil
+	}
+	return out.Bytes(), false, nil
 }
 
 // sendError classifies what went wrong on the way. Once a byte may have been

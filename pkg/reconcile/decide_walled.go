@@ -6,7 +6,8 @@ import (
 	"tokend/pkg/state"
 )
 
-// walled is a refresh that web pages refuse. Mostly a wall before the API shows
+// walled is a refresh that web pages refuse, or, where only a login gives another token,
+// something on the way ([refusedOnTheWay]). Mostly a wall before the API shows
 // them, and goes away; but an API may say so of a refresh token that it refuses for
 // good. Nobody can tell, so the refresh token is kept as it is, and is tried again as
 // long as that costs nothing: once the access token is about to end, a new one is
@@ -74,7 +75,8 @@ func (in *Input) pastTheWall() (time.Time, bool) {
 	return soonest, true
 }
 
-// behindWall says that web pages refuse the refreshes of the token held.
+// behindWall says that the refreshes of the token held are refused, and perhaps not by
+// the API.
 func (in *Input) behindWall() bool {
 	f := in.failureOf(opRefresh)
 	return in.Record.Grant != nil && f != nil && f.Op == opRefresh && f.Class == classWalled && canRefresh(in, in.Record.Grant)
@@ -86,8 +88,8 @@ func (in *Input) tokenOver(now time.Time) bool {
 	return unspent(g) || in.mayHaveEnded() || !g.ExpiresAt.IsZero() && !now.Before(g.ExpiresAt)
 }
 
-// shutOut says that a person is needed, for all that is known: web pages refuse the
-// refreshes of a token that has ended, and only a login gives another. The wall may
+// shutOut says that a person is needed, for all that is known: what is perhaps not the API
+// refuses the refreshes of a token that has ended, and only a login gives another. The wall may
 // fall, so refreshing goes on.
 func (in *Input) shutOut(now time.Time) bool {
 	return in.Traits.Interactive && in.behindWall() && in.tokenOver(now)
@@ -102,5 +104,5 @@ func (in *Input) loginOpens(s Step) Step {
 }
 
 func shutOutWhy(f *state.Failure) string {
-	return "there is no token that works, and a web page refuses to refresh it: " + f.Message
+	return "there is no token that works, and to refresh it is refused: " + f.Message
 }

@@ -240,8 +240,13 @@ func (p *performer) refused(c *call, err error) {
 		p.unknown(c, o)
 		return
 	}
-	if c.op == opRefresh && in.Traits.Interactive && rec.Grant != nil && rec.Grant.RefreshState == state.RefreshUsable && blamesTheClient(pe) {
-		o.stops = false // only a person could replace the refresh token: it is kept until the configuration is mended
+	if c.op == opRefresh && in.Traits.Interactive && rec.Grant != nil && rec.Grant.RefreshState == state.RefreshUsable {
+		switch { // only a person could replace the refresh token
+		case blamesTheClient(pe):
+			o.stops = false // it is kept until the configuration is mended
+		case refusedOnTheWay(pe):
+			o.stops, o.class = false, classWalled
+		}
 	}
 	if c.op == opRefresh && errors.Is(err, providers.ErrForbidden) {
 		o.stops = false // nothing was sent, and no grant may be asked there either: it is kept until that is allowed

@@ -22,6 +22,7 @@ type pages struct {
 	single                         bool        // a refresh token works once
 	window                         string      // in which a refresh may be repeated
 	refusal                        int         // the status of a page that refuses a refresh
+	word                           string      // a JSON object to refuse it with instead
 	revoked                        string      // the page that answers a revocation; "": none does
 	life                           int         // of a token, in seconds; 0: ten minutes
 	last                           atomic.Pointer[string]
@@ -45,7 +46,7 @@ func (x *pages) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		}
 		w.Header().Set("Content-Type", "text/html")
 		w.WriteHeader(x.refusal)
-		_, _ = fmt.Fprint(w, "<html>Forbidden</html>")
+		_, _ = fmt.Fprint(w, cmp.Or(x.word, "<html>Forbidden</html>"))
 	default:
 		n := x.grants.Add(1)
 		w.Header().Set("Content-Type", "application/json")
@@ -223,14 +224,9 @@ func TestARefusalByAPageMaySpend(t *testing.T) {
 	}
 }
 
-// A token that only a login gives is refreshed on behind a wall; but once it has
-// ended, status asks for the login and says why.
-func TestALoginIsAskedForBehindAWall(t *testing.T) {
-	inWorld(t, strict(), func(t *testing.T, w *world) {
-		x := &pages{refusal: http.StatusForbidden}
-		x.open.Store(true)
-		w.serveAlso(x, "pages.localhost")
-		asks := strings.Replace(x.config("a@example.com", "false"), `    request {
+// loginConfig is config with a grant that needs a person, and a token of it taken over.
+func (x *pages) loginConfig(t *testing.T) string {
+	asks := strings.Replace(x.config("a@example.com", "false"), `    request {
       method = "POST"
       url    = "http://pages.localhost/token"
       form   = { grant_type = "x", email = input.email }
@@ -243,16 +239,39 @@ func TestALoginIsAskedForBehindAWall(t *testing.T) {
       url    = "http://pages.localhost/token"
       form   = { grant_type = "x", code = flow.code }
     }`, 1)
-		if !strings.Contains(asks, "authorize {") {
-			t.Fatal("the grant reads differently")
-		}
-		w.set(asks + `
+	if !strings.Contains(asks, "authorize {") {
+		t.Fatal("the grant reads differently")
+	}
+	return asks + `
 secret "mem" "rt" { value = "rt0" }
 import {
   to            = credential.pages.a
   refresh_token = secret.mem.rt.value
 }
-`)
+`
+}
+
+// A token that only a login gives is refreshed on behind a wall, be that of pages or
+// of a gateway that says no more than no; but once it has ended, status asks for the
+// login and says why.
+func TestALoginIsAskedForBehindAWall(t *testing.T) {
+	for name, x := range map[string]*pages{
+		"pages":           {refusal: http.StatusForbidden},
+		"a gateway":       {refusal: http.StatusForbidden, word: `{"message":"Forbidden"}`, single: true},
+		"an error's name": {refusal: http.StatusForbidden, word: `{"status":403,"error":"Forbidden"}`},
+		"a conflict":      {refusal: http.StatusConflict, word: `{}`},
+		"too large":       {refusal: http.StatusRequestEntityTooLarge, word: `{}`},
+		"locked":          {refusal: http.StatusLocked, word: `{}`},
+	} {
+		t.Run(name, func(t *testing.T) { loginIsAskedForBehind(t, x) })
+	}
+}
+
+func loginIsAskedForBehind(t *testing.T, x *pages) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		x.open.Store(true)
+		w.serveAlso(x, "pages.localhost")
+		w.set(x.loginConfig(t))
 		time.Sleep(time.Minute)
 		if got := w.places.get("a"); got != "at1" {
 			t.Fatalf("the place holds %q: %+v", got, w.line("credential.pages.a"))
@@ -265,7 +284,7 @@ import {
 		time.Sleep(2 * time.Minute)
 		before := x.refreshes.Load()
 		w.pass(10*time.Minute, 7*time.Second, func() {
-			if l := w.line("credential.pages.a"); l.State != reconcile.NeedsLogin || !strings.Contains(l.Why, "web page") || !strings.Contains(l.Mend, "tokend login") {
+			if l := w.line("credential.pages.a"); l.State != reconcile.NeedsLogin || !strings.Contains(l.Why, fmt.Sprintf("status %d", x.refusal)) || !strings.Contains(l.Mend, "tokend login") {
 				t.Fatalf("once its token has ended: %+v", l)
 			}
 		})
@@ -278,6 +297,34 @@ import {
 			t.Errorf("once the wall has fallen: %+v", l)
 		}
 	})
+}
+
+// What refuses a refresh token by the standard's words, or by the type's own, refuses it
+// for good: it is not sent again, and a login is asked for at once.
+func TestARefusalOfARefreshTokenIsNoWall(t *testing.T) {
+	for name, c := range map[string]struct {
+		x   *pages
+		own string
+	}{
+		"the standard's code":   {&pages{refusal: http.StatusForbidden, word: `{"error":"invalid_grant"}`}, ""},
+		"the standard's status": {&pages{refusal: http.StatusUnauthorized, word: `{}`}, ""},
+		"the type's own word":   {&pages{refusal: http.StatusForbidden, word: `{"message":"Forbidden"}`}, "\n  error { permanent = status == 403 }"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				x := c.x
+				x.open.Store(true)
+				w.serveAlso(x, "pages.localhost")
+				w.set(strings.Replace(x.loginConfig(t), `provider_type "pages" {`, `provider_type "pages" {`+c.own, 1))
+				time.Sleep(time.Minute)
+				x.open.Store(false)
+				w.pass(20*time.Minute, time.Minute, func() {})
+				if l := w.line("credential.pages.a"); x.refreshes.Load() != 1 || l.State != reconcile.NeedsLogin {
+					t.Errorf("%d refreshes: %+v", x.refreshes.Load(), l)
+				}
+			})
+		})
+	}
 }
 
 // A refresh token that was taken over waits behind no wall either, where a grant
