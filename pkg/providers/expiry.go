@@ -26,7 +26,7 @@ func (e *Endpoint) expiry(f *frame, r *Reply, p *responseProgram, at time.Time) 
 	if !v.isNull() {
 		end, err := parseInstant(v)
 		if err == nil {
-			end = end.Add(skew(r, at))
+			end = byOurClock(end, r, at)
 		}
 		if err == nil && !end.After(at) && f.call.Replay {
 			return at, nil
@@ -122,39 +122,70 @@ func parseInstant(v value) (time.Time, error) {
 const skewTaken = 5 * time.Second
 
 // skewBelieved is the greatest difference of clocks that a Date is believed for.
-// Clocks are wrong by hours, since somebody took one time zone for another; a
-// Date of another year is no clock at all, and would have a token live for ever
-// or die before it came.
+// Clocks are wrong by hours, since somebody took one time zone for another.
 const skewBelieved = 26 * time.Hour
 
-// skew is how far this host's clock is ahead of the server's by the reply's Date
-// header (RFC 9110 section 6.6.1). An instant that the server says is by its own
-// clock: a token of five minutes from a server whose clock is an hour behind has
-// not ended before it was there.
-func skew(r *Reply, at time.Time) time.Duration {
+// skewedLifetime is the longest lifetime that a greater difference is believed for
+// where by this host's clock the token has ended already: a Date of 1970 beside an
+// instant of this year is no clock.
+const skewedLifetime = 366 * 24 * time.Hour
+
+// byOurClock is when a token ends by this host's clock that the server says ends at
+// an instant of its own clock, which the reply's Date header tells (RFC 9110 section
+// 6.6.1): a token of five minutes from a server whose clock is an hour behind has not
+// ended before it was there.
+//
+// Where Date is off by more than clocks are, either the server's clock is off by days,
+// and the lifetime is what lies between the two, or Date is no clock at all (a cache
+// kept it, a machine has no battery) and the instant is right. It is not known which:
+// of the two ends that have not gone by, the earlier is taken, since a token that is
+// refreshed too early costs a request, and one too late is dead in its sinks.
+func byOurClock(end time.Time, r *Reply, at time.Time) time.Time {
+	date, ok := dateOf(r)
+	if !ok {
+		return end
+	}
+	switch d := at.Sub(date); {
+	case d.Abs() < skewTaken:
+		return end
+	case d.Abs() <= skewBelieved:
+		return end.Add(d)
+	}
+	life := end.Sub(date)
+	switch {
+	case life <= 0:
+		return end
+	case end.After(at):
+		return earlier(end, at.Add(life))
+	case life <= skewedLifetime:
+		return at.Add(life)
+	}
+	return end
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// dateOf is the server's clock, as a reply tells it.
+func dateOf(r *Reply) (time.Time, bool) {
 	if r == nil {
-		return 0
+		return time.Time{}, false
 	}
 	date, err := http.ParseTime(r.Header.Get("Date"))
-	if err != nil {
-		return 0
-	}
-	if d := at.Sub(date); d.Abs() >= skewTaken && d.Abs() <= skewBelieved {
-		return d
-	}
-	return 0
+	return date, err == nil
 }
 
 // clockHint says when the server's clock disagrees with ours.
 func clockHint(r *Reply, at time.Time) string {
-	if r == nil {
+	date, ok := dateOf(r)
+	if !ok {
 		return ""
 	}
-	date, err := http.ParseTime(r.Header.Get("Date"))
-	if err != nil {
-		return ""
-	}
-	if skew := at.Sub(date); skew > 30*time.Second || skew < -30*time.Second {
+	if skew := at.Sub(date); skew.Abs() > 30*time.Second {
 		return fmt.Sprintf("; the server's clock differs from this host's by %v", skew.Abs().Round(time.Second))
 	}
 	return ""

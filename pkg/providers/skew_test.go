@@ -41,7 +41,20 @@ func TestAnInstantIsByTheServersClock(t *testing.T) {
 		"an hour behind, saying none":        {-time.Hour, false, instant, 0},
 		"a lifetime needs no clock":          {-time.Hour, true, func(time.Time) string { return `{"access_token":"a","expires_in":300}` }, 5 * time.Minute},
 		"a Date of another year is no clock": {-40 * 365 * 24 * time.Hour, true, func(time.Time) string { return instant(at) }, 5 * time.Minute},
-		"ended by its own clock too":         {-time.Hour, true, func(s time.Time) string { return instant(s.Add(-10 * time.Minute)) }, 0},
+		"a Date of next year is no clock":    {400 * 24 * time.Hour, true, func(time.Time) string { return instant(at) }, 5 * time.Minute},
+		"a Date of last week is no clock":    {-7 * 24 * time.Hour, true, func(time.Time) string { return instant(at) }, 5 * time.Minute},
+		"a day and a quarter ahead":          {30 * time.Hour, true, instant, 5 * time.Minute},
+		"three days ahead":                   {72 * time.Hour, true, instant, 5 * time.Minute},
+		"a day and a quarter behind":         {-30 * time.Hour, true, instant, 5 * time.Minute},
+		"three days behind":                  {-72 * time.Hour, true, instant, 5 * time.Minute},
+		"since 1970, without a battery":      {time.Unix(0, 0).Sub(at), true, instant, 5 * time.Minute},
+		"three days ahead, a token of weeks": {72 * time.Hour, true, lives(21 * 24 * time.Hour), 21 * 24 * time.Hour},
+		// A token that outlives the difference ends as it says or as much later: sooner is safe.
+		"three days behind, a token of weeks":      {-72 * time.Hour, true, lives(21 * 24 * time.Hour), 18 * 24 * time.Hour},
+		"three days ahead, saying none":            {72 * time.Hour, false, instant, 72*time.Hour + 5*time.Minute},
+		"three days ahead, ended by its own clock": {72 * time.Hour, true, lives(-96 * time.Hour), 0},
+		"ended, and a Date of another year":        {-40 * 365 * 24 * time.Hour, true, func(time.Time) string { return instant(at.Add(-10 * time.Minute)) }, 0},
+		"ended by its own clock too":               {-time.Hour, true, func(s time.Time) string { return instant(s.Add(-10 * time.Minute)) }, 0},
 	} {
 		server := at.Add(c.ahead)
 		reply := &providers.Reply{Status: 200, Header: http.Header{}, Body: secret.New(c.body(server)), At: at}
@@ -59,6 +72,11 @@ func TestAnInstantIsByTheServersClock(t *testing.T) {
 }
 
 // instant is a reply whose token lives for five minutes.
-func instant(server time.Time) string {
-	return `{"access_token":"a","expires_at":"` + server.Add(5*time.Minute).UTC().Format(time.RFC3339) + `"}`
+func instant(server time.Time) string { return lives(5 * time.Minute)(server) }
+
+// lives is such a reply of a token that lives for so long.
+func lives(d time.Duration) func(time.Time) string {
+	return func(server time.Time) string {
+		return `{"access_token":"a","expires_at":"` + server.Add(d).UTC().Format(time.RFC3339) + `"}`
+	}
 }

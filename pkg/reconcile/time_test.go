@@ -196,7 +196,7 @@ func TestAnEndInThePast(t *testing.T) {
 // An API whose clock is off, and which says ends as instants: they are read by
 // its own clock, as its Date header tells it.
 func TestAProviderWhoseClockIsOff(t *testing.T) {
-	for _, off := range []time.Duration{-3 * time.Hour, 3 * time.Hour} {
+	for _, off := range []time.Duration{-3 * time.Hour, 3 * time.Hour, -30 * time.Hour, 30 * time.Hour, 72 * time.Hour} {
 		t.Run(fmt.Sprint(off), func(t *testing.T) {
 			o := standin.Options{Now: func() time.Time { return time.Now().Add(off) }}
 			inWorld(t, o, func(t *testing.T, w *world) {
