@@ -118,8 +118,10 @@ type orderRequest struct {
 }
 
 // orderReply is of an order that was carried out. Warning says what did not come
-// of it all the same, Hint what to do about that.
+// of it all the same, Hint what to do about that. Idle says that nothing failed which
+// could have been tried again.
 type orderReply struct {
+	Idle    bool   `json:"idle,omitempty"`
 	Warning string `json:"warning,omitempty"`
 	Hint    string `json:"hint,omitempty"`
 }

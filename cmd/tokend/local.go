@@ -142,34 +142,38 @@ func (e *engine) Order(ctx context.Context, in orderRequest) (orderReply, error)
 			return orderReply{}, err
 		}
 	}
-	if err := e.loop.Do(ctx, in.Address, in.Order); err != nil {
+	err := e.loop.Do(ctx, in.Address, in.Order)
+	idle := errors.Is(err, reconcile.ErrNothingFailed)
+	if err != nil && !idle {
 		return orderReply{}, err
 	}
 	if in.Order.Forget {
 		return orderReply{}, e.follow(ctx) // the token in force is the one that it was
 	}
-	err := e.deliver(ctx, in.Address, in.Order.Kind)
+	err = e.deliver(ctx, in.Address, in.Order.Kind)
 	if err != nil && in.Order.Kind == reconcile.OrderRevoke && ctx.Err() == nil {
 		// The token is revoked. Who is told of a failure gives the order again, and
 		// revokes the new one.
 		return orderReply{Warning: err.Error(), Hint: hintOf(err)}, nil
 	}
+	r := orderReply{Idle: idle}
 	if err != nil || e.daemon {
-		return orderReply{}, err
+		return r, err
 	}
-	return e.untold(ctx)
+	r.Warning, r.Hint, err = e.untold(ctx)
+	return r, err
 }
 
 // untold warns of hooks that failed to tell of what an order brought, where no daemon
 // runs them again.
-func (e *engine) untold(ctx context.Context) (orderReply, error) {
+func (e *engine) untold(ctx context.Context) (warning, hint string, err error) {
 	v, err := e.loop.Status(ctx, "")
 	for _, h := range v.Hooks {
 		if h.State == reconcile.Failing {
-			return orderReply{Warning: fmt.Sprintf("%s failed: %s", h.Address, h.Why), Hint: h.Mend + " runs it again, and so does the next apply"}, err
+			return fmt.Sprintf("%s failed: %s", h.Address, h.Why), h.Mend + " runs it again, and so does the next apply", err
 		}
 	}
-	return orderReply{}, err
+	return "", "", err
 }
 
 // deliver waits until the sinks hold what an order brought: whoever gave it goes

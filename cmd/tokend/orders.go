@@ -22,6 +22,9 @@ func (g *globals) order(c *cobra.Command, addr string, o reconcile.Order, done s
 		if err != nil {
 			return err
 		}
+		if r.Idle {
+			done = fmt.Sprintf("nothing of it fails, so nothing was tried (to refresh it now: %s)", g.spell("tokend refresh "+reconcile.ShellAddress(a)))
+		}
 		fmt.Fprintf(g.out, "%s: %s\n", shown(a), done)
 		if r.Warning != "" {
 			g.printNotice(g.err, "warning", r.Warning, r.Hint)

@@ -182,12 +182,16 @@ func (p *performer) perform() {
 func (p *performer) rest() {
 	rec := &p.ob.in.Record
 	p.answer()
+	over := p.ob.in.unused(p.step)
+	if over {
+		p.ob.in.obtained()
+	}
 	if !p.j.stored && rec.Grant == nil && rec.Failure == nil {
 		return
 	}
 	stale := p.ob.in.Declared && rec.Head.Digest != p.ob.digest && len(p.ob.in.WantsNew) == 0 && p.ob.in.Origins == "" && p.j.guarded == ""
 	resettled := p.ob.resettled && p.j.guarded == ""
-	if !stale && !resettled && !p.ob.returned && !p.ob.setBack && !p.rescheduled() {
+	if !over && !stale && !resettled && !p.ob.returned && !p.ob.setBack && !p.rescheduled() {
 		return
 	}
 	if stale {
@@ -344,6 +348,9 @@ func (p *performer) orderError() error {
 	case OrderRetry:
 		if s.Action == ActWait && (s.State == Indeterminate || s.State == NeedsLogin) {
 			return inTheWay // only a login helps, or the last try does when it is time for it
+		}
+		if !s.acts() && s.State == Ready && s.Why == "" {
+			return ErrNothingFailed
 		}
 	case OrderTaint:
 		switch {

@@ -162,7 +162,7 @@ func rules() []rule {
 		{"the API no longer honours its token", disowned},          // however fresh it looks
 		{"web pages refuse its refreshes", walled},                 // before another of them is waited for
 		{"it is due", dueOrWaiting},                                // before what can wait
-		{"a person wants a stopped grant tried", triedAgain},       // though its token is good for a while
+		{"a person wants a failed grant tried", triedAgain},        // though its token is good for a while
 		{"it is time to ask whether it works", verifyDue},          // a question delays nothing
 		{"an old token waits to be given up", retired},             //
 		{"it is fresh", fresh},                                     //

@@ -76,7 +76,8 @@ func (in *Input) spread(f *state.Failure, now time.Time, p spec.RetryPolicy) tim
 	case in.replacing():
 		return time.Time{} // somebody waits for another token than the one held
 	}
-	left := g.ExpiresAt.Add(-lastTryMargin).Sub(now)
+	left := g.ExpiresAt.Sub(now)
+	left -= min(lastTryMargin, left/4) // of a token that lives for seconds that is all of it
 	return now.Add(min(left/time.Duration(lockoutCount-f.Reached), p.Max))
 }
 
@@ -112,12 +113,29 @@ func (in *Input) obtained() {
 		in.Record.Failure = nil
 	default:
 		kept := *f
-		kept.Class, kept.Hint, kept.Message = classCounted, "", "logins that failed before the token was refreshed, which count against the account"
+		kept.Class, kept.Hint, kept.Message = classCounted, "", "logins that failed before, which count against the account"
 		if kept.Reached < lockoutCount {
 			kept.NextAt = kept.LastAt
 		}
 		in.Record.Failure = &kept
 	}
+}
+
+// unused says of what is ready that a call failed which nobody needs now: an order's, say,
+// long before the token held is due. Once it may be made again it is no failure any more,
+// and the next that fails begins a row of its own. A wall is remembered: it may stand for
+// a lasting refusal.
+func (in *Input) unused(s Step) bool {
+	over := func(f *state.Failure) bool { return f == nil || !in.Now.Before(f.NextAt) }
+	f := in.Record.Failure
+	if f == nil || s.State != Ready || s.acts() || in.Record.Grant == nil || f.Stopped || !over(f) || !over(in.RefreshFailure) {
+		return false
+	}
+	switch f.Class {
+	case classLogin, classCounted, classUnreadable, classWalled, classConfig:
+		return false
+	}
+	return f.Op == opGrant || f.Op == opRefresh
 }
 
 // present is the failure that stands in the way of a token at present, nil for none:

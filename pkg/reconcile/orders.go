@@ -33,6 +33,10 @@ func (e *OrderError) Error() string {
 	return s
 }
 
+// ErrNothingFailed is the answer to an order to retry a credential of which nothing fails:
+// nothing was sent.
+var ErrNothingFailed = errors.New("nothing of it fails, so nothing was tried")
+
 // NotFoundError: there is no such address.
 type NotFoundError struct {
 	Address string

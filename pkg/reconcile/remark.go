@@ -73,14 +73,25 @@ func (in *Input) grantStopped() bool {
 	return f != nil && f.Op == opGrant && f.Stopped && !in.Traits.Interactive && !in.Traits.Static
 }
 
-// triedAgain is a person's word that a stopped grant may be tried again, while the token
-// held is good and nothing else has failed. Whether it succeeds is known at once then,
-// and not when that token ends.
+// grantFailed says that the grant of a token failed when it was asked for another one, as
+// by an order to refresh one whose API has no refresh, and that nothing has changed since.
+func (in *Input) grantFailed() bool {
+	f := in.Record.Failure
+	return f != nil && f.Op == opGrant && f.Class != classCounted && !in.Fresh && !in.Traits.Interactive && !in.Traits.Static
+}
+
+// triedAgain is a person's word that a grant which failed may be tried again, while the
+// token held is good and nothing else has failed. Whether it succeeds is known at once
+// then, and not when that token ends.
 func triedAgain(in *Input) (Step, bool) {
-	if in.Order.Kind != OrderRetry || !in.grantStopped() || in.Record.Grant == nil || in.failureOf(opRefresh) != nil {
+	if in.Order.Kind != OrderRetry || !in.grantStopped() && !in.grantFailed() || in.Record.Grant == nil || in.failureOf(opRefresh) != nil {
 		return Step{}, false
 	}
-	return Step{Action: ActReplace, Cause: causeExpired, State: Pending, Reason: "a person wants its grant tried again, which was stopped"}, true
+	failed := "failed"
+	if in.Record.Failure.Stopped {
+		failed = "was stopped"
+	}
+	return Step{Action: ActReplace, Cause: causeExpired, State: Pending, Reason: "a person wants its grant tried again, which " + failed}, true
 }
 
 const endedByLogin = "a login whose answer was lost may have ended its token"

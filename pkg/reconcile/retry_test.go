@@ -136,3 +136,26 @@ func TestTriesAreSpreadOverWhatIsLeft(t *testing.T) {
 		}
 	})
 }
+
+// So it is with a token that lives for seconds: the three are spread over what is left of
+// it, and the last comes before its end.
+func TestTriesAreSpreadOverAShortLife(t *testing.T) {
+	short := strict()
+	short.Rules.AccessLifetime = 40 * time.Second
+	inWorld(t, short, func(t *testing.T, w *world) {
+		w.set(rotating())
+		w.pass(5*time.Second, time.Second, nil)
+		w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultStatus, Grant: "refresh_token", Times: -1})
+		down := w.server.Fail(standin.Fault{API: standin.Coinify, Kind: standin.FaultStatus, Grant: "password", Times: -1})
+		obtained, ends := time.Now(), w.line(traderCred).ExpiresAt
+		var at []time.Duration
+		w.pass(time.Until(ends), time.Second/4, func() {
+			for len(at) < down.Hits() {
+				at = append(at, time.Since(obtained))
+			}
+		})
+		if len(at) != 3 || at[1]-at[0] < 5*time.Second || at[2]-at[1] < 5*time.Second || at[2] > ends.Sub(obtained) {
+			t.Errorf("of a token that had %s left there were logins after %s", ends.Sub(obtained), at)
+		}
+	})
+}
