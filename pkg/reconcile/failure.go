@@ -166,7 +166,8 @@ func isRefusal(f *state.Failure) bool {
 }
 
 // nextFailure is the record of a failure that follows prev (nil: the first in a
-// row). expired says that the token held has expired, which caps the wait.
+// row). spread tells the addresses and hosts apart; expired says that the token held
+// has expired, which caps the wait.
 func nextFailure(prev *state.Failure, o outcome, now time.Time, p spec.RetryPolicy, spread float64, expired bool) *state.Failure {
 	f := &state.Failure{Op: o.op, Class: o.class, Message: o.message, Hint: o.hint, Count: 1, FirstAt: now, LastAt: now, InputHash: o.inputs}
 	if prev != nil && prev.Op == o.op {
@@ -181,7 +182,7 @@ func nextFailure(prev *state.Failure, o outcome, now time.Time, p spec.RetryPoli
 		f.Reached++
 	}
 	f.Stopped = o.stops
-	wait := backoff(p, f.Count, spread)
+	wait := backoff(p, f.Count, draw(spread, f.Count, now))
 	if expired {
 		wait = min(wait, expiredBackoff)
 	}

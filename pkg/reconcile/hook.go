@@ -232,7 +232,7 @@ func (w *worker) workHook(ctx context.Context, j job) result {
 	j.order.finish(err)
 	if err != nil {
 		r.failed, r.tried = true, w.tried(ctx, j)
-		wait := backoff(spec.RetryPolicy{Initial: hookRetryInitial, Max: hookRetryMax}, n, fraction(j.addr, w.o.Host, fmt.Sprint(n)))
+		wait := backoff(spec.RetryPolicy{Initial: hookRetryInitial, Max: hookRetryMax}, n, draw(fraction(j.addr, w.o.Host), n, w.now()))
 		r.failures = n
 		r.next = w.now().Add(wait)
 		r.standing = &Standing{State: Failing, Why: err.Error(), Next: "run again at " + r.next.UTC().Format(time.RFC3339), Mend: "tokend retry " + ShellAddress(j.addr)}
@@ -265,7 +265,7 @@ func (w *worker) dropHook(ctx context.Context, j job, sinks []string) result {
 	j.pending = sinks
 	if err := w.answered(ctx, j); err != nil {
 		r.failed, r.failures = true, j.failures+1
-		r.next = w.now().Add(backoff(spec.RetryPolicy{Initial: hookRetryInitial, Max: hookRetryMax}, r.failures, fraction(j.addr, w.o.Host, fmt.Sprint(r.failures))))
+		r.next = w.now().Add(backoff(spec.RetryPolicy{Initial: hookRetryInitial, Max: hookRetryMax}, r.failures, draw(fraction(j.addr, w.o.Host), r.failures, w.now())))
 		j.order.finish(err)
 		return r
 	}

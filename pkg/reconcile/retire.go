@@ -228,7 +228,7 @@ func (p *performer) revokeFailed(g *state.Grant, err error, after time.Duration)
 	r := g.Retired
 	r.Attempts++
 	r.Alike, r.Message = sameOutcomes(r, err)+1, message
-	r.NextAt = now.Add(max(after, backoff(p.retry(), r.Attempts, fraction(p.j.addr, "revoke", fmt.Sprint(r.Attempts)))))
+	r.NextAt = now.Add(max(after, backoff(p.retry(), r.Attempts, draw(fraction(p.j.addr, p.w.o.Host, "revoke"), r.Attempts, now))))
 	p.log().Warn("a revocation failed; it is tried again", "retired", g.Generation, "attempt", r.Attempts, "error", message, "again_at", r.NextAt)
 	p.save("a failed revocation", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	p.r.next = r.NextAt

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"hash/fnv"
 	"math"
 	"time"
@@ -88,6 +89,13 @@ func backoff(p spec.RetryPolicy, n int, spread float64) time.Duration {
 	bound := float64(p.Initial) * math.Pow(2, float64(min(n-1, 40)))
 	bound = math.Min(bound, float64(p.Max))
 	return time.Duration(bound * (0.1 + 0.9*spread))
+}
+
+// draw is the number in [0,1) by which the n-th failure in a row is waited for, at
+// whose time it is drawn: another one for each try, so that none is always early and
+// none always late. What it led to is in the record, and holds after a restart.
+func draw(spread float64, n int, at time.Time) float64 {
+	return fraction(fmt.Sprint(spread), fmt.Sprint(n), fmt.Sprint(at.UnixNano()))
 }
 
 // How often a place is compared that is no file: nobody tells of what others do

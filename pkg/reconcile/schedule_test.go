@@ -91,6 +91,54 @@ func TestBackoffGrowsAndIsBounded(t *testing.T) {
 	}
 }
 
+// The waits of one credential, and those of one try of many, are spread evenly from a
+// tenth of the bound to the whole of it: they are drawn for each try anew.
+func TestTheBackoffIsDrawnForEachTry(t *testing.T) {
+	p := spec.RetryPolicy{Initial: 4 * time.Second, Max: 4 * time.Minute}
+	const rows = 2000
+	var tries [8][10]int
+	var own [10]int // of one address, over all its rows
+	for i := range rows {
+		for _, one := range []bool{true, false} {
+			addr := "credential.coinify.trader"
+			if !one {
+				addr = fmt.Sprintf("credential.coinify.trader[%d]", i)
+			}
+			now := t0
+			if one {
+				now = t0.Add(time.Duration(i) * time.Hour)
+			}
+			var f *state.Failure
+			for n := range len(tries) {
+				f = nextFailure(f, outcome{op: opRefresh}, now, p, fraction(addr, "host"), false)
+				bound := min(p.Initial<<n, p.Max)
+				share := (float64(f.NextAt.Sub(now))/float64(bound) - 0.1) / 0.9
+				if share < 0 || share >= 1 {
+					t.Fatalf("try %d waits %s of %s", n+1, f.NextAt.Sub(now), bound)
+				}
+				if one {
+					own[int(share*10)]++
+				} else {
+					tries[n][int(share*10)]++
+				}
+				now = f.NextAt
+			}
+		}
+	}
+	for n, buckets := range tries {
+		for i, b := range buckets {
+			if b < rows/10*7/10 || b > rows/10*13/10 {
+				t.Errorf("%d of %d waits after failure %d fall into tenth %d", b, rows, n+1, i)
+			}
+		}
+	}
+	for i, b := range own {
+		if all := rows * len(tries); b < all/10*9/10 || b > all/10*11/10 {
+			t.Errorf("%d of %d waits of one credential fall into tenth %d", b, all, i)
+		}
+	}
+}
+
 func TestNextFailure(t *testing.T) {
 	p := spec.RetryPolicy{Initial: time.Second, Max: 5 * time.Minute}
 	var f *state.Failure
