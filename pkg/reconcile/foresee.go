@@ -49,6 +49,7 @@ type foreseen struct {
 	again   bool              // of a sink: a crash may have kept its hooks from running, so it is written once more
 	unsure  bool              // a secret that was not read may have changed
 	broken  error             // why its grant will fail
+	revokes bool              // of a credential: it is looked at again for an old token
 	failed  []*state.Failure  // of a credential: what failed before, and is tried again
 	blind   bool              // it could not be looked at
 	unseen  bool              // of such a sink: nor was it before, so that what its places hold is not known

@@ -189,6 +189,7 @@ func (w *worker) foresee(ctx context.Context, j job) *foreseen {
 	if n.first = Decide(ob.in); n.first.Action == ActVerify {
 		n.first.Action = ActNone // it changes nothing, and a plan asks nobody
 	}
+	n.revokes = !ob.in.revokesAt(n.first).IsZero()
 	n.stand(ob.in.since(n.first.State), ob.failing(), func(f *state.Failure) string { return mendFailure(&ob.in, f) })
 	n.gen, n.has, n.unsure = ob.in.Record.Head.Generation, ob.in.Record.Grant != nil && !unspent(ob.in.Record.Grant), len(ob.unsure) > 0
 	if n.first.Action == ActNone && n.first.State == Ready && len(ob.in.Record.Retiring) == 0 {

@@ -3,6 +3,7 @@ package reconcile_test
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -184,4 +185,59 @@ func TestAPlanOfAnImportedToken(t *testing.T) {
 			t.Errorf("planned is\n%s", said)
 		}
 	})
+}
+
+// What the guard holds is held also where nobody works on the state, in the words of the
+// daemon, and an old token that is to be revoked before the one in force is refreshed is
+// what comes next in both.
+func TestASurveyNamesWhatIsHeld(t *testing.T) {
+	const guard = "max_revocations = 0\nsettle = \"1s\""
+	for name, second := range map[string]string{
+		"removed":  traders(guard, "example.com", "b", ""),
+		"replaced": traders(guard, "example.org", "a b", ""),
+		"as it is": traders(guard, "example.com", "a b", ""),
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				overlaps := strings.NewReplacer("  partner_id = ", "  lifecycle { overlap = \"5m\" }\n  partner_id = ")
+				second := overlaps.Replace(second)
+				w.set(overlaps.Replace(traders(guard, "example.com", "a b", "")))
+				w.pass(time.Minute, time.Minute, nil)
+				for _, a := range []string{"a", "b"} {
+					if err := w.loop.Do(t.Context(), `credential.coinify.trader["`+a+`"]`, reconcile.Order{Kind: reconcile.OrderTaint}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				w.pass(time.Minute, time.Minute, nil) // the old tokens live on for their overlap
+				w.set(second)
+				w.pass(time.Minute, time.Minute, nil)
+				daemon, err := w.loop.Status(t.Context(), "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				w.store = w.store.Crash()
+				w.halt()
+				w.begin(true)
+				if _, err := w.loop.Set(t.Context(), w.config(second), reconcile.SetOptions{Dry: true}); err != nil {
+					t.Fatal(err)
+				}
+				v, err := w.loop.Survey(t.Context(), "")
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(v.Credentials) != 2 || !maps.Equal(v.Counts, daemon.Counts) {
+					t.Errorf("%d credentials, %v; the daemon says %v", len(v.Credentials), v.Counts, daemon.Counts)
+				}
+				for i, l := range v.Credentials {
+					d := daemon.Credentials[i]
+					if d.State == reconcile.Ready && d.Next != "revoke" {
+						t.Errorf("the daemon has no old token to revoke: %+v", d)
+					}
+					if l.Address != d.Address || l.State != d.State || l.Why != d.Why || l.Mend != d.Mend || l.Next != d.Next {
+						t.Errorf("it is %+v\nthe daemon says %+v", l, d)
+					}
+				}
+			})
+		})
+	}
 }

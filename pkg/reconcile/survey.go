@@ -60,6 +60,12 @@ func (line *Line) surveyed(n *foreseen) {
 	}
 	s := n.stands
 	line.State, line.Since, line.Why, line.Mend = s.State, s.Since, s.Why, s.Mend
+	switch {
+	case s.State == Held && s.Next != "":
+		line.Next = s.Next
+	case s.State == Ready && n.revokes:
+		line.Next = "revoke"
+	}
 	if line.NextAt.IsZero() {
 		line.NextAt = n.due
 	}
@@ -92,6 +98,9 @@ func (n *foreseen) stand(since time.Time, f *state.Failure, mend func(*state.Fai
 		n.stands = Standing{State: Ready}
 	}
 	n.due = n.first.Next
+	if n.cause != "" && n.stands.State == Ready { // by the configuration that it goes on by
+		n.stands = Standing{State: Held, Why: n.cause, Next: livesMeanwhile, Mend: "tokend approve"}
+	}
 	if f == nil {
 		return
 	}

@@ -187,6 +187,9 @@ func (l *Loop) addCounts(v *View) {
 	v.Ready = v.Ready && v.FirstPass
 }
 
+// livesMeanwhile is what comes next of what the guard holds back.
+const livesMeanwhile = "it lives on meanwhile"
+
 func (l *Loop) add(v *View, it *item) {
 	line := Line{Address: it.addr, State: l.stateOf(it), Generation: it.gen, ExpiresAt: fromNanos(it.expires), Place: it.place, Retiring: int(it.retiring)}
 	if it.phase == timed {
@@ -195,7 +198,7 @@ func (l *Loop) add(v *View, it *item) {
 	if it.x != nil {
 		line.Orphans, line.OrphansSince = it.x.orphans.Living(v.Now), it.x.orphans.Since(v.Now)
 		if line.State == Held && !it.x.wrong() {
-			line.Why, line.Next, line.Mend = it.x.guarded, "it lives on meanwhile", "tokend approve"
+			line.Why, line.Next, line.Mend = it.x.guarded, livesMeanwhile, "tokend approve"
 		} else if s := it.x.standing; s != nil && s.State == line.State {
 			line.Since, line.Why, line.Next, line.Mend = s.Since, s.Why, s.Next, s.Mend
 		}
