@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -36,7 +37,7 @@ func TestARefreshTokenThatOutlivesItsRevocationIsCounted(t *testing.T) {
 				}
 				was := w.line("credential.pages.a").Orphans
 				for _, o := range []reconcile.OrderKind{reconcile.OrderTaint, reconcile.OrderRetry} { // which waits for no back-off
-					if err := w.loop.Do(t.Context(), "credential.pages.a", reconcile.Order{Kind: o}); err != nil {
+					if err := w.loop.Do(t.Context(), "credential.pages.a", reconcile.Order{Kind: o}); err != nil && !(o == reconcile.OrderRetry && errors.Is(err, reconcile.ErrNothingFailed)) {
 						t.Fatal(err)
 					}
 				}
