@@ -121,21 +121,17 @@ func (in *Input) obtained() {
 	}
 }
 
-// unused says of what is ready that a call failed which nobody needs now: an order's, say,
-// long before the token held is due. Once it may be made again it is no failure any more,
-// and the next that fails begins a row of its own. A wall is remembered: it may stand for
-// a lasting refusal.
+// unused says of what is ready that a call failed in passing which nobody needs now: an
+// order's, say, long before the token held is due. Once it may be made again it is no
+// failure any more, and the next that fails begins a row of its own.
 func (in *Input) unused(s Step) bool {
 	over := func(f *state.Failure) bool { return f == nil || !in.Now.Before(f.NextAt) }
 	f := in.Record.Failure
-	if f == nil || s.State != Ready || s.acts() || in.Record.Grant == nil || f.Stopped || !over(f) || !over(in.RefreshFailure) {
+	if f == nil || f.Stopped || s.State != Ready || s.Why != "" || s.acts() || in.Record.Grant == nil || !over(f) || !over(in.RefreshFailure) {
 		return false
 	}
-	switch f.Class {
-	case classLogin, classCounted, classUnreadable, classWalled, classConfig:
-		return false
-	}
-	return f.Op == opGrant || f.Op == opRefresh
+	passing := f.Class == string(providers.ClassTransient) || f.Class == classThrottled || f.Class == classUnknown
+	return passing && (f.Op == opGrant || f.Op == opRefresh)
 }
 
 // present is the failure that stands in the way of a token at present, nil for none:
