@@ -30,8 +30,11 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 	}
 	// It is not looked at for hours, perhaps, and waits for a judgement that long.
 	r.unheard = ob.endsAtStop && !j.allowed && j.guarded == ""
-	if ob.waitsForPlaces(j, step) {
+	if until := ob.waitsForPlaces(j, step); !until.IsZero() {
 		r.next = j.now.Add(markLook)
+		if !j.now.Before(j.unseen.Add(markPatience)) {
+			r.next = earlier(until, j.now.Add(markLookLater))
+		}
 		r.standing = &Standing{State: Pending, Why: "the places that hold its token are looked at first: they may say that its refresh token was spent", Next: "its refresh"}
 		return r
 	}

@@ -14,6 +14,7 @@ func (l *Loop) finish(r result) {
 	l.q.finished(it, r.lane)
 	l.removalLooked(it)
 	if !r.relane && !r.overtaken && (it.kind != kindSink || r.record) {
+		it.sighted = it.sighted || r.sighted
 		it.looked = true // what the place of a sink holds is known only after a look that came to an end
 	}
 	if !r.relane {

@@ -54,6 +54,7 @@ type item struct {
 	looked   bool  // was worked on since the start
 	secret   bool  // a changed secret may be a reason to do something at once
 	remote   bool  // of a sink: its place is no file
+	sighted  bool  // of a sink: what its place holds was seen since the start, or was written
 	removing bool  // its removal has begun: the guard has counted it
 	remains  bool  // nothing but orphans is recorded of it, or a failure: once it is gone, these are all that is left
 	first    bool  // belongs to the first pass and was not worked on yet

@@ -56,7 +56,8 @@ type job struct {
 	crowd     *leftPlaces    // where there are too many of those to be asked
 	noSecrets bool           // a plan that reads no secret
 	formerly  []string       // of a credential that has had no token: the sinks that may hold one of an earlier record of it
-	unseen    bool           // of a credential: places that hold its token were not looked at since the start, which was just now
+	unseen    time.Time      // of a credential: the start since which not all places that hold its token were looked at; zero: they were
+	once      bool           // the run ends by itself
 	dry       bool           // only a decision: nothing is performed
 }
 
@@ -94,7 +95,7 @@ func (l *Loop) job(it *item) job {
 	}
 	switch it.kind {
 	case kindCredential:
-		j.unseen = l.unseenPlaces(it)
+		j.unseen, j.once = l.unseenPlaces(it), l.o.Paused
 		j.formerly = formerly(it)
 		j.setBack, j.turn = l.setBack[it], it.lane.base().turn(it.expires)
 		j.needed = slices.ContainsFunc(it.users, func(u *item) bool { return !u.gone })
@@ -175,6 +176,7 @@ type result struct {
 	laneBack string            // where it belongs otherwise, of one that goes into a lane beside its provider's; "": that provider's
 	unless   time.Time         // when something else of it is due than that; zero: nothing is
 	remote   bool              // of a sink: its place is no file, so no event tells of what others do to it
+	sighted  bool              // of a sink: what its place holds was seen, or was written
 	holds    map[string]uint64 // of a sink: what its place holds now; nil: unchanged
 	place    string
 	path     string   // the file to watch

@@ -100,7 +100,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	if ob.want != nil && r.next.IsZero() {
 		r.next = w.secrets.again(j.cfg, ob.want.Uses, j.now)
 	}
-	r.remote = ob.desired.Target != ""
+	r.remote, r.sighted = ob.desired.Target != "", ob.in.Checked
 	p := sinkPerformer{w: w, ctx: ctx, j: j, ob: ob, step: step, r: &r}
 	if j.first && ob.in.Stored && !ob.in.Declared || ob.in.Moved && j.last != nil {
 		p.mayHoldLast()
@@ -249,6 +249,7 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 		}
 	}
 	base := rec.Written
+	p.r.sighted = true
 	rec.SinkKind, rec.Written, rec.Failure = p.ob.kindOf, withPlace(account, p.ob.desired.Place), nil
 	rec.Leaving, rec.Delivered = elsewhere(rec.Leaving, p.ob.desired.Place), p.ob.gens
 	keepsLeft(rec)

@@ -10,26 +10,54 @@ import (
 	"tokend/pkg/state"
 )
 
-// markPatience is how long after a start a refresh token that may work once
-// waits for a first look at the places that hold its token: they may say that the
-// state is an older copy, in which it has been spent.
-const markPatience = 10 * time.Second
+// A refresh token that may work once waits after a start for a first look at the places
+// that hold its token: they may say that the state is an older copy, in which it has been
+// spent. It waits for markPatience in any case, and up to markLimit where the token held
+// lives on meanwhile: the Vault that has such a place may be begun, or unsealed, after
+// tokend.
+const (
+	markPatience = 10 * time.Second
+	markLimit    = time.Hour
+	// markLook is how soon it is asked again whether they were looked at, and
+	// markLookLater how soon after markPatience.
+	markLook      = 200 * time.Millisecond
+	markLookLater = 5 * time.Second
+)
 
-// markLook is how soon it is asked again whether they were looked at.
-const markLook = 200 * time.Millisecond
-
-// unseenPlaces says that the process has just begun, and that places which hold
-// a credential's token were not looked at yet.
-func (l *Loop) unseenPlaces(it *item) bool {
-	return !l.begun.IsZero() && l.o.Now().Sub(l.begun) < markPatience &&
-		slices.ContainsFunc(it.users, func(u *item) bool { return u.kind == kindSink && u.stored && !u.looked })
+// unseenPlaces says since when the process waits for a look at places which hold a
+// credential's token; zero: they were all looked at. A look that failed has seen nothing.
+func (l *Loop) unseenPlaces(it *item) time.Time {
+	if l.begun.IsZero() || l.o.Now().Sub(l.begun) >= markLimit || !slices.ContainsFunc(it.users, (*item).unseen) {
+		return time.Time{}
+	}
+	return l.begun
 }
 
-// waitsForPlaces says that a step would spend a refresh token before the places
-// that hold its token were looked at.
-func (ob *observed) waitsForPlaces(j job, s Step) bool {
+// unseen says of a sink that what its place holds was not seen since the start. Only
+// what is no file can say of which state it is.
+func (it *item) unseen() bool {
+	return it.kind == kindSink && it.stored && (!it.looked || it.remote && !it.sighted)
+}
+
+// waitsForPlaces is until when a step that would spend a refresh token waits for a look
+// at the places that hold its token; zero: it does not. An order, and a run that ends by
+// itself, do not wait for long.
+func (ob *observed) waitsForPlaces(j job, s Step) time.Time {
 	g := ob.in.Record.Grant
-	return j.unseen && s.Action == ActRefresh && g != nil && singleUse(ob.in.Held, g)
+	if j.unseen.IsZero() || s.Action != ActRefresh || g == nil || !singleUse(ob.in.Held, g) {
+		return time.Time{}
+	}
+	until := j.unseen.Add(markPatience)
+	if j.order == nil && !j.once && !g.ExpiresAt.IsZero() && !ob.in.mayHaveEnded() {
+		need := g.ExpiresAt.Add(-g.ExpiresAt.Sub(g.ObtainedAt) / 10)
+		if need = earlier(need, j.unseen.Add(markLimit)); need.After(until) {
+			until = need
+		}
+	}
+	if !j.now.Before(until) {
+		return time.Time{}
+	}
+	return until
 }
 
 // mark is what the place of a sink is to say of this delivery: which generation
