@@ -142,6 +142,9 @@ func (l *lane) pick(now time.Time) *item {
 	b.probe = best.addr
 	// A probe that hangs must not keep the next from being let through.
 	b.wait(0, now, fraction(l.name, best.addr))
+	if l.side == questions {
+		b.opens++ // one that is dropped for something else says nothing, and asks no less
+	}
 	return best
 }
 

@@ -67,6 +67,20 @@ func viewOf(w *world) reconcile.View {
 	return v
 }
 
+// notShort fails where something is said of a question that was dropped so soon that this
+// says nothing.
+func notShort(t *testing.T, why string) {
+	t.Helper()
+	_, rest, ok := strings.Cut(why, "no complete reply within ")
+	if !ok {
+		return
+	}
+	waited, err := time.ParseDuration(strings.FieldsFunc(rest, func(r rune) bool { return r == ',' || r == ')' })[0])
+	if err != nil || waited < 2*time.Second {
+		t.Fatalf("%q is told (%v)", why, err)
+	}
+}
+
 // An API that never says whether it honours its tokens keeps none of them from being
 // refreshed, its own no more than others: every place holds a token that lives. Status
 // says of the API that it does not answer, and of nothing that it is not ready.
@@ -98,8 +112,13 @@ func TestQuestionsAreNotInTheWayOfRefreshing(t *testing.T) {
 							t.Fatalf("u%d holds %q, which expired %s ago: %+v", i, at, time.Since(x.ends[at]), w.line(fmt.Sprintf(`credential.silent.many["u%d"]`, i)))
 						}
 					}
-					if v := viewOf(w); !laneOf(v, lane).OpenSince.IsZero() {
+					v := viewOf(w)
+					if l := laneOf(v, lane); !l.OpenSince.IsZero() {
 						silent++
+						notShort(t, l.Why)
+					}
+					for _, l := range v.Credentials {
+						notShort(t, l.Why)
 					}
 				})
 				x.mu.Lock()

@@ -25,7 +25,7 @@ func (p *performer) verify() {
 	if p.unasked(err) {
 		return
 	}
-	short := c != nil && ctx.Err() != nil && unanswered(err) && c.took < questionShort
+	short := c != nil && cutShort(ctx) && unanswered(err) && c.took < questionShort
 	if c != nil && !short {
 		p.observe(c, err)
 	}
@@ -63,6 +63,13 @@ func (p *performer) ask(ctx context.Context, c *call) error {
 		_, err = p.judged(c, reply)
 	}
 	return err
+}
+
+// cutShort says that a question is over by its context. Where that is by its deadline, the
+// call may have come to its end by that before the context has.
+func cutShort(ctx context.Context) bool {
+	until, ok := ctx.Deadline()
+	return ctx.Err() != nil || ok && !time.Now().Before(until)
 }
 
 // unanswered says that a call came to no reply.
