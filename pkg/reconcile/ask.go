@@ -78,7 +78,7 @@ func (l *Loop) admit(ctx context.Context, want *spec.Credential, limits spec.Rat
 			b.wait(0, l.o.Now(), fraction(n.name, j.addr))
 		}
 		n.running++ // as any that is worked on
-		j.lane, j.calls, j.pace, j.seat = n, n.calls, n.pace, n.pace.take()
+		j.lane, j.calls, j.pace, j.seat, j.keepSent = n, n.calls, n.pace, n.pace.take(), l.w.keepSent
 	})
 	return j, err
 }

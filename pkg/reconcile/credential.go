@@ -241,6 +241,7 @@ func (p *performer) save(what string, more ...state.Change) bool {
 // to others and is tried again later.
 func (p *performer) commit(what string, changes ...state.Change) bool {
 	if p.called {
+		changes = append(changes, p.w.sent(&p.j)...)
 		err := p.w.commit(p.ctx, p.j.addr, what, changes...)
 		for n := 0; errors.Is(err, state.ErrConflict) && changes[0].Credential != nil && n < saveTries; n++ {
 			err = p.saveOver(what, changes[1:])

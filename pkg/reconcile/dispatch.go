@@ -21,7 +21,7 @@ func (l *Loop) dispatch(ctx context.Context) {
 			l.ending[it] = nil
 		}
 		j := l.job(it)
-		j.seat, it.may = j.pace.take(), j.mayBegin()
+		j.seat, j.keepSent, it.may = j.pace.take(), l.w.keepSent, j.mayBegin()
 		l.running++
 		select {
 		case l.idle <- j:

@@ -121,7 +121,8 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	c.intent.Attempt++
 	// Nothing is spent that could not be recorded: an intent that the disk does
 	// not take fails here, before the call.
-	if err := p.w.store.Commit(p.ctx, state.Change{Intent: &c.intent, IntentFor: p.j.addr}); err != nil {
+	p.j.seat.reserve(p.w.now())
+	if err := p.w.store.Commit(p.ctx, append([]state.Change{{Intent: &c.intent, IntentFor: p.j.addr}}, p.w.sent(&p.j)...)...); err != nil {
 		return nil, fmt.Errorf("%w: journalling the intent: %w", errNotBegun, err)
 	}
 	p.w.unwritable.over()
@@ -194,6 +195,10 @@ func (j *job) inFlight(now func() time.Time, stopped <-chan struct{}, call func(
 		return nil, errNotBegun
 	default:
 	}
+	if j.pace != nil && j.keepSent != nil && !j.seat.reserved(now()) {
+		j.seat.reserve(now())
+		j.keepSent(j)
+	}
 	var began time.Time // when its turn had come
 	if j.calls != nil {
 		if !j.takeSlot(stopped) {
@@ -226,8 +231,12 @@ func (j *job) inFlight(now func() time.Time, stopped <-chan struct{}, call func(
 		if !ok {
 			return nil, errNotBegun
 		}
+		said := j.seat.reserved(now())
 		j.seat.leave()
 		defer end()
+		if !said && j.keepSent != nil { // its turn was longer in coming than was said
+			j.keepSent(j)
+		}
 	}
 	began = time.Now()
 	return call()
@@ -241,7 +250,8 @@ func (p *performer) takeBack(c *call) {
 	if c.before != nil {
 		change.Intent = c.before
 	}
-	if err := p.w.store.Commit(p.ctx, change); err != nil {
+	p.j.seat.leave()
+	if err := p.w.store.Commit(p.ctx, append([]state.Change{change}, p.w.sent(&p.j)...)...); err != nil {
 		p.log().Warn("taking back the intent of a call that was not made failed", "op", c.op, "error", err)
 	}
 	p.ob.in.Intent, p.called = c.before, false

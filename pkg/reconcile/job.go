@@ -45,6 +45,7 @@ type job struct {
 	shared    chan struct{}  // those of its provider, of which these are a part; nil: they are all
 	pace      *pace          // the lane's rate limit; nil: none
 	seat      *seat          // in pace
+	keepSent  func(*job)     // says in the state that a request is sent under it; nil: nobody does
 	called    *called        // whether its call was made; nil: nobody counts
 	limits    spec.RateLimit // what it was made of
 	limitSaid bool           // by the configuration

@@ -166,6 +166,7 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 		setting: make(turn, 1), calls: make(chan func()), idle: make(chan job), results: make(chan result, 1024), ended: make(chan struct{}),
 	}
 	l.w, l.paused = newWorker(o, &l.config), o.Paused
+	l.q.recall = l.recallSent
 	l.w.relook = l.relook
 	if err := l.restore(ctx); err != nil {
 		return nil, err

@@ -34,6 +34,8 @@ type pace struct {
 	next   time.Time // when the next is sent, by the distance alone
 	seated int       // taken to be worked on and not sent yet
 	after  *pace     // of another limit, which everything passes now
+	// reserved are those of which the state says, since when, that they are about to be sent.
+	reserved map[*seat]time.Time
 }
 
 // passage is one request that was sent.
@@ -91,7 +93,10 @@ func (p *pace) take() *seat {
 
 // leave gives the place up: the job has sent its request, or never will.
 func (s *seat) leave() {
-	if s == nil || s.left {
+	if s == nil {
+		return
+	}
+	if s.release(); s.left {
 		return
 	}
 	s.left = true

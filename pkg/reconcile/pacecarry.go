@@ -10,7 +10,7 @@ func (p *pace) carry(before *pace) {
 	}
 	before.mu.Lock()
 	defer before.mu.Unlock()
-	before.after = p
+	before.after, p.reserved = p, before.reserved
 	n := min(before.count, uint64(len(before.ring)), uint64(len(p.ring)))
 	for i := before.count - n; i < before.count; i++ {
 		sent := before.ring[i%uint64(len(before.ring))]

@@ -29,6 +29,9 @@ type queue struct {
 	// others are when something else is due of what waits for a revocation.
 	others  unlessHeap
 	leaving bool // only revocations are left to be made
+	// recall has the limit of a lane of that name take over what was sent before it
+	// began; nil: nothing is known of that.
+	recall func(lane string, p *pace)
 }
 
 // lane is one thing that many items ask.
@@ -46,7 +49,8 @@ type lane struct {
 	turns   turns         // under that limit
 	asked   *spec.Config  // that the limit was read from before anything was looked at
 	setting spec.RateLimit
-	said    bool // by the configuration: it is not that of a record, nor a default
+	said    bool                       // by the configuration: it is not that of a record, nor a default
+	recall  func(lane string, p *pace) // the queue's
 	breaker breaker
 	origins origins
 
@@ -72,7 +76,7 @@ func (q *queue) lane(name string) *lane {
 		for _, kept := range slices.Clone(q.order) {
 			q.drop(kept) // what was kept for what may still count there
 		}
-		l = &lane{name: name, freed: q.freed}
+		l = &lane{name: name, freed: q.freed, recall: q.recall}
 		if name != localLane {
 			l.took.nanos.Store(int64(usualCall))
 			l.setLimit(spec.RateLimit{})
@@ -135,7 +139,9 @@ func (l *lane) setLimit(r spec.RateLimit) {
 	l.pace = nil
 	if r.Requests > 0 && r.Per > 0 {
 		l.pace = newPace(r)
-		l.pace.carry(before)
+		if l.pace.carry(before); before == nil && l.recall != nil {
+			l.recall(l.name, l.pace)
+		}
 	}
 	for _, s := range l.beside {
 		s.share()

@@ -56,6 +56,7 @@ type world struct {
 	wrong      atomic.Int64  // by how much the machine's clock is, in nanoseconds
 	slept      atomic.Int64  // how long the machine has slept, in nanoseconds
 	stepped    bool          // the loop goes by that clock
+	booted     time.Time     // the machine; zero: an hour before the first start
 	clockSet   chan struct{} // tells that the clock was set
 	written    time.Time     // when the state was written last before a start
 	cancel     context.CancelFunc
@@ -232,13 +233,13 @@ func (w *world) clock() func() time.Time {
 	return func() time.Time { return time.Now().Round(0).Add(time.Duration(w.wrong.Load())) }
 }
 
-// uptime is by a clock that is right and does not sleep; nil: the kernel's.
+// uptime is by a clock that is right and does not sleep.
 func (w *world) uptime() func() (string, time.Duration) {
-	if !w.stepped {
-		return nil
+	if w.booted.IsZero() {
+		w.booted = time.Now().Add(-time.Hour)
 	}
-	since := time.Now().Add(-time.Hour)
-	return func() (string, time.Duration) { return "a boot", time.Since(since) + time.Duration(w.slept.Load()) }
+	since, boot := w.booted, fmt.Sprintf("boot at %s", w.booted)
+	return func() (string, time.Duration) { return boot, time.Since(since) + time.Duration(w.slept.Load()) }
 }
 
 // halt ends the loop as a stop does.

@@ -60,6 +60,7 @@ type batch struct {
 	key     []byte // scratch
 	slots   map[string]*slot
 	named   map[string]map[string][]byte // bucket -> key -> value (nil: delete)
+	given   map[string]bool              // keys whose value was given as it was applied
 	applied int                          // requests that change something
 	more    struct {
 		records, intents int64
@@ -180,7 +181,7 @@ func (b *batch) change(o *op) error {
 	case opClear:
 		b.clearIntent(b.slot(o.address))
 	case opMeta:
-		b.put(bucketValues, o.address, o.value)
+		b.putValue(o)
 	case opBlob:
 		b.put(bucketBlobs, o.address, o.value)
 	case opDropBlob:
@@ -189,6 +190,28 @@ func (b *batch) change(o *op) error {
 		b.put(bucketHouse, o.address, o.value)
 	}
 	return nil
+}
+
+// putValue writes a caller's named value. One that is given as it is applied is asked
+// for once in a batch: all that wrote it were there before the batch was made.
+func (b *batch) putValue(o *op) {
+	if o.now == nil {
+		b.put(bucketValues, o.address, o.value)
+		delete(b.given, o.address)
+		return
+	}
+	if b.given[o.address] {
+		return
+	}
+	value := o.now()
+	if value != nil {
+		value = b.sealer.seal(sealMeta, o.address, value)
+	}
+	b.put(bucketValues, o.address, value)
+	if b.given == nil {
+		b.given = make(map[string]bool)
+	}
+	b.given[o.address] = true
 }
 
 func (b *batch) put(bucket, key string, value []byte) {

@@ -157,6 +157,9 @@ func (m *Memory) change(o *op) {
 			delete(d.records, o.address)
 		}
 	case opMeta:
+		if o.now != nil {
+			o = &op{address: o.address, value: o.now()}
+		}
 		keep(d.values, o)
 	case opBlob:
 		keep(d.blobs, o)

@@ -32,9 +32,10 @@ type op struct {
 	kind    opKind
 	address string // or the name of a meta value or blob
 	record  Kind
-	version uint64 // what the stored record must have
-	head    []byte // encoded, with the version that the write makes
-	value   []byte // encoded; sealed by who stores it
+	version uint64        // what the stored record must have
+	head    []byte        // encoded, with the version that the write makes
+	value   []byte        // encoded; sealed by who stores it
+	now     func() []byte // of opMeta: gives the value as it is applied, and is sealed then
 }
 
 // prepare checks the changes' form and encodes them.
@@ -65,6 +66,9 @@ func appendOps(ops []op, c *Change) ([]op, error) {
 	if (c.Intent != nil || c.ClearIntent) && c.Credential == nil && c.IntentFor == "" {
 		return nil, errors.New("an intent needs the address that it is for")
 	}
+	if c.MetaNow != nil && (c.MetaKey == "" || c.Meta != nil) {
+		return nil, errors.New("a value that is given as it is applied needs a key, and no other value")
+	}
 	switch {
 	case c.Credential != nil:
 		if c.IntentFor != "" && c.IntentFor != c.Credential.Head.Address {
@@ -79,7 +83,7 @@ func appendOps(ops []op, c *Change) ([]op, error) {
 	case c.Delete != "":
 		ops = append(ops, op{kind: opDelete, address: c.Delete, version: c.DeleteVersion})
 	case c.MetaKey != "":
-		ops = append(ops, op{kind: opMeta, address: c.MetaKey, value: c.Meta})
+		ops = append(ops, op{kind: opMeta, address: c.MetaKey, value: c.Meta, now: c.MetaNow})
 	default:
 		if c.Intent == nil && !c.ClearIntent {
 			return nil, fmt.Errorf("nothing is said about the intent for %s", c.IntentFor)

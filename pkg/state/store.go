@@ -92,6 +92,11 @@ type Change struct {
 	// Meta is written when MetaKey is set; nil deletes.
 	MetaKey string
 	Meta    []byte
+	// MetaNow, when set, gives the value in the place of Meta, as the change is applied:
+	// what many write at a time says all that is so then, whoever came first. It must
+	// return soon and must not call the store. Several changes of one key that are
+	// applied together may share one call.
+	MetaNow func() []byte
 }
 
 // Info describes a store.

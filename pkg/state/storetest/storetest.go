@@ -14,6 +14,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -57,6 +59,7 @@ func Run(t *testing.T, h Harness) {
 		{"a scan of sinks ends where its function says", sinksStop},
 		{"blobs are stored once and dropped by name", blobs},
 		{"named values are written and deleted in commits", meta},
+		{"a value is given as it is applied", metaNow},
 		{"what Later was given is seen in order", laterOrder},
 		{"a Later that conflicts says so", laterConflict},
 		{"changes without sense are refused", nonsense},
@@ -355,6 +358,52 @@ func meta(t *testing.T, s state.Store) {
 	wantError(t, "Meta after its deletion", err, state.ErrNotFound)
 }
 
+func metaNow(t *testing.T, s state.Store) {
+	said := func(b string) func() []byte { return func() []byte { return []byte(b) } }
+	commit(t, s, state.Change{MetaKey: "k", MetaNow: said("one")}, state.Change{MetaKey: "other", MetaNow: said("another")})
+	c := credential(address, 1)
+	commit(t, s, state.Change{Credential: &c, Intent: intent(1)}, state.Change{MetaKey: "k", MetaNow: said("two")})
+	if got, err := s.Meta(t.Context(), "k"); err != nil || string(got) != "two" {
+		t.Errorf("Meta = %q, %v, want two", got, err)
+	}
+	if got, err := s.Meta(t.Context(), "other"); err != nil || string(got) != "another" {
+		t.Errorf("Meta = %q, %v, want another", got, err)
+	}
+	stale := credential(address, 1)
+	if err := s.Commit(t.Context(), state.Change{Credential: &stale}, state.Change{MetaKey: "k", MetaNow: said("three")}); err == nil {
+		t.Error("a write from an old version was taken")
+	}
+	if got, err := s.Meta(t.Context(), "k"); err != nil || string(got) != "two" {
+		t.Errorf("after a commit that failed Meta = %q, %v, want two", got, err)
+	}
+	commit(t, s, state.Change{MetaKey: "k", MetaNow: func() []byte { return nil }})
+	_, err := s.Meta(t.Context(), "k")
+	wantError(t, "Meta after its deletion", err, state.ErrNotFound)
+
+	// Of many that write at a time the last one's word holds, and it knows of all.
+	var known atomic.Int64
+	var all sync.WaitGroup
+	for range 200 {
+		all.Go(func() {
+			known.Add(1)
+			if err := s.Commit(t.Context(), state.Change{MetaKey: "k", MetaNow: func() []byte { return fmt.Append(nil, known.Load()) }}); err != nil {
+				t.Errorf("Commit = %v", err)
+			}
+		})
+	}
+	all.Wait()
+	if got, err := s.Meta(t.Context(), "k"); err != nil || string(got) != "200" {
+		t.Errorf("Meta = %q, %v, want 200", got, err)
+	}
+	// In the place of each other, in one batch or several.
+	s.Later(nil, state.Change{MetaKey: "k", MetaNow: said("now")})
+	s.Later(nil, state.Change{MetaKey: "k", Meta: []byte("plain")})
+	s.Later(nil, state.Change{MetaKey: "k", MetaNow: said("at last")})
+	if got, err := s.Meta(t.Context(), "k"); err != nil || string(got) != "at last" {
+		t.Errorf("Meta = %q, %v, want at last", got, err)
+	}
+}
+
 func nonsense(t *testing.T, s state.Store) {
 	c, k := credential(address, 1), sink("sink.file.a")
 	for name, changes := range map[string][]state.Change{
@@ -369,6 +418,8 @@ func nonsense(t *testing.T, s state.Store) {
 		"one record twice":             {{Credential: &c}, {Credential: &c}},
 		"written and deleted":          {{Credential: &c}, {Delete: address}},
 		"deleted, its intent opened":   {{Delete: address}, {IntentFor: address, Intent: intent(1)}},
+		"a value said in two ways":     {{MetaKey: "k", Meta: []byte("v"), MetaNow: func() []byte { return nil }}},
+		"a value of no key":            {{Credential: &c, MetaNow: func() []byte { return nil }}},
 		"one value twice":              {{MetaKey: "k"}, {MetaKey: "k", Meta: []byte("v")}},
 	} {
 		if err := s.Commit(t.Context(), changes...); err == nil {
