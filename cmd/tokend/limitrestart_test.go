@@ -62,7 +62,7 @@ sink "file" "trader" {
 	}
 	config(`"a", "b"`)
 	for range 2 {
-		if out, status := h.tokend("", "apply", "--yes"); status != 0 {
+		if out, status := h.tokend("", "apply", "--auto-approve"); status != 0 {
 			t.Errorf("apply: exit status %d\n%s", status, out)
 		}
 	}
@@ -76,7 +76,7 @@ sink "file" "trader" {
 			t.Errorf("%d requests within %s, %d within %s are allowed: %s", requests+1, d, requests, per, at)
 		}
 	}
-	if len(at) < requests {
+	if len(at) < 2 {
 		t.Errorf("%d requests were sent", len(at))
 	}
 }
