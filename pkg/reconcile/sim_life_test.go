@@ -39,6 +39,7 @@ type simRun struct {
 	places      map[string]*simPlace
 	passwords   map[string]string // as the secrets say
 	readable    bool              // the types were mended, so that garbled replies can be read
+	booting     sync.Mutex        // of boot and booted: the state asks while mu is held
 	boot        int
 	booted      time.Time
 	records     map[string]*simRecord
@@ -133,8 +134,8 @@ func (s *simRun) real() time.Time { return time.Now().Add(time.Duration(s.asleep
 func (s *simRun) wall() time.Time { return s.real().Add(time.Duration(s.skew.Load())) }
 
 func (s *simRun) uptime() (string, time.Duration) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.booting.Lock()
+	defer s.booting.Unlock()
 	return fmt.Sprint("boot ", s.boot), s.real().Sub(s.booted)
 }
 

@@ -173,10 +173,10 @@ func (s *simRun) restart(down time.Duration, reboot bool) {
 	s.p.once.Do(func() { close(s.p.dead) })
 	<-time.After(down)
 	if reboot {
-		s.mu.Lock()
+		s.booting.Lock()
 		s.boot++
 		s.booted = s.real()
-		s.mu.Unlock()
+		s.booting.Unlock()
 	}
 	s.armed.Store(0)
 	if s.start() {
