@@ -17,15 +17,18 @@ import (
 func TestAMoveToNothingIsWarnedOfForAsLongAsItLeadsThere(t *testing.T) {
 	dir := t.TempDir()
 	text := func(label string) string {
-		return "sink \"file\" \"" + label + "\" {\n  path    = \"/run/x\"\n  content = \"x\"\n}\n"
+		return "sink \"file\" \"" + label + "\" {\n  path    = \"/run/" + label + "\"\n  content = \"x\"\n}\n"
 	}
 	save(t, dir, "moved.hcl", "moved {\n  from = sink.file.old\n  to   = sink.file.billing\n}\n")
 	o := spec.Options{CheckSink: func(string, spec.Values) error { return nil },
 		Sinks: map[string]spec.Schema{"file": {Attrs: []spec.Attr{{Name: "path", Type: cty.String}, {Name: "content", Type: cty.String}}, Unique: []string{"path"}}}}
-	for _, step := range []struct{ declared, want string }{
-		{"biling", "Did you mean sink.file.biling?"}, {"billing", ""}, {"biling", "Did you mean sink.file.biling?"},
+	for _, step := range []struct{ file, declared, want string }{
+		{"main.hcl", "biling", "Did you mean sink.file.biling?"},
+		{"more.hcl", "billing", ""},
+		{"more.hcl", "other", "Did you mean sink.file.biling?"},
+		{"main.hcl", "billing", ""},
 	} {
-		save(t, dir, "main.hcl", text(step.declared))
+		save(t, dir, step.file, text(step.declared))
 		cfg, diags := spec.Load(dir, o)
 		if diags.HasErrors() {
 			t.Fatal(diags)
@@ -38,7 +41,7 @@ func TestAMoveToNothingIsWarnedOfForAsLongAsItLeadsThere(t *testing.T) {
 			}
 		}
 		if step.want == "" && said != "" || !strings.Contains(said, step.want) {
-			t.Errorf("%s is declared, and it says %q", step.declared, said)
+			t.Errorf("%s is declared in %s, and it says %q", step.declared, step.file, said)
 		}
 	}
 }
