@@ -199,9 +199,7 @@ func (l *lab) rotatesInTime(n int) {
 // stops the grant, until it is right there.
 func TestVaultPasswordRotates(t *testing.T) {
 	t.Parallel()
-	l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
-	l.appRole(v, map[string]any{"token_ttl": "20m"})
-	l.write("main.hcl", apironeFromVault)
+	l, v := apironeLab(t)
 	l.start()
 	l.untilReady(2)
 	before := l.file("token")

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"tokend/pkg/standin"
 	testrig "tokend/test/rig"
@@ -33,6 +34,16 @@ func vaultLab(t *testing.T, rules standin.Rules) (*lab, *testrig.VaultServer) {
 	v.Policy("delivery", deliveryPolicy)
 	putKV(v, "trading/apirone", "key-one")
 	l.api.Register(standin.Account{API: standin.Apirone, Login: "apr-a", Password: "key-one"})
+	return l, v
+}
+
+// apironeLab is a vaultLab whose tokend logs in by AppRole and keeps a token of an hour,
+// by a password out of Vault, in a file.
+func apironeLab(t *testing.T) (*lab, *testrig.VaultServer) {
+	t.Helper()
+	l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
+	l.appRole(v, map[string]any{"token_ttl": "20m"})
+	l.write("main.hcl", apironeFromVault)
 	return l, v
 }
 

@@ -3,19 +3,15 @@ package main
 import (
 	"strings"
 	"testing"
-	"time"
 
 	"tokend/pkg/reconcile"
-	"tokend/pkg/standin"
 )
 
 // A mount that there is not was never written: once it is corrected, nothing is to be
 // cleaned there.
 func TestVaultMountThatIsCorrectedNeedsNoCleaning(t *testing.T) {
 	t.Parallel()
-	l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
-	l.appRole(v, map[string]any{"token_ttl": "20m"})
-	l.write("main.hcl", apironeFromVault)
+	l, v := apironeLab(t)
 	l.write("two.hcl", kvSink("two", "nomount", "delivered/two", ""))
 	l.start()
 	l.until("the mount is missed", func() (bool, string) {
@@ -31,9 +27,7 @@ func TestVaultMountThatIsCorrectedNeedsNoCleaning(t *testing.T) {
 // the removal of such a sink waits for a right that there never was.
 func TestVaultWriteThatIsRefusedNeedsNoCleaning(t *testing.T) {
 	t.Parallel()
-	l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
-	l.appRole(v, map[string]any{"token_ttl": "20m"})
-	l.write("main.hcl", apironeFromVault)
+	l, v := apironeLab(t)
 	l.write("two.hcl", kvSink("two", "kv", "forbidden/two", ""))
 	l.write("three.hcl", kvSink("three", "kv1", "forbidden/three", ""))
 	l.start()

@@ -96,9 +96,7 @@ func TestVaultDriftIsSeen(t *testing.T) {
 	if testing.Short() {
 		t.Skip("Vault server: waits for a look that comes once a minute")
 	}
-	l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
-	l.appRole(v, map[string]any{"token_ttl": "20m"})
-	l.write("main.hcl", apironeFromVault)
+	l, v := apironeLab(t)
 	l.write("two.hcl", kvSink("two", "kv", "delivered/two", ""))
 	l.start()
 	l.untilReady(3)
@@ -269,9 +267,7 @@ func TestVaultTokens(t *testing.T) {
 // there, and nothing more to the one before.
 func TestVaultMoves(t *testing.T) {
 	t.Parallel()
-	l, v := vaultLab(t, standin.Rules{AccessLifetime: time.Hour})
-	l.appRole(v, map[string]any{"token_ttl": "20m"})
-	l.write("main.hcl", apironeFromVault)
+	l, v := apironeLab(t)
 	l.write("two.hcl", kvSink("two", "kv", "delivered/two", ""))
 	l.start()
 	l.untilReady(3)
