@@ -44,17 +44,7 @@ func TestAPlanOfAPlaceThatIsLeftToAHeldSink(t *testing.T) {
 					t.Fatalf("held %+v", h)
 				}
 				said := func() string {
-					p, err := w.loop.Plan(t.Context(), reconcile.PlanOptions{})
-					if err != nil {
-						t.Fatal(err)
-					}
-					var out []string
-					for _, s := range p.Steps {
-						if deed(s.Action) != "" {
-							out = append(out, string(s.Action)+" "+s.Address)
-						}
-					}
-					return strings.Join(out, "; ")
+					return w.planned(t, func(s reconcile.Step) bool { return deed(s.Action) != "" })
 				}
 				if got := said(); got != c.planned {
 					t.Errorf("planned %q, want %q", got, c.planned)
@@ -86,4 +76,20 @@ func TestAPlanOfAPlaceThatIsLeftToAHeldSink(t *testing.T) {
 			})
 		})
 	}
+}
+
+// planned is what a plan says of the steps that count, in its order.
+func (w *world) planned(t *testing.T, counts func(reconcile.Step) bool) string {
+	t.Helper()
+	p, err := w.loop.Plan(t.Context(), reconcile.PlanOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []string
+	for _, s := range p.Steps {
+		if counts(s) {
+			out = append(out, string(s.Action)+" "+s.Address)
+		}
+	}
+	return strings.Join(out, "; ")
 }

@@ -96,17 +96,9 @@ func TestAPlanOfAPlaceThatWasNeverWritten(t *testing.T) {
 				w.begin(true)
 				w.set(c.change(config))
 				said := func() string {
-					p, err := w.loop.Plan(t.Context(), reconcile.PlanOptions{})
-					if err != nil {
-						t.Fatal(err)
-					}
-					var out []string
-					for _, s := range p.Steps {
-						if strings.HasPrefix(s.Address, "sink.") && s.Action != reconcile.ActNone {
-							out = append(out, string(s.Action)+" "+s.Address)
-						}
-					}
-					return strings.Join(out, "; ")
+					return w.planned(t, func(s reconcile.Step) bool {
+						return strings.HasPrefix(s.Address, "sink.") && s.Action != reconcile.ActNone
+					})
 				}
 				if got := said(); got != c.want {
 					t.Errorf("planned %q, want %q", got, c.want)
