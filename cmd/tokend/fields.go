@@ -116,9 +116,21 @@ func showCredential(c *state.Credential, i *state.Intent, now time.Time) map[str
 		m["intent"] = map[string]any{"op": i.Op, "attempt": i.Attempt, "at": when(i.At), "generation": i.Generation, "replay": i.Replay}
 	}
 	if c.Raw != nil {
-		m["unread_reply"] = map[string]any{"op": c.Raw.Op, "at": when(c.Raw.At), "status": c.Raw.Status, "bytes": c.Raw.Body.Len(), "message": c.Raw.Message}
+		m["unread_reply"] = showReply(c.Raw)
+	}
+	var kept []any
+	for n := range c.Kept {
+		kept = append(kept, showReply(&c.Kept[n]))
+	}
+	if kept != nil {
+		m["unread_replies_kept"] = kept
 	}
 	return m
+}
+
+// showReply is a reply that could not be read: how much of it there is, and not what.
+func showReply(r *state.Raw) map[string]any {
+	return map[string]any{"op": r.Op, "at": when(r.At), "status": r.Status, "bytes": r.Body.Len(), "message": r.Message}
 }
 
 // showOrphans are the tokens that may live and that nobody knows: since when, and until

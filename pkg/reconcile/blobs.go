@@ -128,6 +128,9 @@ func (b *blobs) usedBy(ctx context.Context, h state.Head, used map[string]bool) 
 	if rec.Raw != nil {
 		used[rec.Raw.Endpoint] = true
 	}
+	for i := range rec.Kept {
+		used[rec.Kept[i].Endpoint] = true
+	}
 	if intent != nil {
 		used[intent.Endpoint] = true
 	}

@@ -213,7 +213,7 @@ func (p *performer) rescheduled() bool {
 // others make of it.
 func (p *performer) sleepsUntil(rec *state.Credential) time.Time {
 	in := p.ob.in
-	if in.Record = *rec; rec.Grant == nil || len(rec.Retiring) > 0 || rec.Failure != nil || rec.Raw != nil || rec.Head.Flags&state.FlagTainted != 0 || in.loginMayHaveEnded() {
+	if in.Record = *rec; rec.Grant == nil || len(rec.Retiring) > 0 || rec.Failure != nil || rec.Raw != nil || len(rec.Kept) > 0 || rec.Head.Flags&state.FlagTainted != 0 || in.loginMayHaveEnded() {
 		return time.Time{}
 	}
 	return in.due()
@@ -222,6 +222,7 @@ func (p *performer) sleepsUntil(rec *state.Credential) time.Time {
 // save commits the record as it stands now, with its head brought in line.
 func (p *performer) save(what string, more ...state.Change) bool {
 	rec := &p.ob.in.Record
+	rec.Kept = livingReplies(rec.Kept, p.w.now())
 	p.head(rec)
 	if !p.commit(what, append([]state.Change{{Credential: rec}}, more...)...) {
 		return false
@@ -352,6 +353,9 @@ func (p *performer) orderError() error {
 	case OrderRetry:
 		if s.Action == ActWait && (s.State == Indeterminate || s.State == NeedsLogin) {
 			return inTheWay // only a login helps, or the last try does when it is time for it
+		}
+		if p.j.order.order.beside && (s.Action == ActNone || s.Action == ActWait) {
+			return p.unreadBeside()
 		}
 		if !s.acts() && s.State == Ready && s.Why == "" {
 			return ErrNothingFailed

@@ -105,6 +105,8 @@ type Order struct {
 	Action string // of OrderAction
 	Forget bool   // of OrderRevoke: give a pending revocation up
 	read   bool   // of OrderRetry: the kept reply was read for it, and cannot be
+	beside bool   // of OrderRetry: those that are kept beside the token were read for it
+	unread string // and why one of them still cannot be
 }
 
 // OrderKind tells orders apart.
@@ -201,7 +203,13 @@ func ShellAddress(a string) string {
 }
 
 func rereadRaw(in *Input) (Step, bool) {
-	if in.Record.Raw == nil || in.Order.Kind != OrderRetry || in.Order.read && in.costsNothing() {
+	if in.Order.Kind != OrderRetry {
+		return Step{}, false
+	}
+	if len(in.Record.Kept) > 0 && !in.Order.beside {
+		return Step{Action: ActReread, Cause: causeKept, State: Pending, Reason: "a person wants the replies read again that are kept beside its token"}, true
+	}
+	if in.Record.Raw == nil || in.Order.read && in.costsNothing() {
 		return Step{}, false
 	}
 	return Step{Action: ActReread, State: Pending, Reason: "a person wants the kept reply read again"}, true

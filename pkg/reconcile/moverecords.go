@@ -57,6 +57,7 @@ func (l *Loop) movingChanges(ctx context.Context, store state.Store, moves []ren
 		}
 		changes = append(changes, state.Change{Delete: m.from, DeleteVersion: rec.Head.Version})
 		rec.Head.Address, rec.Head.Version, rec.Orphans = m.to, there.version, rec.Orphans.And(there.orphans)
+		rec.Kept, _ = keptTogether(append(slices.Clone(there.kept), rec.Kept...))
 		c := state.Change{Credential: &rec}
 		if intent != nil {
 			c.Intent, c.IntentFor = intent, m.to

@@ -92,6 +92,7 @@ func (it *item) bare() bool {
 type vacancy struct {
 	version uint64
 	orphans state.Orphans
+	kept    []state.Raw
 }
 
 // vacant reads whether a record may take an address: there is none, or one that
@@ -109,7 +110,7 @@ func vacant(ctx context.Context, store state.Store, addr string, now time.Time) 
 	if errors.Is(err, state.ErrNotFound) {
 		return v, true, nil
 	}
-	v = vacancy{rec.Head.Version, rec.Orphans.Left(now)}
+	v = vacancy{rec.Head.Version, rec.Orphans.Left(now), livingReplies(rec.Kept, now)}
 	return v, err == nil && rec.Grant == nil && rec.Raw == nil && intent == nil && len(rec.Retiring) == 0, err
 }
 

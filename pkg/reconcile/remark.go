@@ -23,6 +23,8 @@ func (in *Input) remark(s *Step) {
 		s.Why, s.Mend = endedByLogin+"; a login gives a new one", in.mend("login")
 	case in.refreshStopped():
 		in.remarkRefused(s)
+	case len(livingReplies(in.Record.Kept, in.Now)) > 0:
+		in.remarkBeside(s)
 	case in.Verify != nil && in.Measured.silent != "" && s.Why == "":
 		s.Why = "whether its API still honours its token is not known since " + in.Measured.since.UTC().Format(time.RFC3339) + ": " + in.Measured.silent
 	}

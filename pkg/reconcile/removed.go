@@ -75,10 +75,11 @@ func (p *performer) drop() {
 	p.r.drop, p.r.stored, p.r.gen = true, false, 0 // declared again, its generations begin again
 }
 
-// keepOrphans leaves of a record its orphans alone.
+// keepOrphans leaves of a record its orphans alone, and the replies that tell of some
+// once they can be read.
 func (p *performer) keepOrphans(left state.Orphans) {
 	rec := &p.ob.in.Record
-	*rec = state.Credential{Head: state.Head{Address: p.j.addr, Kind: state.KindCredential, Version: rec.Head.Version}, Orphans: left}
+	*rec = state.Credential{Head: state.Head{Address: p.j.addr, Kind: state.KindCredential, Version: rec.Head.Version}, Orphans: left, Kept: rec.Kept}
 	end := unexchanged(p.ctx, p.w.store, p.j.addr)
 	if p.ob.in.Intent != nil {
 		end = append(end, state.Change{IntentFor: p.j.addr, ClearIntent: true})

@@ -10,30 +10,47 @@ import (
 	"tokend/pkg/state"
 )
 
-// reread reads a kept reply again, after the provider type was mended.
-func (p *performer) reread() {
+// rereading is what a kept reply is read by.
+func (p *performer) rereading(raw *state.Raw) (*call, error) {
 	in := &p.ob.in
-	raw := in.Record.Raw
 	inputs, err := spec.OpenValues(raw.Inputs)
 	if err != nil {
-		p.unreadStill(err)
-		return
+		return nil, err
 	}
 	ep, err := p.endpointOfRaw(raw, inputs)
 	if err != nil {
-		p.unreadStill(err)
-		return
+		return nil, err
 	}
 	blob, err := p.w.endpoints.name(p.ctx, ep)
 	if err != nil {
-		p.unreadStill(err)
-		return
+		return nil, err
 	}
 	c := &call{op: raw.Op, ep: ep, blob: blob, reread: true, c: providers.Call{Op: providers.Op(raw.Op), Grant: raw.GrantType, Inputs: inputs, Now: raw.At, Flow: providers.Flow{RedirectURI: raw.Redirect}}}
 	if in.Want != nil {
 		c.c.DefaultLifetime, c.c.Scopes = in.Want.DefaultLifetime, in.Want.Scopes
 	}
-	t, err := ep.ep.Read(c.c, &providers.Reply{Status: raw.Status, Header: http.Header(raw.Header), Body: raw.Body, At: raw.At.Add(-raw.Slept), Slept: raw.Slept})
+	return c, nil
+}
+
+// readAgain reads a kept reply by a call.
+func readAgain(c *call, raw *state.Raw) (providers.Token, error) {
+	return c.ep.ep.Read(c.c, &providers.Reply{Status: raw.Status, Header: http.Header(raw.Header), Body: raw.Body, At: raw.At.Add(-raw.Slept), Slept: raw.Slept})
+}
+
+// reread reads a kept reply again, after the provider type was mended.
+func (p *performer) reread() {
+	if p.step.Cause == causeKept {
+		p.rereadBeside()
+		return
+	}
+	in := &p.ob.in
+	raw := in.Record.Raw
+	c, err := p.rereading(raw)
+	if err != nil {
+		p.unreadStill(err)
+		return
+	}
+	t, err := readAgain(c, raw)
 	if err != nil && doubtful(raw) {
 		in.Record.Raw = nil // it was no answer after all, and what is wanted is a try
 		p.r.again = p.save("that a reply was no answer")
@@ -124,20 +141,12 @@ func (p *performer) unreadStill(err error) {
 // new one.
 func (p *performer) retireReread(c *call, t providers.Token) {
 	rec := &p.ob.in.Record
-	g := newGrant(t, p.w.now())
-	g.Generation = p.ob.in.nextGeneration()
-	g.Endpoint, g.GrantType, g.RedirectURI = c.blob, c.c.Grant, c.c.Flow.RedirectURI
-	origins, err := c.ep.ep.Origins(c.c.Grant, c.c.Inputs)
+	g, err := p.grantReread(c, t)
 	if err != nil {
 		p.unreadStill(err)
 		return
 	}
-	sort.Strings(origins)
-	g.Origins = origins
-	if g.Inputs, err = keptInputs(c); err != nil {
-		p.unreadStill(err)
-		return
-	}
+	g.Generation = p.ob.in.nextGeneration()
 	cause := causeRemove
 	for _, old := range rec.Retiring {
 		if old.Retired != nil && old.Generation == rec.Raw.Generation {
@@ -149,4 +158,19 @@ func (p *performer) retireReread(c *call, t providers.Token) {
 	rec.Retiring = append(rec.Retiring, p.retiring(g, cause))
 	p.r.again = p.save("what a kept reply brought")
 	p.answer()
+}
+
+// grantReread is what a kept reply brought, with all that its revocation needs, but for
+// a generation.
+func (p *performer) grantReread(c *call, t providers.Token) (state.Grant, error) {
+	g := newGrant(t, p.w.now())
+	g.Endpoint, g.GrantType, g.RedirectURI = c.blob, c.c.Grant, c.c.Flow.RedirectURI
+	origins, err := c.ep.ep.Origins(c.c.Grant, c.c.Inputs)
+	if err != nil {
+		return g, err
+	}
+	sort.Strings(origins)
+	g.Origins = origins
+	g.Inputs, err = keptInputs(c)
+	return g, err
 }

@@ -39,7 +39,7 @@ func (p *performer) note() {
 		}
 	case causeOrphans:
 		p.log().Info("tokens that nobody knows are counted no more: a person has looked after them", "orphans", rec.Orphans.Living(p.w.now()))
-		rec.Orphans = nil
+		rec.Orphans, rec.Kept = nil, nil
 	case causeTaint:
 		p.giveUpRaw()
 		if rec.Grant != nil {

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"slices"
 	"time"
 
 	"tokend/pkg/state"
@@ -139,6 +140,12 @@ func setBack(rec *state.Credential, d time.Duration, now time.Time) bool {
 		raw := *rec.Raw
 		raw.At = moved(raw.At, d)
 		rec.Raw = &raw
+	}
+	for i := range rec.Kept {
+		if i == 0 {
+			rec.Kept = slices.Clone(rec.Kept)
+		}
+		rec.Kept[i].At = moved(rec.Kept[i].At, d)
 	}
 	// An old token is given up late rather than early: what may have been written
 	// by the clock as it is now, while a call was under way, stays.

@@ -17,8 +17,9 @@ type simRecord struct {
 	ends            time.Time // since when it ends with the daemon; zero: it does not
 	lifecycle       state.Lifecycle
 	orphans         state.Orphans
-	raw             string
-	open            string // the operation of the open intent
+	raw, rawOp      string
+	kept            []string // replies that could not be read, beside the token
+	open            string   // the operation of the open intent
 	generation      uint64
 }
 
@@ -79,11 +80,11 @@ func (s *simRun) recorded(c *state.Credential) {
 	addr := firstName(c.Head.Address)
 	old := s.record(addr)
 	if len(c.Orphans) > 0 && c.Grant == nil && len(c.Retiring) == 0 && c.Raw == nil && c.Lifecycle == (state.Lifecycle{}) {
-		s.leaves(addr, c.Orphans)
+		s.leaves(addr, c.Orphans, repliesKept(c))
 		return
 	}
 	s.mostOrphans[addr] += newOrphans(old.orphans, c.Orphans)
-	now := &simRecord{open: old.open, lifecycle: c.Lifecycle, orphans: c.Orphans, generation: c.Head.Generation}
+	now := &simRecord{open: old.open, lifecycle: c.Lifecycle, orphans: c.Orphans, generation: c.Head.Generation, kept: repliesKept(c)}
 	if now.lifecycle.RevokeOnShutdown {
 		if now.ends = old.ends; now.ends.IsZero() {
 			now.ends = s.wall()
@@ -112,6 +113,7 @@ func (s *simRun) recorded(c *state.Credential) {
 		now.retiring = append(now.retiring, r)
 	}
 	if c.Raw != nil {
+		now.rawOp = c.Raw.Op
 		if now.raw = c.Raw.Body.Reveal(); now.raw != old.raw {
 			s.books.readNot(addr, now.raw)
 		}
@@ -130,6 +132,7 @@ func (s *simRun) recorded(c *state.Credential) {
 	s.checkOrdered(addr, old, now)
 	s.checkPrevented(addr, old, now)
 	s.rereadTooLate(addr, old, now)
+	s.checkReplies(addr, old, now)
 	if now.grant != nil && now.grant != old.grant {
 		s.books.succeeded(addr)
 	}
@@ -145,30 +148,7 @@ func (s *simRun) deleted(addr string) {
 		delete(s.contents, addr)
 		return
 	}
-	s.leaves(addr, nil)
-}
-
-// leaves is a credential of whose record nothing is left but its orphans.
-func (s *simRun) leaves(addr string, orphans state.Orphans) {
-	old := s.record(addr)
-	if n := old.orphans.Living(s.wall()); n > orphans.Living(s.wall()) && !s.skewed {
-		s.fail("the record of %s is gone, and with it orphans that may live: %d of %d are left", addr, orphans.Living(s.wall()), n)
-	}
-	s.mostOrphans[addr] += newOrphans(old.orphans, orphans)
-	now := &simRecord{lifecycle: old.lifecycle, orphans: orphans}
-	s.records[addr] = now
-	s.note("record gone", addr, "", orphans.Total())
-	for _, g := range s.books.grants {
-		if g.addr == addr && strings.Contains(old.raw, `"`+g.access[len(g.access)-1].token+`"`) {
-			s.forgive(addr, g, "remove", now) // what a kept reply brought goes as the rest does
-		}
-	}
-	for account, r := range s.books.refused {
-		if addressOf(account) == addr {
-			r.pardoned, r.atOnce, r.tries = true, true, 0
-		}
-	}
-	s.checkKept(addr, old, now)
+	s.leaves(addr, nil, nil)
 }
 
 // recordedSink remembers what a sink is recorded to hold.

@@ -133,4 +133,5 @@ const (
 	causeExpired = "expired"
 	causeForget  = "forget"
 	causeOrphans = "orphans"
+	causeKept    = "kept"
 )

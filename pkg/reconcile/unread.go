@@ -78,8 +78,9 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 	p.fail(cause)
 }
 
-// giveUpRaw drops a reply that could not be read, since another token is wanted
-// or another reply is to be kept: what it brought is counted.
+// giveUpRaw waits for a reply that could not be read no more, since another token is
+// wanted or another reply is to be kept: what it brought is counted. Where asking again
+// does not come for nothing it is kept beside what comes, see [performer.keepBeside].
 func (p *performer) giveUpRaw() {
 	rec := &p.ob.in.Record
 	raw := rec.Raw
@@ -90,11 +91,13 @@ func (p *performer) giveUpRaw() {
 	if rec.Raw = nil; counted {
 		return
 	}
-	switch t := p.ob.in.Held; {
-	case raw.Op == opRefresh && rec.Grant != nil && rec.Grant.Generation == raw.Generation:
-		p.orphan(unseenUntil(t, rec.Grant, true, p.w.now()))
-	default:
-		p.orphan(time.Time{}) // what it is of may be of another account, or another type, by now
+	var until time.Time // what it is of may be of another account, or another type, by now
+	if raw.Op == opRefresh && rec.Grant != nil && rec.Grant.Generation == raw.Generation {
+		until = unseenUntil(p.ob.in.Held, rec.Grant, true, p.w.now())
+	}
+	p.orphan(until)
+	if !noted {
+		p.keepBeside(*raw, until)
 	}
 	if f := rec.Failure; noted && f != nil && f.Class == classUnreadable {
 		now := *f // which came with the reply
@@ -109,5 +112,5 @@ func (p *performer) giveUpRaw() {
 		}
 		rec.Failure = f
 	}
-	p.log().Warn("a reply that could not be read is given up; what it brought lives on until it expires")
+	p.log().Warn("a reply that could not be read is waited for no more; what it brought is counted as an orphan, and lives on until it expires", "kept", !noted)
 }

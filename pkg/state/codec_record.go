@@ -2,12 +2,13 @@ package state
 
 import (
 	"encoding/binary"
+	"errors"
 	"maps"
 )
 
 // The newest formats that this program writes.
 const (
-	credentialFormat = 10 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along; 7: how much later a token may end; 8: that a kept reply was slept over; 9: how many of a revocation's failures were alike, and a lost question about a device code; 10: since when orphans are, and until when
+	credentialFormat = 11 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along; 7: how much later a token may end; 8: that a kept reply was slept over; 9: how many of a revocation's failures were alike, and a lost question about a device code; 10: since when orphans are, and until when; 11: replies that a newer token came after
 	sinkFormat       = 3  // 2: without what nothing reads; 3: what the places hold that a sink has left
 	intentFormat     = 1
 )
@@ -39,7 +40,12 @@ func appendCredential(b []byte, c *Credential) []byte {
 	b = appendString(b, c.Note)
 	b = appendTime(b, c.Restored) // since format 3
 	b = appendVerified(b, &c.Verified)
-	return appendString(b, c.LostPoll)
+	b = appendString(b, c.LostPoll)
+	b = binary.AppendUvarint(b, uint64(len(c.Kept)))
+	for i := range c.Kept {
+		b = appendRaw(b, &c.Kept[i])
+	}
+	return b
 }
 
 // decodeCredential reads everything but the head.
@@ -79,10 +85,31 @@ func decodeCredential(b []byte) (Credential, error) {
 	if format >= 9 {
 		c.LostPoll = r.str()
 	}
+	if format >= 11 {
+		c.Kept = r.kept(format)
+	}
 	if err := r.end(); err != nil {
 		return Credential{}, err
 	}
 	return c, nil
+}
+
+// rawMin is the least that a reply takes which is kept beside a token: a byte for each
+// of its fields, and that it is there.
+const rawMin = 15
+
+// kept reads replies that are kept beside a token.
+func (r *reader) kept(format byte) []Raw {
+	var all []Raw
+	for range r.count(rawMin) {
+		w := r.rawReply(format)
+		if w == nil {
+			r.fail(errors.New("a reply that it counts is not there"))
+			return nil
+		}
+		all = append(all, *w)
+	}
+	return all
 }
 
 // orphans reads orphans; until format 10 there was a number alone.
@@ -274,7 +301,7 @@ func appendRaw(b []byte, w *Raw) []byte {
 	b = appendString(b, w.Redirect)
 	b = binary.AppendUvarint(b, w.Generation)
 	b = appendBool(appendString(b, w.Message), w.Revoked)
-	return binary.AppendVarint(b, int64(w.Slept))
+	return appendTime(binary.AppendVarint(b, int64(w.Slept)), w.Until)
 }
 
 func (r *reader) rawReply(format byte) *Raw {
@@ -300,6 +327,9 @@ func (r *reader) rawReply(format byte) *Raw {
 	}
 	if format >= 8 {
 		w.Slept = r.duration()
+	}
+	if format >= 11 {
+		w.Until = r.time()
 	}
 	return w
 }

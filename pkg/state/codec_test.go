@@ -135,7 +135,8 @@ func TestDecodersRefuseWhatTheyDoNotKnow(t *testing.T) {
 
 func FuzzDecoders(f *testing.F) {
 	c := Credential{Grant: &Grant{Scopes: []string{"a"}, InputHashes: map[string]string{"a": "b"}, Retired: &Retired{}}, Retiring: []Grant{{}},
-		Failure: &Failure{InputHash: map[string]string{"x": "y"}}, Raw: &Raw{Header: map[string][]string{"A": {"b"}}}, Removing: &Removing{}}
+		Failure: &Failure{InputHash: map[string]string{"x": "y"}}, Raw: &Raw{Header: map[string][]string{"A": {"b"}}}, Removing: &Removing{},
+		Kept: []Raw{{Op: "refresh", Until: time.Unix(1, 0).UTC()}, {}}}
 	f.Add(appendCredential(nil, &c))
 	f.Add(appendSink(nil, &Sink{Delivered: map[string]uint64{"a": math.MaxUint64}, Notify: []string{"h"}, Left: map[string]map[string]uint64{"p": {"a": 1}}}))
 	f.Add(appendIntent(nil, &Intent{Op: "grant"}))

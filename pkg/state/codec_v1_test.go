@@ -182,6 +182,20 @@ func TestRecordsOfTheNinthFormatAreRead(t *testing.T) {
 	readsCredential(t, credentialV9, Credential{Retiring: []Grant{old}, Orphans: Orphans{{Count: 3}}, LostPoll: "a-code", Verified: Verified{Refused: 2, At: at}})
 }
 
+// A record of the format that kept no reply once a newer token was there.
+const credentialV10 = "0a0001030000000006616363657373000000000000000180ee89ab0d050000000000000000000000010180ee89ab0d050672656d6f76650012000a7374617475732034" +
+	"3033040001077265667265736800000180ee89ab0d0590030004626f64790000030d7468657265206973206e6f6e65000002020180ee89ab0d0501a0a68aab0d050100" +
+	"000000000000000000020180ee89ab0d0500000006612d636f6465"
+
+func TestRecordsOfTheTenthFormatAreRead(t *testing.T) {
+	at := time.Unix(1790000000, 5).UTC()
+	old := Grant{Generation: 3, AccessToken: secret.New("access"), ObtainedAt: at, Retired: &Retired{Since: at, Cause: "remove", Attempts: 9, Message: "status 403", Alike: 2}}
+	readsCredential(t, credentialV10, Credential{
+		Retiring: []Grant{old}, Raw: &Raw{Op: "refresh", At: at, Status: 200, Body: secret.New("body"), Generation: 3, Message: "there is none"},
+		Orphans: Orphans{{Count: 2, Since: at, Until: at.Add(time.Hour)}, {Count: 1}}, LostPoll: "a-code", Verified: Verified{Refused: 2, At: at},
+	})
+}
+
 // A head of the format that said of orphans how many there are, and no more.
 func TestHeadsOfTheSecondFormatAreRead(t *testing.T) {
 	b, err := hex.DecodeString("020101000400000000000000070180ee89ab0d0501a0a68aab0d0501020300000000000000000000000000030e63726564656e7469616c2e782e61")

@@ -102,6 +102,20 @@ func (o Orphans) Without() Orphans {
 	return all
 }
 
+// WithoutOne is o without one that is known by now, and that was to have ended by until
+// (zero: nobody knew): that one, if it is told apart.
+func (o Orphans) WithoutOne(until time.Time) Orphans {
+	i := slices.IndexFunc(o, func(x Orphan) bool { return x.Until.Equal(until) })
+	if i < 0 {
+		return o.Without()
+	}
+	all := slices.Clone(o)
+	if all[i].Count--; all[i].Count <= 0 {
+		all = slices.Delete(all, i, i+1)
+	}
+	return all
+}
+
 // few counts together what is more than a record tells apart.
 func (o Orphans) few() Orphans {
 	for len(o) > orphanEntries {

@@ -50,6 +50,25 @@ func TestOrphans(t *testing.T) {
 	}
 }
 
+// One that is known by now is taken off, and another where it is not told apart.
+func TestAnOrphanThatIsKnownByNow(t *testing.T) {
+	t0 := time.Unix(1790000000, 0).UTC()
+	at := func(n int) time.Time { return t0.Add(time.Duration(n) * time.Minute) }
+	o := Orphans{{Count: 1, Since: at(1), Until: at(60)}, {Count: 2, Since: at(2)}, {Count: 1, Since: at(3), Until: at(90)}}
+	for name, c := range map[string]struct {
+		until time.Time
+		want  Orphans
+	}{
+		"that one":       {at(90), o[:2]},
+		"of nobody":      {time.Time{}, Orphans{o[0], {Count: 1, Since: at(2)}, o[2]}},
+		"not told apart": {at(80), o[1:]},
+	} {
+		if d := cmp.Diff(c.want, o.WithoutOne(c.until)); d != "" || o.Total() != 4 {
+			t.Errorf("%s (-want +got)\n%s", name, d)
+		}
+	}
+}
+
 // Those of two records are counted together, oldest first.
 func TestOrphansOfTwoRecords(t *testing.T) {
 	t0 := time.Unix(1790000000, 0).UTC()

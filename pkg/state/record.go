@@ -56,6 +56,7 @@ type Credential struct {
 
 	Failure   *Failure // the last failure that has not been followed by a success
 	Raw       *Raw     // a reply that spent something and could not be read
+	Kept      []Raw    // such replies that a newer token or reply came after, oldest first: what they brought counts among Orphans
 	Orphans   Orphans
 	Lifecycle Lifecycle
 	Removing  *Removing // no longer declared: the removal in progress
@@ -194,6 +195,9 @@ type Raw struct {
 	// Slept is how much earlier than At what it brought may have been issued: the
 	// machine slept while the reply was on its way.
 	Slept time.Duration
+	// Until is, of one among Kept, when what it brought has certainly ended by itself,
+	// as Orphans has it; zero: not known.
+	Until time.Time
 }
 
 // Intent is journalled before a call that can spend or create something, and

@@ -98,6 +98,7 @@ func credential(address string, generation uint64) state.Credential {
 		Retiring: []state.Grant{{Generation: 1, AccessToken: secret.New("old"), Retired: &state.Retired{Since: epoch, Cause: "refresh", Attempts: 2, Alike: 1}}},
 		Failure:  &state.Failure{Op: "refresh", Class: "transient", Message: "502", Count: 3, FirstAt: epoch, LastAt: epoch, NextAt: epoch},
 		Raw:      &state.Raw{Op: "refresh", Status: 200, Header: map[string][]string{"Date": {"now", "then"}}, Body: secret.New("<html>")},
+		Kept:     []state.Raw{{Op: "refresh", At: epoch, Status: 200, Body: secret.New("kept"), Inputs: []byte{1}, Generation: 2, Until: epoch.Add(time.Hour)}, {Op: "grant"}},
 		Removing: &state.Removing{Since: epoch, Reason: "its block is gone"},
 		Orphans:  state.Orphans{{Count: 1, Since: epoch, Until: epoch.Add(time.Hour)}, {Count: 2}}, Note: "refreshed", LostPoll: "a-code", Verified: state.Verified{Refused: generation, At: epoch, Why: "401", Renewed: []time.Time{epoch}},
 		Lifecycle: state.Lifecycle{OnRemove: "revoke", PreventDestroy: true, Overlap: 30 * time.Second, MaxOverlap: time.Hour},

@@ -1,0 +1,161 @@
+package reconcile
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"tokend/pkg/spec"
+	"tokend/pkg/state"
+)
+
+// A reply that could not be read holds its credential up for a while only: where no
+// person is needed for another token, that is obtained before the one held ends. What
+// the reply brought lives on meanwhile, and may be the successor of a refresh token that
+// was spent for it. So it stays in the record, sealed, beside the token that took its
+// place, counted as an orphan; and once the provider type was mended `tokend retry` reads
+// it and has revoked what it brought.
+
+// What a record keeps of such replies: so many at the most, and so many bytes of them
+// together, so that what a call brings has its room on a full disk. The oldest go
+// first; what they brought stays counted.
+const (
+	keptReplies = 4
+	keptBytes   = 32 << 10
+)
+
+// replyBytes is how many bytes of a record a reply takes, but for a few.
+func replyBytes(raw *state.Raw) int {
+	n := raw.Body.Len() + len(raw.Inputs) + len(raw.Message)
+	for k, all := range raw.Header {
+		for _, v := range all {
+			n += len(k) + len(v)
+		}
+	}
+	return n
+}
+
+// keepBeside keeps a reply beside the token that takes its place. What it brought has
+// certainly ended by until (zero: nobody knows).
+func (p *performer) keepBeside(raw state.Raw, until time.Time) {
+	rec := &p.ob.in.Record
+	raw.Until = until
+	var over int
+	if rec.Kept, over = keptTogether(append(slices.Clone(livingReplies(rec.Kept, p.w.now())), raw)); over > 0 {
+		p.log().Warn("more replies could not be read than are kept: the oldest cannot be read any more; what it brought is counted as an orphan until it has ended", "dropped", over, "kept", len(rec.Kept))
+	}
+}
+
+// keptTogether leaves out what is more than a record keeps, the oldest first, and says
+// how many that are. One that is too large by itself is not kept in the place of others.
+func keptTogether(all []state.Raw) (kept []state.Raw, over int) {
+	before := len(all)
+	all = slices.DeleteFunc(all, func(r state.Raw) bool { return replyBytes(&r) > keptBytes })
+	total := 0
+	for i := range all {
+		total += replyBytes(&all[i])
+	}
+	for len(all) > keptReplies || total > keptBytes {
+		total -= replyBytes(&all[0])
+		all = all[1:]
+	}
+	return all, before - len(all)
+}
+
+// livingReplies are those of which something may live still.
+func livingReplies(all []state.Raw, now time.Time) []state.Raw {
+	ended := func(r state.Raw) bool { return !r.Until.IsZero() && !now.Before(r.Until) }
+	if !slices.ContainsFunc(all, ended) {
+		return all
+	}
+	return slices.DeleteFunc(slices.Clone(all), ended)
+}
+
+// rereadBeside reads the replies again that are kept beside the token. What one brought
+// is in nobody's hands, so that it is revoked at once. The order goes on after it.
+func (p *performer) rereadBeside() {
+	rec := &p.ob.in.Record
+	now := p.w.now()
+	var left []state.Raw
+	var why error
+	for _, raw := range livingReplies(rec.Kept, now) {
+		if err := p.retireBeside(&raw); err != nil {
+			raw.Message, why = err.Error(), err
+			left = append(left, raw)
+			continue
+		}
+		rec.Orphans = rec.Orphans.Left(now).WithoutOne(raw.Until)
+	}
+	rec.Kept = left
+	if p.r.again = p.save("what kept replies brought"); !p.r.again || p.j.order == nil {
+		return
+	}
+	if o := &p.j.order.order; why != nil {
+		o.beside, o.unread = true, why.Error()
+	} else {
+		o.beside = true
+	}
+}
+
+// retireBeside gives up what a reply brought that is kept beside the token.
+func (p *performer) retireBeside(raw *state.Raw) error {
+	rec := &p.ob.in.Record
+	c, err := p.rereading(raw)
+	if err != nil {
+		return err
+	}
+	t, err := readAgain(c, raw)
+	if err != nil {
+		return err
+	}
+	g, err := p.grantReread(c, t)
+	if err != nil {
+		return err
+	}
+	if rec.Grant == nil {
+		g.Generation = p.ob.in.nextGeneration()
+		rec.Head.Generation = g.Generation
+	} else {
+		g.Generation = p.ob.in.spareGeneration()
+	}
+	rec.Retiring = append(rec.Retiring, p.retiring(g, causeRemove))
+	p.log().Info("a reply that could not be read was read, beside the token in force; what it brought is given up", "op", raw.Op, "received_at", raw.At)
+	return nil
+}
+
+// spareGeneration is one that no token of the record has, below that of the token in
+// force: no place ever held what it is for.
+func (in *Input) spareGeneration() uint64 {
+	has := func(n uint64) bool {
+		return slices.ContainsFunc(grantsOf(&in.Record), func(g *state.Grant) bool { return g.Generation == n })
+	}
+	n := in.Record.Grant.Generation
+	for n > 0 && has(n) {
+		n--
+	}
+	return n
+}
+
+// remarkBeside says that a reply is kept beside the token in force.
+func (in *Input) remarkBeside(s *Step) {
+	kept := livingReplies(in.Record.Kept, in.Now)
+	s.Why = fmt.Sprintf("%s kept that could not be read, and what came by it may live: %s", areReplies(len(kept)), kept[len(kept)-1].Message)
+	s.Mend = unreadMend(in.Address)
+}
+
+func areReplies(n int) string {
+	if n == 1 {
+		return "a reply is"
+	}
+	return fmt.Sprintf("%d replies are", n)
+}
+
+// unreadBeside is why a retry that read such replies, and had nothing else to do, failed.
+func (p *performer) unreadBeside() error {
+	o := &p.j.order.order
+	if o.unread == "" {
+		return nil
+	}
+	return &OrderError{Kind: o.Kind, Address: p.j.addr, Reason: "a reply that is kept beside the token of " + spec.Address(p.j.addr).Short() + " still cannot be read", Why: o.unread,
+		Mend: unreadMend(p.j.addr)}
+}
