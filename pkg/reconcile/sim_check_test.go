@@ -201,12 +201,13 @@ func (s *simRun) checkKept(addr string, old, now *simRecord) {
 // and the refresh token that it came by, of which there is but one, was given up
 // meanwhile with the access token before it.
 func (s *simRun) rereadTooLate(addr string, old, now *simRecord) {
-	if old.raw == "" || now.raw != "" || old.grant != nil {
-		return
+	gone := slices.DeleteFunc(slices.Clone(old.kept), func(raw string) bool { return slices.Contains(now.kept, raw) })
+	if old.raw != "" && now.raw == "" && old.grant == nil {
+		gone = append(gone, old.raw)
 	}
 	for _, g := range s.books.grants {
 		last := g.access[len(g.access)-1]
-		if g.addr == addr && !g.typ.rotates && len(g.access) > 1 && !last.lives(s.real()) && strings.Contains(old.raw, `"`+last.token+`"`) {
+		if g.addr == addr && !g.typ.rotates && len(g.access) > 1 && !last.lives(s.real()) && strings.Contains(strings.Join(gone, " "), `"`+last.token+`"`) {
 			g.forgiven = "its access token has ended, and its refresh token was given up"
 		}
 	}
