@@ -15,11 +15,18 @@ import (
 func (w *worker) workCredential(ctx context.Context, j job) result {
 	ob, err := w.observe(ctx, j)
 	if err != nil {
-		return j.failing(w.now(), unready(err))
+		return j.unlooked(w.now(), err)
 	}
 	step := decide(&ob.in)
 	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), revokesAt: ob.in.revokesAt(step)}
 	r.fill(&ob.in.Record, j.stored)
+	if ob.in.Reading != (readings{}) && !step.acts() {
+		r.next = ob.in.whileItWaits(step)
+	}
+	if ob.brings != nil && !step.acts() {
+		r.waits = []secretWait{{op: opGrant, read: ob.brings}, {op: opOrder, read: ob.brings}}
+		return r
+	}
 	r.early, r.refreshes = ob.in.early(), ob.in.RefreshFailure
 	if ob.in.Verify != nil {
 		r.measured = &ob.in.Measured // as it is left
@@ -128,6 +135,9 @@ type performer struct {
 	r    *result
 	// called: a call was begun, and what it brings cannot be had again.
 	called bool
+	// refreshUntil is until when a refresh waits for an input that is still being read;
+	// zero: it cannot be sent without.
+	refreshUntil time.Time
 	// row is how many logins with its account failed in a row, others' among them.
 	row int
 }

@@ -95,6 +95,9 @@ type Input struct {
 	// What a person asked for.
 	Order Order
 
+	// Reading is what its calls wait for: secrets that are still being read.
+	Reading readings
+
 	Verify   *spec.Verify // nil: the API is not asked about the token
 	Measured measured
 }

@@ -199,9 +199,12 @@ func needsAnotherLogin(in *Input, why string) Step {
 	return s
 }
 
-// backedOff says whether a failure keeps the grant from being tried now, and
-// until when.
+// backedOff says whether a failure, or a secret that is still being read, keeps the
+// grant from being tried now, and until when.
 func backedOff(in *Input) (Step, bool) {
+	if wait, reads := in.readsGrant(); reads {
+		return wait, true
+	}
 	f := in.Record.Failure
 	if f == nil || in.Fresh || in.Order.Kind == OrderRetry {
 		return Step{}, false
@@ -293,6 +296,9 @@ func replace(in *Input) (Step, bool) {
 		if in.Guarded != "" {
 			return heldReplace(in, s), true
 		}
+	}
+	if wait, reads := in.readsGrant(); reads && in.followsKey() {
+		return kept(in, wait), true
 	}
 	if in.followsKey() {
 		s.Action, s.Reason = ActStatic, s.Reason+": its key is taken over anew"

@@ -111,6 +111,9 @@ func indeterminate(in *Input) (Step, bool) {
 	holds := len(in.WantsNew) > 0 && (in.Guarded != "" || in.preventsDestroy())
 	if !in.Traits.Interactive && !holds {
 		if wait, blocked := backedOff(in); blocked {
+			if _, reads := in.readsGrant(); reads {
+				wait = kept(in, wait) // for how long is not known
+			}
 			return wait, true
 		}
 		s := Step{Action: ActReplace, State: Indeterminate, Cause: causeExpired, Why: lost, Reason: lost + ": a new token is obtained by the grant"}

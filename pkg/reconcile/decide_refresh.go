@@ -173,6 +173,9 @@ func whyNoRefresh(in *Input, g *state.Grant) string {
 }
 
 func refreshBackedOff(in *Input) (Step, bool) {
+	if wait, reads := in.readsRefresh(); reads {
+		return wait, true
+	}
 	f := in.failureOf(opRefresh)
 	if f == nil || in.Order.Kind == OrderRetry || in.Order.Kind == OrderRefresh {
 		return Step{}, false

@@ -63,6 +63,8 @@ func (in *Input) verifyAt() time.Time {
 	switch {
 	case in.Verify == nil || in.Record.Grant == nil || unspent(in.Record.Grant):
 		return time.Time{}
+	case in.Reading.verify != "":
+		return time.Time{} // it is looked at when that was read
 	case in.Measured.refused == 1:
 		return in.Measured.at.Add(min(verifyConfirm, in.Verify.Every))
 	case in.loginMayHaveEnded() && in.Measured.asked != in.Record.LostPoll:

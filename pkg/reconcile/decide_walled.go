@@ -24,7 +24,7 @@ func walled(in *Input) (Step, bool) {
 		return Step{}, false
 	}
 	if f := in.Record.Failure; f != nil && f.Op == opGrant {
-		if wait, blocked := backedOff(in); blocked && wait.Next.IsZero() {
+		if wait, blocked := backedOff(in); blocked && wait.Next.IsZero() && in.Reading.grant == "" {
 			return Step{}, false // it was refused for good
 		} else if blocked && wait.Next.After(at) {
 			at = wait.Next

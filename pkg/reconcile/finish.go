@@ -71,6 +71,7 @@ func (l *Loop) finish(r result) {
 		}
 		l.stand(it, r.standing)
 	}
+	l.takeSecrets(it, &r)
 	l.takeOrder(it, r.order)
 	r.order.tell()
 	l.takeSink(it, r)

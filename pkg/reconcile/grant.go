@@ -127,6 +127,7 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	}
 	p.w.unwritable.over()
 	p.ob.in.Intent, p.called = &c.intent, true
+	lookOf(p.ctx).close()
 	began := p.w.now()
 	reply, err := p.inFlight(func() (*providers.Reply, error) {
 		ctx, done, ok := p.inTime(c)
@@ -170,6 +171,10 @@ func (p *performer) hide(c *call, err error) {
 		return
 	}
 	all, err := p.j.cfg.Inputs(spec.Address(p.j.addr), nil, p.ob.scope)
+	if rd := pendingOf(err); rd != nil {
+		pe.Message = "its words are not shown, since " + rd.key.addr.Short() + ", which is not to be in them, has not answered"
+		return
+	}
 	if err != nil {
 		return // what cannot be read now was not said to the provider just now either
 	}
@@ -337,11 +342,15 @@ func (p *performer) static() {
 // unreadable: an input could not be read, so nothing was tried. The secret may
 // be readable a moment later, and its source's events wake the credential.
 func (p *performer) unreadable(err error) {
-	err = unready(err)
-	o := outcome{op: opGrant, class: "input", message: err.Error(), hint: cure(err)}
+	o := outcome{op: opGrant}
 	if p.step.Action == ActRefresh || p.step.Action == ActReplay {
 		o.op = opRefresh
 	}
+	if p.await(o.op, err, p.refreshUntil) {
+		return
+	}
+	err = unready(err)
+	o.class, o.message, o.hint = "input", err.Error(), cure(err)
 	f := p.failed(o)
 	p.r.next = f.NextAt
 	p.r.standing = &Standing{State: Failing, Why: err.Error(), Next: "tried again", Mend: mendOf(err, p.j.addr)}

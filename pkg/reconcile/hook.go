@@ -166,7 +166,7 @@ func (l *Loop) takeHook(it *item, r result) {
 	it.x.anew = nil
 	if len(it.x.pending) == 0 {
 		it.again = false
-	} else if !r.failed {
+	} else if !r.failed && len(r.waits) == 0 {
 		it.again = true
 	}
 }
@@ -206,6 +206,9 @@ func (w *worker) workHook(ctx context.Context, j job) result {
 	}
 	began := w.now()
 	err := w.runHook(ctx, j)
+	if rd := pendingOf(err); rd != nil {
+		return j.waitsForSecret(rd)
+	}
 	if err != nil && w.isStopped() {
 		// Cut short by the stop: the sinks' records keep it for the next start.
 		j.order.finish(errStopping)

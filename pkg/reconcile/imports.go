@@ -51,6 +51,9 @@ func (w *worker) observeImport(ctx context.Context, j job, ob *observed) error {
 		return err
 	}
 	token, err := importedToken(j, ob.scope)
+	if ob.brings = pendingOf(err); ob.brings != nil {
+		in.Reading.add(secretWait{op: opGrant, read: ob.brings})
+	}
 	if err != nil {
 		in.Import, in.ImportError = importUnreadable, err.Error()
 		return nil
@@ -122,6 +125,8 @@ func imports(in *Input) (Step, bool) {
 		return Step{Action: ActImport, State: Pending, Reason: "its import block brings a refresh token, which is not spent before a token is needed"}, true
 	case in.Import == importDeferred && in.Record.Head.Generation == 0:
 		return Step{Action: ActImport, State: Pending, Reason: "known at apply: its import block may bring a refresh token"}, true
+	case in.Import == importUnreadable && in.Record.Head.Generation == 0 && in.Reading.grant != "":
+		return in.readsGrant()
 	case in.Import == importUnreadable && in.Record.Head.Generation == 0:
 		return Step{Action: ActWait, State: Failing, Next: in.Now.Add(lookAgain), Reason: in.ImportError, Why: in.ImportError,
 			Mend: "make it readable, or take the import block out"}, true
@@ -148,7 +153,7 @@ func adopted(in *Input) (Step, bool) {
 		if past && !ordered {
 			if wait, blocked := backedOff(in); !blocked && !in.Now.Before(at) {
 				return in.aroundTheWall(), true
-			} else if f := in.Record.Failure; blocked && f.Op == opGrant {
+			} else if f := in.Record.Failure; blocked && f != nil && f.Op == opGrant {
 				at = wait.Next // zero: it was refused for good
 			}
 		}

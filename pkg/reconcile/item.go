@@ -99,6 +99,9 @@ type extra struct {
 	orphans  state.Orphans      // as its record says, or its head as if they were one
 	failures int                // of a hook: in a row
 	refresh  *state.Failure     // of a credential: Input.RefreshFailure, as the last look left it
+	reads    []*secretRead      // secrets that its looks did not wait for, as long as one is being read or was not used yet
+	waits    []secretWait       // what of it waits for them
+	reread   bool               // one of them was read once more, since it was read too long ago
 	guarded  string             // the guard's reason, "" when nothing is held
 	allowed  bool               // the guard has let its destructive step go ahead
 	measured *measured          // what asking the API about its token has found; nil: it is not asked
@@ -130,6 +133,8 @@ type Standing struct {
 	Mend  string // the one command that mends it
 	Stops bool   // of what is ready: no token follows the one held
 	host  string // whose answer it waits for: scheme://host:port
+	// reading is the secret that it waits for; nil: none.
+	reading *secretRead
 }
 
 // waiter is an order and who waits for it.

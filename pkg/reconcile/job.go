@@ -56,6 +56,8 @@ type job struct {
 	leaving   []string       // of a sink that was never written, or is removed: those that are about to leave their places
 	crowd     *leftPlaces    // where there are too many of those to be asked
 	noSecrets bool           // a plan that reads no secret
+	had       []*secretRead  // secrets that were read for it, since an earlier look did not wait for them
+	waits     []secretWait   // what waits for others that are still being read
 	formerly  []string       // of a credential that has had no token: the sinks that may hold one of an earlier record of it
 	unseen    time.Time      // of a credential: the start since which not all places that hold its token were looked at; zero: they were
 	once      bool           // the run ends by itself
@@ -89,6 +91,7 @@ func (l *Loop) job(it *item) job {
 		for s := range it.x.pending {
 			j.pending = append(j.pending, s)
 		}
+		l.withSecrets(&j, it.x)
 		j.failures, j.refreshes = it.x.failures, it.x.refresh
 		if it.x.measured != nil {
 			j.measured = *it.x.measured
@@ -188,9 +191,13 @@ type result struct {
 	ran      []string // of a hook: the sinks whose change it has answered
 	failed   bool     // of a hook
 	failures int      // of a hook, in a row
-	again    bool     // look at once: one step of several is done
-	lost     bool     // another write of the record won: look at once
-	wakes    []string // of a credential: others that look at once, since its login is over
+	// reading are secrets that the look did not wait for, and waits what of it is put
+	// back for them.
+	reading []*secretRead
+	waits   []secretWait
+	again   bool     // look at once: one step of several is done
+	lost    bool     // another write of the record won: look at once
+	wakes   []string // of a credential: others that look at once, since its login is over
 	// overtaken: a sink was left as it was, since what it was looked at with holds no
 	// more. The next look is as the first one since the start where this was.
 	overtaken bool

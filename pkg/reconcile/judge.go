@@ -163,6 +163,7 @@ func (c *change) count(it *item) {
 // candidates says, without doing anything, what each look would destroy, and what
 // could not be looked at: it is judged once it can be, before anything of it happens.
 func (l *Loop) candidates(ctx context.Context, jobs []job) (out []candidate, unseen []string, err error) {
+	ctx = withLook(ctx, &secretLook{waits: true}) // a secret that fails fails once, and not for each
 	for _, j := range jobs {
 		// What failed and waits for its next try would be destroyed all the same.
 		j.guarded, j.quiet, j.order = "", time.Time{}, &waiter{order: Order{Kind: OrderRetry}}

@@ -98,8 +98,10 @@ type Loop struct {
 	idle    chan job // to a worker that has nothing to do
 	results chan result
 	ended   chan struct{}
-	setting turn // one Set, Approve or judgement at a time
-	swept   sync.Once
+	// secretsRead are reads of secrets that are over and for which looks were put back.
+	secretsRead chan *secretRead
+	setting     turn // one Set, Approve or judgement at a time
+	swept       sync.Once
 
 	// Owned by Run's goroutine.
 	items                    map[string]*item
@@ -163,7 +165,7 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 	l := &Loop{
 		o: o, log: o.Logger, items: map[string]*item{}, odd: map[*item]bool{}, ending: map[*item][]*item{}, keepers: map[string]string{}, q: newQueue(),
 		byPath: map[string]watched{}, hooks: map[string]*item{}, setBack: map[*item]time.Duration{},
-		setting: make(turn, 1), calls: make(chan func()), idle: make(chan job), results: make(chan result, 1024), ended: make(chan struct{}),
+		setting: make(turn, 1), calls: make(chan func()), idle: make(chan job), results: make(chan result, 1024), ended: make(chan struct{}), secretsRead: make(chan *secretRead),
 	}
 	l.w, l.paused = newWorker(o, &l.config), o.Paused
 	l.q.recall = l.recallSent
@@ -171,6 +173,7 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 	if err := l.restore(ctx); err != nil {
 		return nil, err
 	}
+	l.w.secrets.tell = l.tellOver
 	return l, nil
 }
 
@@ -222,6 +225,7 @@ func (l *Loop) Run(ctx context.Context) error {
 			l.halt()
 		}
 		if l.stopping && l.running == 0 {
+			l.w.secrets.end()
 			return nil
 		}
 		sleep := maxSleep
@@ -250,6 +254,8 @@ func (l *Loop) Run(ctx context.Context) error {
 		case r := <-l.results:
 			l.finish(r)
 			l.drain()
+		case rd := <-l.secretsRead:
+			l.secretOver(rd)
 		case <-timer.C:
 		case <-l.q.freed: // the turn takes up what there is room for
 		case _, ok := <-clockSet: // the turn looks what that means
@@ -297,8 +303,12 @@ func (l *Loop) do(ctx context.Context, f func()) error {
 	}
 }
 
-// wake has an item looked at now.
+// wake has an item looked at now, also for what waits for a secret: that may not
+// be what is needed any more.
 func (l *Loop) wake(it *item) {
+	if it.x != nil {
+		it.x.waits = nil
+	}
 	if it.phase == running {
 		it.again = true
 		if it.x != nil && len(it.x.orders) > 0 {

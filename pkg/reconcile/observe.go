@@ -42,6 +42,8 @@ type observed struct {
 	setBack bool
 	// changes counts those of what calls are made by, before this look: see [unmade].
 	changes uint64
+	// brings is a refresh token that is to be taken over and is still being read.
+	brings *secretRead
 	// unsure are inputs of which it is not known whether they changed, since no
 	// secret was read.
 	unsure []string
@@ -53,7 +55,7 @@ func (w *worker) observe(ctx context.Context, j job) (*observed, error) {
 	ob := &observed{in: Input{
 		Now: j.now, Address: j.addr, Spread: fraction(j.addr, w.o.Host),
 		Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Holding: j.holding, Unknown: j.waiting, Telling: j.telling, Stuck: j.stuck, Needed: j.needed,
-		Forgotten: j.cfg == nil && j.force != nil && j.force.Forgets(spec.Address(j.addr)), Turn: j.turn,
+		Forgotten: j.cfg == nil && j.force != nil && j.force.Forgets(spec.Address(j.addr)), Turn: j.turn, Reading: readingsOf(j.waits),
 	}}
 	in := &ob.in
 	ob.changes, in.Anew = w.unmade.now(), !w.unmade.tried(j.addr)
@@ -117,6 +119,7 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 	}
 	ob.digest, _ = j.cfg.Digest(addr)
 	if ob.ep, err = w.endpoints.configured(ctx, j.cfg, want.Provider, ob.scope); err != nil {
+		lookOf(ctx).note(pendingOf(err)) // another look may have asked for it
 		return err
 	}
 	in.Traits = traitsOf(ob.ep.ep, want.Grant.Name)

@@ -69,7 +69,7 @@ func (l *Loop) Login(ctx context.Context, addr string, code LoginCode) error {
 func (l *Loop) order(ctx context.Context, addr string, w *waiter) error {
 	var missing error
 	if w.order.Kind == OrderRetry {
-		l.w.secrets.forget() // who says so may have changed one just now
+		l.w.secrets.forget(true) // who says so may have changed one just now
 		if err := l.owed(ctx, addr); err != nil {
 			return err
 		}
@@ -83,6 +83,9 @@ func (l *Loop) order(ctx context.Context, addr string, w *waiter) error {
 		if l.stopping || l.farewell != nil {
 			missing = errStopping
 			return
+		}
+		if w.order.Kind == OrderRetry {
+			it.forgetsReads(func(*secretRead) bool { return true })
 		}
 		it.ext().orders = append(it.x.orders, w)
 		it.x.follow = w.order.Kind == OrderRevoke // and obtain anew
@@ -243,7 +246,7 @@ func (l *Loop) LoginCall(ctx context.Context, addr string) (Endpoint, providers.
 // ignored; nil means that anything may have changed.
 func (l *Loop) Touched(ctx context.Context, sinkPaths []string, secretsChanged bool) error {
 	if secretsChanged {
-		l.w.secrets.forget()
+		l.w.secrets.forget(false)
 		l.w.endpoints.forget()
 	}
 	known := make([]watched, len(sinkPaths))
@@ -288,6 +291,7 @@ func (l *Loop) wakeSecretUsers() {
 			continue
 		}
 		if l.namesSecret(it) {
+			it.forgetsReads(func(rd *secretRead) bool { return rd.file })
 			l.wake(it)
 		}
 	}

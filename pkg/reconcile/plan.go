@@ -148,6 +148,7 @@ func (it *item) settled(now int64) bool {
 // about it again needs.
 func (w *worker) look(ctx context.Context, f *forecast, jobs []job) error {
 	f.nodes = make([]*foreseen, len(jobs))
+	ctx = withLook(ctx, &secretLook{waits: true}) // a secret that fails fails once, and not for each
 	next := make(chan int)
 	var wg sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {

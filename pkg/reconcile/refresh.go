@@ -76,7 +76,13 @@ func (p *performer) grantInputs(g *state.Grant, ep *openEndpoint, op providers.O
 		if err == nil {
 			sealed = sealed.With(n, v.Cty(n))
 		} else if !sealed.Has(n) {
+			p.refreshUntil = time.Time{}
 			return sealed, err
+		} else if rd := pendingOf(err); rd != nil && p.step.Action == ActRefresh {
+			if until, waits := p.refreshWaits(rd); waits {
+				p.refreshUntil = until
+				return sealed, err
+			}
 		}
 	}
 	return sealed, nil

@@ -337,6 +337,9 @@ func (p *performer) act() {
 	in := &p.ob.in
 	name := in.Order.Action
 	c, ends, err := p.actionCall(name)
+	if p.await(opOrder, err, time.Time{}) {
+		return
+	}
 	if err != nil {
 		p.fail(err)
 		return

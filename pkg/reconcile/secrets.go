@@ -3,11 +3,11 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
 	"github.com/zclconf/go-cty/cty"
-	"golang.org/x/sync/singleflight"
 
 	"tokend/pkg/secret"
 	"tokend/pkg/sources"
@@ -20,15 +20,22 @@ import (
 const secretBurst = time.Second
 
 // secretReader reads secrets when they are used. Reads of one secret at the
-// same time are one read.
+// same time are one read: see secretread.go.
 type secretReader struct {
-	kinds  map[string]sources.Source
-	now    func() time.Time
-	flight singleflight.Group
+	kinds      map[string]sources.Source
+	now        func() time.Time
+	log        *slog.Logger
+	credential func(context.Context, spec.Address) (spec.Attributes, error) // for what secrets name; nil: they name none
+	life       context.Context                                              // its end ends all reads
+	tell       func(*secretRead)                                            // of a read that is over and that a look was put back for; it may block
+	working    sync.WaitGroup
 
-	mu    sync.Mutex
-	read  map[secretKey]reading
-	order []readAt // what was read, the oldest first; a reading may have been replaced since
+	mu      sync.Mutex
+	read    map[secretKey]reading
+	order   []readAt // what was read, the oldest first; a reading may have been replaced since
+	under   map[secretKey]*secretRead
+	groups  map[string]*readGroup
+	running int
 }
 
 // readAt is a secret that was read at a time.
@@ -49,37 +56,33 @@ type reading struct {
 	at    time.Time
 }
 
-func newSecretReader(kinds map[string]sources.Source, now func() time.Time) *secretReader {
-	return &secretReader{kinds: kinds, now: now, read: map[secretKey]reading{}}
+func newSecretReader(life context.Context, kinds map[string]sources.Source, now func() time.Time) *secretReader {
+	return &secretReader{life: life, kinds: kinds, now: now, log: slog.New(slog.DiscardHandler), read: map[secretKey]reading{}, under: map[secretKey]*secretRead{}, groups: map[string]*readGroup{}}
 }
 
-// reader is the Secret function of a scope. The scope is passed on, since a
-// secret may need another one (a Vault's login).
-func (r *secretReader) reader(ctx context.Context, cfg *spec.Config, s *spec.Scope) func(spec.Address) (cty.Value, error) {
+// reader is the Secret function of a scope.
+func (r *secretReader) reader(ctx context.Context, cfg *spec.Config) func(spec.Address) (cty.Value, error) {
+	look := lookOf(ctx)
 	return func(a spec.Address) (cty.Value, error) {
 		digest, _ := cfg.Digest(a)
 		k := secretKey{addr: a, digest: digest}
 		if v, ok := r.cached(k); ok {
 			return v, nil
 		}
-		v, err, _ := r.flight.Do(fmt.Sprintf("%s %x", a, digest), func() (any, error) {
-			if v, ok := r.cached(k); ok {
-				return v, nil
-			}
-			v, err := r.fetch(ctx, cfg, a, *s)
-			if err == nil {
-				r.keep(k, v)
-			}
-			return v, err
-		})
-		if err != nil {
-			return cty.NilVal, err
+		if rd := look.outcome(k); rd != nil {
+			return rd.value, rd.err
 		}
-		return v.(cty.Value), nil
+		return r.await(ctx, r.join(ctx, cfg, k, look), look)
 	}
 }
 
-func (r *secretReader) fetch(ctx context.Context, cfg *spec.Config, a spec.Address, s spec.Scope) (cty.Value, error) {
+// fetch reads a secret, with what that needs itself (a Vault's login).
+func (r *secretReader) fetch(ctx context.Context, cfg *spec.Config, rd *secretRead) (cty.Value, error) {
+	a := rd.key.addr
+	s := spec.Scope{Secret: r.reader(ctx, cfg)}
+	if r.credential != nil {
+		s.Credential = func(c spec.Address) (spec.Attributes, error) { return r.credential(ctx, c) }
+	}
 	b, err := cfg.Secret(a, s)
 	if err != nil {
 		return cty.NilVal, err
@@ -87,6 +90,11 @@ func (r *secretReader) fetch(ctx context.Context, cfg *spec.Config, a spec.Addre
 	kind, ok := r.kinds[b.Kind]
 	if !ok {
 		return cty.NilVal, fmt.Errorf("reading %s: there is no kind of secret %q", a, b.Kind)
+	}
+	if len(kind.Paths(b.Args)) > 0 {
+		r.mu.Lock()
+		rd.file = true
+		r.mu.Unlock()
 	}
 	return kind.Read(ctx, b.Args)
 }
@@ -101,10 +109,8 @@ func (r *secretReader) cached(k secretKey) (cty.Value, bool) {
 	return got.value, true
 }
 
-// keep remembers a reading and forgets those that no longer serve.
+// keep remembers a reading and forgets those that no longer serve. The lock is held.
 func (r *secretReader) keep(k secretKey, v cty.Value) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
 	now := r.now()
 	n := 0
 	for n < len(r.order) && !serves(r.order[n].at, now) {
@@ -173,23 +179,27 @@ func (r *secretReader) texts() []secret.Text {
 	return out
 }
 
-// forget drops all readings, so that the next use reads anew.
-func (r *secretReader) forget() {
+// forget drops all readings, so that the next use reads anew: also where a read is
+// under way that began before, of a file or (all) of anything.
+func (r *secretReader) forget(all bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	clear(r.read)
 	r.order = nil
+	for _, rd := range r.under {
+		rd.late = rd.late || rd.begun.Load() && (all || rd.file)
+	}
 }
 
 // Scope gives evaluations outside the loop (a Vault's login) the secrets and
-// tokens that a configuration names.
-func (l *Loop) Scope(ctx context.Context, cfg *spec.Config) spec.Scope { return l.w.scope(ctx, cfg) }
+// tokens that a configuration names. They are waited for: also where a look asks
+// that would be put back itself, since others wait for the same login.
+func (l *Loop) Scope(ctx context.Context, cfg *spec.Config) spec.Scope {
+	return l.w.scope(withLook(ctx, nil), cfg)
+}
 
 // SecretScope reads secrets before there is a loop: for the key of the state
 // itself.
 func SecretScope(ctx context.Context, cfg *spec.Config, kinds map[string]sources.Source) spec.Scope {
-	r := newSecretReader(kinds, time.Now)
-	var s spec.Scope
-	s.Secret = r.reader(ctx, cfg, &s)
-	return s
+	return spec.Scope{Secret: newSecretReader(ctx, kinds, time.Now).reader(withLook(ctx, nil), cfg)}
 }

@@ -14,7 +14,7 @@ import (
 // one that was read twice, or before the clock was set back.
 func TestReadingsAreForgotten(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	r := newSecretReader(nil, func() time.Time { return now })
+	r := newSecretReader(t.Context(), nil, func() time.Time { return now })
 	key := func(n int) secretKey { return secretKey{addr: spec.Address(fmt.Sprintf("secret.mem.s%d", n))} }
 	serves := func(n int) bool { _, ok := r.cached(key(n)); return ok }
 	keep := func(n int) { r.keep(key(n), cty.StringVal("x")) }
@@ -35,7 +35,7 @@ func TestReadingsAreForgotten(t *testing.T) {
 		t.Errorf("what was read by another clock serves: %v; %d and %d are kept", serves(4), len(r.read), len(r.order))
 	}
 	keep(5)
-	if r.forget(); serves(5) || len(r.order) != 0 {
+	if r.forget(true); serves(5) || len(r.order) != 0 {
 		t.Errorf("what was to be forgotten serves: %v; %d are kept", serves(5), len(r.order))
 	}
 }
@@ -44,7 +44,7 @@ func TestReadingsAreForgotten(t *testing.T) {
 // are, since each reading would move it otherwise.
 func TestForgettingReadingsMovesNone(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	r := newSecretReader(nil, func() time.Time { return now })
+	r := newSecretReader(t.Context(), nil, func() time.Time { return now })
 	r.order = make([]readAt, 0, 8)
 	for n := range 5 {
 		r.keep(secretKey{addr: spec.Address(fmt.Sprintf("secret.mem.s%d", n))}, cty.True)
@@ -59,7 +59,7 @@ func TestForgettingReadingsMovesNone(t *testing.T) {
 // Keeping one of many readings costs no look at all others.
 func BenchmarkKeepReading(b *testing.B) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
-	r := newSecretReader(nil, func() time.Time { return now })
+	r := newSecretReader(b.Context(), nil, func() time.Time { return now })
 	keys := make([]secretKey, 20_000)
 	for i := range keys {
 		keys[i] = secretKey{addr: spec.Address(fmt.Sprintf("secret.mem.s%d", i))}

@@ -71,6 +71,9 @@ func (l *Loop) takeSetBack(d time.Duration, now time.Time) {
 		}
 		if x := it.x; x != nil {
 			x.quiet = moved(x.quiet, d)
+			for i := range x.waits {
+				x.waits[i].until = moved(x.waits[i].until, d)
+			}
 			if x.measured != nil {
 				x.measured.at, x.measured.next = moved(x.measured.at, d), moved(x.measured.next, d)
 				x.measured.turn, x.measured.since = moved(x.measured.turn, d), moved(x.measured.since, d)

@@ -58,7 +58,10 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	}
 	ob, err := w.observeSink(ctx, j)
 	if err != nil {
-		return j.failing(w.now(), unready(err))
+		return j.unlooked(w.now(), err)
+	}
+	if rd := lookOf(ctx).first(); rd != nil {
+		return j.waitsForSecret(rd) // nothing is decided by a secret that could not be read in time
 	}
 	if ob.lane != j.lane.name {
 		return result{item: j.item, lane: j.lane, relane: true, laneName: ob.lane, again: true}
@@ -104,6 +107,9 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	p := sinkPerformer{w: w, ctx: ctx, j: j, ob: ob, step: step, r: &r}
 	if j.first && ob.in.Stored && !ob.in.Declared || ob.in.Moved && j.last != nil {
 		p.mayHoldLast()
+		if rd := lookOf(ctx).first(); rd != nil {
+			return j.waitsForSecret(rd)
+		}
 	}
 	if step.acts() && w.log.Enabled(ctx, slog.LevelDebug) {
 		w.log.Debug("step", "address", j.addr, "type", ob.kindOf, "action", string(step.Action), "reason", step.Reason)
@@ -382,6 +388,10 @@ func flagOwed(rec *state.Sink) {
 const maxSinkBackOff = 30 * time.Second
 
 func (p *sinkPerformer) failed(verb string, err error) {
+	if rd := pendingOf(err); rd != nil {
+		*p.r = p.j.waitsForSecret(rd)
+		return
+	}
 	if p.w.isStopped() && errors.Is(err, context.Canceled) {
 		if p.ob.in.Declared {
 			p.remember(p.ob.desired)

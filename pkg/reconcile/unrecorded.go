@@ -103,6 +103,9 @@ func (p *sinkPerformer) unrecorded(ctx context.Context, account []byte) ([]byte,
 		return nil, sinks.ErrForeign
 	}
 	d, err := p.w.lastDesired(ctx, p.j, p.ob.kind)
+	if pendingOf(err) != nil {
+		return nil, err
+	}
 	if err != nil || d.Place != placeOf(account) {
 		return nil, sinks.ErrForeign // or what it would hold is not known any more
 	}

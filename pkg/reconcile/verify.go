@@ -19,6 +19,9 @@ func (p *performer) verify() {
 	ctx, done := p.questioning()
 	defer done()
 	c, err := p.verifyCall()
+	if p.await(opVerify, err, time.Time{}) {
+		return
+	}
 	if err == nil {
 		err = p.ask(ctx, c)
 	}

@@ -201,6 +201,9 @@ func (l *Loop) add(v *View, it *item) {
 			line.Why, line.Next, line.Mend = it.x.guarded, livesMeanwhile, "tokend approve"
 		} else if s := it.x.standing; s != nil && s.State == line.State {
 			line.Since, line.Why, line.Next, line.Mend = s.Since, s.Why, s.Next, s.Mend
+			if s.reading != nil && !s.reading.over() {
+				line.Why, line.Next = s.reading.why(), "it goes on when that was read"
+			}
 		}
 	}
 	if it.waits() && line.State.calm() {
@@ -275,6 +278,10 @@ func (l *Loop) Busy(ctx context.Context, horizon time.Duration) (bool, error) {
 			return
 		}
 		for _, it := range l.items {
+			if it.reads() {
+				busy = true
+				return
+			}
 			if it.phase == timed && it.due <= limit && it.x != nil && it.x.standing != nil && (it.x.standing.State == Failing || it.x.standing.State == Pending || it.x.standing.State == Removing) {
 				busy = true
 				return
@@ -296,7 +303,7 @@ func (l *Loop) Following(ctx context.Context) (bool, error) {
 	err := l.do(ctx, func() {
 		busy = l.running > 0
 		for _, it := range l.eligible() {
-			busy = busy || it.phase == ready || it.kind == kindHook && it.phase == timed && it.x.failures == 0
+			busy = busy || it.phase == ready || it.reads() || it.kind == kindHook && it.phase == timed && it.x.failures == 0
 		}
 	})
 	return busy, err

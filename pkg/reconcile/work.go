@@ -74,7 +74,8 @@ func newWorker(o Options, config *atomic.Pointer[spec.Config]) *worker {
 	w.useStore(o.Store)
 	w.life, w.stop = context.WithCancel(context.Background())
 	w.stopped = w.life.Done()
-	w.secrets = newSecretReader(o.Sources, o.Now)
+	w.secrets = newSecretReader(w.life, o.Sources, o.Now)
+	w.secrets.log, w.secrets.credential = o.Logger, w.attributes
 	w.blobs = &blobs{store: o.Store}
 	w.endpoints = &endpoints{providers: o.Providers, blobs: w.blobs, byProvider: map[providerKey]*openEndpoint{}, byBlob: map[string]*openEndpoint{}}
 	return w
@@ -100,17 +101,22 @@ func (w *worker) untilStop(ctx context.Context) (context.Context, context.Cancel
 // errStopping is the answer to what was not begun because tokend stops.
 var errStopping = errors.New("tokend is stopping")
 
-func (w *worker) work(ctx context.Context, j job) result {
+func (w *worker) work(ctx context.Context, j job) (r result) {
 	if j.guarded != "" {
 		ctx = withConfig(ctx, j.cfg) // it lives on by that: also by a Vault block that went in the change
 	}
+	look := &secretLook{had: j.had}
+	ctx = withLook(ctx, look)
 	switch j.kind {
 	case kindSink:
-		return w.workSink(ctx, j)
+		r = w.workSink(ctx, j)
 	case kindHook:
-		return w.workHook(ctx, j)
+		r = w.workHook(ctx, j)
+	default:
+		r = w.workCredential(ctx, j)
 	}
-	return w.workCredential(ctx, j)
+	r.reading = look.pending
+	return r
 }
 
 // decide is what plan shows: the step that would be performed, and nothing is.
@@ -140,10 +146,10 @@ func (w *worker) decide(ctx context.Context, j job) (Step, error) {
 
 // scope gives evaluations what configuration does not hold.
 func (w *worker) scope(ctx context.Context, cfg *spec.Config) spec.Scope {
-	var s spec.Scope
-	s.Secret = w.secrets.reader(ctx, cfg, &s)
-	s.Credential = func(a spec.Address) (spec.Attributes, error) { return w.attributes(ctx, a) }
-	return s
+	return spec.Scope{
+		Secret:     w.secrets.reader(ctx, cfg),
+		Credential: func(a spec.Address) (spec.Attributes, error) { return w.attributes(ctx, a) },
+	}
 }
 
 // errNoToken: a credential that is named has no token yet.

@@ -49,6 +49,7 @@ type world struct {
 	kind       sinks.Sink             // of all sinks, instead of places; nil: places
 	unreadable atomic.Bool            // secrets cannot be read
 	values     atomic.Pointer[string] // what a secret whose block says "from-the-loop" says instead
+	hung       hungSecrets            // secrets that do not answer
 	unread     atomic.Pointer[string] // a snapshot that has this in it cannot be read back
 	closed     atomic.Int64           // endpoints that the loop closed
 	dial       func(ctx context.Context, network, address string) (net.Conn, error)
@@ -200,7 +201,7 @@ func (w *world) begin(paused bool) {
 		store = w.wrap(store)
 	}
 	loop, err := reconcile.New(ctx, reconcile.Options{
-		Store: store, Away: w.away != nil, Providers: opener{w}, Sources: map[string]sources.Source{"mem": secretOf{&w.unreadable, &w.values}}, Sinks: map[string]sinks.Sink{"mem": w.sinkKind()},
+		Store: store, Away: w.away != nil, Providers: opener{w}, Sources: map[string]sources.Source{"mem": secretOf{&w.unreadable, &w.values, &w.hung}}, Sinks: map[string]sinks.Sink{"mem": w.sinkKind()},
 		Hooks: map[string]hooks.Hook{"mem": hookInto{w.places}}, HookDebounce: func(spec.Values) time.Duration { return time.Second },
 		Snapshot: func(c *spec.Config) ([]byte, error) { return c.Sources()["main.hcl"], nil },
 		LoadSnapshot: func(b []byte) (*spec.Config, error) {
@@ -320,13 +321,17 @@ func (w *world) works(api standin.API, place string) bool {
 type secretOf struct {
 	fail   *atomic.Bool
 	values *atomic.Pointer[string]
+	hung   *hungSecrets
 }
 
-func (r secretOf) Read(_ context.Context, args spec.Values) (cty.Value, error) {
+func (r secretOf) Read(ctx context.Context, args spec.Values) (cty.Value, error) {
+	s, err := args.String("value")
+	if err := r.hung.wait(ctx, s); err != nil {
+		return cty.NilVal, err
+	}
 	if r.fail.Load() {
 		return cty.NilVal, errors.New("it cannot be read")
 	}
-	s, err := args.String("value")
 	if v := r.values.Load(); v != nil && s == "from-the-loop" {
 		s = *v
 	}
