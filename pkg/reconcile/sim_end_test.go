@@ -15,6 +15,9 @@ func (s *simRun) comeRight() {
 	s.armed.Store(0)
 	s.calm.Store(true)
 	s.becomes(&weather{})
+	if s.has(taleSecrets) {
+		s.slowUntil = time.Now().Add(slowest)
+	}
 	s.wait(max(time.Second, time.Until(s.slowUntil)))
 	s.mu.Lock()
 	s.readable = true

@@ -286,19 +286,3 @@ func (e *simEndpoint) Read(c providers.Call, r *providers.Reply) (providers.Toke
 	}
 	return t, nil
 }
-
-// simSource is the kind of secret that passwords are read from.
-type simSource struct{ p *simProcess }
-
-func (r simSource) Read(_ context.Context, args spec.Values) (cty.Value, error) {
-	account, err := args.String("of")
-	if err != nil {
-		return cty.NilVal, err
-	}
-	s := r.p.s
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return cty.StringVal(s.passwords[account]), nil
-}
-
-func (simSource) Paths(spec.Values) []string { return nil }

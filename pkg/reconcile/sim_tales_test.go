@@ -26,6 +26,7 @@ const (
 	talePages   = "pages"   // web pages answer instead of the APIs
 	taleOutputs = "outputs" // sinks name what only another grant has
 	taleDevice  = "device"  // a person approves a login on another device
+	taleSecrets = "secrets" // secrets take their time, or fail
 	taleMidcall = "midcall" // a credential gets another name while a call for it is open
 )
 
@@ -34,7 +35,7 @@ const (
 var simTales = [...]struct {
 	name   string
 	chance float64
-}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0.05}, {taleRemoved, 0.04}, {taleStop, 0.04}, {talePages, 0.04}, {taleOutputs, 0}, {taleMidcall, 0.03}, {taleDevice, 0.04}}
+}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0.05}, {taleRemoved, 0.04}, {taleStop, 0.04}, {talePages, 0.04}, {taleOutputs, 0}, {taleMidcall, 0.03}, {taleDevice, 0.04}, {taleSecrets, 0.05}}
 
 // drawTales draws which stories a run has.
 func (s *simRun) drawTales() {
@@ -84,6 +85,8 @@ func (s *simRun) tell() {
 		s.drawOutputs()
 	case taleDevice:
 		s.drawDevice()
+	case taleSecrets:
+		s.drawSecrets()
 	case taleMidcall:
 		s.renameMidcall()
 	}
