@@ -240,3 +240,194 @@ func TestASecretThatFailsLateIsAFailureOfAllThatWait(t *testing.T) {
 		}
 	})
 }
+
+// What waits for a secret goes on at once when the configuration no longer needs it:
+// its block goes, or the secret is another one. The read that hangs is nobody's then.
+func TestAChangeEndsTheWaitForASecret(t *testing.T) {
+	cfg := apirones(5, 20, stuckSinks(20))
+	answers := strings.ReplaceAll(cfg, `{ value = "slow" }`, `{ value = "a-password" }`)
+	gone := strings.NewReplacer(`"stuck-${i}"`, `"other-${i}" if i > 20`, `"config-${i}"`, `"config-${i}" if i > 20`).Replace(cfg)
+	for what, next := range map[string]string{"the secret is another one": answers, "the blocks go": gone} {
+		t.Run(what, func(t *testing.T) {
+			inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+				w.hung.hang("slow", 0, nil)
+				w.set(cfg)
+				w.pass(15*time.Minute, time.Minute, func() { <-time.After(time.Second); w.mustBeWell(5)() })
+				w.set(next)
+				<-time.After(2 * time.Minute)
+				v, err := w.loop.Status(t.Context(), "")
+				if err != nil || !v.Ready {
+					t.Errorf("%v: %+v", err, v.Counts)
+				}
+				for _, l := range append(v.Credentials, v.Sinks...) {
+					if l.State != reconcile.Ready {
+						t.Errorf("it says %+v", l)
+					}
+				}
+				if works := w.works(standin.Apirone, "stuck-0"); works != (what == "the secret is another one") {
+					t.Errorf("its token works: %v", works)
+				}
+				if n := w.hung.count("slow"); n != 1 {
+					t.Errorf("the secret was read %d times", n)
+				}
+				w.hung.letGo("slow")
+				w.pass(15*time.Minute, time.Minute, w.mustBeWell(5))
+			})
+		})
+	}
+}
+
+// A stop waits for no secret, and the next start goes on.
+func TestAStopWaitsForNoSecret(t *testing.T) {
+	inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+		w.hung.hang("slow", 0, nil)
+		w.set(apirones(5, 100, stuckSinks(100)))
+		<-time.After(time.Minute)
+		answer := make(chan error, 1)
+		go func() {
+			answer <- w.loop.Do(context.Background(), stuckOne, reconcile.Order{Kind: reconcile.OrderRetry})
+		}()
+		<-time.After(time.Minute)
+		began := time.Now()
+		w.halt()
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("the stop took %s", took)
+		}
+		if err := <-answer; !errors.Is(err, reconcile.ErrClosed) {
+			t.Errorf("who waits for an order is told %v", err)
+		}
+		w.hung.letGo("slow")
+		w.start()
+		w.set(apirones(5, 100, stuckSinks(100)))
+		<-time.After(time.Minute)
+		v, err := w.loop.Status(t.Context(), "")
+		if err != nil || !v.Ready {
+			t.Errorf("%v: %+v", err, v.Counts)
+		}
+		for _, l := range v.Credentials {
+			if l.State != reconcile.Ready || l.Generation != 1 {
+				t.Errorf("it says %+v", l)
+			}
+		}
+	})
+}
+
+// Two secrets of one credential that both take longer than a reading serves are
+// read one after the other, and used together; so is one that is as slow each time.
+func TestSlowSecretsAreUsedTogether(t *testing.T) {
+	inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+		w.hung.hang("slow", 15*time.Second, nil)
+		w.hung.hang("apr-name", 20*time.Second, nil)
+		w.set(apirones(1, 0, `
+secret "mem" "name" { value = "apr-name" }
+credential "apirone" "both" {
+  grant    = "login"
+  login    = secret.mem.name.value
+  password = secret.mem.slow.value
+}
+sink "mem" "both" {
+  place   = "both"
+  content = "${credential.apirone.both.access_token} ${secret.mem.slow.value} ${secret.mem.name.value}"
+}`))
+		<-time.After(3 * time.Minute)
+		token, rest, _ := strings.Cut(w.places.get("both"), " ")
+		if k, ok := w.server.Lookup(standin.Apirone, token); !ok || !k.Alive || rest != "slow apr-name" {
+			t.Errorf("the place holds %q: %+v", rest, w.line("credential.apirone.both"))
+		}
+		w.pass(40*time.Minute, time.Minute, func() {
+			token, _, _ := strings.Cut(w.places.get("both"), " ")
+			if k, ok := w.server.Lookup(standin.Apirone, token); !ok || !k.Alive {
+				t.Fatalf("at %s the place holds a token that does not work: %+v", time.Now(), w.line("credential.apirone.both"))
+			}
+		})
+		if n := w.hung.count("slow"); n > 60 {
+			t.Errorf("the secret was read %d times", n)
+		}
+	})
+}
+
+// freshPassword is a type whose refreshes name an input that may change under a grant.
+func freshPassword() string {
+	return strings.Replace(ownCoinify{settings: `session = "independent"`}.String(), `json   = { grant_type = "refresh_token"`, `headers = { "X-Password" = input.password }
+      json   = { grant_type = "refresh_token"`, 1)
+}
+
+// A refresh waits a while for what may have changed since its grant, and is then
+// sent with what that had: a secret that hangs lets no token end. One that is slow is
+// waited for.
+func TestARefreshWaitsForASecretOnlyAWhile(t *testing.T) {
+	for what, after := range map[string]time.Duration{"it hangs": 0, "it is slow": 3 * time.Second} {
+		t.Run(what, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				w.set(trader("a@example.com", freshPassword()))
+				<-time.After(time.Second)
+				w.hung.hang("a-password", after, nil)
+				began := w.server.Counts(standin.Coinify).Refreshes
+				w.pass(90*time.Minute, 10*time.Second, func() {
+					if !w.works(standin.Coinify, "trader") {
+						t.Fatalf("at %s the place holds a token that does not work: %+v", time.Now(), w.line("credential.coinify.trader"))
+					}
+				})
+				refreshes, reads := w.server.Counts(standin.Coinify).Refreshes-began, w.hung.count("a-password")
+				if refreshes < 5 || reads > 2*refreshes || after > 0 && reads < refreshes {
+					t.Errorf("%d refreshes, and the secret was read %d times", refreshes, reads)
+				}
+			})
+		})
+	}
+}
+
+// Of very many secrets of one block that hang few are read at a time. Others are read
+// all the same.
+func TestSecretsOfOneBlockThatHangAreReadAFewAtATime(t *testing.T) {
+	const more = `
+secret "mem" "each" {
+  for_each = toset([for i in range(1000) : "apr-${i}"])
+  value    = "each"
+}
+credential "apirone" "each" {
+  for_each = secret.mem.each
+  grant    = "login"
+  login    = each.key
+  password = each.value.value
+}
+sink "mem" "each" {
+  for_each = credential.apirone.each
+  place    = each.key
+  content  = each.value.access_token
+}`
+	inWorld(t, standin.Options{}, func(t *testing.T, w *world) {
+		w.hung.hang("each", 0, nil)
+		before := runtime.NumGoroutine()
+		w.set(apirones(5, 0, more))
+		<-time.After(5 * time.Second)
+		w.pass(30*time.Minute, time.Minute, w.mustBeWell(5))
+		if n := runtime.NumGoroutine() - before; n > 400 {
+			t.Errorf("%d goroutines more", n)
+		}
+		if n := w.hung.most; n > 150 {
+			t.Errorf("%d were read at a time", n)
+		}
+		v, err := w.loop.Status(t.Context(), "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		waiting, turn := 0, 0
+		for _, l := range v.Credentials {
+			if l.State == reconcile.Waiting {
+				waiting++
+			}
+			if strings.Contains(l.Why, "as many others of its block") {
+				turn++
+			}
+		}
+		if waiting != 1000 || turn < 850 {
+			t.Errorf("%d wait, %d of them for their turn", waiting, turn)
+		}
+		w.hung.letGo("each")
+		<-time.After(time.Minute)
+		if v, err = w.loop.Status(t.Context(), reconcile.CountsOnly); err != nil || !v.Ready {
+			t.Errorf("%v: %+v", err, v.Counts)
+		}
+	})
+}
