@@ -103,3 +103,13 @@ func (o Options) environ() []string {
 	}
 	return env
 }
+
+// Timeout is how long one run of a kind of hook may take, by its block; zero: it has
+// no timeout, or one that cannot be read, which a run says.
+func Timeout(kind string, args spec.Values) time.Duration {
+	def := map[string]time.Duration{"exec": DefaultTimeout, "systemd": DefaultSystemdTimeout}[kind]
+	if d, err := args.Duration("timeout", def); err == nil {
+		return d
+	}
+	return 0
+}

@@ -28,6 +28,7 @@ func (l *Loop) declareHooks(cfg, before *spec.Config) {
 		}
 		if len(it.ext().pending) == 0 && it.phase != running {
 			l.forget(it)
+			l.w.programs.forget(a)
 			it.counted = l.uncount(it)
 			continue
 		}
@@ -297,12 +298,11 @@ func (w *worker) runHook(ctx context.Context, j job) error {
 	for i, s := range j.pending {
 		changed[i] = spec.Address(s)
 	}
-	select {
-	case w.programs <- struct{}{}:
-		defer func() { <-w.programs }()
-	case <-ctx.Done():
-		return ctx.Err()
+	end, err := w.programs.begin(ctx, j.addr, hooks.Timeout(b.Kind, b.Args))
+	if err != nil {
+		return err
 	}
+	defer end()
 	return kind.Run(hooks.WithAddress(ctx, spec.Address(j.addr)), b.Args, changed)
 }
 

@@ -25,8 +25,6 @@ const (
 	// there for being asked for beside a thousand others.
 	localRate = 10_000
 	localMost = 1024
-	// programLimit is how many hooks run at once: each is a process or more.
-	programLimit = 64
 	// progressPerCall is how many items of a lane are in progress for each request
 	// in flight, where the disk is fast, and progressMost where it is slow. With those
 	// that only wait for their answer to be recorded it may be twice that.

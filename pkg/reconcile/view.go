@@ -183,6 +183,7 @@ func (l *Loop) addCounts(v *View) {
 		}
 	}
 	l.countShut(v)
+	l.countProgramless(v)
 	v.FirstPass, v.Unseen = l.cfg != nil && l.firstLeft == 0, l.firstLeft
 	v.Ready = v.Ready && v.FirstPass
 }
@@ -248,6 +249,7 @@ func (l *Loop) add(v *View, it *item) {
 		v.Sinks = append(v.Sinks, line)
 	case kindHook:
 		line.Type = typeOf(it.addr)
+		l.hookWords(&line)
 		v.Hooks = append(v.Hooks, line)
 	}
 }
