@@ -66,6 +66,9 @@ type Input struct {
 	Former uint64
 	// RetiredTraits are those of Record.Retiring, index by index.
 	RetiredTraits []Traits
+	// SharedWith names another credential that has in force the access token of a
+	// retired grant, "" for none; nil: nobody asks.
+	SharedWith func(*state.Grant) (string, error)
 	// SinceIntent is the time that has passed since the open intent by a clock
 	// that nobody can step; ok is false when that cannot be told (a reboot).
 	SinceIntent   time.Duration

@@ -103,7 +103,13 @@ func retiredAt(in *Input, i int) Step {
 		return Step{Action: ActWait, Retiring: i, Next: next, State: Ready, Mend: in.mend("revoke"),
 			Reason: "revoking the old token now would take the one in force with it; it waits for that one's revocation"}
 	}
-	return revokeStep(in, i)
+	wait, also, ok := in.shared(i)
+	if ok {
+		return wait
+	}
+	s = revokeStep(in, i)
+	s.Reason += also
+	return s
 }
 
 // triesBeforeGivingUp is how many tries of a revocation have to fail before a

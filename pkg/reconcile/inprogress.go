@@ -159,12 +159,17 @@ func (a *average) took(t time.Duration) {
 func (a *average) each() time.Duration { return time.Duration(a.nanos.Load()) }
 
 // useStore has the worker read and write another state.
-func (w *worker) useStore(s state.Store) { w.store = timedStore{s, w.disk} }
+func (w *worker) useStore(s state.Store) {
+	w.tokens.moved()
+	w.store = timedStore{s, w.disk, w.tokens}
+}
 
-// timedStore notes how long commits take that somebody waits for.
+// timedStore notes how long commits take that somebody waits for, and which tokens
+// they put in force.
 type timedStore struct {
 	state.Store
-	disk *average
+	disk   *average
+	tokens *tokens
 }
 
 func (s timedStore) Commit(ctx context.Context, changes ...state.Change) error {
@@ -172,6 +177,7 @@ func (s timedStore) Commit(ctx context.Context, changes ...state.Change) error {
 	err := s.Store.Commit(ctx, changes...)
 	if err == nil {
 		s.disk.took(time.Since(began))
+		s.tokens.committed(changes)
 	}
 	return err
 }

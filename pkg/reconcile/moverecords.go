@@ -24,6 +24,7 @@ func (l *Loop) moveRecords(ctx context.Context, store state.Store, moves []renam
 			err = store.Commit(ctx, changes...)
 		}
 		if err == nil {
+			l.w.tokens.moved()
 			return nil
 		}
 		if !errors.Is(err, state.ErrConflict) || n == moveTries {

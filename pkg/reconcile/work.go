@@ -43,6 +43,7 @@ type worker struct {
 	o          Options
 	store      state.Store
 	disk       *average // how long its commits take
+	tokens     *tokens
 	now        func() time.Time
 	log        *slog.Logger
 	config     *atomic.Pointer[spec.Config]
@@ -70,7 +71,7 @@ type worker struct {
 }
 
 func newWorker(o Options, config *atomic.Pointer[spec.Config]) *worker {
-	w := &worker{o: o, disk: new(average), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage, doubting: make(turn, 1), importing: make(turn, 1), answers: answers{turn: make(turn, 1)}, accounts: accounts{seeding: make(turn, 1)}}
+	w := &worker{o: o, disk: new(average), tokens: newTokens(), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage, doubting: make(turn, 1), importing: make(turn, 1), answers: answers{turn: make(turn, 1)}, accounts: accounts{seeding: make(turn, 1)}}
 	w.useStore(o.Store)
 	w.life, w.stop = context.WithCancel(context.Background())
 	w.stopped = w.life.Done()

@@ -17,6 +17,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"log/slog"
 )
@@ -66,6 +67,10 @@ func (t Text) Len() int {
 func (t Text) Equal(o Text) bool {
 	return subtle.ConstantTimeCompare([]byte(t.Reveal()), []byte(o.Reveal())) == 1
 }
+
+// Sum is a hash for an index in memory. Outside of this process, which alone has the
+// seed, it tells nothing of the secret.
+func (t Text) Sum(seed maphash.Seed) uint64 { return maphash.String(seed, t.Reveal()) }
 
 // String returns [Redacted].
 func (t Text) String() string { return Redacted }

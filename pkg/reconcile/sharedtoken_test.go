@@ -1,0 +1,162 @@
+package reconcile_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tokend/pkg/reconcile"
+)
+
+// cached is an API that gives the access token of its one client again as long as it
+// lives, which is ten minutes.
+type cached struct {
+	mu      sync.Mutex
+	n       int
+	until   time.Time
+	dead    map[string]bool
+	revoked []string
+}
+
+func (x *cached) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if r.URL.Path == "/revoke" {
+		x.revoked = append(x.revoked, r.Form.Get("token"))
+		x.dead[r.Form.Get("token")] = true
+		return
+	}
+	if now := time.Now(); !now.Before(x.until) || x.dead[fmt.Sprint("at", x.n)] {
+		x.n++
+		x.until = now.Add(10 * time.Minute)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = fmt.Fprintf(w, `{"access_token":"at%d","expires_in":%d,"token_type":"bearer"}`, x.n, int(time.Until(x.until).Seconds()))
+}
+
+// works says whether the API honours a token.
+func (x *cached) works(token string) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return token == fmt.Sprint("at", x.n) && !x.dead[token] && time.Now().Before(x.until)
+}
+
+func (x *cached) revocations() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return strings.Join(x.revoked, " ")
+}
+
+func cachedConfig(names ...string) string {
+	out := `
+tokend {
+  guard {
+    settle          = "1s"
+    max_revocations = 10
+  }
+}
+secret "mem" "key" { value = "a-key" }
+credential "apirone" "other" {
+  grant        = "transfer_key"
+  transfer_key = secret.mem.key.value
+}
+provider "cached" { allow_insecure_http = true }
+provider_type "cached" {
+  grant "client" {
+    input "id" { type = string }
+    request {
+      method = "POST"
+      url    = "http://cached.localhost/token"
+      form   = { id = input.id }
+    }
+  }
+  response {
+    access_token = body.access_token
+    expires_in   = body.expires_in
+  }
+  revoke {
+    on = ["remove", "replace"]
+    request {
+      method = "POST"
+      url    = "http://cached.localhost/revoke"
+      form   = { token = token.access_token }
+    }
+  }
+}
+`
+	for _, n := range names {
+		out += fmt.Sprintf(`
+credential "cached" %[1]q {
+  grant = "client"
+  id    = "one"
+}
+sink "mem" %[1]q {
+  place   = %[1]q
+  content = credential.cached.%[1]s.access_token
+}
+`, n)
+	}
+	return out
+}
+
+// A token that another credential has in force is not revoked for the sake of one that
+// is removed, or that has another name now: its revocation waits until that one holds
+// another.
+func TestATokenInForceElsewhereIsNotRevoked(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, then []string
+		restart     bool
+		order       bool
+		revoked     string // within a minute
+	}{
+		"one of two is removed":           {first: []string{"a", "b"}, then: []string{"a"}},
+		"one of two, after a start":       {first: []string{"a", "b"}, then: []string{"a"}, restart: true},
+		"another name, without moved":     {first: []string{"a"}, then: []string{"b"}},
+		"both are removed":                {first: []string{"a", "b", "c"}, then: nil, revoked: "at1 at1 at1"},
+		"a person wants that of one dead": {first: []string{"a", "b"}, then: []string{"a", "b"}, order: true, revoked: "at1"},
+		"the only one":                    {first: []string{"a"}, then: nil, revoked: "at1"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				x := &cached{dead: map[string]bool{}}
+				w.serveAlso(x, "cached.localhost")
+				w.set(cachedConfig(c.first...))
+				time.Sleep(time.Second)
+				if c.restart {
+					w.crash()
+				}
+				w.set(cachedConfig(c.then...) + "\n# as it is now\n")
+				if c.order {
+					if err := w.loop.Do(context.Background(), "credential.cached.a", reconcile.Order{Kind: reconcile.OrderRevoke}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				time.Sleep(3 * time.Minute)
+				if got := x.revocations(); got != c.revoked {
+					t.Errorf("revoked %q, want %q", got, c.revoked)
+				}
+				if c.revoked != "" {
+					return
+				}
+				for _, n := range c.then {
+					if got := w.places.get(n); !x.works(got) {
+						t.Errorf("%s holds %q, which does not work", n, got)
+					}
+				}
+				if l := w.line("credential.cached." + c.first[len(c.first)-1]); !strings.Contains(l.Why, "holds the same access token") {
+					t.Errorf("while it waits: %+v", l)
+				}
+				// In time the token ends by itself, and the queue is empty.
+				time.Sleep(10 * time.Minute)
+				if got := x.revocations(); got != "" {
+					t.Errorf("later revoked %q", got)
+				}
+			})
+		})
+	}
+}
