@@ -211,7 +211,8 @@ func blamesTheClient(e *providers.Error) bool {
 // refusedOnTheWay says that a refusal is mostly not the API's word on the token that was
 // sent: it has neither a status nor a code that RFC 6749 section 5.2 refuses a token
 // with, and the type does not say what it means. A gateway before the API says 403 in a
-// bad minute, or 409, 413, 423. Like a web page, it may stand for a refusal for good.
+// bad minute, or 409, 413, 423. Like a web page, it may stand for a refusal for good, and
+// in the place of an answer that spent a token which works once.
 func refusedOnTheWay(e *providers.Error) bool {
 	return e.Class == providers.ClassPermanent && !e.Own && e.Status >= 400 && !faultsTheRequest(e) && !refusesTheToken(e)
 }

@@ -201,7 +201,8 @@ func (p *performer) refused(c *call, err error) {
 	if c.poll && p.pollRefused(c, pe, err) {
 		return
 	}
-	if pe.Class == providers.ClassUnknown || c.op == opRefresh && maySpend(pe, in.Held, rec.Grant) {
+	onTheWay := c.op == opRefresh && in.Traits.Interactive && rec.Grant != nil && refusedOnTheWay(pe)
+	if pe.Class == providers.ClassUnknown || c.op == opRefresh && maySpend(pe, in.Held, rec.Grant) || onTheWay && singleUse(in.Held, rec.Grant) {
 		p.unknown(c, o)
 		return
 	}
@@ -209,7 +210,7 @@ func (p *performer) refused(c *call, err error) {
 		switch { // only a person could replace the refresh token
 		case blamesTheClient(pe):
 			o.stops = false // it is kept until the configuration is mended
-		case refusedOnTheWay(pe):
+		case onTheWay:
 			o.stops, o.class = false, classWalled
 		}
 	}

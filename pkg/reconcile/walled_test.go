@@ -257,7 +257,7 @@ import {
 func TestALoginIsAskedForBehindAWall(t *testing.T) {
 	for name, x := range map[string]*pages{
 		"pages":           {refusal: http.StatusForbidden},
-		"a gateway":       {refusal: http.StatusForbidden, word: `{"message":"Forbidden"}`, single: true},
+		"a gateway":       {refusal: http.StatusForbidden, word: `{"message":"Forbidden"}`},
 		"an error's name": {refusal: http.StatusForbidden, word: `{"status":403,"error":"Forbidden"}`},
 		"a conflict":      {refusal: http.StatusConflict, word: `{}`},
 		"too large":       {refusal: http.StatusRequestEntityTooLarge, word: `{}`},
@@ -297,6 +297,42 @@ func loginIsAskedForBehind(t *testing.T, x *pages) {
 			t.Errorf("once the wall has fallen: %+v", l)
 		}
 	})
+}
+
+// Of a refresh token that works once nobody knows what a gateway's word did to it: it is
+// sent again once in its window, and once more before the token held ends; then a login
+// is asked for. A gateway that is gone by then has cost nothing.
+func TestAGatewaysWordMaySpend(t *testing.T) {
+	for name, c := range map[string]struct {
+		window string
+		opens  bool // before the last try
+		sent   int64
+		state  reconcile.State
+	}{
+		"for ever":              {"", false, 2, reconcile.NeedsLogin},
+		"for ever, in a window": {"60s", false, 3, reconcile.NeedsLogin},
+		"for a minute":          {"", true, 1, reconcile.Ready},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				x := &pages{refusal: http.StatusForbidden, word: `{"message":"Forbidden"}`, single: true, window: c.window}
+				x.open.Store(true)
+				w.serveAlso(x, "pages.localhost")
+				w.halt()
+				w.stepped = true // so that the clock of the window goes with the bubble's
+				w.start()
+				w.set(x.loginConfig(t))
+				time.Sleep(time.Minute)
+				x.open.Store(false)
+				w.pass(7*time.Minute, time.Second, nil)
+				x.open.Store(c.opens)
+				w.pass(5*time.Minute, time.Second, nil)
+				if l := w.line("credential.pages.a"); x.refreshes.Load() != c.sent || l.State != c.state {
+					t.Errorf("%d refreshes refused: %+v", x.refreshes.Load(), l)
+				}
+			})
+		})
+	}
 }
 
 // What refuses a refresh token by the standard's words, or by the type's own, refuses it
