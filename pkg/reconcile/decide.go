@@ -66,6 +66,9 @@ type Input struct {
 	Former uint64
 	// RetiredTraits are those of Record.Retiring, index by index.
 	RetiredTraits []Traits
+	// Untried is the start since which sinks that may hold a token of it were not tried;
+	// zero: they were.
+	Untried time.Time
 	// SharedWith names another credential that has in force the access token of a
 	// retired grant, "" for none; nil: nobody asks.
 	SharedWith func(*state.Grant) (string, error)

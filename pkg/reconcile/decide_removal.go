@@ -1,9 +1,6 @@
 package reconcile
 
-import (
-	"time"
-	"tokend/pkg/state"
-)
+import "time"
 
 func undeclared(in *Input) (Step, bool) {
 	if in.Declared {
@@ -35,14 +32,14 @@ func undeclared(in *Input) (Step, bool) {
 			cause = causeForget
 		}
 		return Step{Action: ActNote, Cause: cause, State: Removing, Reason: "it is no longer declared", Why: "it is no longer declared"}, true
-	case in.Unknown && in.Now.Before(removalLimit(r)):
-		return Step{Action: ActWait, State: Removing, Next: removalLimit(r), Reason: "its removal waits until its sinks have been looked at", Why: "it is no longer declared"}, true
-	case len(in.Holding) > 0 && in.Now.Before(removalLimit(r)):
-		return Step{Action: ActWait, State: Removing, Next: removalLimit(r),
+	case in.Unknown && in.Now.Before(in.removalLimit()):
+		return Step{Action: ActWait, State: Removing, Next: in.removalLimit(), Reason: "its removal waits until its sinks have been looked at", Why: "it is no longer declared"}, true
+	case len(in.Holding) > 0 && in.Now.Before(in.removalLimit()):
+		return Step{Action: ActWait, State: Removing, Next: in.removalLimit(),
 			Reason: "its removal waits until " + list(in.Holding) + " no longer holds its token",
 			Why:    "waiting for " + list(in.Holding)}, true
-	case len(in.Telling) > 0 && in.Now.Before(removalLimit(r)):
-		return Step{Action: ActWait, State: Removing, Next: removalLimit(r),
+	case len(in.Telling) > 0 && in.Now.Before(in.removalLimit()):
+		return Step{Action: ActWait, State: Removing, Next: in.removalLimit(),
 			Reason: "its removal waits until " + list(in.Telling) + " has run", Why: "waiting for " + list(in.Telling)}, true
 	case r.Grant != nil && in.forgets():
 		if len(r.Retiring) > 0 {
@@ -76,11 +73,30 @@ func stuck(why string) Step {
 		Mend: "take the moved block out, and it is removed like anything that is not declared"}
 }
 
-func removalLimit(r *state.Credential) time.Time {
+func (in *Input) removalLimit() time.Time {
+	r := &in.Record
 	if r.Removing == nil {
 		return time.Time{}
 	}
-	return r.Removing.Since.Add(r.Lifecycle.MaxOverlap)
+	return in.triedBy(r.Removing.Since.Add(r.Lifecycle.MaxOverlap), r.Lifecycle.MaxOverlap)
+}
+
+// untriedLimit is how long after a start a sink that was not tried since holds up a
+// limit that has passed, at most.
+const untriedLimit = 5 * time.Minute
+
+// triedBy is a limit on how long sinks hold up a revocation, of so long as most. Time in
+// which tokend stood still is none in which they could have been written: after a start
+// each of them is tried once before the limit counts, but for no longer than most, or
+// untriedLimit.
+func (in *Input) triedBy(limit time.Time, most time.Duration) time.Time {
+	if in.Untried.IsZero() {
+		return limit
+	}
+	if at := in.Untried.Add(min(most, untriedLimit)); at.After(limit) {
+		return at
+	}
+	return limit
 }
 
 // lockLook is how long a removal waits before it asks again whether the files

@@ -71,7 +71,8 @@ func retiredAt(in *Input, i int) Step {
 	// removal waits, it is with whoever uses it, who may not have picked it up yet.
 	if (in.Declared || in.Record.Grant != nil) && g.Retired.Cause != causeRevoke && g.Retired.Cause != causeRemove && !in.Order.revokes() {
 		lc := in.Record.Lifecycle
-		limit := g.Retired.Since.Add(max(lc.MaxOverlap, lc.Overlap))
+		most := max(lc.MaxOverlap, lc.Overlap)
+		limit := in.triedBy(g.Retired.Since.Add(most), most)
 		switch {
 		case !in.Now.Before(limit): // also at that very instant, or it would be looked at again and again
 		case g.Retired.DeliveredAt.IsZero() && len(in.Holding) == 0 && !in.Unknown && len(in.Telling) == 0:

@@ -234,6 +234,18 @@ func TestDecide(t *testing.T) {
 			in.Record.Lifecycle.MaxOverlap = 9 * time.Minute
 			in.Holding, in.Record.Retiring = []string{"sink.file.a"}, []state.Grant{retiredGrant("replace", nil)}
 		}, ActRevoke, Pending, "replaced", 0},
+		"old token, max_overlap, a sink untried since the start": {func(in *Input) {
+			in.Record.Lifecycle.MaxOverlap = 9 * time.Minute
+			in.Unknown, in.Untried, in.Record.Retiring = true, in.Now.Add(-time.Minute), []state.Grant{retiredGrant("replace", nil)}
+		}, ActWait, Ready, "until every sink", 14 * time.Minute},
+		"old token, max_overlap, a sink untried for long": {func(in *Input) {
+			in.Record.Lifecycle.MaxOverlap = 9 * time.Minute
+			in.Unknown, in.Untried, in.Record.Retiring = true, in.Now.Add(-untriedLimit), []state.Grant{retiredGrant("replace", nil)}
+		}, ActRevoke, Pending, "replaced", 0},
+		"old token, no max_overlap, a sink untried since the start": {func(in *Input) {
+			in.Record.Lifecycle.Overlap, in.Record.Lifecycle.MaxOverlap = 0, 0
+			in.Unknown, in.Untried, in.Record.Retiring = true, in.Now, []state.Grant{retiredGrant("replace", nil)}
+		}, ActRevoke, Pending, "replaced", 0},
 		"old token shares the refresh token": {func(in *Input) {
 			in.Record.Retiring = []state.Grant{retiredGrant("replace", func(g *state.Grant) { g.RefreshToken = secret.New("refresh-3") })}
 		}, ActRelease, Pending, "shares", 0},

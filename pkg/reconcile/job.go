@@ -61,6 +61,7 @@ type job struct {
 	formerly  []string       // of a credential that has had no token: the sinks that may hold one of an earlier record of it
 	unseen    time.Time      // of a credential: the start since which not all places that hold its token were looked at; zero: they were
 	once      bool           // the run ends by itself
+	untried   time.Time      // of a credential: the start since which not all of its sinks were tried; zero: they were
 	dry       bool           // only a decision: nothing is performed
 }
 
@@ -105,6 +106,7 @@ func (l *Loop) job(it *item) job {
 		j.needed = slices.ContainsFunc(it.users, func(u *item) bool { return !u.gone })
 		if it.retiring > 0 || it.gone {
 			j.holding, j.waiting = holding(it)
+			j.untried = l.untried(it)
 			j.telling = l.telling(it)
 		}
 	case kindSink:
@@ -157,6 +159,17 @@ func holding(c *item) (names []string, unknown bool) {
 		}
 	}
 	return names, unknown
+}
+
+// untried says since when sinks that name a credential were not tried, of those that
+// were written before; zero: they were.
+func (l *Loop) untried(it *item) time.Time {
+	if l.begun.IsZero() || l.o.Now().Sub(l.begun) >= untriedLimit || !slices.ContainsFunc(it.users, func(u *item) bool {
+		return u.kind == kindSink && u.stored && !u.looked
+	}) {
+		return time.Time{}
+	}
+	return l.begun
 }
 
 // result is what a worker found and did.

@@ -54,7 +54,7 @@ type observed struct {
 func (w *worker) observe(ctx context.Context, j job) (*observed, error) {
 	ob := &observed{in: Input{
 		Now: j.now, Address: j.addr, Spread: fraction(j.addr, w.o.Host),
-		Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Holding: j.holding, Unknown: j.waiting, Telling: j.telling, Stuck: j.stuck, Needed: j.needed,
+		Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Holding: j.holding, Unknown: j.waiting, Telling: j.telling, Untried: j.untried, Stuck: j.stuck, Needed: j.needed,
 		Forgotten: j.cfg == nil && j.force != nil && j.force.Forgets(spec.Address(j.addr)), Turn: j.turn, Reading: readingsOf(j.waits),
 	}}
 	in := &ob.in
