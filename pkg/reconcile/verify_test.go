@@ -41,6 +41,16 @@ func TestATokenThatTheAPIDropsIsRenewed(t *testing.T) {
 		if before.State != reconcile.Ready || before.Next != "verify" {
 			t.Errorf("status %+v", before)
 		}
+		w.crash()
+		w.set(asked(every))
+		if l := w.line("credential.coinify.trader"); l.Next != "the first look since the start" || !l.NextAt.Before(time.Now().Add(time.Minute)) {
+			t.Errorf("just after a start: %+v", l)
+		}
+		time.Sleep(75 * time.Second)
+		before = w.line("credential.coinify.trader")
+		if before.Next != "verify" {
+			t.Errorf("soon after a start: %+v", before)
+		}
 		// Its access token alone dies: a refresh mends it.
 		w.server.ExpireAccess(standin.Coinify, "a@example.com")
 		logins := w.server.Counts(standin.Coinify).Grants

@@ -240,6 +240,8 @@ func (l *Loop) add(v *View, it *item) {
 				line.Next = "revoke"
 			} else if m := it.measured(); m != nil && m.generation == it.gen && !line.NextAt.Before(m.next) {
 				line.Next = "verify"
+			} else if m != nil && !it.looked {
+				line.Next = "the first look since the start"
 			}
 		}
 		line.Type = typeOf(it.addr)

@@ -95,7 +95,7 @@ func CredentialSchema() Schema {
 					{Name: "on_remove", Type: cty.String, Oneof: []string{OnRemoveRevoke, OnRemoveForget}, Default: OnRemoveRevoke, Doc: "what happens to the token when the block is removed: it is revoked, or left alive and forgotten"},
 					{Name: "prevent_destroy", Type: cty.Bool, Default: "false", Doc: "neither removed nor replaced; remembered in the state, so that deleting the block does not lift it"},
 					duration("overlap", "30s", "how long the old token outlives the new one in every sink, for consumers to pick it up"),
-					duration("max_overlap", "1h", "a sink that cannot be written or cleaned holds up a revocation this long at most"),
+					duration("max_overlap", "1h", "a sink that cannot be written or cleaned holds up a revocation this long at most; after a start each sink is tried once before that counts, within five minutes"),
 					{Name: "revoke_on_shutdown", Type: cty.Bool, Default: "false", Doc: "the token is revoked when the daemon stops, where its API takes tokens back (of oauth2: with a revoke_url); what was delivered stays where it is, and works no more until the next start delivers a new one"},
 				},
 			}},
