@@ -99,12 +99,14 @@ func (p *pace) sent(now time.Time, boot string, up time.Duration) []byte {
 	defer p.mu.Unlock()
 	rec := sentBefore{Boot: boot, Up: up, At: now.Round(0).UTC()}
 	grain := int64(p.per / sentGrains / time.Millisecond)
+	var first int64 // of those that the last entry stands for
 	add := func(arrived time.Time, n int64) {
 		at := int64(math.Ceil(float64(arrived.Sub(now)) / float64(time.Millisecond)))
-		if last := len(rec.Sent) - 1; last >= 0 && at-rec.Sent[last][0] <= grain {
+		if last := len(rec.Sent) - 1; last >= 0 && at-first <= grain {
 			rec.Sent[last] = [2]int64{max(at, rec.Sent[last][0]), rec.Sent[last][1] + n}
 			return
 		}
+		first = at
 		rec.Sent = append(rec.Sent, [2]int64{at, n})
 	}
 	size := uint64(len(p.ring))

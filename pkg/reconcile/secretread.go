@@ -263,9 +263,7 @@ func (r *secretReader) begin(rd *secretRead) {
 		g.running++
 		g.moved = time.Now()
 	}
-	r.working.Add(1)
 	go func() {
-		defer r.working.Done()
 		v, err := r.guarded(ctx, rd)
 		cancel()
 		if r.ends(rd, v, err) && r.tell != nil {
@@ -317,6 +315,10 @@ func (r *secretReader) ends(rd *secretRead, v cty.Value, err error) bool {
 		if g.running == 0 && len(g.waiting) == 0 {
 			r.dropGroup(g)
 		}
+	}
+	if r.running == 0 && r.idle != nil {
+		close(r.idle)
+		r.idle = nil
 	}
 	close(rd.done)
 	return rd.kept
@@ -410,16 +412,13 @@ func (r *secretReader) giveUp(rd *secretRead) {
 // end waits for the reads that a stop has told to end.
 func (r *secretReader) end() {
 	r.mu.Lock()
-	none := r.running == 0
-	r.mu.Unlock()
-	if none {
+	if r.running == 0 {
+		r.mu.Unlock()
 		return
 	}
-	over := make(chan struct{})
-	go func() {
-		r.working.Wait()
-		close(over)
-	}()
+	over := make(chan struct{}) // others may begin to read meanwhile: a plan, a Vault's login
+	r.idle = over
+	r.mu.Unlock()
 	select {
 	case <-over:
 	case <-time.After(readsEnd):

@@ -28,7 +28,6 @@ type secretReader struct {
 	credential func(context.Context, spec.Address) (spec.Attributes, error) // for what secrets name; nil: they name none
 	life       context.Context                                              // its end ends all reads
 	tell       func(*secretRead)                                            // of a read that is over and that a look was put back for; it may block
-	working    sync.WaitGroup
 
 	mu      sync.Mutex
 	read    map[secretKey]reading
@@ -36,6 +35,7 @@ type secretReader struct {
 	under   map[secretKey]*secretRead
 	groups  map[string]*readGroup
 	running int
+	idle    chan struct{} // closed once none is running; nil: nobody waits for that
 }
 
 // readAt is a secret that was read at a time.

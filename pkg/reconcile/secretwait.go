@@ -173,7 +173,7 @@ func (l *Loop) withSecrets(j *job, x *extra) {
 		x.reads, x.reread = slices.DeleteFunc(x.reads, (*secretRead).over), true
 	}
 	for _, rd := range x.reads {
-		if rd.over() {
+		if rd.over() && !rd.late { // what was read before it may have changed is nobody's
 			j.had = append(j.had, rd)
 		}
 	}

@@ -326,13 +326,14 @@ type secretOf struct {
 
 func (r secretOf) Read(ctx context.Context, args spec.Values) (cty.Value, error) {
 	s, err := args.String("value")
+	v := r.values.Load() // as it is when the read begins
 	if err := r.hung.wait(ctx, s); err != nil {
 		return cty.NilVal, err
 	}
 	if r.fail.Load() {
 		return cty.NilVal, errors.New("it cannot be read")
 	}
-	if v := r.values.Load(); v != nil && s == "from-the-loop" {
+	if v != nil && s == "from-the-loop" {
 		s = *v
 	}
 	return cty.StringVal(s), err
