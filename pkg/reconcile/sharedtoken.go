@@ -25,10 +25,12 @@ const sharedLook = 30 * time.Second
 // nothing outside of this process. It begins to once it is asked: who revokes nothing
 // pays nothing. It is safe for concurrent use.
 type tokens struct {
-	seed  maphash.Seed
-	mu    sync.Mutex
-	of    map[string]uint64 // by address; 0: none
-	whole bool              // all records were read since it began
+	seed   maphash.Seed
+	mu     sync.Mutex
+	of     map[string]uint64 // by address, as the state has it; 0: none
+	coming map[string]uint64 // likewise, of tokens that are not recorded yet
+	moves  int               // how often records got other addresses
+	whole  bool              // all records were read since then
 }
 
 func newTokens() *tokens { return &tokens{seed: maphash.MakeSeed()} }
@@ -43,19 +45,25 @@ func (t *tokens) committed(changes []state.Change) {
 	for _, c := range changes {
 		switch {
 		case c.Credential != nil:
-			t.of[c.Credential.Head.Address] = t.hash(c.Credential.Grant)
+			t.set(c.Credential.Head.Address, t.hash(c.Credential.Grant))
 		case c.Delete != "":
-			t.of[c.Delete] = 0
+			t.set(c.Delete, 0)
 		}
 	}
 }
 
-// came notes a token before it is recorded: from then on it is in force.
+func (t *tokens) set(addr string, hash uint64) {
+	t.of[addr] = hash
+	delete(t.coming, addr)
+}
+
+// came notes a token before it is recorded: from then on it is in force, beside the one
+// that the places hold still.
 func (t *tokens) came(addr string, token secret.Text) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.of != nil {
-		t.of[addr] = token.Sum(t.seed) | 1
+		t.coming[addr] = token.Sum(t.seed) | 1
 	}
 }
 
@@ -63,7 +71,8 @@ func (t *tokens) came(addr string, token secret.Text) {
 func (t *tokens) moved() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.of, t.whole = nil, false
+	t.of, t.coming, t.whole = nil, nil, false
+	t.moves++
 }
 
 func (t *tokens) hash(g *state.Grant) uint64 {
@@ -73,40 +82,51 @@ func (t *tokens) hash(g *state.Grant) uint64 {
 	return g.AccessToken.Sum(t.seed) | 1
 }
 
-// begin says whether all records have to be read yet.
-func (t *tokens) begin() bool {
+// begin says whether all records have to be read yet, and after how many moves.
+func (t *tokens) begin() (moves int, read bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.of == nil {
-		t.of = map[string]uint64{}
+		t.of, t.coming = map[string]uint64{}, map[string]uint64{}
 	}
-	return !t.whole
+	return t.moves, !t.whole
 }
 
 // read takes over what a record held, but where something newer is known.
-func (t *tokens) read(addr string, g *state.Grant) {
+func (t *tokens) read(moves int, addr string, g *state.Grant) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if _, known := t.of[addr]; !known && t.of != nil {
+	if _, known := t.of[addr]; !known && moves == t.moves {
 		t.of[addr] = t.hash(g)
 	}
 }
 
-// others lists the credentials but one that hold a token, as far as is known.
-func (t *tokens) others(addr string, g *state.Grant) []string {
+// others lists the credentials but one that hold a token by their records, as far as is
+// known, and says whether one of them is about to. ok is false where records were moved
+// since begin: what was read is worth nothing then.
+func (t *tokens) others(moves int, addr string, g *state.Grant) (held []string, coming string, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.whole = t.of != nil
+	if moves != t.moves {
+		return nil, "", false
+	}
+	t.whole = true
 	want := t.hash(g)
-	var out []string
 	for a, h := range t.of {
 		if h == want && h != 0 && a != addr {
-			out = append(out, a)
+			held = append(held, a)
 		}
 	}
-	slices.Sort(out)
-	return out
+	for a, h := range t.coming {
+		if h == want && a != addr {
+			coming = max(coming, a)
+		}
+	}
+	slices.Sort(held)
+	return held, coming, true
 }
+
+var errRecordsMoved = errors.New("records were moved meanwhile")
 
 // sharedWith names another credential that has in force the very access token of a
 // grant that is given up; "" where none has.
@@ -114,12 +134,17 @@ func (w *worker) sharedWith(ctx context.Context, addr string, g *state.Grant) (s
 	if g.AccessToken.Empty() {
 		return "", nil
 	}
-	if w.tokens.begin() {
-		if err := w.readTokens(ctx); err != nil {
+	moves, read := w.tokens.begin()
+	if read {
+		if err := w.readTokens(ctx, moves); err != nil {
 			return "", err
 		}
 	}
-	for _, a := range w.tokens.others(addr, g) {
+	held, coming, ok := w.tokens.others(moves, addr, g)
+	if !ok {
+		return "", errRecordsMoved
+	}
+	for _, a := range held {
 		rec, _, err := w.store.Credential(ctx, a)
 		switch {
 		case errors.Is(err, state.ErrNotFound):
@@ -129,11 +154,11 @@ func (w *worker) sharedWith(ctx context.Context, addr string, g *state.Grant) (s
 			return a, nil
 		}
 	}
-	return "", nil
+	return coming, nil
 }
 
 // readTokens reads the records of all credentials.
-func (w *worker) readTokens(ctx context.Context) error {
+func (w *worker) readTokens(ctx context.Context, moves int) error {
 	var all []string
 	err := w.store.Heads(ctx, func(h state.Head) error {
 		if h.Kind == state.KindCredential && h.Generation > 0 {
@@ -148,7 +173,7 @@ func (w *worker) readTokens(ctx context.Context) error {
 		rec, _, err := w.store.Credential(ctx, a)
 		switch {
 		case err == nil:
-			w.tokens.read(a, rec.Grant)
+			w.tokens.read(moves, a, rec.Grant)
 		case ctx.Err() != nil:
 			return err
 		}
@@ -172,7 +197,7 @@ func (in *Input) shared(i int) (Step, string, bool) {
 	case in.Order.Kind == OrderRevoke:
 		return Step{}, "", false
 	case err != nil:
-		wait.Reason = "the state could not be read to see whether another credential holds the token that is to be revoked"
+		wait.Reason = "whether another credential holds the token that is to be revoked is not known yet: " + err.Error()
 		return wait, "", true
 	case other == "":
 		return Step{}, "", false
