@@ -179,7 +179,11 @@ func needsLogin(in *Input, why string) Step {
 	if f := in.Record.Failure; f != nil && f.Class == classLogin {
 		s.Why = f.Message
 	} else if f := in.failureOf(opRefresh); f != nil && f.Op == opRefresh && in.Record.Grant != nil && in.Record.Grant.RefreshState == state.RefreshRefused {
-		s.Why += " (its refresh token was refused: " + f.Message + ")"
+		said := "its refresh token was refused"
+		if in.neverAnswered() {
+			said = neverAnswered
+		}
+		s.Why += " (" + said + ": " + f.Message + ")"
 	}
 	if g := in.Record.Grant; g != nil && g.ExpiresAt.After(in.Now) {
 		s.Next = g.ExpiresAt // in the past it would be looked at again at once, and again

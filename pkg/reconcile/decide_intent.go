@@ -3,7 +3,6 @@ package reconcile
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"tokend/pkg/providers"
 	"tokend/pkg/state"
@@ -73,6 +72,9 @@ func openRefresh(in *Input) (Step, bool) {
 			}
 			return wait, true
 		}
+		if wait, early := in.notYetRepeated(); early {
+			return wait, true
+		}
 		return Step{Action: ActReplay, State: Pending,
 			Reason: fmt.Sprintf("%s; the API answers a repeated one alike for %s", in.unknown(opRefresh, "a refresh"), w)}, true
 	}
@@ -88,10 +90,6 @@ func (in *Input) unknown(op, call string) string {
 	}
 	return "the reply to " + call + " was lost"
 }
-
-// lastTryMargin is how long before the end of the access token the last try of
-// an indeterminate grant is made.
-const lastTryMargin = 30 * time.Second
 
 // indeterminate is what is done with a grant whose refresh token may be spent:
 // a new grant at once where no person is needed; else the access token is kept
@@ -125,18 +123,18 @@ func indeterminate(in *Input) (Step, bool) {
 	if in.mayHaveEnded() {
 		// Where the lost refresh took place the access token is gone, too, and else
 		// the refresh token is as good as it was: there is nothing to wait for.
-		if wait, blocked := refreshBackedOff(in); blocked {
+		if wait, early := in.notYetTriedLast(lost); early {
 			return kept(in, wait), true
 		}
 		return Step{Action: ActRefresh, State: Indeterminate, Why: lost, Reason: lost + "; the access token may have ended with it, so it is tried one last time"}, true
 	}
 	if in.disowns() && !restored { // else a newer one may be at work, which the try could end
-		if wait, blocked := refreshBackedOff(in); blocked {
+		if wait, early := in.notYetTriedLast(lost); early {
 			return kept(in, wait), true
 		}
 		return Step{Action: ActRefresh, State: Indeterminate, Why: lost, Reason: lost + "; the API no longer honours its access token, so it is tried one last time"}, true
 	}
-	at := g.ExpiresAt.Add(-lastTryMargin)
+	at := in.lastTryAt()
 	if holds && !g.ExpiresAt.IsZero() && in.Now.Before(at) {
 		wait := prevented(in, lost+", and "+changed)
 		if in.Guarded != "" {
@@ -149,8 +147,8 @@ func indeterminate(in *Input) (Step, bool) {
 		return kept(in, Step{Action: ActWait, State: Indeterminate, Next: at, Mend: in.mend("login"), Why: lost + ": the token held is kept, and shortly before its end the refresh token is tried one last time; a login now avoids an outage then",
 			Reason: lost + "; the access token is kept while it lives, then the refresh token is tried once more"}), true
 	}
-	if wait, blocked := refreshBackedOff(in); blocked {
-		return kept(in, wait), true // the last time is one that reached its API
+	if wait, early := in.notYetTriedLast(lost); early {
+		return kept(in, wait), true
 	}
 	return Step{Action: ActRefresh, State: Indeterminate, Why: lost, Reason: lost + "; the access token ends, so it is tried one last time"}, true
 }

@@ -168,6 +168,8 @@ func whyNoRefresh(in *Input, g *state.Grant) string {
 		return "its refresh token has ended too"
 	case g.RefreshState == state.RefreshIndeterminate:
 		return "its refresh token may be spent"
+	case in.neverAnswered():
+		return neverAnswered
 	}
 	return "its refresh token was refused"
 }

@@ -77,7 +77,7 @@ func (in *Input) spread(f *state.Failure, now time.Time, p spec.RetryPolicy) tim
 		return time.Time{} // somebody waits for another token than the one held
 	}
 	left := g.ExpiresAt.Sub(now)
-	left -= min(lastTryMargin, left/4) // of a token that lives for seconds that is all of it
+	left -= marginOf(left) // of a token that lives for seconds that is all of it
 	return now.Add(min(left/time.Duration(lockoutCount-f.Reached), p.Max))
 }
 
