@@ -189,6 +189,7 @@ type stateLine struct {
 	Generation uint64    `json:"generation,omitempty"`
 	ExpiresAt  time.Time `json:"expires_at,omitzero"`
 	Intent     bool      `json:"intent,omitempty"`
+	Orphans    int       `json:"orphans,omitempty"` // tokens that nobody knows and that may live
 	Flags      []string  `json:"flags,omitempty"`
 }
 

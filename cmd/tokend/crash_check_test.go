@@ -251,6 +251,55 @@ func (c *crash) checkReuse(round int) {
 	}
 }
 
+// leftBut says what the state still has after the removal of everything but what each
+// address has lost.
+func (c *crash) leftBut(lost map[standin.API]map[string]int) string {
+	out, _ := c.tokend("", "state", "list", "--json")
+	var left []stateLine
+	if err := json.Unmarshal([]byte(out), &left); err != nil {
+		return out
+	}
+	records := map[string]stateLine{}
+	for _, l := range left {
+		records[l.Address] = l
+	}
+	for _, api := range crashAPIs {
+		for a, account := range c.addresses(api) {
+			l, there := records[a]
+			if delete(records, a); there != (lost[api][account] > 0) || l.Orphans != lost[api][account] || l.Generation != 0 || len(l.Flags) > 0 {
+				return fmt.Sprintf("%s has lost %d, and its record is %+v", a, lost[api][account], l)
+			}
+		}
+	}
+	if len(records) > 0 {
+		return fmt.Sprintf("there is also %v", records)
+	}
+	return ""
+}
+
+// forgetOrphans says of each address that somebody has looked after what it lost, which
+// leaves nothing.
+func (c *crash) forgetOrphans(lost map[standin.API]map[string]int) {
+	c.t.Helper()
+	for _, api := range crashAPIs {
+		for a, account := range c.addresses(api) {
+			if lost[api][account] == 0 {
+				continue
+			}
+			if out, status := c.tokend("", "revoke", a, "--forget-orphans"); status != 0 {
+				c.t.Errorf("%s: status %d: %s", a, status, out)
+			}
+		}
+	}
+	c.until("nothing is left", func(context.Context) string {
+		if out, status := c.tokend("", "apply", "--auto-approve"); status != 0 { // drops what is empty
+			return out
+		}
+		out, _ := c.tokend("", "state", "list")
+		return strings.TrimSpace(out)
+	})
+}
+
 // removeAll gives everything up and checks that nothing is left alive but what
 // was counted as an orphan.
 func (c *crash) removeAll() {
@@ -275,9 +324,9 @@ func (c *crash) removeAll() {
 		if out, status := c.tokend("", "apply", "--auto-approve", "--allow-revocations", "100"); status != 0 {
 			return out
 		}
-		out, _ := c.tokend("", "state", "list")
-		return strings.TrimSpace(out)
+		return c.leftBut(lost)
 	})
+	c.forgetOrphans(lost)
 	total := 0
 	for _, api := range crashAPIs {
 		if api == standin.Cryptohopper {

@@ -248,8 +248,10 @@ func (e *engine) Approve(ctx context.Context, shown *reconcile.HeldChange) error
 
 func (e *engine) StateList(ctx context.Context) ([]stateLine, error) {
 	var lines []stateLine
+	now := time.Now()
 	err := e.store.Heads(ctx, func(h state.Head) error {
-		lines = append(lines, stateLine{Address: h.Address, Kind: h.Kind.String(), Generation: h.Generation, ExpiresAt: h.ExpiresAt, Intent: h.Intent, Flags: flagWords(h.Flags)})
+		lines = append(lines, stateLine{Address: h.Address, Kind: h.Kind.String(), Generation: h.Generation, ExpiresAt: h.ExpiresAt, Intent: h.Intent,
+			Orphans: state.Orphans{h.Orphans}.Living(now), Flags: flagWords(h.Flags)})
 		return nil
 	})
 	return lines, err

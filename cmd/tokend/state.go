@@ -43,6 +43,9 @@ func stateListCommand(g *globals) *cobra.Command {
 			if l.Intent {
 				words = append(words, "open intent")
 			}
+			if l.Orphans > 0 {
+				words = append(words, fmt.Sprintf("%d orphaned", l.Orphans))
+			}
 			generation, expires := "", "" // which only a credential has
 			if spec.Address(l.Address).Kind() == "credential" {
 				generation, expires = strconv.FormatUint(l.Generation, 10), in(time.Now(), l.ExpiresAt)

@@ -69,7 +69,7 @@ func (w *world) beginWith(a *attentive) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.cancel, w.ended = cancel, make(chan error, 1)
 	loop, err := reconcile.New(ctx, reconcile.Options{
-		Store: w.store, Providers: opener{w}, Sources: map[string]sources.Source{"mem": secretOf{&w.unreadable, &w.values, &w.hung}}, Sinks: map[string]sinks.Sink{"mem": a},
+		Store: w.store, Providers: opener{w, w.clock()}, Sources: map[string]sources.Source{"mem": secretOf{&w.unreadable, &w.values, &w.hung}}, Sinks: map[string]sinks.Sink{"mem": a},
 		Hooks: map[string]hooks.Hook{"mem": hookInto{w.places}}, HookDebounce: func(spec.Values) time.Duration { return time.Second },
 		Snapshot:     func(c *spec.Config) ([]byte, error) { return c.Sources()["main.hcl"], nil },
 		LoadSnapshot: func([]byte) (*spec.Config, error) { return nil, state.ErrNotFound },

@@ -140,10 +140,14 @@ func (p *pipes) Close() error { p.once.Do(func() { close(p.done) }); return nil 
 
 func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
-type opener struct{ w *world }
+// opener opens endpoints by the clock of one loop: a plan against an export has another.
+type opener struct {
+	w   *world
+	now func() time.Time
+}
 
 func (o opener) options() providers.Options {
-	return providers.Options{DialContext: o.w.dial, Logger: o.w.log, Now: o.w.clock()}
+	return providers.Options{DialContext: o.w.dial, Logger: o.w.log, Now: o.now}
 }
 
 func (w *world) atEnd(f func()) {
@@ -201,7 +205,7 @@ func (w *world) begin(paused bool) {
 		store = w.wrap(store)
 	}
 	loop, err := reconcile.New(ctx, reconcile.Options{
-		Store: store, Away: w.away != nil, Providers: opener{w}, Sources: map[string]sources.Source{"mem": secretOf{&w.unreadable, &w.values, &w.hung}}, Sinks: map[string]sinks.Sink{"mem": w.sinkKind()},
+		Store: store, Away: w.away != nil, Providers: opener{w, w.clock()}, Sources: map[string]sources.Source{"mem": secretOf{&w.unreadable, &w.values, &w.hung}}, Sinks: map[string]sinks.Sink{"mem": w.sinkKind()},
 		Hooks: map[string]hooks.Hook{"mem": hookInto{w.places}}, HookDebounce: func(spec.Values) time.Duration { return time.Second },
 		Snapshot: func(c *spec.Config) ([]byte, error) { return c.Sources()["main.hcl"], nil },
 		LoadSnapshot: func(b []byte) (*spec.Config, error) {
