@@ -100,13 +100,11 @@ func (e *engine) poll(l *openLogin) {
 // slowed keeps in the state by how much the server wants to be asked more slowly, for
 // whoever asks after a restart.
 func (e *engine) slowed(l *openLogin, interval time.Duration) {
-	e.logins.mu.Lock()
-	news := l.device.interval < interval
-	l.device.interval = max(l.device.interval, interval)
-	e.logins.mu.Unlock()
-	if news {
-		e.keepLogins()
-	}
+	e.keepLogins(func() bool {
+		news := l.device.interval < interval
+		l.device.interval = max(l.device.interval, interval)
+		return news
+	})
 }
 
 // deviceRefused says in words how a login by a code ended.

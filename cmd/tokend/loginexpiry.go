@@ -15,25 +15,22 @@ const expiryLook = 30 * time.Second
 // those that ran out meanwhile.
 func (e *engine) resumeLogins() {
 	e.knownLogins()
-	e.logins.mu.Lock()
 	var waiting []*openLogin
-	stale := false // what the state has of one is more than it is to have
-	for id, l := range e.logins.known {
-		switch {
-		case time.Since(l.until) > loginLasts:
-			delete(e.logins.known, id)
-			stale = true
-		case l.waits(time.Now()):
-			waiting = append(waiting, l)
-			stale = stale || l.older
-		case l.sent.IsZero():
-			stale = l.end(loginLate(l)) || stale || l.device != nil // its code is not kept
+	e.keepLogins(func() (stale bool) { // what the state has of one is more than it is to have
+		for id, l := range e.logins.known {
+			switch {
+			case time.Since(l.until) > loginLasts:
+				delete(e.logins.known, id)
+				stale = true
+			case l.waits(time.Now()):
+				waiting = append(waiting, l)
+				stale = stale || l.older
+			case l.sent.IsZero():
+				stale = l.end(loginLate(l)) || stale || l.device != nil // its code is not kept
+			}
 		}
-	}
-	e.logins.mu.Unlock()
-	if stale {
-		e.keepLogins()
-	}
+		return stale
+	})
 	for _, l := range waiting {
 		e.log.Info("a login that began before the restart waits for its person", "address", l.address, "until", l.until)
 		if l.device != nil {
@@ -63,12 +60,9 @@ func (e *engine) expire(l *openLogin) {
 		case <-e.ctx.Done():
 			return // the next start does
 		}
-		e.logins.mu.Lock()
-		ends := l.sent.IsZero() && time.Now().After(l.until) && l.end(loginLate(l))
-		e.logins.mu.Unlock()
-		if ends {
-			e.keepLogins()
-		}
+		e.keepLogins(func() bool {
+			return l.sent.IsZero() && time.Now().After(l.until) && l.end(loginLate(l))
+		})
 	}
 }
 

@@ -177,16 +177,14 @@ func (e *engine) LoginCancel(ctx context.Context, in loginID) error {
 	if err != nil {
 		return nil //nolint:nilerr // it is over
 	}
-	e.logins.mu.Lock()
-	waits := l.waits(time.Now())
-	if waits { // at once, or its code is sent in between
-		delete(e.logins.known, l.id)
-		l.end(withHint(errors.New("this login was given up"), "begin again: tokend login %s", reconcile.ShellAddress(l.address)))
-	}
-	e.logins.mu.Unlock()
-	if waits {
-		e.keepLogins()
-	}
+	e.keepLogins(func() bool {
+		waits := l.waits(time.Now())
+		if waits { // at once, or its code is sent in between
+			delete(e.logins.known, l.id)
+			l.end(withHint(errors.New("this login was given up"), "begin again: tokend login %s", reconcile.ShellAddress(l.address)))
+		}
+		return waits
+	})
 	return nil
 }
 
@@ -272,23 +270,18 @@ func (e *engine) obtainedLogin(l *openLogin) {
 // noteObtained notes that there is a token, also where the login was ended in the
 // middle of the exchange.
 func (e *engine) noteObtained(l *openLogin) {
-	e.logins.mu.Lock()
-	l.obtained = true
-	if !isClosed(l.exchanged) {
-		close(l.exchanged)
-	}
-	e.logins.mu.Unlock()
-	e.keepLogins()
+	e.keepLogins(func() bool {
+		l.obtained = true
+		if !isClosed(l.exchanged) {
+			close(l.exchanged)
+		}
+		return true
+	})
 }
 
 // endLogin says how a login came to its end, once.
 func (e *engine) endLogin(l *openLogin, err error) {
-	e.logins.mu.Lock()
-	ends := l.end(err)
-	e.logins.mu.Unlock()
-	if ends {
-		e.keepLogins()
-	}
+	e.keepLogins(func() bool { return l.end(err) })
 }
 
 // end notes a login's end, unless it has come to one. The caller holds logins.mu.
@@ -315,6 +308,7 @@ func (e *engine) loginEnd(ctx context.Context, l *openLogin, end <-chan struct{}
 	for {
 		select {
 		case <-end:
+			e.settled()
 			e.logins.mu.Lock()
 			defer e.logins.mu.Unlock()
 			if end == l.exchanged && l.obtained {

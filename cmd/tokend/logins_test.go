@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -71,5 +72,44 @@ func TestALoginEndsOnce(t *testing.T) {
 	e.noteObtained(l)
 	if !l.obtained {
 		t.Error("what it brought is not noted")
+	}
+}
+
+// slowState is a state that a commit takes a while in.
+type slowState struct {
+	state.Store
+	began, release chan struct{}
+	committed      *atomic.Bool
+}
+
+func (s slowState) Commit(context.Context, ...state.Change) error {
+	close(s.began)
+	<-s.release
+	s.committed.Store(true)
+	return nil
+}
+
+// Who waits for a login's end hears of it once the state has it: a command closes its
+// state then, and the next start would take the login for one that still waits.
+func TestALoginsEndIsInTheStateBeforeItIsTold(t *testing.T) {
+	t.Parallel()
+	e, l := oneLogin(t)
+	s := slowState{began: make(chan struct{}), release: make(chan struct{}), committed: new(atomic.Bool)}
+	e.store = s
+	go e.endLogin(l, errors.New("the person declined"))
+	<-s.began
+	told := make(chan bool, 1)
+	go func() {
+		_ = e.LoginWait(t.Context(), loginID{l.address, l.id})
+		told <- s.committed.Load()
+	}()
+	select {
+	case <-told:
+		t.Fatal("its end is told while the state does not have it")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(s.release)
+	if !<-told {
+		t.Error("its end is told while the state does not have it")
 	}
 }

@@ -46,22 +46,45 @@ type savedLogin struct {
 // forgets those that are long over. Of two that begin at the same moment one stays.
 func (e *engine) keepLogin(ctx context.Context, l *openLogin) {
 	e.knownLogins()
-	e.logins.mu.Lock()
-	for id, old := range e.logins.known {
-		if time.Since(old.until) > loginLasts {
-			delete(e.logins.known, id)
-		} else if l.takesPlaceOf(old) {
-			old.end(errors.New("another login of it began meanwhile, and this one was given up"))
+	e.changeLogins(ctx, func() bool {
+		for id, old := range e.logins.known {
+			if time.Since(old.until) > loginLasts {
+				delete(e.logins.known, id)
+			} else if l.takesPlaceOf(old) {
+				old.end(errors.New("another login of it began meanwhile, and this one was given up"))
+			}
 		}
-	}
-	e.logins.known[l.id] = l
-	e.logins.mu.Unlock()
-	_ = e.saveLogins(ctx)
+		e.logins.known[l.id] = l
+		return true
+	})
 }
 
-// keepLogins writes them into the state also while the daemon stops: the state is
-// closed after who works on logins has ended.
-func (e *engine) keepLogins() { _ = e.saveLogins(context.WithoutCancel(e.ctx)) }
+// changeLogins changes them under logins.mu, and writes them into the state where
+// that changed anything. Who waits for a login's end hears of it once the state has
+// it: see settled.
+func (e *engine) changeLogins(ctx context.Context, change func() bool) {
+	e.logins.saving.Lock()
+	defer e.logins.saving.Unlock()
+	e.logins.mu.Lock()
+	changed := change()
+	e.logins.mu.Unlock()
+	if changed {
+		_ = e.writeLogins(ctx)
+	}
+}
+
+// keepLogins is changeLogins also while the daemon stops: the state is closed after
+// who works on logins has ended.
+func (e *engine) keepLogins(change func() bool) {
+	e.changeLogins(context.WithoutCancel(e.ctx), change)
+}
+
+// settled returns once what was noted of logins before is in the state: the command
+// that a login's end brings to its own closes the state.
+func (e *engine) settled() {
+	e.logins.saving.Lock()
+	defer e.logins.saving.Unlock()
+}
 
 // loginOf is a login that began, also before a restart.
 func (e *engine) loginOf(id, addr string) (*openLogin, error) {
@@ -75,11 +98,16 @@ func (e *engine) loginOf(id, addr string) (*openLogin, error) {
 	return l, nil
 }
 
-// saveLogins writes them into the state. Where that fails they live on in this
-// process alone, and the log says so.
+// saveLogins is writeLogins for who does not hold logins.saving.
 func (e *engine) saveLogins(ctx context.Context) error {
 	e.logins.saving.Lock()
 	defer e.logins.saving.Unlock()
+	return e.writeLogins(ctx)
+}
+
+// writeLogins writes them into the state. Where that fails they live on in this
+// process alone, and the log says so. The caller holds logins.saving.
+func (e *engine) writeLogins(ctx context.Context) error {
 	e.logins.mu.Lock()
 	all := make([]savedLogin, 0, len(e.logins.known))
 	for _, l := range e.logins.known {
