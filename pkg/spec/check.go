@@ -16,6 +16,7 @@ type checker struct {
 	diags  Diagnostics
 	claims []claim
 
+	accounts []accountClaim
 	readings []reading // files that blocks name in order to read them
 
 	requests *requestCheck // nil until the first credential
@@ -109,8 +110,10 @@ func (l *loader) checkBlocks() {
 	}
 	claims := make([]claim, 0, n)
 	readings := l.readings
+	var accounts []accountClaim
 	for _, k := range all {
 		l.report(k.diags...)
+		accounts = append(accounts, k.accounts...)
 		claims, readings = append(claims, k.claims...), append(readings, k.readings...)
 	}
 	l.prepared()
@@ -119,6 +122,7 @@ func (l *loader) checkBlocks() {
 		own.resolve(claims)
 	}
 	l.checkClaims(claims)
+	l.checkAccounts(accounts)
 	l.checkOwn(own, claims, readings)
 	l.c.claims = claimRows(l.c.seed, claims)
 }
@@ -236,12 +240,14 @@ func (k *checker) credential(res *resource) {
 	}
 	failed := map[*argument]bool{}
 	requests := &credentialRequests{k: k, p: p}
+	accounts := k.accountsOf(p, res)
 	varyingInputs := false
 	for i := range p.form.args {
 		varyingInputs = varyingInputs || p.form.args[i].varies()
 	}
 	k.instances(kindCredential, res, func(in *instance, first bool) {
 		if !first && !p.varies && !varyingInputs {
+			accounts.instance(in, nil, false)
 			return
 		}
 		ev := k.evaluator()
@@ -249,8 +255,10 @@ func (k *checker) credential(res *resource) {
 		k.report(diags...)
 		requests.instance(in, m, first, diags.HasErrors())
 		if !first && (!p.varies || diags.HasErrors()) {
+			accounts.instance(in, m, false)
 			return
 		}
+		given := m
 		if !first {
 			m, _ = ev.args(p.form, p.schema, in, &selectArgs{names: c.static})
 		}
@@ -260,6 +268,10 @@ func (k *checker) credential(res *resource) {
 		cr := c.readCredential(p, section{l: k.section, f: p.form, v: NewValues(m), in: in})
 		k.report(k.section.diags...)
 		k.grantNeeds(p, &cr)
+		if accounts != nil {
+			accounts.provider = cr.Provider
+			accounts.instance(in, given, first)
+		}
 		if d := k.note(kindCredential, in, p.form, p.uses, p.useRefs); d != nil {
 			if k.provider != cr.Provider {
 				k.provider = cr.Provider
