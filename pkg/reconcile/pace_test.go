@@ -42,7 +42,7 @@ func TestTheLimitHoldsWhereItIsCounted(t *testing.T) {
 		"a busy machine":    {spec.RateLimit{Requests: 500, Per: time.Second, Concurrency: 64}, 5000, 300 * time.Millisecond, 10 * time.Millisecond, 1.3},
 		"far":               {spec.RateLimit{Requests: 50, Per: time.Second, Concurrency: 64}, 500, 200 * time.Millisecond, 600 * time.Millisecond, 1.6},
 		"one a minute":      {spec.RateLimit{Requests: 1, Per: time.Minute, Concurrency: 4}, 10, time.Second, time.Second, 1.15},
-		"more than is kept": {spec.RateLimit{Requests: 20_000, Per: time.Second, Concurrency: 4000}, 50_000, time.Millisecond, time.Millisecond, 1.4},
+		"more than is kept": {spec.RateLimit{Requests: 20_000, Per: time.Second, Concurrency: 1000}, 50_000, time.Millisecond, time.Millisecond, 1.4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -61,8 +61,8 @@ func TestTheLimitHoldsWhereItIsCounted(t *testing.T) {
 					return time.Duration(random.Int64N(int64(d)))
 				}
 				for range c.requests {
+					calls <- struct{}{} // before it begins: the race detector keeps memory for as many as ever were at once
 					all.Go(func() {
-						calls <- struct{}{}
 						end, ok := p.pass(time.Now, nil)
 						if !ok {
 							t.Error("turned away")
