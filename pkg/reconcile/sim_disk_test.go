@@ -55,10 +55,15 @@ func (d *simDisk) watch(address string) {
 	}
 }
 
+// laterWrite is one that was queued at a time. At that very moment nobody else sees
+// it yet: which of two that do something at one moment goes first is nobody's choice.
 type laterWrite struct {
 	change state.Change
 	done   func(error)
+	at     time.Time
 }
+
+func (w laterWrite) waits() bool { return w.at.Before(time.Now()) }
 
 var (
 	errDiskFull = errors.New("no space left on device")
@@ -91,7 +96,7 @@ func (d *simDisk) read(address string) bool {
 	}
 	d.watch(address)
 	d.mu.Lock()
-	waits := slices.ContainsFunc(d.later, func(w laterWrite) bool { return addressIn(w.change) == address })
+	waits := slices.ContainsFunc(d.later, func(w laterWrite) bool { return w.waits() && addressIn(w.change) == address })
 	d.mu.Unlock()
 	if waits {
 		return d.flush()
@@ -186,14 +191,24 @@ func (d *simDisk) Later(done func(error), changes ...state.Change) {
 			k.Head.Version++
 			k.Head.Kind = state.KindSink
 		}
-		d.later = append(d.later, laterWrite{c, done})
+		d.later = append(d.later, laterWrite{c, done, time.Now()})
 		done = func(error) {}
 	}
+	d.flushSoon()
+}
+
+func (d *simDisk) flushSoon() {
 	if d.timer == nil {
 		d.timer = time.AfterFunc(800*time.Millisecond, func() {
 			d.flush()
 		})
 	}
+}
+
+// flushAll writes all that was queued, of this moment too.
+func (d *simDisk) flushAll() {
+	<-time.After(time.Nanosecond)
+	d.flush()
 }
 
 // flush writes what was queued; false when the process is dead.
@@ -209,7 +224,12 @@ func (d *simDisk) flush() bool {
 		return false
 	}
 	s := d.p.s
+	var left []laterWrite
 	for i, w := range d.later {
+		if !w.waits() {
+			left = append(left, w)
+			continue
+		}
 		if s.weatherNow().diskFull {
 			w.done(errDiskFull)
 			continue
@@ -229,7 +249,9 @@ func (d *simDisk) flush() bool {
 		s.mu.Unlock()
 		w.done(err)
 	}
-	d.later = nil
+	if d.later = left; len(left) > 0 {
+		d.flushSoon()
+	}
 	return true
 }
 
@@ -255,7 +277,7 @@ func (d *simDisk) Meta(ctx context.Context, key string) ([]byte, error) {
 		return nil, errDead
 	}
 	d.mu.Lock()
-	waits := slices.ContainsFunc(d.later, func(w laterWrite) bool { return w.change.MetaKey == key })
+	waits := slices.ContainsFunc(d.later, func(w laterWrite) bool { return w.waits() && w.change.MetaKey == key })
 	d.mu.Unlock()
 	if waits && !d.flush() {
 		return nil, errDead

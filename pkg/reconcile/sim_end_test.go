@@ -51,7 +51,7 @@ func (s *simRun) comeRight() {
 	s.wait(45 * time.Second)
 	s.mendReopened()
 	s.settled()
-	s.p.disk.flush()
+	s.p.disk.flushAll()
 	s.checkEnd(written)
 }
 

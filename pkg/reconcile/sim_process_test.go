@@ -163,7 +163,7 @@ func (s *simRun) restart(down time.Duration, reboot bool) {
 	default:
 	}
 	if !crashed {
-		s.p.disk.flush()
+		s.p.disk.flushAll()
 		s.checkEnded(ends)
 	}
 	s.mem = s.mem.Crash()
