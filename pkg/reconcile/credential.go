@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"tokend/pkg/spec"
@@ -334,7 +335,8 @@ func (p *performer) answer() {
 
 // comesFirst says that what was done is not what was ordered, but had to come before it:
 // a refresh that was due, say, or the repetition of one. A login is done when its code
-// was sent, and an action when it was asked for.
+// was sent, and an action when it was asked for; a token is revoked or tainted once none
+// may have come in its place.
 func (p *performer) comesFirst() bool {
 	did := p.step.Action
 	if did == ActNone || did == ActWait || did == ActDrop {
@@ -345,6 +347,8 @@ func (p *performer) comesFirst() bool {
 		return did != ActExchange
 	case OrderAction:
 		return did != ActAct
+	case OrderRevoke, OrderTaint, OrderOrphans:
+		return slices.Contains([]Action{ActReplay, ActRefresh, ActObtain, ActReplace, ActExchange, ActStatic, ActImport, ActSettle}, did)
 	}
 	return false
 }
@@ -399,8 +403,13 @@ func (p *performer) orderError() error {
 	return nil
 }
 
-// fail tells who ordered it why it failed.
+// fail tells who ordered it why it failed, but where what failed was a repetition that
+// had to come before: there is none a second time.
 func (p *performer) fail(err error) {
+	if p.j.order != nil && p.step.Action == ActReplay && p.comesFirst() {
+		p.r.again = true
+		return
+	}
 	if p.j.order != nil {
 		p.j.order.finish(err)
 		p.r.order = p.j.order

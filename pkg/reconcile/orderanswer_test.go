@@ -38,6 +38,7 @@ func TestWhatComesBeforeAnOrderDoesNotAnswerIt(t *testing.T) {
 		{OrderLogin, ActRefresh, false}, {OrderLogin, ActObtain, false}, {OrderLogin, ActExchange, true},
 		{OrderAction, ActRefresh, false}, {OrderAction, ActAct, true},
 		{OrderRefresh, ActRefresh, true}, {OrderRefresh, ActObtain, true}, {OrderRetry, ActRefresh, true},
+		{OrderRevoke, ActReplay, false}, {OrderTaint, ActReplay, false}, {OrderOrphans, ActReplay, false}, {OrderRevoke, ActDrop, true},
 	} {
 		w := &waiter{order: Order{Kind: c.kind}, done: make(chan error, 1)}
 		p := &performer{j: job{addr: "credential.mine.a", order: w}, r: &result{}, ob: &observed{}, step: Step{Action: c.did}}

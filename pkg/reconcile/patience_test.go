@@ -18,6 +18,7 @@ import (
 // answers nobody for a while.
 type blipServer struct {
 	life, lasts time.Duration
+	revocable   bool // by an address of its own
 	cut, acts   bool // connections are cut, and not answered with a 502; the first refresh gets through, but for its reply
 	window      time.Duration
 
@@ -79,6 +80,9 @@ func (b *blipServer) config(invalidates bool) string {
 		said += "invalidates_access_token = true\n"
 	}
 	declared := strings.Replace(onceHCL, "rotates = true\n", said, 1)
+	if b.revocable {
+		declared = strings.Replace(declared, "  refresh {", "  revoke {\n request {\n method = \"POST\"\n url = \"http://revoke.localhost/\"\n form = { token = token.access_token }\n }\n }\n  refresh {", 1)
+	}
 	return strings.Replace(declared, `credential "once" "bot" {}`, "credential \"once\" \"bot\" {\n refresh {\n at = 0.5\n min_remaining = \"1s\"\n jitter = 0\n }\n}", 1)
 }
 
@@ -109,6 +113,12 @@ func (b *blipServer) sends() (int, []time.Duration) {
 		after = append(after, at.Sub(b.sent[0]).Round(10*time.Millisecond))
 	}
 	return len(b.sent), after
+}
+
+func (b *blipServer) refreshedBy() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.refreshed
 }
 
 // goesOn looks, a minute after the end of the token that was held when the blip began,
