@@ -18,7 +18,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 	if err != nil {
 		return j.unlooked(w.now(), err)
 	}
-	step := decide(&ob.in)
+	step := w.decided(ctx, ob)
 	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), revokesAt: ob.in.revokesAt(step)}
 	r.fill(&ob.in.Record, j.stored)
 	if ob.in.Reading != (readings{}) && !step.acts() {
@@ -71,6 +71,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 	}
 	p.say()
 	p.perform()
+	w.tokens.over(p.brings)
 	r.refreshes = ob.in.RefreshFailure
 	if r.order != nil && r.next.IsZero() {
 		r.again = true // an order that failed says nothing of what else there is to do, and when
@@ -139,6 +140,8 @@ type performer struct {
 	// refreshUntil is until when a refresh waits for an input that is still being read;
 	// zero: it cannot be sent without.
 	refreshUntil time.Time
+	// brings is the call that was made, where it may bring a token; nil: none was.
+	brings *bringing
 	// row is how many logins with its account failed in a row, others' among them.
 	row int
 }
@@ -224,7 +227,7 @@ func (p *performer) rescheduled() bool {
 // others make of it.
 func (p *performer) sleepsUntil(rec *state.Credential) time.Time {
 	in := p.ob.in
-	if in.Record = *rec; rec.Grant == nil || len(rec.Retiring) > 0 || rec.Failure != nil || rec.Raw != nil || len(rec.Kept) > 0 || rec.Head.Flags&state.FlagTainted != 0 || in.loginMayHaveEnded() {
+	if in.Record = *rec; rec.Grant == nil || len(rec.Retiring) > 0 || rec.Failure != nil || rec.Raw != nil || len(rec.Kept) > 0 || rec.Head.Flags&state.FlagTainted != 0 || in.loginMayHaveEnded() || knownDead(rec, rec.Grant) {
 		return time.Time{}
 	}
 	return in.due()

@@ -69,9 +69,11 @@ type Input struct {
 	// Untried is the start since which sinks that may hold a token of it were not tried;
 	// zero: they were.
 	Untried time.Time
-	// SharedWith names another credential that has in force the access token of a
-	// retired grant, "" for none; nil: nobody asks.
-	SharedWith func(*state.Grant) (string, error)
+	// Shared is what is known, of those of Record.Retiring of which it was asked, of others
+	// that have their access token in force, index by index; see [worker.decided].
+	Shared []sharing
+	// Dying: the revocation of the token in force, for another credential, is under way.
+	Dying bool
 	// SinceIntent is the time that has passed since the open intent by a clock
 	// that nobody can step; ok is false when that cannot be told (a reboot).
 	SinceIntent   time.Duration

@@ -160,6 +160,8 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "its API has no revocation; the old token is forgotten", true
 	case !wanted:
 		return "its API does not ask for a revocation here; the old token is forgotten", true
+	case refreshDead && knownDead(&in.Record, g):
+		return "the old token is revoked for another credential, which had the same", true
 	case accessDead && refreshDead:
 		return "the old token has expired by itself", true
 	case needsLiving(g, t) && accessDead && !t.HasRefresh:

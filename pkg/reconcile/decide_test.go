@@ -246,6 +246,26 @@ func TestDecide(t *testing.T) {
 			in.Record.Lifecycle.Overlap, in.Record.Lifecycle.MaxOverlap = 0, 0
 			in.Unknown, in.Untried, in.Record.Retiring = true, in.Now, []state.Grant{retiredGrant("replace", nil)}
 		}, ActRevoke, Pending, "replaced", 0},
+		"old token that another has, too": {func(in *Input) {
+			in.Record.Retiring, in.Shared = []state.Grant{retiredGrant("revoke", nil)}, []sharing{{asked: true, with: "credential.x.b"}}
+		}, ActWait, Ready, "credential.x.b holds the same access token", 10*time.Minute + sharedLook},
+		"old token, who has it is not known": {func(in *Input) {
+			in.Record.Retiring, in.Shared = []state.Grant{retiredGrant("revoke", nil)}, []sharing{{asked: true, why: "records are read"}}
+		}, ActWait, Ready, "not known yet: records are read", 10*time.Minute + sharedSoon},
+		"old token that another has, too, its revocation may have been sent": {func(in *Input) {
+			in.Intent = &state.Intent{Op: opRevoke, Generation: 2}
+			in.Record.Retiring, in.Shared = []state.Grant{retiredGrant("revoke", nil)}, []sharing{{asked: true, with: "credential.x.b"}}
+		}, ActNote, Pending, "credential.x.b has got the same access token since", 0},
+		"a token that was revoked for another": {func(in *Input) {
+			in.Record.Verified = state.Verified{Refused: 3, Why: "it was revoked for credential.x.b"}
+		}, ActRefresh, Failing, "no longer honours its token", 0},
+		"a token that is being revoked for another": {func(in *Input) {
+			in.Record.Verified, in.Dying = state.Verified{Refused: 3, Why: "it was revoked for credential.x.b"}, true
+		}, ActWait, Failing, "no longer honours its token", 10*time.Minute + sharedSoon},
+		"old token that was revoked for another": {func(in *Input) {
+			in.Record.Verified = state.Verified{Refused: 2, Why: "it was revoked for credential.x.b"}
+			in.Record.Retiring = []state.Grant{retiredGrant("replace", func(g *state.Grant) { g.RefreshToken, g.Retired.DeliveredAt = secret.Text{}, t0 })}
+		}, ActRelease, Pending, "revoked for another credential", 0},
 		"old token shares the refresh token": {func(in *Input) {
 			in.Record.Retiring = []state.Grant{retiredGrant("replace", func(g *state.Grant) { g.RefreshToken = secret.New("refresh-3") })}
 		}, ActRelease, Pending, "shares", 0},

@@ -114,6 +114,10 @@ func disowned(in *Input) (Step, bool) {
 	const reason = disownedReason
 	why := reason + ": " + v.Why
 	wait := Step{Action: ActWait, State: Failing, Reason: reason, Why: why, Mend: in.mend("retry")}
+	if in.Dying {
+		wait.Next = in.Now.Add(sharedSoon) // until then another grant might bring the same again
+		return in.askingOn(wait), true
+	}
 	if in.Traits.Static {
 		wait.Mend = "give its inputs values that the API honours"
 		return in.askingOn(wait), true
@@ -141,17 +145,17 @@ func disowned(in *Input) (Step, bool) {
 	return Step{Action: ActReplace, Cause: causeExpired, State: Failing, Heals: true, Reason: reason + ": a new one is obtained by the grant", Why: why}, true
 }
 
-// disowns says that the API refused the token in force.
+// disowns says that the API refused the token in force, or would.
 func (in *Input) disowns() bool {
 	g := in.Record.Grant
-	return in.Verify != nil && g != nil && in.Record.Verified.Refused == g.Generation
+	return g != nil && in.Record.Verified.Refused == g.Generation && (in.Verify != nil || knownDead(&in.Record, g))
 }
 
 // healing is the refresh of a token that the API refused, while something else is
 // waited for that keeps a new grant from being asked for; or when it may be made.
 func (in *Input) healing() (Step, bool) {
 	g, v := in.Record.Grant, &in.Record.Verified
-	if !in.disowns() || in.Traits.Static || !canRefresh(in, g) || v.Refreshed == g.Generation {
+	if !in.disowns() || in.Dying || in.Traits.Static || !canRefresh(in, g) || v.Refreshed == g.Generation {
 		return Step{}, false
 	}
 	if _, useless := in.pastTheWall(); useless {

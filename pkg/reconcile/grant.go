@@ -135,10 +135,18 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 			return nil, errTooLate
 		}
 		defer done()
-		if c.op == opRevoke {
+		switch c.op {
+		case opRevoke:
+			end, err := p.revoking(c)
+			if err != nil {
+				return nil, err
+			}
+			defer end()
 			way, over := p.j.givesWay(ctx, revocationShort)
 			defer over()
 			ctx = way
+		case opGrant, opExchange, opRefresh:
+			p.brings = p.w.tokens.begins()
 		}
 		return c.ep.ep.Send(ctx, req)
 	})

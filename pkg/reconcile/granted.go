@@ -77,7 +77,9 @@ func (p *performer) granted(c *call, t providers.Token) {
 // delivered commits a new generation; only then is anybody told of it.
 func (p *performer) delivered(c *call, what string) {
 	rec := &p.ob.in.Record
-	p.w.tokens.came(p.j.addr, rec.Grant.AccessToken)
+	if other := p.w.tokens.came(p.j.addr, rec.Grant.AccessToken, p.brings); other != "" {
+		p.dead(other)
+	}
 	if !p.save("a token that was "+what, p.exchanged(c)...) {
 		return
 	}
@@ -90,7 +92,7 @@ func (p *performer) delivered(c *call, what string) {
 	p.r.standing = nil
 	p.r.next = rec.Head.Due
 	// A kept reply, a taint, an old token: more than the clock decides what is next.
-	p.r.again = len(rec.Retiring) > 0 || rec.Failure != nil || p.held() || p.j.cfg == nil || rec.Head.Due.IsZero() && !rec.Grant.ExpiresAt.IsZero() ||
+	p.r.again = len(rec.Retiring) > 0 || rec.Failure != nil || p.held() || p.ob.in.disowns() || p.j.cfg == nil || rec.Head.Due.IsZero() && !rec.Grant.ExpiresAt.IsZero() ||
 		p.ob.in.Want != nil && p.ob.in.Want.Verify != nil
 	p.answer()
 }

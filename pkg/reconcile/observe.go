@@ -79,6 +79,7 @@ func (w *worker) observe(ctx context.Context, j job) (*observed, error) {
 			in.RefreshFailure = overAfterSetBack(j.refreshes, j.now)
 		}
 		ob.had = rec.Grant.AccessToken
+		in.Dying = knownDead(&rec, rec.Grant) && w.tokens.dying(ob.had)
 	}
 	if j.cfg != nil {
 		if err := w.observeWanted(ctx, j, ob); err != nil {
@@ -87,7 +88,7 @@ func (w *worker) observe(ctx context.Context, j job) (*observed, error) {
 	} else if j.last != nil && rec.Removing == nil { // what a removal began by, it goes on by
 		in.Record.Lifecycle = lastLifecycle(j, in.Record.Lifecycle)
 	}
-	if err := w.observeHeld(ctx, ob, j.dry); err != nil {
+	if err := w.observeHeld(ctx, ob); err != nil {
 		return ob, err
 	}
 	ob.takeLifecycle(rec.Lifecycle, j.allowed)
@@ -231,7 +232,7 @@ func deferred(c *spec.Credential) []string {
 }
 
 // observeHeld adds what is known of the endpoints that issued what is held.
-func (w *worker) observeHeld(ctx context.Context, ob *observed, dry bool) error {
+func (w *worker) observeHeld(ctx context.Context, ob *observed) error {
 	in := &ob.in
 	if g := in.Record.Grant; g != nil {
 		held, err := w.endpointOf(ctx, ob, g)
@@ -251,9 +252,6 @@ func (w *worker) observeHeld(ctx context.Context, ob *observed, dry bool) error 
 			// the provider type knows that this one does.
 			g.RefreshState = state.RefreshUsable
 		}
-	}
-	if !dry && len(in.Record.Retiring) > 0 {
-		in.SharedWith = func(g *state.Grant) (string, error) { return w.sharedWith(ctx, in.Address, g) }
 	}
 	for i := range in.Record.Retiring {
 		g := &in.Record.Retiring[i]

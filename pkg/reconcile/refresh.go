@@ -404,6 +404,10 @@ func (p *performer) notBegun(err error) {
 	switch {
 	case errors.As(err, &away):
 		p.barred(away)
+	case errors.Is(err, errShared):
+		p.r.next = p.w.now().Add(sharedLook)
+		p.r.standing = &Standing{State: Pending, Why: "another credential has got the very access token that is to be revoked: it is revoked once that one holds another"}
+		p.fail(err)
 	case errors.Is(err, errTooLate):
 		p.r.again = true // what is to be done instead is decided anew
 	case p.w.isStopped():

@@ -40,6 +40,10 @@ func (p *performer) note() {
 	case causeOrphans:
 		p.log().Info("tokens that nobody knows are counted no more: a person has looked after them", "orphans", rec.Orphans.Living(p.w.now()))
 		rec.Orphans, rec.Kept = nil, nil
+	case causeDead:
+		p.diesElsewhere(&rec.Retiring[p.step.Retiring])
+		p.r.again = p.save("that a revocation may have been carried out", state.Change{IntentFor: p.j.addr, ClearIntent: true})
+		return
 	case causeTaint:
 		p.giveUpRaw()
 		if rec.Grant != nil {
@@ -82,6 +86,9 @@ func (p *performer) revoke() {
 	}
 	_, err = p.sendAndRead(c)
 	var pe *providers.Error
+	if isError := errors.As(err, &pe); p.ob.in.Order.Kind == OrderRevoke && (err == nil || isError && (pe.Class == providers.ClassGone || pe.Class == providers.ClassUnknown)) {
+		p.diesElsewhere(g)
+	}
 	switch {
 	case errors.Is(err, providers.ErrNoEndpoint):
 		p.step.Reason = "its API gives no address for revocations; the old token is forgotten"

@@ -16,12 +16,17 @@ func TestTokensInForceAreKnown(t *testing.T) {
 	k := newTokens()
 	holds := func(moves int, token, addr string) string {
 		t.Helper()
-		held, coming, ok := k.others(moves, addr, grant(token))
-		if !ok {
+		if !k.wholly(moves) {
 			return "moved"
 		}
-		if len(held) > 0 {
-			return held[0]
+		held, coming, ok := k.others(addr, secret.New(token))
+		if !ok {
+			return "not known"
+		}
+		for _, a := range []string{"a", "b", "c", "d"} {
+			if len(held) > 0 && k.address(a) == held[0] {
+				return a
+			}
 		}
 		return coming
 	}
@@ -44,7 +49,7 @@ func TestTokensInForceAreKnown(t *testing.T) {
 		t.Errorf("its own holder is in its way: %q", got)
 	}
 	// One that came and cannot be recorded is in force beside the one before.
-	k.came("b", secret.New("two"))
+	k.came("b", secret.New("two"), nil)
 	if x, y := holds(moves, "one", "x"), holds(moves, "two", "x"); x != "b" || y != "b" {
 		t.Errorf("held by %q and %q", x, y)
 	}
@@ -56,6 +61,15 @@ func TestTokensInForceAreKnown(t *testing.T) {
 	if got := holds(moves, "two", "x"); got != "" {
 		t.Errorf("a removed one holds it: %q", got)
 	}
+	// Of several that have the same, each is known, until it has another.
+	k.committed([]state.Change{record("b", "many"), record("c", "many"), record("d", "many")})
+	if x, y := holds(moves, "many", "x"), holds(moves, "many", "b"); x != "b" || y != "c" {
+		t.Errorf("many have it: %q, and beside the first %q", x, y)
+	}
+	k.committed([]state.Change{record("c", "other"), {Delete: "b"}})
+	if x, y := holds(moves, "many", "x"), holds(moves, "many", "d"); x != "d" || y != "" {
+		t.Errorf("one is left: %q, and beside it %q", x, y)
+	}
 	// Records that move make all of it worthless, also for who is reading.
 	k.moved()
 	if got := holds(moves, "new", "x"); got != "moved" {
@@ -64,5 +78,84 @@ func TestTokensInForceAreKnown(t *testing.T) {
 	k.read(moves, "a", grant("new"))
 	if again, read := k.begin(); !read || holds(again, "new", "x") != "" {
 		t.Error("what was read before a move is believed")
+	}
+}
+
+// A token that a call brings while it is revoked for another credential is known to be
+// dead, and none is revoked that another credential has got since it was asked.
+func TestRevocationsAndCallsAtTheSameMoment(t *testing.T) {
+	tok := secret.New("t")
+	for name, c := range map[string]struct {
+		do       func(k *tokens) string
+		want     string
+		remember int // revocations that are remembered after it
+	}{
+		"brought while it is revoked": {func(k *tokens) string {
+			b := k.begins()
+			k.revoke("a", tok, false)
+			return k.came("b", tok, b)
+		}, "a", 1},
+		"another token": {func(k *tokens) string {
+			b := k.begins()
+			k.revoke("a", tok, false)
+			return k.came("b", secret.New("u"), b)
+		}, "", 1},
+		"the call began after its revocation": {func(k *tokens) string {
+			k.revoke("a", tok, false)()
+			return k.came("b", tok, k.begins())
+		}, "", 0},
+		"revoked while the call was under way": {func(k *tokens) string {
+			b := k.begins()
+			k.revoke("a", tok, false)()
+			return k.came("b", tok, b)
+		}, "a", 1},
+		"and recorded": {func(k *tokens) string {
+			b := k.begins()
+			k.revoke("a", tok, false)()
+			k.over(k.begins())
+			died := k.came("b", tok, b)
+			k.over(b)
+			return died
+		}, "a", 0},
+		"brought first": {func(k *tokens) string {
+			k.came("b", tok, k.begins())
+			if k.revoke("a", tok, false) == nil {
+				return "held"
+			}
+			return "revoked"
+		}, "held", 0},
+		"brought first, and recorded": {func(k *tokens) string {
+			k.committed([]state.Change{{Credential: &state.Credential{Head: state.Head{Address: "b"}, Grant: &state.Grant{AccessToken: tok}}}})
+			if k.revoke("a", tok, false) == nil {
+				return "held"
+			}
+			return "revoked"
+		}, "held", 0},
+		"brought first, and a person wants it dead": {func(k *tokens) string {
+			k.came("b", tok, k.begins())
+			if k.revoke("a", tok, true) == nil {
+				return "held"
+			}
+			return "revoked"
+		}, "revoked", 1},
+		"it is not known who holds what": {func(k *tokens) string {
+			k.moved()
+			if k.revoke("a", tok, false) == nil {
+				return "held"
+			}
+			return "revoked"
+		}, "held", 0},
+		"for itself": {func(k *tokens) string {
+			b := k.begins()
+			k.revoke("a", tok, false)
+			return k.came("a", tok, b)
+		}, "", 1},
+	} {
+		k := newTokens()
+		moves, _ := k.begin()
+		k.wholly(moves)
+		if got := c.do(k); got != c.want || len(k.revoking) != c.remember {
+			t.Errorf("%s: %q, want %q; %d are remembered, want %d", name, got, c.want, len(k.revoking), c.remember)
+		}
 	}
 }

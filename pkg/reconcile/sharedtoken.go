@@ -3,12 +3,9 @@ package reconcile
 import (
 	"context"
 	"errors"
-	"hash/maphash"
-	"slices"
-	"sync"
+	"fmt"
 	"time"
 
-	"tokend/pkg/secret"
 	"tokend/pkg/state"
 )
 
@@ -16,149 +13,99 @@ import (
 // of one account or client. To revoke it for the sake of one that has given it up would
 // end it for all. So what is to be revoked is compared first with what other
 // credentials have in force, and waits as long as one of them has that very token.
+//
+// A revocation and a call that brings a token may be on their way at the same moment, and
+// a person may want a token dead whoever else holds it. Then who got it has one that is
+// dead: that is noted with the token itself, and it is renewed at once, as one is that its
+// API was found to honour no longer, at most so often an hour.
 
 // sharedLook is how often it is looked at whether another credential still holds a
-// token that is to be revoked.
-const sharedLook = 30 * time.Second
+// token that is to be revoked, and sharedSoon where that is not known yet.
+const (
+	sharedLook = 30 * time.Second
+	sharedSoon = time.Second
+)
 
-// tokens knows which access token each credential has in force, by a hash that is worth
-// nothing outside of this process. It begins to once it is asked: who revokes nothing
-// pays nothing. It is safe for concurrent use.
-type tokens struct {
-	seed   maphash.Seed
-	mu     sync.Mutex
-	of     map[string]uint64 // by address, as the state has it; 0: none
-	coming map[string]uint64 // likewise, of tokens that are not recorded yet
-	moves  int               // how often records got other addresses
-	whole  bool              // all records were read since then
+// sharing is what is known of a retired grant before it is revoked.
+type sharing struct {
+	asked bool
+	with  string // another credential that has its access token in force; "": none has
+	why   string // that is not known, in words
 }
 
-func newTokens() *tokens { return &tokens{seed: maphash.MakeSeed()} }
-
-// committed takes over what the state has just got.
-func (t *tokens) committed(changes []state.Change) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.of == nil {
-		return
-	}
-	for _, c := range changes {
-		switch {
-		case c.Credential != nil:
-			t.set(c.Credential.Head.Address, t.hash(c.Credential.Grant))
-		case c.Delete != "":
-			t.set(c.Delete, 0)
+// decided decides about a credential. Before it has a token revoked it is asked who else
+// has that in force.
+func (w *worker) decided(ctx context.Context, ob *observed) Step {
+	in := &ob.in
+	for {
+		s := decide(in)
+		if !s.revokes() || in.sharing(s.Retiring).asked {
+			return s
 		}
-	}
-}
-
-func (t *tokens) set(addr string, hash uint64) {
-	t.of[addr] = hash
-	delete(t.coming, addr)
-}
-
-// came notes a token before it is recorded: from then on it is in force, beside the one
-// that the places hold still.
-func (t *tokens) came(addr string, token secret.Text) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.of != nil {
-		t.coming[addr] = token.Sum(t.seed) | 1
-	}
-}
-
-// moved has it begin anew: records have other addresses now.
-func (t *tokens) moved() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.of, t.coming, t.whole = nil, nil, false
-	t.moves++
-}
-
-func (t *tokens) hash(g *state.Grant) uint64 {
-	if g == nil || g.AccessToken.Empty() {
-		return 0
-	}
-	return g.AccessToken.Sum(t.seed) | 1
-}
-
-// begin says whether all records have to be read yet, and after how many moves.
-func (t *tokens) begin() (moves int, read bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.of == nil {
-		t.of, t.coming = map[string]uint64{}, map[string]uint64{}
-	}
-	return t.moves, !t.whole
-}
-
-// read takes over what a record held, but where something newer is known.
-func (t *tokens) read(moves int, addr string, g *state.Grant) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if _, known := t.of[addr]; !known && moves == t.moves {
-		t.of[addr] = t.hash(g)
-	}
-}
-
-// others lists the credentials but one that hold a token by their records, as far as is
-// known, and says whether one of them is about to. ok is false where records were moved
-// since begin: what was read is worth nothing then.
-func (t *tokens) others(moves int, addr string, g *state.Grant) (held []string, coming string, ok bool) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if moves != t.moves {
-		return nil, "", false
-	}
-	t.whole = true
-	want := t.hash(g)
-	for a, h := range t.of {
-		if h == want && h != 0 && a != addr {
-			held = append(held, a)
+		if in.Shared == nil {
+			in.Shared = make([]sharing, len(in.Record.Retiring))
 		}
-	}
-	for a, h := range t.coming {
-		if h == want && a != addr {
-			coming = max(coming, a)
+		x := sharing{asked: true}
+		with, err := w.sharedWith(ctx, in.Address, &in.Record.Retiring[s.Retiring], in.Order.revokes())
+		if x.with = with; err != nil {
+			x.why = err.Error()
 		}
+		in.Shared[s.Retiring] = x
 	}
-	slices.Sort(held)
-	return held, coming, true
 }
 
-var errRecordsMoved = errors.New("records were moved meanwhile")
+// sharing is what is known of a retired grant.
+func (in *Input) sharing(i int) sharing {
+	if i < len(in.Shared) {
+		return in.Shared[i]
+	}
+	return sharing{}
+}
 
-// sharedWith names another credential that has in force the very access token of a
-// grant that is given up; "" where none has.
-func (w *worker) sharedWith(ctx context.Context, addr string, g *state.Grant) (string, error) {
+var (
+	errRecordsMoved = errors.New("records were moved meanwhile")
+	errReading      = errors.New("all records are being read for that, once after a start")
+)
+
+// sharedWith names another credential that has in force, or is about to, the very access
+// token of a grant that is given up; "" where none has. wait: also until somebody else
+// has read all records.
+func (w *worker) sharedWith(ctx context.Context, addr string, g *state.Grant, wait bool) (with string, err error) {
 	if g.AccessToken.Empty() {
 		return "", nil
 	}
-	moves, read := w.tokens.begin()
-	if read {
-		if err := w.readTokens(ctx, moves); err != nil {
-			return "", err
-		}
+	if err := w.readTokens(ctx, wait); err != nil {
+		return "", err
 	}
-	held, coming, ok := w.tokens.others(moves, addr, g)
+	held, coming, ok := w.tokens.others(addr, g.AccessToken)
 	if !ok {
 		return "", errRecordsMoved
 	}
-	for _, a := range held {
-		rec, _, err := w.store.Credential(ctx, a)
-		switch {
-		case errors.Is(err, state.ErrNotFound):
-		case err != nil:
-			return "", err
-		case rec.Grant != nil && rec.Grant.AccessToken.Equal(g.AccessToken):
-			return a, nil
-		}
+	err = w.eachHolder(ctx, held, g, func(rec *state.Credential) bool {
+		with = rec.Head.Address
+		return false
+	})
+	if with == "" && err == nil {
+		with = coming
 	}
-	return coming, nil
+	return with, err
 }
 
-// readTokens reads the records of all credentials.
-func (w *worker) readTokens(ctx context.Context, moves int) error {
+// readTokens reads the records of all credentials, where that was not done yet.
+func (w *worker) readTokens(ctx context.Context, wait bool) error {
+	if _, read := w.tokens.begin(); !read {
+		return nil
+	}
+	if wait {
+		w.tokens.reading.Lock()
+	} else if !w.tokens.reading.TryLock() {
+		return errReading
+	}
+	defer w.tokens.reading.Unlock()
+	moves, read := w.tokens.begin()
+	if !read {
+		return nil
+	}
 	var all []string
 	err := w.store.Heads(ctx, func(h state.Head) error {
 		if h.Kind == state.KindCredential && h.Generation > 0 {
@@ -179,30 +126,161 @@ func (w *worker) readTokens(ctx context.Context, moves int) error {
 		}
 		// One that cannot be read holds nothing up.
 	}
+	if !w.tokens.wholly(moves) {
+		return errRecordsMoved
+	}
 	return nil
+}
+
+// eachHolder hands out the records, as long as f says so, of those among some credentials
+// that have the access token of a grant in force.
+func (w *worker) eachHolder(ctx context.Context, held []uint64, g *state.Grant, f func(*state.Credential) bool) error {
+	if len(held) == 0 {
+		return nil
+	}
+	names, err := w.namesOf(ctx, held)
+	if err != nil {
+		return err
+	}
+	for _, h := range held {
+		rec, _, err := w.store.Credential(ctx, names[h])
+		switch {
+		case errors.Is(err, state.ErrNotFound):
+		case err != nil:
+			return err
+		case rec.Grant != nil && rec.Grant.AccessToken.Equal(g.AccessToken):
+			if !f(&rec) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// namesOf finds the addresses that have these hashes.
+func (w *worker) namesOf(ctx context.Context, some []uint64) (map[uint64]string, error) {
+	names, all := w.tokens.named(some)
+	if all {
+		return names, nil
+	}
+	wanted := map[uint64]bool{}
+	for _, h := range some {
+		wanted[h] = true
+	}
+	err := w.store.Heads(ctx, func(h state.Head) error {
+		if n := w.tokens.address(h.Address); h.Kind == state.KindCredential && wanted[n] {
+			names[n] = h.Address
+		}
+		return nil
+	})
+	w.tokens.name(names)
+	return names, err
 }
 
 // shared says what becomes of a revocation whose token another credential has in force.
 // A person who wants it revoked wants it dead, whoever else holds it.
 func (in *Input) shared(i int) (Step, string, bool) {
-	g := &in.Record.Retiring[i]
-	if in.SharedWith == nil {
-		return Step{}, "", false
-	}
-	other, err := in.SharedWith(g)
+	g, x := &in.Record.Retiring[i], in.sharing(i)
 	wait := Step{Action: ActWait, Retiring: i, State: Pending, Next: in.Now.Add(sharedLook), Cause: g.Retired.Cause}
 	switch {
-	case in.Order.Kind == OrderRevoke && err == nil && other != "":
-		return Step{}, "; " + other + " held the same token, and needs `tokend refresh " + ShellAddress(other) + "`", false
+	case in.Order.Kind == OrderRevoke && x.with != "":
+		return Step{}, "; " + x.with + " holds the same token, and is to obtain another", false
 	case in.Order.Kind == OrderRevoke:
 		return Step{}, "", false
-	case err != nil:
-		wait.Reason = "whether another credential holds the token that is to be revoked is not known yet: " + err.Error()
+	case x.why != "":
+		wait.Next = in.Now.Add(sharedSoon)
+		wait.Reason = "whether another credential holds the token that is to be revoked is not known yet: " + x.why
 		return wait, "", true
-	case other == "":
+	case x.with == "":
 		return Step{}, "", false
+	case in.Intent != nil && in.Intent.Op == opRevoke && in.Intent.Generation == g.Generation:
+		return Step{Action: ActNote, Cause: causeDead, Retiring: i, State: Pending,
+			Reason: "its revocation may have reached the API before a crash, and " + x.with + " has got the same access token since: that one is to obtain another"}, "", true
 	}
-	wait.Reason = other + " holds the same access token: it is revoked once that one holds another"
+	wait.Reason = sharedWhy(x.with)
 	wait.Why = wait.Reason
 	return wait, "", true
+}
+
+func sharedWhy(with string) string {
+	return with + " holds the same access token: it is revoked once that one holds another"
+}
+
+// errShared: another credential has got the token since it was decided to revoke it.
+var errShared = fmt.Errorf("%w: another credential holds the same access token by now", errNotBegun)
+
+// revoking says that the token of a call is about to be revoked; an error where another
+// credential has got it meanwhile.
+func (p *performer) revoking(c *call) (end func(), err error) {
+	if end = p.w.tokens.revoke(p.j.addr, c.c.Token.AccessToken, p.ob.in.Order.Kind == OrderRevoke); end == nil {
+		return nil, errShared
+	}
+	return end, nil
+}
+
+// dead notes of a token that was just brought that it was revoked for another credential
+// meanwhile: it is renewed at once.
+func (p *performer) dead(revokedFor string) {
+	rec := &p.ob.in.Record
+	p.log().Warn("the API gave the very access token that was being revoked for another credential; it is renewed", "revoked_for", revokedFor)
+	died(rec, revokedFor)
+}
+
+// died notes that the token in force was revoked for another credential. Nobody has asked
+// the API, so that there is no time at which it was.
+func died(rec *state.Credential, revokedFor string) {
+	v := &rec.Verified
+	v.Refused, v.At, v.Why = rec.Grant.Generation, time.Time{}, "it was revoked for "+revokedFor+", to which the API had given the same"
+}
+
+// knownDead says that a grant's token is dead, or will be, and not by what asking its API
+// has found.
+func knownDead(rec *state.Credential, g *state.Grant) bool {
+	v := &rec.Verified
+	return g != nil && v.Refused == g.Generation && v.At.IsZero() && v.Why != ""
+}
+
+// diesElsewhere notes of all other credentials that have a token in force which was, or
+// may have been, revoked for this one, that it is dead.
+func (p *performer) diesElsewhere(g *state.Grant) {
+	err := p.w.readTokens(p.ctx, true)
+	if err == nil && !g.AccessToken.Empty() {
+		held, _, _ := p.w.tokens.others(p.j.addr, g.AccessToken)
+		var holders []string
+		err = p.w.eachHolder(p.ctx, held, g, func(rec *state.Credential) bool {
+			holders = append(holders, rec.Head.Address)
+			return true
+		})
+		for _, a := range holders {
+			err = errors.Join(err, p.w.dies(p.ctx, a, p.j.addr, g))
+		}
+	}
+	if err != nil {
+		p.log().Warn("noting which other credentials hold a token that is revoked failed; they hold it until they are due", "error", err)
+	}
+}
+
+// dies notes it of one of them.
+func (w *worker) dies(ctx context.Context, addr, revokedFor string, g *state.Grant) error {
+	for {
+		rec, _, err := w.store.Credential(ctx, addr)
+		switch {
+		case errors.Is(err, state.ErrNotFound):
+			return nil
+		case err != nil:
+			return err
+		case rec.Grant == nil || !rec.Grant.AccessToken.Equal(g.AccessToken) || knownDead(&rec, rec.Grant):
+			return nil
+		}
+		died(&rec, revokedFor)
+		rec.Head.Due = time.Time{} // a start looks at it at once
+		if err = w.store.Commit(ctx, state.Change{Credential: &rec}); errors.Is(err, state.ErrConflict) {
+			continue
+		}
+		if err == nil {
+			w.log.Warn("a token was revoked that another credential has in force, too; that one is renewed", "address", addr, "revoked_for", revokedFor)
+			w.relook(addr, state.ErrConflict)
+		}
+		return err
+	}
 }

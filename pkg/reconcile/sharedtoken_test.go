@@ -20,10 +20,29 @@ type cached struct {
 	until   time.Time
 	dead    map[string]bool
 	revoked []string
+	tokens  int // requests for one
+	// slowly says how long a request is on its way before, and its answer after, it is
+	// carried out; nil: no time at all.
+	slowly func(path string) (before, after time.Duration)
+}
+
+// late takes the time of a request, of which before and after are told apart by do.
+func (x *cached) late(path string, do func()) {
+	var before, after time.Duration
+	if x.slowly != nil {
+		before, after = x.slowly(path)
+	}
+	<-time.After(before)
+	do()
+	<-time.After(after)
 }
 
 func (x *cached) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_ = r.ParseForm()
+	x.late(r.URL.Path, func() { x.serve(w, r) })
+}
+
+func (x *cached) serve(w http.ResponseWriter, r *http.Request) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if r.URL.Path == "/revoke" {
@@ -35,6 +54,7 @@ func (x *cached) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.n++
 		x.until = now.Add(10 * time.Minute)
 	}
+	x.tokens++
 	w.Header().Set("Content-Type", "application/json")
 	_, _ = fmt.Fprintf(w, `{"access_token":"at%d","expires_in":%d,"token_type":"bearer"}`, x.n, int(time.Until(x.until).Seconds()))
 }
@@ -118,7 +138,7 @@ func TestATokenInForceElsewhereIsNotRevoked(t *testing.T) {
 		"one of two, after a start":       {first: []string{"a", "b"}, then: []string{"a"}, restart: true},
 		"another name, without moved":     {first: []string{"a"}, then: []string{"b"}},
 		"both are removed":                {first: []string{"a", "b", "c"}, then: nil, revoked: "at1 at1 at1"},
-		"a person wants that of one dead": {first: []string{"a", "b"}, then: []string{"a", "b"}, order: true, revoked: "at1"},
+		"a person wants that of one dead": {first: []string{"a", "b", "c"}, then: []string{"a", "b", "c"}, order: true, revoked: "at1"},
 		"the only one":                    {first: []string{"a"}, then: nil, revoked: "at1"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -140,13 +160,13 @@ func TestATokenInForceElsewhereIsNotRevoked(t *testing.T) {
 				if got := x.revocations(); got != c.revoked {
 					t.Errorf("revoked %q, want %q", got, c.revoked)
 				}
-				if c.revoked != "" {
-					return
-				}
 				for _, n := range c.then {
 					if got := w.places.get(n); !x.works(got) {
 						t.Errorf("%s holds %q, which does not work", n, got)
 					}
+				}
+				if c.revoked != "" {
+					return
 				}
 				if l := w.line("credential.cached." + c.first[len(c.first)-1]); !strings.Contains(l.Why, "holds the same access token") {
 					t.Errorf("while it waits: %+v", l)
@@ -155,6 +175,65 @@ func TestATokenInForceElsewhereIsNotRevoked(t *testing.T) {
 				time.Sleep(10 * time.Minute)
 				if got := x.revocations(); got != "" {
 					t.Errorf("later revoked %q", got)
+				}
+			})
+		})
+	}
+}
+
+// Where a revocation and a grant are on their way at the same moment, an API may give
+// the grant the very token that it then ends. Nobody is left with that: it is obtained
+// anew once the revocation is over.
+func TestATokenThatIsRevokedWhileItIsBroughtIsRenewed(t *testing.T) {
+	for name, c := range map[string]struct {
+		revoke, token [2]time.Duration // before and after they are carried out
+		later         time.Duration    // b comes so long after a's block is gone
+		crash         time.Duration    // after that; 0: there is none
+		asked         int              // for a token, at the most
+	}{
+		"the grant is answered while the revocation is on its way": {revoke: [2]time.Duration{5 * time.Second, 0}, later: 3 * time.Second, asked: 3},
+		"the revocation is over before the answer comes":           {token: [2]time.Duration{0, 3 * time.Second}, asked: 3},
+		"both are slow": {revoke: [2]time.Duration{2 * time.Second, 2 * time.Second}, token: [2]time.Duration{0, 3 * time.Second}, later: 2 * time.Second, asked: 3},
+		"a crash while the revocation is on its way":                  {revoke: [2]time.Duration{5 * time.Second, 0}, later: 3 * time.Second, crash: time.Second, asked: 4},
+		"a crash after the revocation, before the answer is recorded": {token: [2]time.Duration{0, 5 * time.Second}, crash: 3 * time.Second, asked: 4},
+		"a crash after the revocation is carried out":                 {revoke: [2]time.Duration{2 * time.Second, 5 * time.Second}, later: 2 * time.Second, crash: 3 * time.Second, asked: 4},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				x := &cached{dead: map[string]bool{}}
+				w.serveAlso(x, "cached.localhost")
+				w.set(cachedConfig("a"))
+				time.Sleep(time.Second)
+				x.mu.Lock()
+				x.slowly = func(path string) (before, after time.Duration) {
+					of := c.token
+					if path == "/revoke" {
+						of = c.revoke
+					}
+					return of[0], of[1]
+				}
+				x.mu.Unlock()
+				if c.later > 0 {
+					w.set(cachedConfig())
+					time.Sleep(c.later)
+				}
+				w.set(cachedConfig("b"))
+				if c.crash > 0 {
+					time.Sleep(c.crash)
+					w.crash()
+					w.set(cachedConfig("b"))
+				}
+				time.Sleep(time.Minute)
+				if got := w.places.get("b"); !x.works(got) {
+					t.Errorf("b holds %q, which does not work: %+v", got, w.line("credential.cached.b"))
+				}
+				x.mu.Lock()
+				defer x.mu.Unlock()
+				if x.tokens > c.asked {
+					t.Errorf("it was asked %d times for a token, want %d at the most", x.tokens, c.asked)
+				}
+				if len(x.revoked) == 0 || x.revoked[0] != "at1" {
+					t.Errorf("revoked %q", x.revoked)
 				}
 			})
 		})

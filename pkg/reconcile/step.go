@@ -134,4 +134,5 @@ const (
 	causeForget  = "forget"
 	causeOrphans = "orphans"
 	causeKept    = "kept"
+	causeDead    = "dead" // another credential's token is
 )

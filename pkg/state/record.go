@@ -75,7 +75,7 @@ type Credential struct {
 // as far as it must outlive a restart.
 type Verified struct {
 	Refused   uint64      // the generation that the API refused twice; 0: none
-	At        time.Time   // when it did
+	At        time.Time   // when it did; zero, with a reason in Why: it was not asked, and would
 	Why       string      // what it said, scrubbed
 	Refreshed uint64      // the generation that a refresh for that brought
 	Renewed   []time.Time // when a token was renewed for that, within the last hour

@@ -1,0 +1,306 @@
+package reconcile
+
+import (
+	"hash/maphash"
+	"maps"
+	"slices"
+	"sync"
+
+	"tokend/pkg/secret"
+	"tokend/pkg/state"
+)
+
+// tokens knows which access token each credential has in force, by hashes that are worth
+// nothing outside of this process, and which are being revoked while a call is under way
+// that may bring the same. It begins with the first once it is asked: who revokes nothing
+// pays nothing. It keeps 32 bytes a credential, or so, and no address. It is safe for
+// concurrent use.
+type tokens struct {
+	seed    maphash.Seed
+	reading turn // held while all records are read
+	mu      sync.Mutex
+	of      map[uint64]uint64   // an address's token, as the state has it; 0: none
+	by      map[uint64]uint64   // the address that has a token
+	more    map[uint64][]uint64 // and others, in the order in which they got it
+	names   map[uint64]string   // of those that have had the same token as another
+	coming  map[string]uint64   // by address, of tokens that are not recorded yet
+	moves   int                 // how often records got other addresses
+	whole   bool                // all records were read since then
+
+	tick     uint64                   // counts beginnings and ends of what follows
+	calls    map[*bringing]bool       // under way, or not recorded yet
+	revoking map[uint64]*beingRevoked // by token
+}
+
+func newTokens() *tokens {
+	return &tokens{seed: maphash.MakeSeed(), reading: make(turn, 1), names: map[uint64]string{}, coming: map[string]uint64{}, calls: map[*bringing]bool{}, revoking: map[uint64]*beingRevoked{}}
+}
+
+// committed takes over what the state has just got.
+func (t *tokens) committed(changes []state.Change) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, c := range changes {
+		switch {
+		case c.Credential != nil:
+			delete(t.coming, c.Credential.Head.Address)
+			if t.of != nil {
+				t.set(t.address(c.Credential.Head.Address), t.hash(c.Credential.Grant))
+			}
+		case c.Delete != "":
+			delete(t.coming, c.Delete)
+			if t.of != nil {
+				t.set(t.address(c.Delete), 0)
+			}
+		}
+	}
+}
+
+func (t *tokens) set(addr, token uint64) {
+	was := t.of[addr]
+	t.of[addr] = token
+	if was == token {
+		return
+	}
+	if was != 0 {
+		t.leave(addr, was)
+	}
+	if token == 0 {
+		return
+	}
+	if _, taken := t.by[token]; taken {
+		t.more[token] = append(t.more[token], addr)
+		return
+	}
+	t.by[token] = addr
+}
+
+func (t *tokens) leave(addr, token uint64) {
+	more := t.more[token]
+	switch i := slices.Index(more, addr); {
+	case i >= 0:
+		more = slices.Delete(more, i, i+1)
+	case len(more) > 0:
+		t.by[token], more = more[0], more[1:]
+	default:
+		delete(t.by, token)
+	}
+	if t.more[token] = more; len(more) == 0 {
+		delete(t.more, token)
+	}
+}
+
+// moved has it begin anew: records have other addresses now.
+func (t *tokens) moved() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.of, t.by, t.more, t.whole = nil, nil, nil, false
+	clear(t.names)
+	clear(t.coming)
+	t.moves++
+}
+
+func (t *tokens) address(a string) uint64 { return maphash.String(t.seed, a) }
+
+func (t *tokens) hash(g *state.Grant) uint64 {
+	if g == nil {
+		return 0
+	}
+	return t.sum(g.AccessToken)
+}
+
+func (t *tokens) sum(token secret.Text) uint64 {
+	if token.Empty() {
+		return 0
+	}
+	return token.Sum(t.seed) | 1
+}
+
+// begin says whether all records have to be read yet, and after how many moves.
+func (t *tokens) begin() (moves int, read bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.of == nil {
+		t.of, t.by, t.more = map[uint64]uint64{}, map[uint64]uint64{}, map[uint64][]uint64{}
+	}
+	return t.moves, !t.whole
+}
+
+// read takes over what a record held, but where something newer is known.
+func (t *tokens) read(moves int, addr string, g *state.Grant) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if moves != t.moves {
+		return
+	}
+	a := t.address(addr)
+	if _, known := t.of[a]; !known {
+		t.set(a, t.hash(g))
+	}
+}
+
+// wholly notes that all records were read; false where some were moved since begin: what
+// was read is worth nothing then.
+func (t *tokens) wholly(moves int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if moves != t.moves {
+		return false
+	}
+	t.whole = true
+	return true
+}
+
+// others lists who has a token by the records, as hashes of addresses, but for one; and
+// says who is about to. ok is false where it is not known.
+func (t *tokens) others(addr string, token secret.Text) (held []uint64, coming string, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.whole {
+		return nil, "", false
+	}
+	want, self := t.sum(token), t.address(addr)
+	if first, has := t.by[want]; has && first != self {
+		held = append(held, first)
+	}
+	for _, a := range t.more[want] {
+		if a != self {
+			held = append(held, a)
+		}
+	}
+	for a, h := range t.coming {
+		if h == want && a != addr {
+			coming = max(coming, a)
+		}
+	}
+	return held, coming, true
+}
+
+// named are the addresses that are known of some hashes, and says whether all are.
+func (t *tokens) named(some []uint64) (names map[uint64]string, all bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	names = map[uint64]string{}
+	for _, h := range some {
+		if a, known := t.names[h]; known {
+			names[h] = a
+		}
+	}
+	return names, len(names) == len(some)
+}
+
+// name keeps the addresses of some hashes.
+func (t *tokens) name(names map[uint64]string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	maps.Copy(t.names, names)
+}
+
+// bringing is a call that may bring a token which is being revoked for another credential:
+// an API may give that away before it carries the revocation out.
+type bringing struct{ since uint64 }
+
+// beingRevoked is the revocation of a token, which may be tried for several credentials.
+type beingRevoked struct {
+	of    string // the address for which it was tried last
+	tries int    // under way
+	until uint64 // when the last ended that is over
+}
+
+// begins notes a call that may bring a token, until over.
+func (t *tokens) begins() *bringing {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.tick++
+	b := &bringing{t.tick}
+	t.calls[b] = true
+	return b
+}
+
+// over says that what such a call brought is recorded, or that it brought nothing. b may
+// be nil.
+func (t *tokens) over(b *bringing) {
+	if b == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	delete(t.calls, b)
+	t.forget()
+}
+
+// came notes a token before it is recorded: from then on it is in force, beside the one
+// that the places hold still. It names the credential for which that very token was
+// revoked while the call was under way that brought it (nil: none was); "" for none.
+func (t *tokens) came(addr string, token secret.Text, by *bringing) (revokedFor string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.sum(token)
+	t.coming[addr] = h
+	if e := t.revoking[h]; e != nil && e.of != addr && (e.tries > 0 || by != nil && e.until > by.since) {
+		return e.of
+	}
+	return ""
+}
+
+// revoke notes that a token is about to be revoked for a credential, until end; nil where
+// another has it in force, or is about to, unless it is revoked anyway.
+func (t *tokens) revoke(addr string, token secret.Text, anyway bool) (end func()) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h := t.sum(token)
+	if h == 0 {
+		return func() {}
+	}
+	self := t.address(addr)
+	if !anyway {
+		first, has := t.by[h]
+		if !t.whole || has && first != self || len(t.more[h]) > 0 {
+			return nil
+		}
+		for a, x := range t.coming {
+			if x == h && a != addr {
+				return nil
+			}
+		}
+	}
+	e := t.revoking[h]
+	if e == nil {
+		e = &beingRevoked{}
+		t.revoking[h] = e
+	}
+	e.of = addr
+	e.tries++
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.tick++
+		e.tries--
+		e.until = t.tick
+		t.forget()
+	}
+}
+
+// dying says that a token is being revoked.
+func (t *tokens) dying(token secret.Text) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.revoking[t.sum(token)]
+	return e != nil && e.tries > 0
+}
+
+// forget drops the revocations that no call can meet any more.
+func (t *tokens) forget() {
+	if len(t.revoking) == 0 {
+		return
+	}
+	first := t.tick
+	for b := range t.calls {
+		first = min(first, b.since)
+	}
+	for h, e := range t.revoking {
+		if e.tries == 0 && (len(t.calls) == 0 || e.until < first) {
+			delete(t.revoking, h)
+		}
+	}
+}
