@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tokend/pkg/providers"
@@ -228,7 +229,11 @@ func (l *Loop) heard(n *lane, addr string, h health) {
 		}
 		l.log.Warn(says, "lane", n.name, "failed", len(b.failed), "error", b.why)
 		n.origins.forget() // none of them answers
-		for _, it := range n.waiting.items {
+		for _, it := range slices.Clone(n.waiting.items) {
+			if it.glances {
+				l.q.around(it)
+				continue
+			}
 			l.passed(it) // the first pass does not wait for a provider that is away
 			l.recount(it)
 		}
@@ -309,14 +314,15 @@ func (q *queue) shut(limit int64) int {
 	return n
 }
 
-// countShut counts what waits for a provider that answers nobody as waiting.
+// countShut counts what waits for a provider that answers nobody as waiting, and what
+// has ended while it waits for a rate limit.
 func (l *Loop) countShut(v *View) {
 	for _, n := range l.q.order {
-		if !n.breaker.open() || n.of != nil { // a revocation that waits makes nothing less ready
+		if !n.breaker.open() && n.pace == nil || n.of != nil { // a revocation that waits makes nothing less ready
 			continue
 		}
 		for _, it := range n.waiting.items {
-			if s := l.stateOf(it); s.calm() {
+			if s := l.stateOf(it); s.calm() && (n.breaker.open() || it.starves(v.Now)) {
 				if v.Counts[s]--; v.Counts[s] == 0 {
 					delete(v.Counts, s)
 				}

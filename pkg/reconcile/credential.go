@@ -85,6 +85,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 			r.next = at
 		}
 	}
+	r.glances = ob.in.glances(r.standing, r.next)
 	return r
 }
 

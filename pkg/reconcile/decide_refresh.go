@@ -46,6 +46,16 @@ func (in *Input) dueInTurn() time.Time {
 	return earlier(at, turn)
 }
 
+// glances says of a credential that is ready that its token is not due when it is looked
+// at next: for what is to be done then its provider may not be needed.
+func (in *Input) glances(s *Standing, next time.Time) bool {
+	if s != nil && s.State != Ready || next.IsZero() || in.Record.Grant == nil {
+		return false
+	}
+	due := in.dueInTurn()
+	return due.IsZero() || next.Before(due)
+}
+
 // early says that the token cannot be due any earlier, whatever its turn.
 func (in *Input) early() bool {
 	g := in.Record.Grant

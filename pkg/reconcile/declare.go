@@ -38,7 +38,9 @@ func (l *Loop) declareAll(d delta) {
 		case it.due == 0 || !it.stored || it.phase == running: // it is being moved: then it is looked at anyway
 			l.wake(it)
 		default:
-			l.q.at(it, l.firstLookAt(it))
+			at := l.firstLookAt(it)
+			it.glances = nanos(at) < it.due
+			l.q.at(it, at)
 		}
 	}
 	if len(paths) > 0 && l.o.PathsChanged != nil {

@@ -20,6 +20,7 @@ func (l *Loop) dispatch(ctx context.Context) {
 		if it.kind == kindCredential && it.gone {
 			l.ending[it] = nil
 		}
+		l.starved(it)
 		j := l.job(it)
 		j.seat, j.keepSent, it.may = j.pace.take(), l.w.keepSent, j.mayBegin()
 		l.running++

@@ -46,6 +46,7 @@ func (l *Loop) finish(r result) {
 	}
 	newer := r.record && r.gen > it.gen
 	it.early = r.early && !newer
+	it.glances = r.glances
 	it.revokes = !r.revokesAt.IsZero() && r.next.Equal(r.revokesAt)
 	if r.record {
 		it.gen, it.expires, it.retiring, it.stored, it.remains = r.gen, nanos(r.expires), uint8(min(r.retiring, 255)), r.stored, r.remains

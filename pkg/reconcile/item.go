@@ -61,6 +61,7 @@ type item struct {
 	early    bool  // due as soon as its token may be refreshed at all
 	revokes  bool  // due when an old token may be given up, which is before its own is
 	may      bool  // the work under way may begin what the guard has let go
+	glances  bool  // of a credential: due before its token is, so that its provider may not be needed
 	counted  uint8 // the state under which it is counted; 0: not counted
 }
 
@@ -71,7 +72,7 @@ type edge struct {
 }
 
 // urgency is the order within a lane: what a person waits for, then the soonest
-// expiry. A credential without a token goes before those whose tokens live for
+// expiry. One that failed goes behind those that end within a [failedTurn]. A credential without a token goes before those whose tokens live for
 // another minute: no consumer's token ends while it waits. Of questions whether tokens
 // are honoured, none is put off for ever: the credential goes first whose was asked
 // longest ago.
@@ -81,12 +82,24 @@ func (it *item) urgency() int64 {
 		return math.MinInt64
 	case it.lane.side == questions && it.measured() != nil:
 		return nanos(it.measured().turn)
+	case it.fails():
+		return max(it.expires, it.due+int64(failedTurn))
 	case it.expires != 0:
 		return it.expires
 	case it.kind == kindCredential:
 		return it.due + int64(time.Minute)
 	}
 	return it.due
+}
+
+// failedTurn is how long those that end meanwhile go before a credential whose last
+// call failed, from when that is due again. However short its back-off is, it takes no
+// turn of others then; and it is not put off for ever, since it waits in its place.
+const failedTurn = time.Minute
+
+// fails says of a credential that its last call failed.
+func (it *item) fails() bool {
+	return it.kind == kindCredential && it.x != nil && it.x.standing != nil && it.x.standing.State == Failing
 }
 
 // extra is what few items have at a time.

@@ -224,6 +224,7 @@ type result struct {
 	setBack   time.Duration // by which the record was brought in line with the clock
 	saved     bool          // the record was written in this look
 	early     bool          // it is looked at again as soon as its token may be refreshed at all
+	glances   bool          // of a credential: it is looked at again before its token is due
 	revokesAt time.Time     // of a credential: when it is looked at again for an old token, and for nothing else; zero: not for one
 	began     begun         // destructive steps that were begun
 	limits    *spec.RateLimit

@@ -218,7 +218,11 @@ func (q *queue) remove(it *item) {
 func (q *queue) advance(now time.Time) time.Duration {
 	q.clock = now
 	for len(q.timed.items) > 0 && q.timed.items[0].due <= now.UnixNano() {
-		q.now(q.timed.items[0])
+		it := q.timed.items[0]
+		if it.glances {
+			q.around(it)
+		}
+		q.now(it)
 	}
 	sleep := min(maxSleep, q.overdue(now))
 	if len(q.timed.items) == 0 {

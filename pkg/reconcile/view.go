@@ -210,6 +210,9 @@ func (l *Loop) add(v *View, it *item) {
 	if it.waits() && line.State.calm() {
 		b := &it.lane.breaker
 		line.State, line.Since, line.Why, line.Next, line.NextAt, line.Mend = Waiting, b.since, it.lane.awayWords(), "its call", b.next, ""
+	} else if it.starves(v.Now) && line.State.calm() {
+		s := it.starving()
+		line.State, line.Since, line.Why, line.Next, line.Mend = s.State, s.Since, s.Why, s.Next, ""
 	} else if it.phase == ready && it.lane.of != nil && line.NextAt.IsZero() {
 		l.waitsBeside(it, &line)
 	} else if it.waits() && line.NextAt.IsZero() {
