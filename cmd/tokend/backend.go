@@ -119,8 +119,10 @@ type orderRequest struct {
 
 // orderReply is of an order that was carried out. Warning says what did not come
 // of it all the same, Hint what to do about that. Idle says that nothing failed which
-// could have been tried again.
+// could have been tried again; Removed that its address is no longer declared, so that
+// no token takes the place of one that is given up.
 type orderReply struct {
+	Removed bool   `json:"removed,omitempty"`
 	Idle    bool   `json:"idle,omitempty"`
 	Warning string `json:"warning,omitempty"`
 	Hint    string `json:"hint,omitempty"`

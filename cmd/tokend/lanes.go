@@ -87,11 +87,12 @@ func (g *globals) printOrphans(w io.Writer, now time.Time, lines []reconcile.Lin
 		return
 	}
 	var first reconcile.Line
-	known := true
+	known, several := true, false
 	for _, l := range lines {
 		if l.Orphans == 0 {
 			continue
 		}
+		several = first.Orphans > 0
 		if known = known && !l.OrphansSince.IsZero(); first.Orphans == 0 || l.OrphansSince.Before(first.OrphansSince) {
 			first = l
 		}
@@ -101,6 +102,10 @@ func (g *globals) printOrphans(w io.Writer, now time.Time, lines []reconcile.Lin
 		since = ", since " + ago(now, first.OrphansSince)
 	}
 	fmt.Fprintf(w, "Orphans: %d%s; a token that nobody knows any more (its reply was lost, or state rm has forgotten it) may live until it expires (%s)\n", total, since, names)
+	if several {
+		fmt.Fprintf(w, "  those of each address, looked after at the provider: %s\n", g.spell("tokend revoke --forget-orphans ADDRESS"))
+		return
+	}
 	fmt.Fprintf(w, "  looked after at the provider: %s\n", g.spell("tokend revoke --forget-orphans "+reconcile.ShellAddress(first.Address)))
 }
 

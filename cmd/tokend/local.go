@@ -150,13 +150,13 @@ func (e *engine) Order(ctx context.Context, in orderRequest) (orderReply, error)
 	if in.Order.Forget {
 		return orderReply{}, e.follow(ctx) // the token in force is the one that it was
 	}
-	err = e.deliver(ctx, in.Address, in.Order.Kind)
+	err = e.deliver(ctx, in.Address, in.Order.Kind, in.Order.Kind == reconcile.OrderRevoke || in.Order.Kind == reconcile.OrderRetry && !e.loop.HasToken(ctx, in.Address))
 	if err != nil && in.Order.Kind == reconcile.OrderRevoke && ctx.Err() == nil {
 		// The token is revoked. Who is told of a failure gives the order again, and
 		// revokes the new one.
 		return orderReply{Warning: err.Error(), Hint: hintOf(err)}, nil
 	}
-	r := orderReply{Idle: idle}
+	r := orderReply{Idle: idle, Removed: !e.loop.Config().Declares(spec.Address(in.Address))}
 	if err != nil || e.daemon {
 		return r, err
 	}
@@ -177,11 +177,12 @@ func (e *engine) untold(ctx context.Context) (warning, hint string, err error) {
 }
 
 // deliver waits until the sinks hold what an order brought: whoever gave it goes
-// on to use them. A taint is for the next pass, and an action brings no token.
-func (e *engine) deliver(ctx context.Context, addr string, kind reconcile.OrderKind) error {
+// on to use them. With anew it has given the token up, and the next one is waited for.
+// A taint is for the next pass, and an action brings no token.
+func (e *engine) deliver(ctx context.Context, addr string, kind reconcile.OrderKind, anew bool) error {
 	done := map[reconcile.OrderKind]string{reconcile.OrderRefresh: "refreshed", reconcile.OrderRevoke: "revoked", reconcile.OrderRetry: "tried again", reconcile.OrderLogin: "logged in"}[kind]
 	if done != "" {
-		err := e.loop.Delivered(ctx, addr, kind == reconcile.OrderRevoke, applyRetries)
+		err := e.loop.Delivered(ctx, addr, anew, applyRetries)
 		if err != nil {
 			return fmt.Errorf("%s is %s, but %w", spec.Address(addr).Short(), done, err)
 		}

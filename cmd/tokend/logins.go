@@ -262,7 +262,7 @@ func (e *engine) completeLogin(l *openLogin, code reconcile.LoginCode) {
 // obtainedLogin delivers what a login brought.
 func (e *engine) obtainedLogin(l *openLogin) {
 	e.noteObtained(l)
-	if err := e.deliver(e.ctx, l.address, reconcile.OrderLogin); err == nil || e.ctx.Err() == nil {
+	if err := e.deliver(e.ctx, l.address, reconcile.OrderLogin, false); err == nil || e.ctx.Err() == nil {
 		e.endLogin(l, err)
 	}
 }

@@ -25,6 +25,9 @@ func (g *globals) order(c *cobra.Command, addr string, o reconcile.Order, done s
 		if r.Idle {
 			done = fmt.Sprintf("nothing of it fails, so nothing was tried (to refresh it now: %s)", g.spell("tokend refresh "+reconcile.ShellAddress(a)))
 		}
+		if r.Removed && o.Kind == reconcile.OrderTaint {
+			done = "it is no longer declared, so nothing takes its place; a reply of it that could not be read is given up, and what that brought is counted as an orphan"
+		}
 		fmt.Fprintf(g.out, "%s: %s\n", shown(a), done)
 		if r.Warning != "" {
 			g.printNotice(g.err, "warning", r.Warning, r.Hint)

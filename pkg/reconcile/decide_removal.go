@@ -49,7 +49,7 @@ func undeclared(in *Input) (Step, bool) {
 			}
 			return s, true
 		}
-		return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: "it is no longer declared, and " + in.whyForget() + ": its token is left alone"}, true
+		return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: "it is no longer declared, and " + in.whyForget() + ": its token is left alone" + in.unreadGoes()}, true
 	case r.Grant != nil:
 		return Step{Action: ActRetire, Cause: causeRemove, State: Removing, Reason: "it is no longer declared: its token is given up", Why: "it is no longer declared"}, true
 	case len(r.Retiring) > 0:
@@ -61,10 +61,22 @@ func undeclared(in *Input) (Step, bool) {
 			Why:    unreadWhy(r.Raw.Message)}, true
 	}
 	why := "it is no longer declared and nothing of it is left"
+	if in.unreadGoes() != "" {
+		why = "it is no longer declared, and " + in.whyForget()
+	}
 	if n := r.Orphans.Living(in.Now); n > 0 {
 		why += " but " + count(n, "token") + " that nobody knows"
 	}
-	return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: why}, true
+	return Step{Action: ActDrop, Cause: causeRemove, State: Removing, Reason: why + in.unreadGoes()}, true
+}
+
+// unreadGoes says what becomes of a reply that could not be read where its credential is
+// forgotten.
+func (in *Input) unreadGoes() string {
+	if r := in.Record.Raw; r == nil || doubtful(r) {
+		return ""
+	}
+	return "; a reply that could not be read is waited for no more: what it brought may live, is not revoked, and is counted as an orphan"
 }
 
 // stuck waits for a person to say which of two records is meant.

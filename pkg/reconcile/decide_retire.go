@@ -166,6 +166,8 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "the old token has expired by itself", true
 	case needsLiving(g, t) && accessDead && !t.HasRefresh:
 		return "the old token has expired by itself", true
+	case needsLiving(g, t) && g.AccessToken.Empty() && g.RefreshState == state.RefreshRefused:
+		return "it was a refresh token alone, which was refused: it is dead", true
 	case needsLiving(g, t) && accessDead && g.RefreshState == state.RefreshRefused:
 		return "the old token has expired and its refresh token was refused: both are dead", true
 	case needsLiving(g, t) && accessDead && g.RefreshState == state.RefreshIndeterminate:
@@ -211,6 +213,9 @@ func revokeStep(in *Input, i int) Step {
 func (in *Input) revokeReason(cause string) string {
 	switch cause {
 	case causeRemove:
+		if in.Declared {
+			return "nothing uses it any more" // declared again, or what a kept reply brought
+		}
 		return "it is no longer declared"
 	case causeRevoke:
 		switch {

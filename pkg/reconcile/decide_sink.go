@@ -28,6 +28,7 @@ type SinkInput struct {
 	Checked  bool     // Drift was measured in this look
 	Another  bool     // it holds what it shall hold, by another write than the recorded one: a crash came between
 	Foreign  string   // in a plan: what stands, in words, where it is about to be written for the first time
+	Becomes  string   // and how that changes besides its content
 	Deferred bool     // what it shall hold is not known without reading secrets
 	Told     bool     // and that it has to be written all the same is
 	LeftTo   []string // sinks that claim the earlier places that it leaves, and have not written them yet; nil where one of those is nobody's

@@ -175,6 +175,16 @@ func (l *Loop) successor(addr string, until time.Time) (line *Line, tried bool) 
 	return &v.Credentials[0], c.busyUntil(until) || c.x != nil && len(c.x.orders) > 0
 }
 
+// HasToken says whether an address has a token in force; true of what never has one, a
+// sink, say, and where that is not known.
+func (l *Loop) HasToken(ctx context.Context, addr string) bool {
+	if kindOf(addr) != kindCredential {
+		return true
+	}
+	has, err := l.hasToken(ctx, addr)
+	return has || err != nil
+}
+
 // hasToken says whether a credential has a token in force.
 func (l *Loop) hasToken(ctx context.Context, addr string) (bool, error) {
 	_, err := l.w.attributes(ctx, spec.Address(addr))

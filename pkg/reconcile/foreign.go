@@ -126,4 +126,7 @@ func (f *forecast) replaces(n *foreseen, s *Step) {
 	}
 	s.Replaces = what
 	s.Reason += "; it replaces " + what + " there that tokend did not write"
+	if n.sink.Becomes != "" {
+		s.Reason += ": " + n.sink.Becomes
+	}
 }

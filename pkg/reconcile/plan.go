@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"tokend/pkg/sinks"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
@@ -301,7 +302,9 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 			n.wanted = placeWanted(j, ob)
 		}
 		if in.Record.Written == nil || in.Moved {
-			in.Foreign = w.stands(n.wanted)
+			if in.Foreign = w.stands(n.wanted); in.Foreign != "" {
+				in.Becomes = becomes(j, ob)
+			}
 		}
 	}
 	if len(ob.in.Awaits) > 0 {
@@ -321,6 +324,21 @@ func placeWanted(j job, ob *observedSink) string {
 	}
 	d, _ := ob.kind.Render(s.Static) // what it shall hold is not known
 	return d.Place
+}
+
+// becomes is how what somebody else put at a sink's place changes when it is written,
+// as far as this host tells.
+func becomes(j job, ob *observedSink) string {
+	kind, ok := ob.kind.(sinks.Overtaker)
+	if !ok {
+		return ""
+	}
+	s, err := j.cfg.Sink(spec.Address(j.addr))
+	if err != nil {
+		return ""
+	}
+	d, _ := ob.kind.Render(s.Static)
+	return kind.Becomes(d)
 }
 
 // declaredHooks are those of some hooks that a configuration declares: of what

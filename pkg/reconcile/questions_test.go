@@ -166,7 +166,7 @@ func TestWhoIsNotAnsweredWhetherItsTokenIsHonouredIsToldSo(t *testing.T) {
 			if time.Since(began) < 2*time.Minute {
 				return
 			}
-			const not = "whether its API still honours its token is not known since "
+			const not = "whether its API still honours its tokens is not known since "
 			rest, ok := strings.CutPrefix(l.Why, not)
 			if l.State != reconcile.Ready || !ok || !strings.Contains(rest, "no complete reply within ") {
 				t.Fatalf("after %s: %+v", time.Since(began), l)

@@ -26,7 +26,7 @@ func (in *Input) remark(s *Step) {
 	case len(livingReplies(in.Record.Kept, in.Now)) > 0:
 		in.remarkBeside(s)
 	case in.Verify != nil && in.Measured.silent != "" && s.Why == "":
-		s.Why = "whether its API still honours its token is not known since " + in.Measured.since.UTC().Format(time.RFC3339) + ": " + in.Measured.silent
+		s.Why = "whether its API still honours its tokens is not known since " + in.Measured.since.UTC().Format(time.RFC3339) + ": " + in.Measured.silent
 	}
 }
 

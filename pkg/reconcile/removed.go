@@ -55,9 +55,7 @@ func (line *Line) isRemoved(all state.Orphans, now time.Time) {
 // drop ends a removal: of the credential nothing is left but its orphans, if it has any.
 func (p *performer) drop() {
 	rec := &p.ob.in.Record
-	if rec.Raw != nil {
-		p.log().Warn("a reply that could not be read goes with its credential; what it brought lives on until it expires")
-	}
+	p.giveUpRaw()
 	left := rec.Orphans.Left(p.w.now())
 	switch {
 	case !p.j.stored:

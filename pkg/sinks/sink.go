@@ -67,6 +67,13 @@ type Sink interface {
 	Paths(written []byte) []string
 }
 
+// Overtaker is a kind that tells beforehand how a place that somebody else has written
+// changes besides its content when it is written, in words; "" for not at all. The
+// content need not be known.
+type Overtaker interface {
+	Becomes(Desired) string
+}
+
 // ErrUnknown: an argument is not known yet.
 var ErrUnknown = errors.New("an argument is not known yet")
 

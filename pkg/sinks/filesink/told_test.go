@@ -1,8 +1,13 @@
 package filesink_test
 
 import (
+	"errors"
+	"fmt"
+	"maps"
 	"os"
+	"os/user"
 	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/zclconf/go-cty/cty"
@@ -76,4 +81,59 @@ func TestAWriteTellsWhatStandsThoughItFailsBefore(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// What a file becomes that somebody else has put there is told beforehand, whether its
+// content is known or not: a new file takes its place.
+func TestWhatAFileOfSomebodyElseBecomes(t *testing.T) {
+	s, path := newSink(t), filepath.Join(t.TempDir(), "token")
+	for name, c := range map[string]struct {
+		stands os.FileMode // 0: nothing does
+		more   map[string]cty.Value
+		want   string
+	}{
+		"nothing stands there": {0, nil, ""},
+		"it is as it shall be": {0o600, nil, ""},
+		"anybody may write it": {0o666, nil, "its mode becomes 0600 (it is 0666)"},
+		"another mode is said": {0o600, map[string]cty.Value{"mode": str("0640")}, "its mode becomes 0640 (it is 0600)"},
+		"the mode that is":     {0o640, map[string]cty.Value{"mode": str("0640")}, ""},
+		"another owner":        {0o644, map[string]cty.Value{"owner": str("4000000001"), "group": str("4000000002")}, fmt.Sprintf("its mode becomes 0600 (it is 0644), its owner becomes 4000000001 (it is %s), its group becomes 4000000002 (it is %s)", owner(t), group(t))},
+		"an owner that is not": {0o644, map[string]cty.Value{"owner": str("nosuchuser")}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_ = os.Remove(path)
+			if c.stands != 0 {
+				if err := errors.Join(os.WriteFile(path, []byte("theirs"), 0o600), os.Chmod(path, c.stands)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, content := range []cty.Value{str("ours"), cty.UnknownVal(cty.String)} {
+				all := map[string]cty.Value{"content": content}
+				maps.Copy(all, c.more)
+				d, err := s.Render(args(path, all))
+				if err != nil && !errors.Is(err, sinks.ErrUnknown) {
+					t.Fatal(err)
+				}
+				if got := s.Becomes(d); got != c.want {
+					t.Errorf("%#v: %q, want %q", content, got, c.want)
+				}
+			}
+		})
+	}
+}
+
+func owner(t *testing.T) string {
+	u, err := user.LookupId(strconv.Itoa(os.Geteuid()))
+	if err != nil {
+		t.Skip(err)
+	}
+	return u.Username
+}
+
+func group(t *testing.T) string {
+	g, err := user.LookupGroupId(strconv.Itoa(os.Getegid()))
+	if err != nil {
+		t.Skip(err)
+	}
+	return g.Name
 }

@@ -118,7 +118,7 @@ func (t Target) Desired(content secret.Text, parts ...string) sinks.Desired {
 
 // Unknown is the target while its content is not known.
 func (t Target) Unknown() (sinks.Desired, error) {
-	return sinks.Desired{Place: t.place()}, fmt.Errorf("rendering %s: %w", t.Path, sinks.ErrUnknown)
+	return sinks.Desired{Place: t.place(), Content: t}, fmt.Errorf("rendering %s: %w", t.Path, sinks.ErrUnknown)
 }
 
 // place is the same for all kinds of file, so that two of them with one path
