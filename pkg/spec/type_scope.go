@@ -60,6 +60,7 @@ func (d *typeDecoder) checkScopes() {
 		}
 		if len(d.diags) == before {
 			d.checkTypes(p)
+			d.checkTries(p)
 		}
 	}
 }
