@@ -24,7 +24,10 @@ func cure(err error) string {
 	var unread *spec.UnreadableError
 	var eval *spec.EvalError
 	var file *providers.FileError
+	var mend *sinks.MendError
 	switch {
+	case errors.As(err, &mend):
+		return mend.Mend
 	case errors.As(err, &unread) && unread.Addr.Kind() == "secret":
 		return "give " + unread.Addr.Short() + " a value that can be read"
 	case errors.As(err, &eval):

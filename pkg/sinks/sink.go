@@ -67,6 +67,16 @@ type Sink interface {
 	Paths(written []byte) []string
 }
 
+// MendError is a failure of which the kind knows what a person has to do before another
+// try can help.
+type MendError struct {
+	Err  error
+	Mend string
+}
+
+func (e *MendError) Error() string { return e.Err.Error() }
+func (e *MendError) Unwrap() error { return e.Err }
+
 // Overtaker is a kind that tells beforehand how a place that somebody else has written
 // changes besides its content when it is written, in words; "" for not at all. The
 // content need not be known.

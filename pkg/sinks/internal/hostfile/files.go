@@ -162,7 +162,7 @@ func (f Files) Write(ctx context.Context, d sinks.Desired, last []byte) ([]byte,
 		d.Replaces(aFile) // also where that failed: what stands there the next time may be our own
 	}
 	if err != nil {
-		return nil, classify(err)
+		return nil, mended(want.Path, classify(err))
 	}
 	if w.Left != (atomicfile.Seen{}) && d.Left != nil {
 		d.Left(sinks.Seen{Path: want.Path, Inode: w.Left.Inode, Changed: w.Left.Changed, Modified: w.Left.Modified})
