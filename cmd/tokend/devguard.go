@@ -112,6 +112,9 @@ type moved struct {
 	root string
 }
 
+// Becomes implements [sinks.Overtaker].
+func (m moved) Becomes(d sinks.Desired) string { return sinks.Becomes(m.Sink, d) }
+
 // Render is the kind's own, for the path below the root. Who may read a file
 // there is not tried: its owner may not exist on this machine.
 func (m moved) Render(args spec.Values) (sinks.Desired, error) {

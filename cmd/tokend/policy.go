@@ -287,6 +287,9 @@ type limitedSink struct {
 	limit *policyGate
 }
 
+// Becomes implements [sinks.Overtaker].
+func (s limitedSink) Becomes(d sinks.Desired) string { return sinks.Becomes(s.Sink, d) }
+
 // Render is asked before every look and every write.
 func (s limitedSink) Render(args spec.Values) (sinks.Desired, error) {
 	if p := s.limit.current(); p != nil {

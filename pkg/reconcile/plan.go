@@ -329,16 +329,12 @@ func placeWanted(j job, ob *observedSink) string {
 // becomes is how what somebody else put at a sink's place changes when it is written,
 // as far as this host tells.
 func becomes(j job, ob *observedSink) string {
-	kind, ok := ob.kind.(sinks.Overtaker)
-	if !ok {
-		return ""
-	}
 	s, err := j.cfg.Sink(spec.Address(j.addr))
 	if err != nil {
 		return ""
 	}
 	d, _ := ob.kind.Render(s.Static)
-	return kind.Becomes(d)
+	return sinks.Becomes(ob.kind, d)
 }
 
 // declaredHooks are those of some hooks that a configuration declares: of what

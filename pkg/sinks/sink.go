@@ -84,6 +84,14 @@ type Overtaker interface {
 	Becomes(Desired) string
 }
 
+// Becomes asks a kind that, "" where it is none that tells.
+func Becomes(s Sink, d Desired) string {
+	if o, ok := s.(Overtaker); ok {
+		return o.Becomes(d)
+	}
+	return ""
+}
+
 // ErrUnknown: an argument is not known yet.
 var ErrUnknown = errors.New("an argument is not known yet")
 
