@@ -3,11 +3,11 @@ package reconcile
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"tokend/pkg/spec"
@@ -32,7 +32,7 @@ const loginWait = 30 * time.Second
 // accounts are the logins that count against an account. Workers share it.
 type accounts struct {
 	seeding turn // held while records are read
-	seeded  bool // under it
+	seeded  atomic.Bool
 	mu      sync.Mutex
 	by      map[string]*account
 }
@@ -64,14 +64,21 @@ func accountKey(want *spec.Credential, hashes map[string]string) string {
 	if want == nil || len(hashes) == 0 {
 		return ""
 	}
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\x00%s\x00%s", want.Type.Name, want.Provider, want.Grant.Name)
-	for _, n := range slices.Sorted(maps.Keys(hashes)) {
+	names := make([]string, 0, len(hashes))
+	for n := range hashes {
 		if n != "scopes" && n != refusedTo {
-			fmt.Fprintf(&b, "\x00%s=%s", n, hashes[n])
+			names = append(names, n)
 		}
 	}
-	return b.String()
+	slices.Sort(names)
+	b := make([]byte, 0, 256) // in one piece: it is made for each login
+	b = append(append(append(b, want.Type.Name...), 0), want.Provider...)
+	b = append(append(b, 0), want.Grant.Name...)
+	for _, n := range names {
+		b = append(append(append(b, 0), n...), '=')
+		b = append(b, hashes[n]...)
+	}
+	return string(b)
 }
 
 // spares says that a login that failed keeps all from being tried that would send the
@@ -118,12 +125,15 @@ func (a *accounts) since(key string, at time.Time) bool {
 // seed takes over what the records say of logins that failed before the start. Only
 // records that are looked at at once can tell of one.
 func (w *worker) seed(ctx context.Context, cfg *spec.Config) {
-	w.accounts.seeding.Lock()
-	defer w.accounts.seeding.Unlock()
-	if w.accounts.seeded {
+	if w.accounts.seeded.Load() {
 		return
 	}
-	w.accounts.seeded = true
+	w.accounts.seeding.Lock()
+	defer w.accounts.seeding.Unlock()
+	if w.accounts.seeded.Load() {
+		return
+	}
+	defer w.accounts.seeded.Store(true)
 	var some []string
 	_ = w.store.Heads(ctx, func(h state.Head) error {
 		if h.Kind == state.KindCredential && h.Due.IsZero() {

@@ -138,6 +138,8 @@ type performer struct {
 	r    *result
 	// called: a call was begun, and what it brings cannot be had again.
 	called bool
+	// sent is what sentInputs said last.
+	sent map[string]string
 	// refreshUntil is until when a refresh waits for an input that is still being read;
 	// zero: it cannot be sent without.
 	refreshUntil time.Time

@@ -22,9 +22,10 @@ type call struct {
 	spends secret.Text   // the refresh token or code
 	blob   string        // where the state keeps ep
 	took   time.Duration
-	reread bool   // its reply came long ago: the configuration may say something else by now
-	origin string // that it asks
-	poll   bool   // asks whether a person has approved a device code
+	reread bool              // its reply came long ago: the configuration may say something else by now
+	sent   map[string]string // what sentInputs says of its inputs; nil: it was not asked yet
+	origin string            // that it asks
+	poll   bool              // asks whether a person has approved a device code
 }
 
 // obtain runs the grant, or exchanges a login's code.
@@ -64,7 +65,7 @@ func (p *performer) obtain() {
 			c.spends = c.c.Flow.DeviceCode
 		}
 	}
-	c.intent.Generation = in.nextGeneration()
+	c.intent.Generation, c.sent = in.nextGeneration(), p.sent
 	reply, err := p.send(&c)
 	if err != nil {
 		p.refused(&c, err)

@@ -113,14 +113,16 @@ func newGrant(t providers.Token, now time.Time) state.Grant {
 // inputs were (as keyed hashes), and the addresses that it is bound to.
 func (p *performer) seal(g *state.Grant, c *call) error {
 	want := p.ob.in.Want
-	given := []string{}
-	for _, in := range want.Inputs {
-		if in.Given && c.c.Grant == want.Grant.Name { // of another grant it is enough to know that it is another
-			given = append(given, in.Name)
-		}
-	}
 	var err error
-	if g.InputHashes, err = p.w.hashValues(want, given, c.c.Inputs); err != nil {
+	switch {
+	case c.c.Grant != want.Grant.Name: // of another grant it is enough to know that it is another
+		g.InputHashes, err = p.w.hashValues(want, nil, c.c.Inputs)
+	case c.sent != nil:
+		g.InputHashes = c.sent
+	default:
+		g.InputHashes, err = p.w.hashValues(want, givenInputs(want), c.c.Inputs)
+	}
+	if err != nil {
 		return err
 	}
 	if g.Origins, err = c.ep.ep.Origins(c.c.Grant, c.c.Inputs); err != nil {

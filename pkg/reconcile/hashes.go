@@ -109,15 +109,21 @@ func changedInputs(g *state.Grant, want *spec.Credential, hashes map[string]stri
 	return names
 }
 
+// givenInputs are the inputs that the configuration gives.
+func givenInputs(want *spec.Credential) []string {
+	names := make([]string, 0, len(want.Inputs))
+	for i := range want.Inputs {
+		if want.Inputs[i].Given {
+			names = append(names, want.Inputs[i].Name)
+		}
+	}
+	return names
+}
+
 // inputsChanged says whether inputs that a provider refused are other ones
 // now. An input that cannot be read is no change.
 func (w *worker) inputsChanged(j job, ob *observed, refused map[string]string) bool {
-	names := []string{}
-	for _, in := range ob.in.Want.Inputs {
-		if in.Given {
-			names = append(names, in.Name)
-		}
-	}
+	names := givenInputs(ob.in.Want)
 	values, err := j.cfg.Inputs(spec.Address(j.addr), names, ob.scope)
 	if err != nil {
 		return false

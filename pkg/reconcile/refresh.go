@@ -352,7 +352,9 @@ func (p *performer) outcome(c *call, pe *providers.Error) outcome {
 	}
 	if c.op == opGrant {
 		o.lockout, o.row = p.ob.in.Traits.Lockout, p.row
-		o.inputs = p.sentInputs(c.c.Inputs)
+		if o.inputs = c.sent; o.inputs == nil {
+			o.inputs = p.sentInputs(c.c.Inputs)
+		}
 	}
 	return o
 }
@@ -360,16 +362,12 @@ func (p *performer) outcome(c *call, pe *providers.Error) outcome {
 // sentInputs are keyed hashes of what is sent, so that a changed input is
 // noticed.
 func (p *performer) sentInputs(values spec.Values) map[string]string {
-	given := []string{}
-	for _, in := range p.ob.in.Want.Inputs {
-		if in.Given {
-			given = append(given, in.Name)
-		}
-	}
-	h, err := p.w.hashValues(p.ob.in.Want, given, values)
+	want := p.ob.in.Want
+	h, err := p.w.hashValues(want, givenInputs(want), values)
 	if err != nil {
 		return nil
 	}
+	p.sent = h
 	return h
 }
 
