@@ -231,6 +231,8 @@ func (p *performer) refused(c *call, err error) {
 		o.stops = false
 		if p.step.Action == ActReplay {
 			p.orphanOfRefresh() // what the lost reply brought may live, and nobody will see it any more
+		} else if mayStandForAnAnswer(pe) {
+			p.orphan(unseenUntil(in.Held, rec.Grant, true, p.w.now())) // and the token that nobody sends again, if the API never heard of this
 		}
 	}
 	f := p.failed(o)

@@ -48,6 +48,7 @@ type simRefresh struct {
 	dead    bool
 	spent   time.Time // when it was used first
 	used    int
+	unsure  int                // how often it was sent with nobody knowing what became of it
 	reply   string             // what its first use brought, while the window is open
 	heldAs  state.RefreshState // as the record says of it
 	tried   bool               // the one last try was made

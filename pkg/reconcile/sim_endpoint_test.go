@@ -110,6 +110,8 @@ const (
 	fateWallAfter
 	fatePage // a page with 200: nothing happened
 	fatePageAfter
+	fateRefused // by a status alone: nothing happened
+	fateRefusedAfter
 )
 
 // about is what the draws about a call go by: in every run the same, whoever
@@ -132,6 +134,9 @@ func (e *simEndpoint) fate(c providers.Call) fate {
 	if f, walled := w.walls[c.Op]; walled && d.chance("walled", of, 0.9) {
 		if f == fateWallAfter && c.Op == providers.OpRefresh && !e.typ.rotates {
 			return fateWall // only of what works once is a refusal by a page taken for an answer that was lost
+		}
+		if f == fateRefusedAfter && c.Op == providers.OpRefresh && !e.typ.rotates {
+			return fateRefused // and by a status
 		}
 		return f
 	}
@@ -186,7 +191,8 @@ func (e *simEndpoint) Send(ctx context.Context, r *providers.Request) (*provider
 	}
 	var body string
 	var refused *providers.Error
-	if f != fateLostBefore && f != fateWall && f != fatePage {
+	e.counts(c, f)
+	if f != fateLostBefore && f != fateWall && f != fatePage && f != fateRefused {
 		body, refused = e.carryOut(c, f, time.Duration(s.asleep.Load())-asleep)
 	}
 	if f == fateLostBefore || f == fateLostAfter {
@@ -195,6 +201,9 @@ func (e *simEndpoint) Send(ctx context.Context, r *providers.Request) (*provider
 	}
 	if !e.p.passes("reply") || !e.p.sleeps(s.draws.between("back", of, time.Millisecond, 300*time.Millisecond)) {
 		return nil, unknown
+	}
+	if f >= fateRefused {
+		return nil, e.refusedBare(c)
 	}
 	if f >= fateWall {
 		return e.page(c, f)

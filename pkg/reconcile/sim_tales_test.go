@@ -27,6 +27,7 @@ const (
 	taleOutputs = "outputs" // sinks name what only another grant has
 	taleDevice  = "device"  // a person approves a login on another device
 	taleSecrets = "secrets" // secrets take their time, or fail
+	taleGateway = "gateway" // something before the APIs refuses, or is away for a moment
 	taleMidcall = "midcall" // a credential gets another name while a call for it is open
 )
 
@@ -35,7 +36,7 @@ const (
 var simTales = [...]struct {
 	name   string
 	chance float64
-}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0.05}, {taleRemoved, 0.04}, {taleStop, 0.04}, {talePages, 0.04}, {taleOutputs, 0}, {taleMidcall, 0.03}, {taleDevice, 0.04}, {taleSecrets, 0.05}}
+}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0.05}, {taleRemoved, 0.04}, {taleStop, 0.04}, {talePages, 0.04}, {taleOutputs, 0}, {taleMidcall, 0.03}, {taleDevice, 0.04}, {taleSecrets, 0.05}, {taleGateway, 0}}
 
 // drawTales draws which stories a run has.
 func (s *simRun) drawTales() {
@@ -87,6 +88,8 @@ func (s *simRun) tell() {
 		s.drawDevice()
 	case taleSecrets:
 		s.drawSecrets()
+	case taleGateway:
+		s.drawGateway()
 	case taleMidcall:
 		s.renameMidcall()
 	}
