@@ -24,6 +24,7 @@ func TestAnOrderInABlipIsCarriedOut(t *testing.T) {
 				if err := w.loop.Do(t.Context(), onceCred, reconcile.Order{Kind: kind}); err != nil {
 					t.Errorf("a blip of %s, %s: %v", lasts, kind, err)
 				}
+				<-time.After(time.Millisecond) // and what follows is looked at
 				want := int32(0)
 				if kind == reconcile.OrderRevoke {
 					want = 1
