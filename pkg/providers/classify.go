@@ -98,6 +98,8 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 	op := f.call.Op
 	walled, passing := e.walled(f, r)
 	switch s := r.Status; {
+	case s < 200: // no final status (RFC 9110 section 15.2): an API that switches protocols says nothing of the call
+		out.Class, out.Hint = ClassUnknown, e.hintFor(f.call, elsewhereHint)
 	case s >= 200 && s < 300 && op == OpVerify:
 		return false // what a protected path answers is the API's business
 	case s >= 200 && s < 300 && (op == OpRevoke || op == OpAction) && webPage(r):
@@ -128,7 +130,7 @@ func (e *Endpoint) statusClass(f *frame, r *Reply, out *Error) bool {
 	case passing:
 		out.Class, out.Walled, out.Hint = ClassTransient, true, e.hintFor(f.call, elsewhereHint)
 	default:
-		out.Walled = walled
+		out.Walled, out.Page = walled, webPage(r)
 		code, _ := bodyError(f.body)
 		out.Code, out.Class = code, classOfCode(code)
 		if s == http.StatusNotFound || s == http.StatusMethodNotAllowed {

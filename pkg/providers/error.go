@@ -47,6 +47,7 @@ type Error struct {
 	RetryAfter time.Duration
 	Reached    bool // a byte of the request may have been written
 	Walled     bool // a web page answered: whether the API itself was asked is not known
+	Page       bool // the body of a refusal is a web page, whatever may be made of it
 	Own        bool // the class is what the type's own error block says
 	Err        error
 }

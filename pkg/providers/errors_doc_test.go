@@ -81,6 +81,7 @@ func errorRows() []errorRow {
 		errorRow{says: "429, 503, with `Retry-After: 120`", status: []int{429, 503}, header: map[string]string{"Retry-After": "120"}, to: toAny, class: providers.ClassThrottled, after: 2 * time.Minute},
 		errorRow{says: "429, 503, with `Retry-After` as a date two minutes after `Date`", status: []int{429, 503}, header: map[string]string{"Retry-After": "Fri, 06 Mar 2026 12:02:00 GMT", "Date": "Fri, 06 Mar 2026 12:00:00 GMT"}, to: toAny, class: providers.ClassThrottled, after: 2 * time.Minute},
 		errorRow{says: "500, 502, 504 and any other 5xx", status: []int{500, 501, 502, 504, 505, 507, 511, 520, 599}, to: toAny, class: providers.ClassUnknown},
+		errorRow{says: "1xx that is no interim reply (101)", status: []int{101, 199}, to: toAny, class: providers.ClassUnknown},
 		errorRow{says: "3xx (no redirect is followed)", status: []int{300, 301, 302, 303, 307, 308}, header: map[string]string{"Location": "https://elsewhere.example/"}, to: toAny, class: providers.ClassPermanent},
 		errorRow{says: "4xx but 400, 401, 404, 405, with a web page (a wall before the API)", status: []int{402, 403, 406, 409, 418, 422, 451}, body: "<html>Are you a robot?</html>", to: []providers.Op{providers.OpRefresh, providers.OpRevoke}, class: providers.ClassTransient},
 		errorRow{says: "4xx with a web page, where a refusal counts against an account", status: []int{402, 403, 406, 409, 418, 422, 451}, body: "<html>Are you a robot?</html>", to: []providers.Op{providers.OpGrant}, class: providers.ClassPermanent},

@@ -85,7 +85,7 @@ func openRefresh(in *Input) (Step, bool) {
 // unknown says why it is not known what became of the last call of the kind op: what
 // it was answered with does not tell, as far as that is remembered, or nothing was.
 func (in *Input) unknown(op, call string) string {
-	if f := in.failureOf(op); f != nil && f.Op == op && f.Class == classUnknown && providers.Answered(f.Message) {
+	if f := in.failureOf(op); f != nil && f.Op == op && (f.Class == classUnknown || f.Class == classWalled) && providers.Answered(f.Message) {
 		return "the answer to " + call + " does not tell whether it was carried out"
 	}
 	return "the reply to " + call + " was lost"
@@ -106,8 +106,8 @@ func indeterminate(in *Input) (Step, bool) {
 	}
 	changed := strings.Join(in.WantsNew, ", ") + " changed"
 	// By the grant as the configuration says it now, its token would be replaced.
-	holds := len(in.WantsNew) > 0 && (in.Guarded != "" || in.preventsDestroy())
-	if !in.Traits.Interactive && !holds {
+	holds := in.holdsBack()
+	if !in.onlyAPerson() {
 		if wait, blocked := backedOff(in); blocked {
 			if _, reads := in.readsGrant(); reads {
 				wait = kept(in, wait) // for how long is not known

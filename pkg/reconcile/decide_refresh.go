@@ -196,7 +196,11 @@ func refreshBackedOff(in *Input) (Step, bool) {
 		return Step{}, false
 	}
 	if at := in.nextTry(f); in.Now.Before(at) {
-		return Step{Action: ActWait, State: Failing, Next: at, Reason: "its last refresh failed", Why: f.Message, Mend: mendFailure(in, f)}, true
+		why := f.Message
+		if in.Traits.Interactive && in.behindWall() {
+			why += "; if that goes on, only a login brings another token"
+		}
+		return Step{Action: ActWait, State: Failing, Next: at, Reason: "its last refresh failed", Why: why, Mend: mendFailure(in, f)}, true
 	}
 	return Step{}, false
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // walled is a refresh that web pages refuse, or, where only a login gives another token,
-// something on the way ([refusedOnTheWay]). Mostly a wall before the API shows
+// something on the way ([tokenDoubted]). Mostly a wall before the API shows
 // them, and goes away; but an API may say so of a refresh token that it refuses for
 // good. Nobody can tell, so the refresh token is kept as it is, and is tried again as
 // long as that costs nothing: once the access token is about to end, a new one is

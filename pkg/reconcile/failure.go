@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"net/http"
 	"time"
 
 	"tokend/pkg/providers"
@@ -190,29 +189,4 @@ func nextFailure(prev *state.Failure, o outcome, now time.Time, p spec.RetryPoli
 	}
 	f.NextAt = now.Add(wait)
 	return f
-}
-
-// blamesTheClient says that a refusal is about who asked and how, and says
-// nothing of the token that was sent: a wrong client secret, a wrong address.
-func blamesTheClient(e *providers.Error) bool {
-	if e.Class == providers.ClassConfig {
-		return true
-	}
-	if e.Class != providers.ClassPermanent {
-		return false
-	}
-	switch e.Code {
-	case "invalid_client", "unauthorized_client", "unsupported_grant_type", "invalid_scope":
-		return true
-	}
-	return e.Status >= 300 && e.Status < 400 || e.Code == "" && (e.Status == http.StatusNotFound || e.Status == http.StatusMethodNotAllowed)
-}
-
-// refusedOnTheWay says that a refusal is mostly not the API's word on the token that was
-// sent: it has neither a status nor a code that RFC 6749 section 5.2 refuses a token
-// with, and the type does not say what it means. A gateway before the API says 403 in a
-// bad minute, or 409, 413, 423. Like a web page, it may stand for a refusal for good, and
-// in the place of an answer that spent a token which works once.
-func refusedOnTheWay(e *providers.Error) bool {
-	return e.Class == providers.ClassPermanent && !e.Own && e.Status >= 400 && !faultsTheRequest(e) && !refusesTheToken(e)
 }

@@ -20,8 +20,12 @@ const (
 
 // onlyAPerson says that nothing but the refresh token held leads to another token now: a
 // login is needed, or the grant would be another one, which is held back.
-func (in *Input) onlyAPerson() bool {
-	return in.Traits.Interactive || len(in.WantsNew) > 0 && (in.Guarded != "" || in.preventsDestroy())
+func (in *Input) onlyAPerson() bool { return in.Traits.Interactive || in.holdsBack() }
+
+// holdsBack says that by the grant as the configuration says it now the token would be
+// replaced, and that this is held back.
+func (in *Input) holdsBack() bool {
+	return len(in.WantsNew) > 0 && (in.Guarded != "" || in.preventsDestroy())
 }
 
 // replayAfter is how long after it was first sent a refresh is repeated at the soonest:

@@ -195,27 +195,21 @@ func (p *performer) refused(c *call, err error) {
 	rec := &in.Record
 	var pe *providers.Error
 	if !errors.As(err, &pe) {
-		pe = &providers.Error{Class: providers.ClassConfig, Message: err.Error()}
+		pe = &providers.Error{Class: providers.ClassConfig, Message: err.Error(), Err: err}
 	}
 	o := p.outcome(c, pe)
 	if c.poll && p.pollRefused(c, pe, err) {
 		return
 	}
-	onTheWay := c.op == opRefresh && in.Traits.Interactive && rec.Grant != nil && refusedOnTheWay(pe)
-	if pe.Class == providers.ClassUnknown || c.op == opRefresh && maySpend(pe, in.Held, rec.Grant) || onTheWay && singleUse(in.Held, rec.Grant) {
+	if c.op == opRefresh && rec.Grant != nil {
+		means := bearingOf(pe, opRefresh, singleUse(in.Held, rec.Grant), in.Traits.Interactive)
+		if o = o.meant(means); means == tokenMaySpend {
+			p.unknown(c, o)
+			return
+		}
+	} else if pe.Class == providers.ClassUnknown {
 		p.unknown(c, o)
 		return
-	}
-	if c.op == opRefresh && in.Traits.Interactive && rec.Grant != nil && rec.Grant.RefreshState == state.RefreshUsable {
-		switch { // only a person could replace the refresh token
-		case blamesTheClient(pe):
-			o.stops = false // it is kept until the configuration is mended
-		case onTheWay:
-			o.stops, o.class = false, classWalled
-		}
-	}
-	if c.op == opRefresh && errors.Is(err, providers.ErrForbidden) {
-		o.stops = false // nothing was sent, and no grant may be asked there either: it is kept until that is allowed
 	}
 	if p.step.Action == ActReplay && !o.stops && !o.login {
 		p.unanswered(c, o)
@@ -268,14 +262,6 @@ func (p *performer) refused(c *call, err error) {
 func (in *Input) leftToAPerson(op string, f *state.Failure) bool {
 	g := in.Record.Grant
 	return f.Class == classLogin || op == opRefresh && in.Traits.Interactive && g != nil && g.RefreshState == state.RefreshRefused
-}
-
-// maySpend says that a refresh which a web page refused may have spent its refresh
-// token all the same: what stands before an API may put a page in the place of its
-// answer, too. So may one that a page answered when it was repeated, and it is not
-// repeated again. A token that stays the same is none the worse for it.
-func maySpend(e *providers.Error, t Traits, g *state.Grant) bool {
-	return e.Walled && e.Class == providers.ClassTransient && g != nil && singleUse(t, g)
 }
 
 // unanswered: a replay did not get through, so what became of the refresh that
@@ -339,9 +325,6 @@ func (p *performer) outcome(c *call, pe *providers.Error) outcome {
 		o.stops = true
 	case providers.ClassLogin:
 		o.login, o.class = true, classLogin
-	}
-	if c.op == opRefresh && pe.Walled {
-		o.class = classWalled
 	}
 	if pe.Hint == providers.HintUnknown { // which is nothing to do before the next try
 		o.message, o.hint = o.message+"; "+pe.Hint, ""

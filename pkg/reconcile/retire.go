@@ -3,7 +3,6 @@ package reconcile
 import (
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"time"
@@ -276,46 +275,30 @@ func (p *performer) revive() {
 		return
 	}
 	var pe *providers.Error
+	var means bearing
+	if errors.As(err, &pe) {
+		means = bearingOf(pe, opRevive, singleUse(p.ob.in.RetiredTraits[p.step.Retiring], g), true)
+	}
 	switch {
 	case errors.Is(err, errNotBegun):
 		p.notBegun(err)
-	case errors.As(err, &pe) && refusesTheToken(pe):
+	case means == tokenRefused:
 		p.log().Warn("an old token can no longer be revoked: its access token has expired and its refresh token was refused, so both are dead", "error", err)
 		p.forgetRetired(state.Change{IntentFor: p.j.addr, ClearIntent: true})
-	case pe != nil && (pe.Class == providers.ClassUnknown || maySpend(pe, p.ob.in.RetiredTraits[p.step.Retiring], g)):
+	case means == tokenMaySpend && pe.Class != providers.ClassUnreadable:
 		p.log().Warn("whether the provider carried a call out is not known", "op", c.op, "error", err)
 		p.r.again = true // the intent is left open: the next look settles it
-	case pe != nil && pe.Class == providers.ClassUnreadable:
+	case means == tokenMaySpend:
 		p.log().Error("the reply to the refresh of an old token could not be read, so what it brought cannot be revoked", "error", err)
 		p.lostRevival(&c.intent)
 		p.r.again = p.save("a reply that could not be read", state.Change{IntentFor: p.j.addr, ClearIntent: true})
-	case pe != nil && pe.Class == providers.ClassPermanent && !faultsTheRequest(pe) && saysNoMore(g.Retired, pe):
+	case means == tokenDoubted && pe.Class == providers.ClassPermanent && saysNoMore(g.Retired, pe):
 		p.log().Warn("an old token cannot be revoked: its access token has expired, and its API goes on refusing to refresh it; it is counted as one that may live on", "retired", g.Generation, "error", err)
 		p.orphan(endsBy(g))
 		p.forgetRetired(state.Change{IntentFor: p.j.addr, ClearIntent: true})
 	default:
 		p.revokeFailed(g, err, 0)
 	}
-}
-
-// faultsTheRequest says that a refusal is about the request or who makes it, so that
-// the configuration is to be mended and nothing is said of the token.
-func faultsTheRequest(e *providers.Error) bool {
-	return blamesTheClient(e) || e.Code == "invalid_request"
-}
-
-// refusesTheToken says that a refusal of a refresh is certainly about its refresh
-// token (RFC 6749 section 5.2: 400 or 401), and not about who asked, or where.
-func refusesTheToken(e *providers.Error) bool {
-	switch {
-	case e.Class == providers.ClassLogin || e.Class == providers.ClassGone:
-		return true
-	case e.Class != providers.ClassPermanent || faultsTheRequest(e):
-		return false
-	case e.Code == "invalid_grant" || e.Code == "invalid_token" || e.Code == "token_not_found":
-		return true
-	}
-	return e.Status < 300 || e.Status == http.StatusBadRequest || e.Status == http.StatusUnauthorized
 }
 
 // lostRevival writes down that the refresh token of a retired grant may be

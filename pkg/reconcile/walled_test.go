@@ -256,12 +256,16 @@ import {
 // login and says why.
 func TestALoginIsAskedForBehindAWall(t *testing.T) {
 	for name, x := range map[string]*pages{
-		"pages":           {refusal: http.StatusForbidden},
-		"a gateway":       {refusal: http.StatusForbidden, word: `{"message":"Forbidden"}`},
-		"an error's name": {refusal: http.StatusForbidden, word: `{"status":403,"error":"Forbidden"}`},
-		"a conflict":      {refusal: http.StatusConflict, word: `{}`},
-		"too large":       {refusal: http.StatusRequestEntityTooLarge, word: `{}`},
-		"locked":          {refusal: http.StatusLocked, word: `{}`},
+		"pages":                   {refusal: http.StatusForbidden},
+		"a gateway":               {refusal: http.StatusForbidden, word: `{"message":"Forbidden"}`},
+		"an error's name":         {refusal: http.StatusForbidden, word: `{"status":403,"error":"Forbidden"}`},
+		"a conflict":              {refusal: http.StatusConflict, word: `{}`},
+		"too large":               {refusal: http.StatusRequestEntityTooLarge, word: `{}`},
+		"locked":                  {refusal: http.StatusLocked, word: `{}`},
+		"no authority":            {refusal: http.StatusUnauthorized, word: `{"message":"Unauthorized"}`},
+		"a page for a 400":        {refusal: http.StatusBadRequest},
+		"an error with a success": {refusal: http.StatusOK, word: `{"error":"it did not work"}`},
+		"a bad request":           {refusal: http.StatusBadRequest, word: `{"error":"invalid_request"}`},
 	} {
 		t.Run(name, func(t *testing.T) { loginIsAskedForBehind(t, x) })
 	}
@@ -304,18 +308,22 @@ func loginIsAskedForBehind(t *testing.T, x *pages) {
 // is asked for. A gateway that is gone by then has cost nothing.
 func TestAGatewaysWordMaySpend(t *testing.T) {
 	for name, c := range map[string]struct {
+		status int
 		window string
 		opens  bool // before the last try
 		sent   int64
 		state  reconcile.State
 	}{
-		"for ever":              {"", false, 2, reconcile.NeedsLogin},
-		"for ever, in a window": {"60s", false, 3, reconcile.NeedsLogin},
-		"for a minute":          {"", true, 1, reconcile.Ready},
+		"for ever":              {http.StatusForbidden, "", false, 2, reconcile.NeedsLogin},
+		"for ever, in a window": {http.StatusForbidden, "60s", false, 3, reconcile.NeedsLogin},
+		"for a minute":          {http.StatusForbidden, "", true, 1, reconcile.Ready},
+		"401 for ever":          {http.StatusUnauthorized, "", false, 2, reconcile.NeedsLogin},
+		"401 for a minute":      {http.StatusUnauthorized, "", true, 1, reconcile.Ready},
+		"an error in a success": {http.StatusOK, "", true, 1, reconcile.Ready},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, strict(), func(t *testing.T, w *world) {
-				x := &pages{refusal: http.StatusForbidden, word: `{"message":"Forbidden"}`, single: true, window: c.window}
+				x := &pages{refusal: c.status, word: `{"error":"Forbidden"}`, single: true, window: c.window}
 				x.open.Store(true)
 				w.serveAlso(x, "pages.localhost")
 				w.halt()
@@ -325,10 +333,17 @@ func TestAGatewaysWordMaySpend(t *testing.T) {
 				time.Sleep(time.Minute)
 				x.open.Store(false)
 				w.pass(7*time.Minute, time.Second, nil)
+				if l := w.line("credential.pages.a"); l.State != reconcile.Indeterminate || !strings.Contains(l.Why, "the answer to a refresh does not tell") {
+					t.Errorf("while its token lives: %+v", l)
+				}
 				x.open.Store(c.opens)
 				w.pass(5*time.Minute, time.Second, nil)
-				if l := w.line("credential.pages.a"); x.refreshes.Load() != c.sent || l.State != c.state {
+				l := w.line("credential.pages.a")
+				if x.refreshes.Load() != c.sent || l.State != c.state {
 					t.Errorf("%d refreshes refused: %+v", x.refreshes.Load(), l)
+				}
+				if l.State == reconcile.NeedsLogin && (strings.Contains(l.Why, "was refused") || !strings.Contains(l.Why, "may be spent")) {
+					t.Errorf("nobody refused it for certain: %+v", l)
 				}
 			})
 		})
@@ -343,7 +358,7 @@ func TestARefusalOfARefreshTokenIsNoWall(t *testing.T) {
 		own string
 	}{
 		"the standard's code":   {&pages{refusal: http.StatusForbidden, word: `{"error":"invalid_grant"}`}, ""},
-		"the standard's status": {&pages{refusal: http.StatusUnauthorized, word: `{}`}, ""},
+		"the standard's status": {&pages{refusal: http.StatusBadRequest, word: `{}`}, ""},
 		"the type's own word":   {&pages{refusal: http.StatusForbidden, word: `{"message":"Forbidden"}`}, "\n  error { permanent = status == 403 }"},
 	} {
 		t.Run(name, func(t *testing.T) {
