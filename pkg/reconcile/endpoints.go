@@ -44,7 +44,7 @@ type openEndpoint struct {
 }
 
 // configured is the endpoint of a provider block.
-func (e *endpoints) configured(ctx context.Context, cfg *spec.Config, addr spec.Address, s spec.Scope) (*openEndpoint, error) {
+func (e *endpoints) configured(cfg *spec.Config, addr spec.Address, s spec.Scope) (*openEndpoint, error) {
 	digest, _ := cfg.Digest(addr)
 	k := providerKey{addr, digest, s.Secret == nil}
 	e.mu.Lock()
@@ -54,9 +54,18 @@ func (e *endpoints) configured(ctx context.Context, cfg *spec.Config, addr spec.
 		e.byProvider[k] = o
 	}
 	e.mu.Unlock()
-	o.once.Do(func() { o.err = e.open(ctx, o, cfg, addr, s) })
+	if o.isOpen() {
+		return o, nil
+	}
+	// Each that needs it reads the secrets that it names, as it does all others: what
+	// one waits for, a plan say, holds up nobody else.
+	p, err := cfg.Provider(addr, s)
+	if err != nil {
+		return nil, err
+	}
+	o.once.Do(func() { o.err = e.open(o, p) })
 	if o.err != nil {
-		// An error may lie in a secret that is readable later.
+		// An error may lie in what a secret says, and that may change.
 		e.mu.Lock()
 		if e.byProvider[k] == o {
 			delete(e.byProvider, k)
@@ -67,13 +76,9 @@ func (e *endpoints) configured(ctx context.Context, cfg *spec.Config, addr spec.
 	return o, nil
 }
 
-func (e *endpoints) open(ctx context.Context, o *openEndpoint, cfg *spec.Config, addr spec.Address, s spec.Scope) error {
-	p, err := cfg.Provider(addr, s)
-	if err != nil {
-		return err
-	}
+func (e *endpoints) open(o *openEndpoint, p *spec.Provider) (err error) {
 	if o.ep, err = e.providers.Open(p); err != nil {
-		return fmt.Errorf("opening %s: %w", addr, err)
+		return fmt.Errorf("opening %s: %w", p.Addr, err)
 	}
 	o.limits = o.ep.RateLimit()
 	o.open()
@@ -161,6 +166,13 @@ func (e *endpoints) keep(cfg *spec.Config) {
 	for _, o := range left {
 		o.close()
 	}
+}
+
+// isOpen says that it is there, and can be used.
+func (o *openEndpoint) isOpen() bool {
+	o.life.Lock()
+	defer o.life.Unlock()
+	return o.opened
 }
 
 // open says that it is there. Where it was dropped meanwhile nobody else will

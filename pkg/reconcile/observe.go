@@ -119,8 +119,7 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 		ob.scope.Secret = nil
 	}
 	ob.digest, _ = j.cfg.Digest(addr)
-	if ob.ep, err = w.endpoints.configured(ctx, j.cfg, want.Provider, ob.scope); err != nil {
-		lookOf(ctx).note(pendingOf(err)) // another look may have asked for it
+	if ob.ep, err = w.endpoints.configured(j.cfg, want.Provider, ob.scope); err != nil {
 		return err
 	}
 	in.Traits = traitsOf(ob.ep.ep, want.Grant.Name)

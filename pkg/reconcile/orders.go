@@ -226,7 +226,7 @@ func (l *Loop) LoginCall(ctx context.Context, addr string) (Endpoint, providers.
 		return nil, providers.Call{}, nil, err
 	}
 	scope := l.w.scope(ctx, cfg)
-	ep, err := l.w.endpoints.configured(ctx, cfg, want.Provider, scope)
+	ep, err := l.w.endpoints.configured(cfg, want.Provider, scope)
 	if err != nil {
 		return nil, providers.Call{}, nil, err
 	}

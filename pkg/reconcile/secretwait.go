@@ -35,6 +35,7 @@ type secretWait struct {
 	op    string
 	read  *secretRead
 	until time.Time // when it goes on without; zero: it cannot
+	order *waiter   // of [opOrder]: which one
 }
 
 // readings are what calls of a credential wait for, in words; "" for nothing.
@@ -86,9 +87,9 @@ func (p *performer) await(op string, err error, until time.Time) bool {
 		return false
 	}
 	lookOf(p.ctx).note(rd)
-	waits := []secretWait{{op, rd, until}}
+	waits := []secretWait{{op: op, read: rd, until: until}}
 	if p.j.order != nil {
-		waits = append(waits, secretWait{opOrder, rd, until})
+		waits = append(waits, secretWait{op: opOrder, read: rd, until: until, order: p.j.order})
 	}
 	p.r.waits = append(p.r.waits, waits...)
 	in := p.ob.in
@@ -182,10 +183,33 @@ func (l *Loop) withSecrets(j *job, x *extra) {
 			continue
 		}
 		j.waits = append(j.waits, w)
-		if w.op == opOrder && (w.until.IsZero() || j.now.Before(w.until)) {
-			j.order = nil
+		if w.op == opOrder && w.order == j.order && (w.until.IsZero() || j.now.Before(w.until)) {
+			j.order = x.overtaking()
 		}
 	}
+}
+
+// overtaking is the first order that is carried out before one which waits for a secret:
+// it needs none itself. Nil: there is none.
+func (x *extra) overtaking() *waiter {
+	for _, w := range x.orders[min(1, len(x.orders)):] {
+		if w.order.needsNoSecret() {
+			return w
+		}
+	}
+	return nil
+}
+
+// needsNoSecret says that an order sends nothing that the configuration says: what a
+// revocation needs is in the record.
+func (o Order) needsNoSecret() bool {
+	return o.revokes() || o.Kind == OrderTaint || o.Kind == OrderOrphans
+}
+
+// overtakes says that a look has put its order back, and that another one need not wait
+// for what that waits for.
+func (r *result) overtakes(it *item) bool {
+	return slices.ContainsFunc(r.waits, func(w secretWait) bool { return w.op == opOrder }) && it.x != nil && it.x.overtaking() != nil
 }
 
 // takeSecrets takes over which secrets a look did not wait for: its item is looked at
