@@ -115,7 +115,7 @@ func (l *Loop) finish(r result) {
 		// If the judgement fails, or finds nothing to judge, nobody else wakes it.
 		l.q.at(it, l.o.Now().Add(lookAgain))
 		return
-	case r.again || r.lost || it.again || (r.order != nil && it.x != nil && len(it.x.orders) > 0) || r.overtakes(it):
+	case r.again || r.lost || it.again || (r.order != nil && it.x != nil && len(it.x.orders) > 0) || r.overtakes(it, l.o.Now()):
 		// An order that was not answered waits until r.next.
 		if it.again = false; !r.relane {
 			l.q.around(it) // only what has to ask waits for its turn to ask

@@ -179,22 +179,22 @@ func (l *Loop) withSecrets(j *job, x *extra) {
 		}
 	}
 	for _, w := range x.waits {
-		if w.read.over() {
-			continue
-		}
-		j.waits = append(j.waits, w)
-		if w.op == opOrder && w.order == j.order && (w.until.IsZero() || j.now.Before(w.until)) {
-			j.order = x.overtaking()
+		if !w.read.over() {
+			j.waits = append(j.waits, w)
 		}
 	}
+	j.order = x.nextOrder(j.now)
 }
 
-// overtaking is the first order that is carried out before one which waits for a secret:
-// it needs none itself. Nil: there is none.
-func (x *extra) overtaking() *waiter {
-	for _, w := range x.orders[min(1, len(x.orders)):] {
-		if w.order.needsNoSecret() {
-			return w
+// nextOrder is the order that a look carries out: the first; where that waits for a
+// secret the first after it that does not and needs none. Nil: there is none.
+func (x *extra) nextOrder(now time.Time) *waiter {
+	for i, o := range x.orders {
+		waits := slices.ContainsFunc(x.waits, func(w secretWait) bool {
+			return w.order == o && !w.read.over() && (w.until.IsZero() || now.Before(w.until))
+		})
+		if !waits && (i == 0 || o.order.needsNoSecret()) {
+			return o
 		}
 	}
 	return nil
@@ -208,8 +208,8 @@ func (o Order) needsNoSecret() bool {
 
 // overtakes says that a look has put its order back, and that another one need not wait
 // for what that waits for.
-func (r *result) overtakes(it *item) bool {
-	return slices.ContainsFunc(r.waits, func(w secretWait) bool { return w.op == opOrder }) && it.x != nil && it.x.overtaking() != nil
+func (r *result) overtakes(it *item, now time.Time) bool {
+	return slices.ContainsFunc(r.waits, func(w secretWait) bool { return w.op == opOrder }) && it.x.nextOrder(now) != nil
 }
 
 // takeSecrets takes over which secrets a look did not wait for: its item is looked at
@@ -230,7 +230,7 @@ func (l *Loop) takeSecrets(it *item, r *result) {
 		if it.again {
 			break // what has happened meanwhile may have changed what is needed
 		}
-		x.waits = append(slices.DeleteFunc(x.waits, func(had secretWait) bool { return had.op == w.op }), w)
+		x.waits = append(slices.DeleteFunc(x.waits, func(had secretWait) bool { return had.op == w.op && had.order == w.order }), w)
 	}
 	x.waits = slices.DeleteFunc(x.waits, func(w secretWait) bool { return w.read.over() })
 	if len(r.reading) == 0 && len(x.waits) == 0 && !r.relane {
