@@ -36,6 +36,9 @@ type pace struct {
 	after  *pace     // of another limit, which everything passes now
 	// reserved are those of which the state says, since when, that they are about to be sent.
 	reserved map[*seat]time.Time
+	// grains are what the state keeps of the first settled requests; see settle.
+	grains  []sentGrain
+	settled uint64
 }
 
 // passage is one request that was sent.
@@ -168,12 +171,14 @@ func (p *pace) try(now time.Time) (number uint64, wait time.Duration) {
 
 // clear is from when on a request can be sent that the provider must not count
 // together with an earlier one.
-func (p *pace) clear(earlier *passage) time.Time {
-	arrived := earlier.sent.Add(p.grace)
-	if !earlier.ended.IsZero() && earlier.ended.Before(arrived) {
-		arrived = earlier.ended
+func (p *pace) clear(earlier *passage) time.Time { return p.arrived(earlier).Add(p.per) }
+
+// arrived is when a request arrived, at the latest.
+func (p *pace) arrived(r *passage) time.Time {
+	if at := r.sent.Add(p.grace); r.ended.IsZero() || at.Before(r.ended) {
+		return at
 	}
-	return arrived.Add(p.per)
+	return r.ended
 }
 
 // pass waits until a request may be sent; false: tokend stops, and it is not to

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"tokend/pkg/state"
@@ -93,26 +94,57 @@ func (p *pace) lockInForce() *pace {
 	}
 }
 
+// sentGrain is some requests that are near to each other: when the first of them
+// arrived and the last, at the latest, and how many they are.
+type sentGrain struct {
+	first, last time.Time
+	n           int64
+}
+
+// addGrain adds a request to grains, oldest first, of which each is so long.
+func addGrain(grains []sentGrain, long time.Duration, arrived time.Time, n int64) []sentGrain {
+	if i := len(grains) - 1; i >= 0 && arrived.Sub(grains[i].first) <= long {
+		g := &grains[i]
+		if arrived.After(g.last) {
+			g.last = arrived
+		}
+		g.n += n
+		return grains
+	}
+	return append(grains, sentGrain{arrived, arrived, n})
+}
+
+// settle moves what is known of requests for good, since they were answered or are taken
+// for arrived, from the ring into grains: the ring of a great limit has thousands, and
+// is looked at twice for each request. The caller holds mu.
+func (p *pace) settle(now time.Time) {
+	size := uint64(len(p.ring))
+	p.settled = max(p.settled, p.count-min(p.count, size))
+	for ; p.settled < p.count; p.settled++ {
+		r := &p.ring[p.settled%size]
+		if r.ended.IsZero() && r.sent.Add(p.grace).After(now) {
+			break
+		}
+		p.grains = addGrain(p.grains, p.per/sentGrains, p.arrived(r), 1)
+	}
+	over := 0
+	for over < len(p.grains) && !p.grains[over].last.Add(p.per).After(now) {
+		over++
+	}
+	p.grains = slices.Delete(p.grains, 0, over)
+}
+
 // sent is what the state is to keep, at a time; nil: nothing that still counts.
 func (p *pace) sent(now time.Time, boot string, up time.Duration) []byte {
 	p = p.lockInForce()
 	defer p.mu.Unlock()
 	rec := sentBefore{Boot: boot, Up: up, At: now.Round(0).UTC()}
-	grain := int64(p.per / sentGrains / time.Millisecond)
-	var first int64 // of those that the last entry stands for
-	add := func(arrived time.Time, n int64) {
-		at := int64(math.Ceil(float64(arrived.Sub(now)) / float64(time.Millisecond)))
-		if last := len(rec.Sent) - 1; last >= 0 && at-first <= grain {
-			rec.Sent[last] = [2]int64{max(at, rec.Sent[last][0]), rec.Sent[last][1] + n}
-			return
-		}
-		first = at
-		rec.Sent = append(rec.Sent, [2]int64{at, n})
-	}
-	size := uint64(len(p.ring))
-	for i := p.count - min(p.count, size); i < p.count; i++ {
-		if clear := p.clear(&p.ring[i%size]); clear.After(now) {
-			add(clear.Add(-p.per), 1)
+	long := p.per / sentGrains
+	p.settle(now)
+	all := slices.Clone(p.grains)
+	for i := p.settled; i < p.count; i++ {
+		if at := p.arrived(&p.ring[i%uint64(len(p.ring))]); at.Add(p.per).After(now) {
+			all = addGrain(all, long, at, 1)
 		}
 	}
 	if n := len(p.reserved); n > 0 {
@@ -122,10 +154,13 @@ func (p *pace) sent(now time.Time, boot string, up time.Duration) []byte {
 				latest = at
 			}
 		}
-		add(latest.Add(reservedFor), int64(n))
+		all = addGrain(all, long, latest.Add(reservedFor), int64(n))
 	}
-	if len(rec.Sent) == 0 {
+	if len(all) == 0 {
 		return nil
+	}
+	for _, g := range all {
+		rec.Sent = append(rec.Sent, [2]int64{int64(math.Ceil(float64(g.last.Sub(now)) / float64(time.Millisecond))), g.n})
 	}
 	b, err := json.Marshal(rec)
 	if err != nil {

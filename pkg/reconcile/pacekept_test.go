@@ -135,11 +135,51 @@ func TestWhatIsKeptOfAGreatLimitIsSmall(t *testing.T) {
 	if len(b) > 2000 || all != 4000 {
 		t.Errorf("%d bytes tell of %d requests", len(b), all)
 	}
+	// Nor is each of them looked at again for each request: what was answered is in the sums.
+	if p.settled != 4000 || len(p.grains) > sentGrains+2 {
+		t.Errorf("%d requests of 4000 are summed up in %d sums", p.settled, len(p.grains))
+	}
+	// A whole length later nothing is left of them.
+	if later := now.Add(p.per + time.Second); p.sent(later, "", 0) != nil || len(p.grains) != 0 {
+		t.Errorf("%d sums are left of requests that nobody counts any more", len(p.grains))
+	}
+}
+
+// One that has no reply is summed up once it is taken for arrived, and keeps those after
+// it from being forgotten no longer than that.
+func TestARequestWithoutAReplyIsSummedUp(t *testing.T) {
+	p, now := newPace(spec.RateLimit{Requests: 100, Per: time.Minute}), time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	for i := range 10 {
+		n, wait := p.try(now)
+		for wait > 0 {
+			now = now.Add(wait)
+			n, wait = p.try(now)
+		}
+		if i > 0 {
+			p.end(n, now)
+		}
+	}
+	count := func(now time.Time) (n int64) {
+		var rec sentBefore
+		if err := json.Unmarshal(p.sent(now, "", 0), &rec); err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range rec.Sent {
+			n += s[1]
+		}
+		return n
+	}
+	if n := count(now); n != 10 || p.settled != 0 {
+		t.Errorf("%d counted, %d summed up", n, p.settled)
+	}
+	if n := count(now.Add(p.grace)); n != 10 || p.settled != 10 {
+		t.Errorf("after the grace: %d counted, %d summed up", n, p.settled)
+	}
 }
 
 func BenchmarkWhatIsKeptOfALimit(b *testing.B) {
-	p, now := newPace(spec.RateLimit{Requests: 600, Per: time.Minute}), time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	for range 600 {
+	p, now := newPace(spec.RateLimit{Requests: 4000, Per: time.Hour}), time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
+	for range 4000 {
 		n, wait := p.try(now)
 		for wait > 0 {
 			now = now.Add(wait)
