@@ -48,7 +48,7 @@ func (ob *observed) waitsForPlaces(j job, s Step) time.Time {
 		return time.Time{}
 	}
 	until := j.unseen.Add(markPatience)
-	if j.order == nil && !j.once && !g.ExpiresAt.IsZero() && !ob.in.mayHaveEnded() {
+	if j.order == nil && !j.once && !g.ExpiresAt.IsZero() && !ob.in.mayHaveEnded() && !ob.in.disowns() {
 		need := g.ExpiresAt.Add(-g.ExpiresAt.Sub(g.ObtainedAt) / 10)
 		if need = earlier(need, j.unseen.Add(markLimit)); need.After(until) {
 			until = need
