@@ -105,6 +105,8 @@ func hintOf(err error) string {
 		return "another tokend works on this state: ask it through its control socket (--control), or stop it"
 	case errors.Is(err, state.ErrKey):
 		return "give the key that this state was made with (state { key_file = … }); without it nothing in it can be read. If the configuration names a new key: tokend state rotate-key --former FILE"
+	case errors.Is(err, state.ErrSchema):
+		return "install the newer tokend again: it reads what it wrote"
 	case errors.Is(err, state.ErrDamaged):
 		return "put a backup in its place: tokend state restore FILE --force (the damaged one is kept beside)"
 	case errors.Is(err, errNobody):

@@ -61,6 +61,9 @@ func mendOf(err error, addr string) string {
 	if errors.As(err, &lacks) {
 		return "tokend status " + ShellAddress(string(lacks.credential))
 	}
+	if errors.Is(err, state.ErrSchema) {
+		return "install the newer tokend again: it reads what it wrote"
+	}
 	return mendAfter(cure(err), addr)
 }
 

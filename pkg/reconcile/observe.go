@@ -64,7 +64,7 @@ func (w *worker) observe(ctx context.Context, j job) (*observed, error) {
 	}
 	rec, intent, err := w.store.Credential(ctx, j.addr)
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
-		return ob, fmt.Errorf("reading the record of %s: %w", j.addr, err)
+		return ob, err // which says what could not be read
 	}
 	rec.Head.Address, rec.Head.Kind = j.addr, state.KindCredential
 	if rec.Head.Generation == 0 {

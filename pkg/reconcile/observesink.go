@@ -50,7 +50,7 @@ func (w *worker) observeSink(ctx context.Context, j job) (*observedSink, error) 
 	case err == nil:
 		in.Stored = j.stored
 	case !errors.Is(err, state.ErrNotFound):
-		return ob, fmt.Errorf("reading the record of %s: %w", j.addr, err)
+		return ob, err // which says what could not be read
 	}
 	rec.Head.Address, rec.Head.Kind = j.addr, state.KindSink
 	w.unsaved.add(&rec)

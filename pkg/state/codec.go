@@ -199,8 +199,12 @@ func (r *reader) strMap() map[string]string {
 // version reads the first byte and refuses what this program does not know.
 func (r *reader) version(what string, newest byte) byte {
 	v := r.byte()
-	if r.err == nil && (v == 0 || v > newest) {
-		r.fail(fmt.Errorf("its %s format is %d and this tokend knows 1 to %d: it was written by a newer tokend, or it is damaged", what, v, newest))
+	switch {
+	case r.err != nil:
+	case v == 0:
+		r.fail(fmt.Errorf("its %s format is 0, which there is none", what))
+	case v > newest:
+		r.fail(&newerFormat{what + " format", fmt.Sprint(v), fmt.Sprintf("1 to %d", newest)})
 	}
 	return v
 }

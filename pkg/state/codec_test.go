@@ -1,6 +1,8 @@
 package state
 
 import (
+	"errors"
+	"fmt"
 	"math"
 	"reflect"
 	"strings"
@@ -109,7 +111,7 @@ func TestDecodersRefuseWhatTheyDoNotKnow(t *testing.T) {
 		b    []byte
 		want string
 	}{
-		{"newer", newer, "written by a newer tokend"},
+		{"newer", newer, fmt.Sprintf("its credential format is %d and this tokend knows 1 to %d", credentialFormat+1, credentialFormat)},
 		{"no format", append([]byte{0}, good[1:]...), "format is 0"},
 		{"longer", append(append([]byte{}, good...), 1, 2), "2 bytes follow"},
 		{"empty", nil, "ends too early"},
@@ -130,6 +132,25 @@ func TestDecodersRefuseWhatTheyDoNotKnow(t *testing.T) {
 	}
 	if _, err := decodeHead(appendHead(nil, &Head{Kind: 9, Address: "a"})); err == nil || !strings.Contains(err.Error(), "kind is 9") {
 		t.Errorf("decodeHead of an unknown kind = %v", err)
+	}
+}
+
+// A record that a newer tokend wrote is not said to be damaged, nor to be given up: its
+// tokens live.
+func TestARecordOfANewerTokendIsNotCalledDamaged(t *testing.T) {
+	good := appendCredential(nil, &Credential{Note: "n"})
+	_, err := decodeCredential(append([]byte{credentialFormat + 1}, good[1:]...))
+	err = fmt.Errorf("looking at it: %w", damagedRecord("credential.mine.a", err))
+	if !errors.Is(err, ErrSchema) || !errors.Is(err, ErrDamaged) {
+		t.Errorf("%v is told apart from others that cannot be read", err)
+	}
+	for _, word := range []string{ErrDamaged.Error(), "state rm"} {
+		if strings.Contains(err.Error(), word) {
+			t.Errorf("%q says %q", err, word)
+		}
+	}
+	if !strings.Contains(err.Error(), "install the newer tokend again") {
+		t.Errorf("%q does not say what to do", err)
 	}
 }
 

@@ -128,7 +128,7 @@ func (s *sealer) of(prefix []byte) (*epoch, error) {
 		return nil, errShort
 	}
 	if prefix[0] != sealFormat || prefix[1] != sealKey {
-		return nil, fmt.Errorf("its seal's format and key are %d and %d and this tokend knows %d and %d: it was written by a newer tokend, or it is damaged",
+		return nil, fmt.Errorf("its seal's format and key are %d and %d and this tokend knows %d and %d: it is damaged, or was written by a newer tokend: then install that again",
 			prefix[0], prefix[1], sealFormat, sealKey)
 	}
 	id := [epochSize]byte(prefix[2:])
