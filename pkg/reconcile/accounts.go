@@ -84,7 +84,7 @@ func accountKey(want *spec.Credential, hashes map[string]string) string {
 // spares says that a login that failed keeps all from being tried that would send the
 // same, but for the scopes: one that was refused for these says nothing of the others.
 func spares(f *state.Failure, now time.Time) bool {
-	return f != nil && f.Op == opGrant && !ofWhatWasAsked(f) && (f.Stopped || f.Reached >= lockoutCount && now.Before(f.NextAt)) && !accountEnded(f)
+	return f != nil && f.Op == opGrant && f.Class != classSession && !ofWhatWasAsked(f) && (f.Stopped || f.Reached >= lockoutCount && now.Before(f.NextAt)) && !accountEnded(f)
 }
 
 // ofWhatWasAsked says that a login was refused for what it asked for, and not for the
@@ -98,7 +98,7 @@ func ofWhatWasAsked(f *state.Failure) bool {
 
 // note remembers a login that failed, as a record tells of it.
 func (a *accounts) note(key, addr string, f *state.Failure) {
-	if key == "" || f == nil || f.Op != opGrant || !f.Stopped && f.Reached == 0 || ofWhatWasAsked(f) {
+	if key == "" || f == nil || f.Op != opGrant || f.Class == classSession || !f.Stopped && f.Reached == 0 || ofWhatWasAsked(f) {
 		return
 	}
 	a.mu.Lock()
@@ -168,7 +168,7 @@ func (w *worker) stillRefused(ctx context.Context, from string, want *spec.Crede
 func (w *worker) observeAccount(ctx context.Context, ob *observed, now time.Time) {
 	in := &ob.in
 	f := in.Record.Failure
-	if f == nil || f.Op != opGrant || !in.Traits.Lockout || in.Fresh || ofWhatWasAsked(f) {
+	if f == nil || f.Op != opGrant || f.Class == classSession || !in.Traits.Lockout || in.Fresh || ofWhatWasAsked(f) {
 		return
 	}
 	key := accountKey(in.Want, f.InputHash)
@@ -194,7 +194,9 @@ func (p *performer) login(hashes map[string]string) (end func(), ok bool) {
 	if key == "" { // grants that count against no account do not come here
 		return func() {}, true
 	}
-	p.w.seed(p.ctx, p.j.cfg)
+	if in.Traits.Lockout {
+		p.w.seed(p.ctx, p.j.cfg)
+	}
 	a.mu.Lock()
 	x := a.of(key)
 	if x.busy != "" {
@@ -203,7 +205,12 @@ func (p *performer) login(hashes map[string]string) (end func(), ok bool) {
 			x.waiting = append(x.waiting, p.j.addr)
 		}
 		a.mu.Unlock()
-		why := "the login of " + spec.Address(busy).Short() + ", with the same account, is under way: there is one at a time, since refusals count against it"
+		why := "the login of " + spec.Address(busy).Short() + ", with the same account, is under way: there is one at a time, since "
+		if in.Traits.Lockout {
+			why += "refusals count against it"
+		} else {
+			why += "it has one session"
+		}
 		p.r.next = p.w.now().Add(loginWait)
 		p.r.standing = &Standing{State: Pending, Why: why, Next: "its own login"}
 		return nil, false
@@ -253,7 +260,11 @@ func (a *accounts) leave(key string, r *result, all bool) {
 // loggedIn notes how a login ended, and ends its turn.
 func (p *performer) loggedIn(key string, before uint64) {
 	a, f := &p.w.accounts, p.ob.in.Record.Failure
-	refused := spares(f, p.w.now())
+	refused := p.ob.in.Traits.Lockout && spares(f, p.w.now())
+	if f != nil && !p.ob.in.Traits.Lockout {
+		a.leave(key, p.r, false)
+		return
+	}
 	if f != nil {
 		a.note(key, p.j.addr, f)
 	} else if p.ob.in.Record.Head.Generation > before {

@@ -241,12 +241,14 @@ func (p *performer) save(what string, more ...state.Change) bool {
 	rec := &p.ob.in.Record
 	rec.Kept = livingReplies(rec.Kept, p.w.now())
 	p.head(rec)
+	left := p.w.sessions.leaves(p.j.addr, rec.Grant)
 	if !p.commit(what, append([]state.Change{{Credential: rec}}, more...)...) {
 		return false
 	}
 	p.r.fill(rec, true)
 	p.r.saved = true
 	p.r.setBack = p.j.setBack
+	p.r.wakes = append(p.r.wakes, left...)
 	if p.ob.endsAtStop && rec.Lifecycle.RevokeOnShutdown && p.r.began == (begun{}) {
 		p.r.began = begun{Revocations: 1, Replaced: true} // it counts from now on, though the next stop may be long ahead
 	}

@@ -74,6 +74,9 @@ type Input struct {
 	Shared []sharing
 	// Dying: the revocation of the token in force, for another credential, is under way.
 	Dying bool
+	// Session is who holds the one session of its account, where that is another
+	// credential: its own login waits, or was followed by that one's.
+	Session *rival
 	// SinceIntent is the time that has passed since the open intent by a clock
 	// that nobody can step; ok is false when that cannot be told (a reboot).
 	SinceIntent   time.Duration
@@ -169,6 +172,7 @@ func rules() []rule {
 		{"its origin changed", changedOrigin},                      // nothing of the old grant goes to the new origin
 		{"a refresh token is there to be taken over", imports},     // before another token is obtained
 		{"it has no token", obtain},                                //
+		{"another credential's login ended its token", overtaken},  // written down, and then replaced as soon as that may be
 		{"its refresh token may be spent", indeterminate},          // before anything may spend it again
 		{"it has to be replaced", replace},                         // taint, a changed input
 		{"its refresh token was taken over", adopted},              // it is due when something needs it

@@ -210,6 +210,9 @@ func backedOff(in *Input) (Step, bool) {
 		return wait, true
 	}
 	f := in.Record.Failure
+	if in.Session != nil && !in.Fresh && in.Order.Kind != OrderRetry {
+		return in.waitsForSession(), true
+	}
 	if f == nil || in.Fresh || in.Order.Kind == OrderRetry {
 		return Step{}, false
 	}
@@ -278,6 +281,9 @@ func (in *Input) nextTry(f *state.Failure) time.Time {
 }
 
 func mendFailure(in *Input, f *state.Failure) string {
+	if f.Class == classSession && in.Session != nil {
+		return in.waitsForSession().Mend
+	}
 	if f.Hint != "" {
 		return f.Hint + ", then: " + in.mend("retry")
 	}
@@ -289,10 +295,7 @@ func replace(in *Input) (Step, bool) {
 	if !tainted && len(in.WantsNew) == 0 {
 		return Step{}, false
 	}
-	s := Step{Action: ActReplace, State: Pending, Cause: causeTaint, Reason: "a person tainted it"}
-	if f := in.Record.Failure; in.Traits.Session == spec.SessionOnePerAccount && (in.Record.LostPoll != "" || f != nil && (f.Op == opGrant && f.Class == classUnknown || f.Op == opExchange)) {
-		s.Reason = "a login whose reply was lost may have ended its token"
-	}
+	s := Step{Action: ActReplace, State: Pending, Cause: causeTaint, Reason: in.whyTainted()}
 	if len(in.WantsNew) > 0 {
 		// A taint does not carry a change past the guard.
 		s.Cause, s.Inputs = causeReplace, in.WantsNew
@@ -321,6 +324,19 @@ func replace(in *Input) (Step, bool) {
 		return kept(in, Step{Action: ActWait, State: Waiting, Reason: waitsFor([]string{in.Lacks}), Why: waitsFor([]string{in.Lacks})}), true
 	}
 	return s, true
+}
+
+// whyTainted says why a token is replaced that looks good.
+func (in *Input) whyTainted() string {
+	f := in.Record.Failure
+	switch {
+	case in.Traits.Session != spec.SessionOnePerAccount:
+	case f != nil && f.Class == classSession:
+		return "a login of another credential, with the same account, has ended its token"
+	case in.Record.LostPoll != "" || f != nil && (f.Op == opGrant && f.Class == classUnknown || f.Op == opExchange):
+		return "a login whose reply was lost may have ended its token"
+	}
+	return "a person tainted it"
 }
 
 // preventsDestroy says whether a change of configuration may not give the token

@@ -90,7 +90,7 @@ func orderedRefresh(in *Input) (Step, bool) {
 	var waits string
 	switch {
 	case in.Record.Head.Flags&state.FlagTainted != 0:
-		waits = "a person tainted it"
+		waits = in.whyTainted()
 	case in.Origins != "":
 		waits = in.Origins
 	case len(in.WantsNew) > 0:

@@ -144,6 +144,9 @@ func (in *Input) noted(s Step) {
 	case causeRemove, causeForget:
 		rec.Removing = &state.Removing{Since: in.Now, Reason: s.Reason}
 		return
+	case causeSession:
+		in.losesSession(in.Now, rec.Grant.InputHashes)
+		return
 	}
 	rec.Retiring = slices.Clone(rec.Retiring)
 	for i := range rec.Retiring {

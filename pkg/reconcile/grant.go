@@ -44,12 +44,17 @@ func (p *performer) obtain() {
 	if p.step.Action == ActExchange && !p.asBegun(values) {
 		return
 	}
-	if in.Traits.Lockout && p.step.Action != ActExchange {
-		end, ok := p.login(p.sentInputs(values))
+	if (in.Traits.Lockout || in.Traits.oneSession()) && p.step.Action != ActExchange {
+		hashes := p.sentInputs(values)
+		end, ok := p.login(hashes)
 		if !ok {
 			return
 		}
 		defer end()
+		if p.heldBack(hashes) {
+			return
+		}
+		defer p.tookSession(hashes, in.Record.Head.Generation)
 	}
 	c := call{op: opGrant, ep: p.ob.ep, c: providers.Call{
 		Op: providers.OpGrant, Grant: want.Grant.Name, Inputs: values, Scopes: want.Scopes, DefaultLifetime: want.DefaultLifetime, Now: p.w.now(),

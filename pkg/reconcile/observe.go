@@ -91,6 +91,9 @@ func (w *worker) observe(ctx context.Context, j job) (*observed, error) {
 	if err := w.observeHeld(ctx, ob); err != nil {
 		return ob, err
 	}
+	if err := w.observeSession(ctx, j, ob); err != nil {
+		return ob, err
+	}
 	ob.takeLifecycle(rec.Lifecycle, j.allowed)
 	if in.Want != nil && in.Record.Grant != nil {
 		in.Verify = in.Want.Verify

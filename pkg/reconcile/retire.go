@@ -43,6 +43,9 @@ func (p *performer) note() {
 		p.diesElsewhere(&rec.Retiring[p.step.Retiring])
 		p.r.again = p.save("that a revocation may have been carried out", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 		return
+	case causeSession:
+		p.log().Warn("the login of another credential has ended its token: their account allows one session", "holder", p.ob.in.Session.address)
+		p.ob.in.losesSession(p.w.now(), rec.Grant.InputHashes)
 	case causeTaint:
 		p.giveUpRaw()
 		if rec.Grant != nil {

@@ -106,6 +106,17 @@ func (w *worker) readTokens(ctx context.Context, wait bool) error {
 	if !read {
 		return nil
 	}
+	if err := w.eachToken(ctx, func(addr string, g *state.Grant) { w.tokens.read(moves, addr, g) }); err != nil {
+		return err
+	}
+	if !w.tokens.wholly(moves) {
+		return errRecordsMoved
+	}
+	return nil
+}
+
+// eachToken hands over what each credential that ever had a token has in force.
+func (w *worker) eachToken(ctx context.Context, f func(addr string, g *state.Grant)) error {
 	var all []string
 	err := w.store.Heads(ctx, func(h state.Head) error {
 		if h.Kind == state.KindCredential && h.Generation > 0 {
@@ -120,14 +131,11 @@ func (w *worker) readTokens(ctx context.Context, wait bool) error {
 		rec, _, err := w.store.Credential(ctx, a)
 		switch {
 		case err == nil:
-			w.tokens.read(moves, a, rec.Grant)
+			f(a, rec.Grant)
 		case ctx.Err() != nil:
 			return err
 		}
 		// One that cannot be read holds nothing up.
-	}
-	if !w.tokens.wholly(moves) {
-		return errRecordsMoved
 	}
 	return nil
 }

@@ -135,4 +135,5 @@ const (
 	causeOrphans = "orphans"
 	causeKept    = "kept"
 	causeDead    = "dead" // another credential's token is
+	causeSession = "session"
 )

@@ -58,6 +58,7 @@ type worker struct {
 	asking     asking
 	turns      placeTurns
 	accounts   accounts
+	sessions   *sessions
 	programs   programs
 	answers    answers
 	unsaved    unsaved
@@ -71,7 +72,7 @@ type worker struct {
 }
 
 func newWorker(o Options, config *atomic.Pointer[spec.Config]) *worker {
-	w := &worker{o: o, disk: new(average), tokens: newTokens(), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage, doubting: make(turn, 1), importing: make(turn, 1), answers: answers{turn: make(turn, 1)}, accounts: accounts{seeding: make(turn, 1)}}
+	w := &worker{o: o, disk: new(average), tokens: newTokens(), sessions: newSessions(), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage, doubting: make(turn, 1), importing: make(turn, 1), answers: answers{turn: make(turn, 1)}, accounts: accounts{seeding: make(turn, 1)}}
 	w.useStore(o.Store)
 	w.life, w.stop = context.WithCancel(context.Background())
 	w.stopped = w.life.Done()
