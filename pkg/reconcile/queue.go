@@ -285,10 +285,14 @@ func (h *itemHeap) Len() int { return len(h.items) }
 
 func (h *itemHeap) Less(i, j int) bool {
 	a, b := h.items[i], h.items[j]
+	first, second := a.due, b.due
 	if a.phase == ready {
-		return a.urgency() < b.urgency()
+		first, second = a.urgency(), b.urgency()
 	}
-	return a.due < b.due
+	if first == second {
+		return a.addr < b.addr // not as a map was walked, which is another order each time
+	}
+	return first < second
 }
 
 func (h *itemHeap) Swap(i, j int) {
