@@ -90,13 +90,14 @@ func retiredAt(in *Input, i int) Step {
 		return Step{Action: ActWait, Retiring: i, Next: g.Retired.NextAt, State: Failing, Reason: "its revocation failed and is retried",
 			Why: "revoking the old token failed: " + g.Retired.Message, Mend: in.mendRevocation(g.Retired)}
 	}
-	if in.Record.Grant != nil && !in.Held.Static && t.Session == spec.SessionSharedGrant {
+	if in.Record.Grant != nil && !in.Held.Static && t.Session == spec.SessionSharedGrant && !in.anotherAccount(g) {
 		if !in.Declared && in.Record.Removing != nil && in.forgets() {
 			s.Action, s.Reason = ActRelease, "revoking the old token would take the one with it that is left alone: "+in.whyForget()
 			return s
 		}
-		// Only an ordered revocation comes here: it failed, and a new token was
-		// obtained meanwhile. What was asked for is done with that one's end.
+		// An ordered revocation that failed, and a new token was obtained meanwhile:
+		// what was asked for is done with that one's end. Or it is not certain that
+		// both are of one account, as after another password.
 		var next time.Time // its refresh token may outlive it
 		if g.ExpiresAt.After(in.Now) {
 			next = g.ExpiresAt
@@ -172,7 +173,7 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "the old token has expired and its refresh token was refused: both are dead", true
 	case needsLiving(g, t) && accessDead && g.RefreshState == state.RefreshIndeterminate:
 		return "the old token has expired, and revoking what may have come of its refresh token would spend that a second time; it is counted as an orphan", true
-	case cur != nil && g.Retired.Cause != causeRevoke && t.Session == spec.SessionSharedGrant:
+	case cur != nil && g.Retired.Cause != causeRevoke && t.Session == spec.SessionSharedGrant && grantAccount(cur) == grantAccount(g):
 		return "revoking the old token would take the one in force with it", true
 	case cur != nil && t.Session == spec.SessionOnePerAccount && sameAccount(cur, g):
 		return "the new login has ended the old token already", true

@@ -255,7 +255,7 @@ func TestDecide(t *testing.T) {
 		"old token that another has, too, its revocation may have been sent": {func(in *Input) {
 			in.Intent = &state.Intent{Op: opRevoke, Generation: 2}
 			in.Record.Retiring, in.Shared = []state.Grant{retiredGrant("revoke", nil)}, []sharing{{asked: true, with: "credential.x.b"}}
-		}, ActNote, Pending, "credential.x.b has got the same access token since", 0},
+		}, ActNote, Pending, "credential.x.b has got one since that ends with it", 0},
 		"a token that was revoked for another": {func(in *Input) {
 			in.Record.Verified = state.Verified{Refused: 3, Why: "it was revoked for credential.x.b"}
 		}, ActRefresh, Failing, "no longer honours its token", 0},

@@ -143,7 +143,7 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 		defer done()
 		switch c.op {
 		case opRevoke:
-			end, err := p.revoking(c)
+			end, err := p.revoking()
 			if err != nil {
 				return nil, err
 			}

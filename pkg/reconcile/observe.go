@@ -79,7 +79,7 @@ func (w *worker) observe(ctx context.Context, j job) (*observed, error) {
 			in.RefreshFailure = overAfterSetBack(j.refreshes, j.now)
 		}
 		ob.had = rec.Grant.AccessToken
-		in.Dying = knownDead(&rec, rec.Grant) && w.tokens.dying(ob.had)
+		in.Dying = knownDead(&rec, rec.Grant) && w.tokens.dying(rec.Grant)
 	}
 	if j.cfg != nil {
 		if err := w.observeWanted(ctx, j, ob); err != nil {

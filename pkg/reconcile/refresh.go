@@ -389,7 +389,7 @@ func (p *performer) notBegun(err error) {
 		p.barred(away)
 	case errors.Is(err, errShared):
 		p.r.next = p.w.now().Add(sharedLook)
-		p.r.standing = &Standing{State: Pending, Why: "another credential has got the very access token that is to be revoked: it is revoked once that one holds another"}
+		p.r.standing = &Standing{State: Pending, Why: "another credential has got what the revocation would end: it is revoked once that one holds another, or none"}
 		p.fail(err)
 	case errors.Is(err, errTooLate):
 		p.r.again = true // what is to be done instead is decided anew

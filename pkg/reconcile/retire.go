@@ -40,7 +40,7 @@ func (p *performer) note() {
 		p.log().Info("tokens that nobody knows are counted no more: a person has looked after them", "orphans", rec.Orphans.Living(p.w.now()))
 		rec.Orphans, rec.Kept = nil, nil
 	case causeDead:
-		p.diesElsewhere(&rec.Retiring[p.step.Retiring])
+		p.diesElsewhere(p.step.Retiring, time.Time{})
 		p.r.again = p.save("that a revocation may have been carried out", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 		return
 	case causeSession:
@@ -86,10 +86,11 @@ func (p *performer) revoke() {
 		p.revokeFailed(g, err, 0)
 		return
 	}
+	began := p.w.now()
 	_, err = p.sendAndRead(c)
 	var pe *providers.Error
 	if isError := errors.As(err, &pe); p.ob.in.Order.Kind == OrderRevoke && (err == nil || isError && (pe.Class == providers.ClassGone || pe.Class == providers.ClassUnknown)) {
-		p.diesElsewhere(g)
+		p.diesElsewhere(p.step.Retiring, began)
 	}
 	switch {
 	case errors.Is(err, providers.ErrNoEndpoint):

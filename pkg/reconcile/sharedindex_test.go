@@ -19,7 +19,7 @@ func TestTokensInForceAreKnown(t *testing.T) {
 		if !k.wholly(moves) {
 			return "moved"
 		}
-		held, coming, ok := k.others(addr, secret.New(token))
+		held, coming, ok := k.others(addr, fate{access: secret.New(token)})
 		if !ok {
 			return "not known"
 		}
@@ -49,7 +49,7 @@ func TestTokensInForceAreKnown(t *testing.T) {
 		t.Errorf("its own holder is in its way: %q", got)
 	}
 	// One that came and cannot be recorded is in force beside the one before.
-	k.came("b", secret.New("two"), nil)
+	k.came("b", grant("two"), nil)
 	if x, y := holds(moves, "one", "x"), holds(moves, "two", "x"); x != "b" || y != "b" {
 		t.Errorf("held by %q and %q", x, y)
 	}
@@ -92,63 +92,63 @@ func TestRevocationsAndCallsAtTheSameMoment(t *testing.T) {
 	}{
 		"brought while it is revoked": {func(k *tokens) string {
 			b := k.begins()
-			k.revoke("a", tok, false)
-			return k.came("b", tok, b)
+			k.revoke("a", fate{access: tok}, false)
+			return k.came("b", &state.Grant{AccessToken: tok}, b)
 		}, "a", 1},
 		"another token": {func(k *tokens) string {
 			b := k.begins()
-			k.revoke("a", tok, false)
-			return k.came("b", secret.New("u"), b)
+			k.revoke("a", fate{access: tok}, false)
+			return k.came("b", &state.Grant{AccessToken: secret.New("u")}, b)
 		}, "", 1},
 		"the call began after its revocation": {func(k *tokens) string {
-			k.revoke("a", tok, false)()
-			return k.came("b", tok, k.begins())
+			k.revoke("a", fate{access: tok}, false)()
+			return k.came("b", &state.Grant{AccessToken: tok}, k.begins())
 		}, "", 0},
 		"revoked while the call was under way": {func(k *tokens) string {
 			b := k.begins()
-			k.revoke("a", tok, false)()
-			return k.came("b", tok, b)
+			k.revoke("a", fate{access: tok}, false)()
+			return k.came("b", &state.Grant{AccessToken: tok}, b)
 		}, "a", 1},
 		"and recorded": {func(k *tokens) string {
 			b := k.begins()
-			k.revoke("a", tok, false)()
+			k.revoke("a", fate{access: tok}, false)()
 			k.over(k.begins())
-			died := k.came("b", tok, b)
+			died := k.came("b", &state.Grant{AccessToken: tok}, b)
 			k.over(b)
 			return died
 		}, "a", 0},
 		"brought first": {func(k *tokens) string {
-			k.came("b", tok, k.begins())
-			if k.revoke("a", tok, false) == nil {
+			k.came("b", &state.Grant{AccessToken: tok}, k.begins())
+			if k.revoke("a", fate{access: tok}, false) == nil {
 				return "held"
 			}
 			return "revoked"
 		}, "held", 0},
 		"brought first, and recorded": {func(k *tokens) string {
 			k.committed([]state.Change{{Credential: &state.Credential{Head: state.Head{Address: "b"}, Grant: &state.Grant{AccessToken: tok}}}})
-			if k.revoke("a", tok, false) == nil {
+			if k.revoke("a", fate{access: tok}, false) == nil {
 				return "held"
 			}
 			return "revoked"
 		}, "held", 0},
 		"brought first, and a person wants it dead": {func(k *tokens) string {
-			k.came("b", tok, k.begins())
-			if k.revoke("a", tok, true) == nil {
+			k.came("b", &state.Grant{AccessToken: tok}, k.begins())
+			if k.revoke("a", fate{access: tok}, true) == nil {
 				return "held"
 			}
 			return "revoked"
 		}, "revoked", 1},
 		"it is not known who holds what": {func(k *tokens) string {
 			k.moved()
-			if k.revoke("a", tok, false) == nil {
+			if k.revoke("a", fate{access: tok}, false) == nil {
 				return "held"
 			}
 			return "revoked"
 		}, "held", 0},
 		"for itself": {func(k *tokens) string {
 			b := k.begins()
-			k.revoke("a", tok, false)
-			return k.came("a", tok, b)
+			k.revoke("a", fate{access: tok}, false)
+			return k.came("a", &state.Grant{AccessToken: tok}, b)
 		}, "", 1},
 	} {
 		k := newTokens()

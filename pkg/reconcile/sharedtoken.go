@@ -11,8 +11,9 @@ import (
 
 // An API may give the same access token again as long as it lives, to every credential
 // of one account or client. To revoke it for the sake of one that has given it up would
-// end it for all. So what is to be revoked is compared first with what other
-// credentials have in force, and waits as long as one of them has that very token.
+// end it for all; so it is with a refresh token, and with all tokens of an account where
+// these share their fate. So what is to be revoked is compared first with what other
+// credentials have in force, and waits as long as one of them has what would end with it.
 //
 // A revocation and a call that brings a token may be on their way at the same moment, and
 // a person may want a token dead whoever else holds it. Then who got it has one that is
@@ -29,7 +30,8 @@ const (
 // sharing is what is known of a retired grant before it is revoked.
 type sharing struct {
 	asked bool
-	with  string // another credential that has its access token in force; "": none has
+	with  string // another credential that has something in force which would end with it; "": none has
+	what  string // that has, in words; "": the same access token
 	why   string // that is not known, in words
 }
 
@@ -46,8 +48,8 @@ func (w *worker) decided(ctx context.Context, ob *observed) Step {
 			in.Shared = make([]sharing, len(in.Record.Retiring))
 		}
 		x := sharing{asked: true}
-		with, err := w.sharedWith(ctx, in.Address, &in.Record.Retiring[s.Retiring], in.Order.revokes())
-		if x.with = with; err != nil {
+		with, what, err := w.sharedWith(ctx, in.Address, in.fateOf(s.Retiring), in.Order.revokes())
+		if x.with, x.what = with, what; err != nil {
 			x.why = err.Error()
 		}
 		in.Shared[s.Retiring] = x
@@ -67,28 +69,31 @@ var (
 	errReading      = errors.New("all records are being read for that, once after a start")
 )
 
-// sharedWith names another credential that has in force, or is about to, the very access
-// token of a grant that is given up; "" where none has. wait: also until somebody else
-// has read all records.
-func (w *worker) sharedWith(ctx context.Context, addr string, g *state.Grant, wait bool) (with string, err error) {
-	if g.AccessToken.Empty() {
-		return "", nil
+// sharedWith names another credential that has in force, or is about to, what would end
+// with a revocation, and says what it has; "" where none has. wait: also until somebody
+// else has read all records.
+func (w *worker) sharedWith(ctx context.Context, addr string, f fate, wait bool) (with, what string, err error) {
+	if f.access.Empty() && f.refresh.Empty() && f.account == "" {
+		return "", "", nil
 	}
+	w.tokens.learns(f)
 	if err := w.readTokens(ctx, wait); err != nil {
-		return "", err
+		return "", "", err
 	}
-	held, coming, ok := w.tokens.others(addr, g.AccessToken)
+	held, coming, ok := w.tokens.others(addr, f)
 	if !ok {
-		return "", errRecordsMoved
+		return "", "", errRecordsMoved
 	}
-	err = w.eachHolder(ctx, held, g, func(rec *state.Credential) bool {
-		with = rec.Head.Address
+	err = w.eachHolder(ctx, held, f, func(rec *state.Credential) bool {
+		with, what = rec.Head.Address, f.takes(rec.Grant)
 		return false
 	})
-	if with == "" && err == nil {
-		with = coming
+	if with == "" && err == nil && coming != "" {
+		if with, what = coming, sameAccess; f.account != "" {
+			what = sameFate
+		}
 	}
-	return with, err
+	return with, what, err
 }
 
 // readTokens reads the records of all credentials, where that was not done yet.
@@ -141,8 +146,8 @@ func (w *worker) eachToken(ctx context.Context, f func(addr string, g *state.Gra
 }
 
 // eachHolder hands out the records, as long as f says so, of those among some credentials
-// that have the access token of a grant in force.
-func (w *worker) eachHolder(ctx context.Context, held []uint64, g *state.Grant, f func(*state.Credential) bool) error {
+// that have something in force which ends with a revocation.
+func (w *worker) eachHolder(ctx context.Context, held []uint64, ends fate, f func(*state.Credential) bool) error {
 	if len(held) == 0 {
 		return nil
 	}
@@ -156,7 +161,7 @@ func (w *worker) eachHolder(ctx context.Context, held []uint64, g *state.Grant, 
 		case errors.Is(err, state.ErrNotFound):
 		case err != nil:
 			return err
-		case rec.Grant != nil && rec.Grant.AccessToken.Equal(g.AccessToken):
+		case ends.takes(rec.Grant) != "":
 			if !f(&rec) {
 				return nil
 			}
@@ -192,7 +197,7 @@ func (in *Input) shared(i int) (Step, string, bool) {
 	wait := Step{Action: ActWait, Retiring: i, State: Pending, Next: in.Now.Add(sharedLook), Cause: g.Retired.Cause}
 	switch {
 	case in.Order.Kind == OrderRevoke && x.with != "":
-		return Step{}, "; " + x.with + " holds the same token, and is to obtain another", false
+		return Step{}, "; " + x.with + " " + x.has() + ", and is to obtain another", false
 	case in.Order.Kind == OrderRevoke:
 		return Step{}, "", false
 	case x.why != "":
@@ -203,24 +208,31 @@ func (in *Input) shared(i int) (Step, string, bool) {
 		return Step{}, "", false
 	case in.Intent != nil && in.Intent.Op == opRevoke && in.Intent.Generation == g.Generation:
 		return Step{Action: ActNote, Cause: causeDead, Retiring: i, State: Pending,
-			Reason: "its revocation may have reached the API before a crash, and " + x.with + " has got the same access token since: that one is to obtain another"}, "", true
+			Reason: "its revocation may have reached the API before a crash, and " + x.with + " has got one since that ends with it: that one is to obtain another"}, "", true
 	}
-	wait.Reason = sharedWhy(x.with)
+	wait.Reason = x.with + " " + x.has() + ": it is revoked once that one holds another"
+	if x.what == sameFate {
+		wait.Reason = x.with + " " + x.has() + ": it is revoked once that one holds none any more"
+	}
 	wait.Why = wait.Reason
 	return wait, "", true
 }
 
-func sharedWhy(with string) string {
-	return with + " holds the same access token: it is revoked once that one holds another"
+func (x sharing) has() string {
+	if x.what == "" {
+		return sameAccess
+	}
+	return x.what
 }
 
-// errShared: another credential has got the token since it was decided to revoke it.
-var errShared = fmt.Errorf("%w: another credential holds the same access token by now", errNotBegun)
+// errShared: another credential has got what ends with a token since it was decided to
+// revoke that.
+var errShared = fmt.Errorf("%w: another credential holds by now what the revocation would end", errNotBegun)
 
-// revoking says that the token of a call is about to be revoked; an error where another
+// revoking says that a retired grant is about to be revoked; an error where another
 // credential has got it meanwhile.
-func (p *performer) revoking(c *call) (end func(), err error) {
-	if end = p.w.tokens.revoke(p.j.addr, c.c.Token.AccessToken, p.ob.in.Order.Kind == OrderRevoke); end == nil {
+func (p *performer) revoking() (end func(), err error) {
+	if end = p.w.tokens.revoke(p.j.addr, p.ob.in.fateOf(p.step.Retiring), p.ob.in.Order.Kind == OrderRevoke); end == nil {
 		return nil, errShared
 	}
 	return end, nil
@@ -230,7 +242,7 @@ func (p *performer) revoking(c *call) (end func(), err error) {
 // meanwhile: it is renewed at once.
 func (p *performer) dead(revokedFor string) {
 	rec := &p.ob.in.Record
-	p.log().Warn("the API gave the very access token that was being revoked for another credential; it is renewed", "revoked_for", revokedFor)
+	p.log().Warn("a token came while what ends it was being revoked for another credential; it is renewed", "revoked_for", revokedFor)
 	died(rec, revokedFor)
 }
 
@@ -238,7 +250,7 @@ func (p *performer) dead(revokedFor string) {
 // the API, so that there is no time at which it was.
 func died(rec *state.Credential, revokedFor string) {
 	v := &rec.Verified
-	v.Refused, v.At, v.Why = rec.Grant.Generation, time.Time{}, "it was revoked for "+revokedFor+", to which the API had given the same"
+	v.Refused, v.At, v.Why = rec.Grant.Generation, time.Time{}, "it ended with the one that was revoked for "+revokedFor
 }
 
 // knownDead says that a grant's token is dead, or will be, and not by what asking its API
@@ -248,19 +260,24 @@ func knownDead(rec *state.Credential, g *state.Grant) bool {
 	return g != nil && v.Refused == g.Generation && v.At.IsZero() && v.Why != ""
 }
 
-// diesElsewhere notes of all other credentials that have a token in force which was, or
-// may have been, revoked for this one, that it is dead.
-func (p *performer) diesElsewhere(g *state.Grant) {
+// diesElsewhere notes of all other credentials that have something in force which was, or
+// may have been, ended with a retired grant of this one, that it is dead. since: those of
+// the same account that were granted later live; zero: when it was is not known.
+func (p *performer) diesElsewhere(i int, since time.Time) {
+	f := p.ob.in.fateOf(i)
+	p.w.tokens.learns(f)
 	err := p.w.readTokens(p.ctx, true)
-	if err == nil && !g.AccessToken.Empty() {
-		held, _, _ := p.w.tokens.others(p.j.addr, g.AccessToken)
+	if err == nil {
+		held, _, _ := p.w.tokens.others(p.j.addr, f)
 		var holders []string
-		err = p.w.eachHolder(p.ctx, held, g, func(rec *state.Credential) bool {
-			holders = append(holders, rec.Head.Address)
+		err = p.w.eachHolder(p.ctx, held, f, func(rec *state.Credential) bool {
+			if f.takes(rec.Grant) != sameFate || since.IsZero() || !rec.Grant.GrantedAt.After(since) {
+				holders = append(holders, rec.Head.Address)
+			}
 			return true
 		})
 		for _, a := range holders {
-			err = errors.Join(err, p.w.dies(p.ctx, a, p.j.addr, g))
+			err = errors.Join(err, p.w.dies(p.ctx, a, p.j.addr, f))
 		}
 	}
 	if err != nil {
@@ -269,7 +286,7 @@ func (p *performer) diesElsewhere(g *state.Grant) {
 }
 
 // dies notes it of one of them.
-func (w *worker) dies(ctx context.Context, addr, revokedFor string, g *state.Grant) error {
+func (w *worker) dies(ctx context.Context, addr, revokedFor string, f fate) error {
 	for {
 		rec, _, err := w.store.Credential(ctx, addr)
 		switch {
@@ -277,7 +294,7 @@ func (w *worker) dies(ctx context.Context, addr, revokedFor string, g *state.Gra
 			return nil
 		case err != nil:
 			return err
-		case rec.Grant == nil || !rec.Grant.AccessToken.Equal(g.AccessToken) || knownDead(&rec, rec.Grant):
+		case f.takes(rec.Grant) == "" || knownDead(&rec, rec.Grant):
 			return nil
 		}
 		died(&rec, revokedFor)
@@ -286,7 +303,7 @@ func (w *worker) dies(ctx context.Context, addr, revokedFor string, g *state.Gra
 			continue
 		}
 		if err == nil {
-			w.log.Warn("a token was revoked that another credential has in force, too; that one is renewed", "address", addr, "revoked_for", revokedFor)
+			w.log.Warn("a revocation ended what another credential has in force, too; that one is renewed", "address", addr, "revoked_for", revokedFor)
 			w.relook(addr, state.ErrConflict)
 		}
 		return err

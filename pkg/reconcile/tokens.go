@@ -6,34 +6,34 @@ import (
 	"slices"
 	"sync"
 
-	"tokend/pkg/secret"
 	"tokend/pkg/state"
 )
 
-// tokens knows which access token each credential has in force, by hashes that are worth
-// nothing outside of this process, and which are being revoked while a call is under way
-// that may bring the same. It begins with the first once it is asked: who revokes nothing
-// pays nothing. It keeps 32 bytes a credential, or so, and no address. It is safe for
-// concurrent use.
+// tokens knows which tokens each credential has in force, and of which account where they
+// share its fate, by hashes that are worth nothing outside of this process, and which are
+// being revoked while a call is under way that may bring the same. It begins with the
+// first once it is asked: who revokes nothing pays nothing. It keeps 64 bytes a
+// credential, or so, and no address. It is safe for concurrent use.
 type tokens struct {
 	seed    maphash.Seed
 	reading turn // held while all records are read
 	mu      sync.Mutex
-	of      map[uint64]uint64   // an address's token, as the state has it; 0: none
-	by      map[uint64]uint64   // the address that has a token
+	of      map[uint64]marks    // what an address has, as the state has it
+	by      map[uint64]uint64   // the address that has a mark
 	more    map[uint64][]uint64 // and others, in the order in which they got it
+	fates   map[string]bool     // the provider types of whose accounts it knows
 	names   map[uint64]string   // of those that have had the same token as another
-	coming  map[string]uint64   // by address, of tokens that are not recorded yet
+	coming  map[string]marks    // by address, of tokens that are not recorded yet
 	moves   int                 // how often records got other addresses
 	whole   bool                // all records were read since then
 
 	tick     uint64                   // counts beginnings and ends of what follows
 	calls    map[*bringing]bool       // under way, or not recorded yet
-	revoking map[uint64]*beingRevoked // by token
+	revoking map[uint64]*beingRevoked // by mark
 }
 
 func newTokens() *tokens {
-	return &tokens{seed: maphash.MakeSeed(), reading: make(turn, 1), names: map[uint64]string{}, coming: map[string]uint64{}, calls: map[*bringing]bool{}, revoking: map[uint64]*beingRevoked{}}
+	return &tokens{seed: maphash.MakeSeed(), reading: make(turn, 1), names: map[uint64]string{}, fates: map[string]bool{}, coming: map[string]marks{}, calls: map[*bringing]bool{}, revoking: map[uint64]*beingRevoked{}}
 }
 
 // committed takes over what the state has just got.
@@ -45,34 +45,36 @@ func (t *tokens) committed(changes []state.Change) {
 		case c.Credential != nil:
 			delete(t.coming, c.Credential.Head.Address)
 			if t.of != nil {
-				t.set(t.address(c.Credential.Head.Address), t.hash(c.Credential.Grant))
+				t.set(t.address(c.Credential.Head.Address), t.known(c.Credential.Grant))
 			}
 		case c.Delete != "":
 			delete(t.coming, c.Delete)
 			if t.of != nil {
-				t.set(t.address(c.Delete), 0)
+				t.set(t.address(c.Delete), marks{})
 			}
 		}
 	}
 }
 
-func (t *tokens) set(addr, token uint64) {
+func (t *tokens) set(addr uint64, have marks) {
 	was := t.of[addr]
-	t.of[addr] = token
-	if was == token {
-		return
+	t.of[addr] = have
+	for i, h := range have {
+		if was[i] == h {
+			continue
+		}
+		if was[i] != 0 {
+			t.leave(addr, was[i])
+		}
+		if h == 0 {
+			continue
+		}
+		if _, taken := t.by[h]; taken {
+			t.more[h] = append(t.more[h], addr)
+		} else {
+			t.by[h] = addr
+		}
 	}
-	if was != 0 {
-		t.leave(addr, was)
-	}
-	if token == 0 {
-		return
-	}
-	if _, taken := t.by[token]; taken {
-		t.more[token] = append(t.more[token], addr)
-		return
-	}
-	t.by[token] = addr
 }
 
 func (t *tokens) leave(addr, token uint64) {
@@ -94,34 +96,24 @@ func (t *tokens) leave(addr, token uint64) {
 func (t *tokens) moved() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.of, t.by, t.more, t.whole = nil, nil, nil, false
+	t.anew()
 	clear(t.names)
 	clear(t.coming)
+}
+
+func (t *tokens) anew() {
+	t.of, t.by, t.more, t.whole = nil, nil, nil, false
 	t.moves++
 }
 
 func (t *tokens) address(a string) uint64 { return maphash.String(t.seed, a) }
-
-func (t *tokens) hash(g *state.Grant) uint64 {
-	if g == nil {
-		return 0
-	}
-	return t.sum(g.AccessToken)
-}
-
-func (t *tokens) sum(token secret.Text) uint64 {
-	if token.Empty() {
-		return 0
-	}
-	return token.Sum(t.seed) | 1
-}
 
 // begin says whether all records have to be read yet, and after how many moves.
 func (t *tokens) begin() (moves int, read bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.of == nil {
-		t.of, t.by, t.more = map[uint64]uint64{}, map[uint64]uint64{}, map[uint64][]uint64{}
+		t.of, t.by, t.more = map[uint64]marks{}, map[uint64]uint64{}, map[uint64][]uint64{}
 	}
 	return t.moves, !t.whole
 }
@@ -135,7 +127,7 @@ func (t *tokens) read(moves int, addr string, g *state.Grant) {
 	}
 	a := t.address(addr)
 	if _, known := t.of[a]; !known {
-		t.set(a, t.hash(g))
+		t.set(a, t.known(g))
 	}
 }
 
@@ -151,25 +143,28 @@ func (t *tokens) wholly(moves int) bool {
 	return true
 }
 
-// others lists who has a token by the records, as hashes of addresses, but for one; and
-// says who is about to. ok is false where it is not known.
-func (t *tokens) others(addr string, token secret.Text) (held []uint64, coming string, ok bool) {
+// others lists who has by the records what ends with a revocation, as hashes of
+// addresses, but for one; and says who is about to. ok is false where it is not known.
+func (t *tokens) others(addr string, f fate) (held []uint64, coming string, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.whole {
+	if !t.whole || !t.knows(f) {
 		return nil, "", false
 	}
-	want, self := t.sum(token), t.address(addr)
-	if first, has := t.by[want]; has && first != self {
-		held = append(held, first)
-	}
-	for _, a := range t.more[want] {
-		if a != self {
-			held = append(held, a)
+	want, self := t.ends(f), t.address(addr)
+	for _, h := range want {
+		first, has := t.by[h]
+		if !has {
+			continue
+		}
+		for _, a := range append([]uint64{first}, t.more[h]...) {
+			if a != self && !slices.Contains(held, a) {
+				held = append(held, a)
+			}
 		}
 	}
-	for a, h := range t.coming {
-		if h == want && a != addr {
+	for a, have := range t.coming {
+		if a != addr && have.any(want) {
 			coming = max(coming, a)
 		}
 	}
@@ -229,64 +224,82 @@ func (t *tokens) over(b *bringing) {
 	t.forget()
 }
 
-// came notes a token before it is recorded: from then on it is in force, beside the one
-// that the places hold still. It names the credential for which that very token was
-// revoked while the call was under way that brought it (nil: none was); "" for none.
-func (t *tokens) came(addr string, token secret.Text, by *bringing) (revokedFor string) {
+// came notes a grant before it is recorded: from then on it is in force, beside the one
+// that the places hold still. It names the credential for which it was revoked, or what
+// ends it was, while the call was under way that brought it (nil: none was); "" for none.
+func (t *tokens) came(addr string, g *state.Grant, by *bringing) (revokedFor string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := t.sum(token)
-	t.coming[addr] = h
-	if e := t.revoking[h]; e != nil && e.of != addr && (e.tries > 0 || by != nil && e.until > by.since) {
-		return e.of
+	have := t.marks(g)
+	t.coming[addr] = have
+	for _, h := range have {
+		if e := t.revoking[h]; e != nil && e.of != addr && (e.tries > 0 || by != nil && e.until > by.since) {
+			return e.of
+		}
 	}
 	return ""
 }
 
-// revoke notes that a token is about to be revoked for a credential, until end; nil where
-// another has it in force, or is about to, unless it is revoked anyway.
-func (t *tokens) revoke(addr string, token secret.Text, anyway bool) (end func()) {
+// revoke notes that something is about to be revoked for a credential, until end; nil
+// where another has what ends with it in force, or is about to, unless it is revoked anyway.
+func (t *tokens) revoke(addr string, f fate, anyway bool) (end func()) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	h := t.sum(token)
-	if h == 0 {
+	want, self := t.ends(f), t.address(addr)
+	if want == (marks{}) {
 		return func() {}
 	}
-	self := t.address(addr)
 	if !anyway {
-		first, has := t.by[h]
-		if !t.whole || has && first != self || len(t.more[h]) > 0 {
+		if !t.whole || !t.knows(f) {
 			return nil
 		}
-		for a, x := range t.coming {
-			if x == h && a != addr {
+		for _, h := range want {
+			if first, has := t.by[h]; has && first != self || len(t.more[h]) > 0 {
+				return nil
+			}
+		}
+		for a, have := range t.coming {
+			if a != addr && have.any(want) {
 				return nil
 			}
 		}
 	}
-	e := t.revoking[h]
-	if e == nil {
-		e = &beingRevoked{}
-		t.revoking[h] = e
+	var all []*beingRevoked
+	for _, h := range want {
+		if h == 0 {
+			continue
+		}
+		e := t.revoking[h]
+		if e == nil {
+			e = &beingRevoked{}
+			t.revoking[h] = e
+		}
+		e.of = addr
+		e.tries++
+		all = append(all, e)
 	}
-	e.of = addr
-	e.tries++
 	return func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		t.tick++
-		e.tries--
-		e.until = t.tick
+		for _, e := range all {
+			e.tries--
+			e.until = t.tick
+		}
 		t.forget()
 	}
 }
 
-// dying says that a token is being revoked.
-func (t *tokens) dying(token secret.Text) bool {
+// dying says that a grant is being revoked, or what ends it.
+func (t *tokens) dying(g *state.Grant) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	e := t.revoking[t.sum(token)]
-	return e != nil && e.tries > 0
+	for _, h := range t.marks(g) {
+		if e := t.revoking[h]; e != nil && e.tries > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // forget drops the revocations that no call can meet any more.

@@ -1,0 +1,240 @@
+package reconcile_test
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"tokend/pkg/reconcile"
+)
+
+// together is an API whose tokens of one user share their fate: all end when one is
+// revoked. They live for an hour. one: it gives one refresh token to a user, which its
+// revocations name.
+type together struct {
+	mu      sync.Mutex
+	one     bool
+	n       int
+	live    map[string]string // the user, by token
+	until   map[string]time.Time
+	refresh map[string]string // by user
+	revoked []string
+}
+
+func (x *together) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	_ = r.ParseForm()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	token, user := r.Form.Get("token"), r.Form.Get("user")
+	if r.URL.Path == "/revoke" {
+		x.revoked = append(x.revoked, token)
+		user = x.live[token]
+		for t, of := range x.live {
+			if of == user {
+				delete(x.live, t)
+			}
+		}
+		delete(x.refresh, user)
+		return
+	}
+	if old := r.Form.Get("refresh"); old != "" {
+		if user = x.live[old]; user == "" {
+			w.WriteHeader(http.StatusBadRequest)
+			_, _ = fmt.Fprint(w, `{"error":"invalid_grant"}`)
+			return
+		}
+	}
+	x.n++
+	access := fmt.Sprint(user, "-", x.n)
+	x.live[access], x.until[access] = user, time.Now().Add(time.Hour)
+	w.Header().Set("Content-Type", "application/json")
+	if !x.one {
+		_, _ = fmt.Fprintf(w, `{"access_token":%q,"expires_in":3600,"token_type":"bearer"}`, access)
+		return
+	}
+	if x.refresh[user] == "" {
+		x.refresh[user] = fmt.Sprint("refresh-", user, "-", x.n)
+		x.live[x.refresh[user]] = user
+	}
+	_, _ = fmt.Fprintf(w, `{"access_token":%q,"refresh_token":%q,"expires_in":3600,"token_type":"bearer"}`, access, x.refresh[user])
+}
+
+func (x *together) works(token string) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.live[token] != "" && time.Now().Before(x.until[token])
+}
+
+func (x *together) revocations() string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return strings.Join(x.revoked, " ")
+}
+
+// togetherConfig declares credentials, as "name=user" or "name=user/password".
+func togetherConfig(one bool, of ...string) string {
+	out := cachedConfig()
+	out = out[:strings.Index(out, `provider "cached"`)]
+	session, refresh, names := `session = "shared_grant"`, "", "access_token"
+	if one {
+		session, names = "", "refresh_token"
+		refresh = `
+  refresh {
+    rotates = false
+    request {
+      method = "POST"
+      url    = "http://cached.localhost/token"
+      form   = { refresh = token.refresh_token }
+    }
+  }`
+	}
+	out += fmt.Sprintf(`
+provider "cached" { allow_insecure_http = true }
+provider_type "cached" {
+  %s
+  grant "client" {
+    input "user" { type = string }
+    input "password" {
+      type      = string
+      sensitive = true
+      on_change = "replace"
+    }
+    request {
+      method = "POST"
+      url    = "http://cached.localhost/token"
+      form   = { user = input.user, password = input.password }
+    }
+  }
+  response {
+    access_token  = body.access_token
+    refresh_token = try(body.refresh_token, null)
+    expires_in    = body.expires_in
+  }%s
+  revoke {
+    on = ["remove", "replace"]
+    request {
+      method = "POST"
+      url    = "http://cached.localhost/revoke"
+      form   = { token = token.%s }
+    }
+  }
+}
+secret "mem" "first" { value = "first" }
+secret "mem" "second" { value = "second" }
+`, session, refresh, names)
+	for _, c := range of {
+		n, user, _ := strings.Cut(c, "=")
+		user, password, has := strings.Cut(user, "/")
+		if !has {
+			password = "first"
+		}
+		out += fmt.Sprintf(`
+credential "cached" %[1]q {
+  grant    = "client"
+  user     = %[2]q
+  password = secret.mem.%[3]s.value
+}
+sink "mem" %[1]q {
+  place   = %[1]q
+  content = credential.cached.%[1]s.access_token
+}
+`, n, user, password)
+	}
+	return out
+}
+
+// A revocation never ends a token that another credential has in force: neither where the
+// tokens of an account share their fate, nor where two have one refresh token.
+func TestARevocationEndsNoTokenInForceElsewhere(t *testing.T) {
+	for name, c := range map[string]struct {
+		first, then []string
+		restart     bool
+		order       bool
+		revoked     int // within three minutes
+		waits       string
+	}{
+		"one of two is removed":           {first: []string{"a=me", "b=me"}, then: []string{"a=me"}, waits: "b"},
+		"one of two, after a start":       {first: []string{"a=me", "b=me"}, then: []string{"a=me"}, restart: true, waits: "b"},
+		"another name, without moved":     {first: []string{"a=me"}, then: []string{"b=me"}},
+		"both are removed":                {first: []string{"a=me", "b=me"}, revoked: 2},
+		"the other is another user's":     {first: []string{"a=me", "b=you"}, then: []string{"a=me"}, revoked: 1},
+		"a person wants that of one dead": {first: []string{"a=me", "b=me"}, then: []string{"a=me", "b=me"}, order: true, revoked: 1},
+	} {
+		for _, one := range []bool{false, true} {
+			kind := map[bool]string{false: "of one account", true: "one refresh token"}[one]
+			t.Run(name+", "+kind, func(t *testing.T) {
+				inWorld(t, strict(), func(t *testing.T, w *world) {
+					x := &together{one: one, live: map[string]string{}, until: map[string]time.Time{}, refresh: map[string]string{}}
+					w.serveAlso(x, "cached.localhost")
+					w.set(togetherConfig(one, c.first...))
+					time.Sleep(time.Second)
+					if c.restart {
+						w.crash()
+					}
+					w.set(togetherConfig(one, c.then...) + "\n# as it is now\n")
+					if c.order {
+						if err := w.loop.Do(context.Background(), "credential.cached.a", reconcile.Order{Kind: reconcile.OrderRevoke}); err != nil {
+							t.Fatal(err)
+						}
+					}
+					time.Sleep(3 * time.Minute)
+					if got := strings.Fields(x.revocations()); len(got) != c.revoked {
+						t.Errorf("revoked %q, want %d", got, c.revoked)
+					}
+					for _, of := range c.then {
+						n, _, _ := strings.Cut(of, "=")
+						if got := w.places.get(n); !x.works(got) {
+							t.Errorf("%s holds %q, which does not work: %+v", n, got, w.line("credential.cached."+n))
+						}
+					}
+					if c.waits == "" {
+						return
+					}
+					want := "credential.cached.a has a token of the same account"
+					if one {
+						want = "credential.cached.a holds the same refresh token"
+					}
+					if l := w.line("credential.cached." + c.waits); !strings.Contains(l.Why, want) {
+						t.Errorf("while it waits: %+v", l)
+					}
+					// Once nobody has another in force, it is done.
+					w.set(togetherConfig(one) + "\n# nothing is left\n")
+					time.Sleep(3 * time.Minute)
+					if got := strings.Fields(x.revocations()); len(got) != 2 {
+						t.Errorf("in the end revoked %q, want both", got)
+					}
+				})
+			})
+		}
+	}
+}
+
+// Where the account itself changes, its old token is revoked, though those of one account
+// share their fate; not where its password does, and the token ends by itself then.
+func TestTheOldAccountsTokenIsRevoked(t *testing.T) {
+	for name, c := range map[string]struct{ then, revoked string }{
+		"another user":     {"a=you", "me-1"},
+		"another password": {"a=me/second", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				x := &together{live: map[string]string{}, until: map[string]time.Time{}, refresh: map[string]string{}}
+				w.serveAlso(x, "cached.localhost")
+				w.set(togetherConfig(false, "a=me"))
+				time.Sleep(time.Second)
+				w.set(togetherConfig(false, c.then))
+				time.Sleep(20 * time.Minute)
+				if got := x.revocations(); got != c.revoked {
+					t.Errorf("revoked %q, want %q", got, c.revoked)
+				}
+				if got := w.places.get("a"); got == "me-1" || !x.works(got) {
+					t.Errorf("a holds %q, which does not work, or is the old one", got)
+				}
+			})
+		})
+	}
+}
