@@ -29,9 +29,27 @@ func (in *Input) fateOf(i int) fate {
 		f.refresh = secret.Text{} // it is not named then ([performer.revokeCall])
 	}
 	if in.RetiredTraits[i].Session == spec.SessionSharedGrant {
+		g = in.named(g)
 		f.account, f.provider = grantAccount(g), g.Type
 	}
 	return f
+}
+
+// named is a grant of whose account something is known: what a kept reply brought says
+// nothing of that, but followed one that does, or the credential has another by now.
+func (in *Input) named(g *state.Grant) *state.Grant {
+	if g.Type != "" {
+		return g
+	}
+	for i := range in.Record.Retiring {
+		if x := &in.Record.Retiring[i]; x.Type != "" && slices.Equal(x.Origins, g.Origins) {
+			return x
+		}
+	}
+	if cur := in.Record.Grant; cur != nil {
+		return cur
+	}
+	return g
 }
 
 // Words for what another credential has that a revocation would end.
@@ -75,6 +93,9 @@ func grantAccount(g *state.Grant) string {
 // secret, as the name of an account is. A secret may be another of the same account.
 func (in *Input) anotherAccount(g *state.Grant) bool {
 	cur := in.Record.Grant
+	if g.Type == "" {
+		return false // a kept reply brought it
+	}
 	if cur.Type != g.Type || !slices.Equal(cur.Origins, g.Origins) {
 		return true
 	}
