@@ -47,6 +47,8 @@ func (s *simRun) written(changes []state.Change) {
 			s.deleted(firstName(c.Delete))
 		case c.IntentFor != "":
 			s.intent(firstName(c.IntentFor), c.Intent)
+		case c.MetaKey == "accepted":
+			s.tookOver()
 		}
 	}
 	for i := range changes {

@@ -58,7 +58,7 @@ type simRun struct {
 	before      simConfig
 	said        simSaid                        // by all configurations so far
 	ending      map[string]bool                // it is being stopped, and these may end with it
-	lastOf      [len(simCredentials)]simConfig // the last one that declares each
+	lastOf      [len(simCredentials)]simConfig // the last one on disk that declares each
 	changedAt   time.Time                      // since when it is no longer declared
 	given       map[string]bool
 	intended    map[string]time.Time    // when the last intent of each was about to be written
@@ -291,7 +291,6 @@ func (s *simRun) declare(c simConfig, down bool) {
 func (s *simRun) begunAnew(c simConfig) {
 	for i, addr := range simCredentials {
 		if c.declares(i) {
-			s.lastOf[i] = c
 			s.limited[slices.Index(simTypeNames[:], typeOfSim(i))] = c.limited()
 			s.books.refusals(c.account(i)).pardon(s.real())
 			delete(s.given, addr)

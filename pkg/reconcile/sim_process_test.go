@@ -213,6 +213,16 @@ func (s *simRun) set() {
 	}
 }
 
+// tookOver: the configuration is on disk as the one in force. What a later one does not
+// declare lives on by it, and not by one that a full disk never let tokend take over.
+func (s *simRun) tookOver() {
+	for i := range simCredentials {
+		if s.config.declares(i) {
+			s.lastOf[i] = s.config
+		}
+	}
+}
+
 // ask gives an order, and does not wait.
 func (s *simRun) ask(what, addr string, f func(context.Context, *reconcile.Loop) error) {
 	p := s.p
