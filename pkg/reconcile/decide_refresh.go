@@ -165,7 +165,7 @@ func canRefresh(in *Input, g *state.Grant) bool {
 	if !g.RefreshUntil.IsZero() && !in.Now.Before(g.RefreshUntil) {
 		return false
 	}
-	return g.RefreshState == state.RefreshUsable
+	return g.RefreshState == state.RefreshUsable && !in.unreadRefresh(g)
 }
 
 func whyNoRefresh(in *Input, g *state.Grant) string {
@@ -180,6 +180,8 @@ func whyNoRefresh(in *Input, g *state.Grant) string {
 		return "its refresh token may be spent"
 	case in.neverAnswered():
 		return neverAnswered
+	case in.unreadRefresh(g):
+		return "its refreshes are stopped, since the replies to earlier ones could not be read"
 	}
 	return "its refresh token was refused"
 }

@@ -143,6 +143,24 @@ func (in *Input) remarkBeside(s *Step) {
 	s.Mend = unreadMend(in.Address)
 }
 
+// unreadRefresh says that so many replies to refreshes are kept beside the token, which
+// the type that the token came by could not read, that the next would take the place of
+// one: its token would be in nobody's hands. The grant brings the next token then. A
+// person who orders a retry or a refresh has it sent all the same, and where no grant
+// may be asked the token lives by its refreshes.
+func (in *Input) unreadRefresh(g *state.Grant) bool {
+	if in.Want == nil || g != in.Record.Grant || in.onlyAPerson() || in.Order.Kind == OrderRetry || in.Order.Kind == OrderRefresh {
+		return false
+	}
+	n := 0
+	for _, r := range livingReplies(in.Record.Kept, in.Now) {
+		if r.Op == opRefresh && r.Endpoint == g.Endpoint {
+			n++
+		}
+	}
+	return n >= keptReplies
+}
+
 func areReplies(n int) string {
 	if n == 1 {
 		return "a reply is"
