@@ -412,9 +412,10 @@ func (p *performer) orderError() error {
 }
 
 // fail tells who ordered it why it failed, but where what failed was a repetition that
-// had to come before: there is none a second time.
+// was made and had to come before: there is none a second time. One that could not be
+// made, since the disk takes nothing, say, would be tried at once again, and again.
 func (p *performer) fail(err error) {
-	if p.j.order != nil && p.step.Action == ActReplay && p.comesFirst() {
+	if p.j.order != nil && p.called && p.step.Action == ActReplay && p.comesFirst() {
 		p.r.again = true
 		return
 	}

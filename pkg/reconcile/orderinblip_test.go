@@ -1,12 +1,16 @@
 package reconcile_test
 
 import (
+	"errors"
 	"net/http"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"tokend/pkg/reconcile"
+	"tokend/pkg/state"
 )
 
 // While a lost refresh waits to be repeated, a person's revocation or taint is of the
@@ -42,4 +46,35 @@ func TestAnOrderInABlipIsCarriedOut(t *testing.T) {
 			})
 		}
 	}
+}
+
+// The repetition that has to come before a person's order is not tried for ever at once
+// where the disk takes no intent: that is said, and the next look is a while later.
+func TestAnOrderBehindAReplayAsksAFullDiskOnce(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		var full atomic.Bool
+		var asked atomic.Int64
+		w.store = state.NewMemory(state.MemoryOptions{BeforeCommit: func([]state.Change) error {
+			if full.Load() && asked.Add(1) < 1000 { // or the test would never end
+				return unix.ENOSPC
+			}
+			return nil
+		}})
+		b := &blipServer{life: time.Hour, lasts: 100 * time.Millisecond, window: time.Minute, revocable: true}
+		b.begins(t, w, false)
+		<-time.After(200 * time.Millisecond)
+		full.Store(true)
+		if err := w.loop.Do(t.Context(), onceCred, reconcile.Order{Kind: reconcile.OrderRevoke}); !errors.Is(err, unix.ENOSPC) {
+			t.Errorf("a revocation on a full disk: %v", err)
+		}
+		<-time.After(time.Millisecond)
+		if n := asked.Load(); n > 3 {
+			t.Errorf("the disk was asked %d times at once", n)
+		}
+		full.Store(false)
+		<-time.After(time.Minute)
+		if b.refreshedBy() != 1 {
+			t.Errorf("once there is room the lost refresh was not repeated: %+v", w.line(onceCred))
+		}
+	})
 }
