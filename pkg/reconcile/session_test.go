@@ -308,3 +308,21 @@ func TestASessionIsHandedOn(t *testing.T) {
 		})
 	}
 }
+
+// Once its type says that sessions are independent, who waited for one logs in.
+func TestNobodyWaitsForASessionThatIsIndependent(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		api := &oneSeat{}
+		w.serveAlso(api, "seat.localhost")
+		config := seats(false, seatOf{"x", "me", ""}, seatOf{"y", "me", ""})
+		w.set(config)
+		w.pass(10*time.Minute, time.Minute, nil)
+		w.set(strings.Replace(config, "one_per_account", "independent", 1))
+		w.pass(10*time.Minute, time.Minute, nil)
+		for _, name := range []string{"x", "y"} {
+			if l := w.line("credential.seat." + name); l.State == reconcile.Stopped {
+				t.Errorf("%s waits: %s", name, l.Why)
+			}
+		}
+	})
+}

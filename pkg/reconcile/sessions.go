@@ -294,10 +294,11 @@ func sameAPI(ob *observed, cfg *spec.Config, g *state.Grant) bool {
 // be made.
 func (w *worker) observeSession(ctx context.Context, j job, ob *observed) error {
 	in := &ob.in
+	f, g := in.Record.Failure, in.Record.Grant
 	if in.Want == nil || !in.Traits.oneSession() {
+		in.Fresh = in.Fresh || in.Want != nil && f != nil && f.Class == classSession // its type says so no more
 		return nil
 	}
-	f, g := in.Record.Failure, in.Record.Grant
 	var since time.Time
 	if g != nil {
 		since = g.GrantedAt
