@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
@@ -72,19 +73,23 @@ func livingReplies(all []state.Raw, now time.Time) []state.Raw {
 }
 
 // rereadBeside reads the replies again that are kept beside the token. What one brought
-// is in nobody's hands, so that it is revoked at once. The order goes on after it.
+// is in nobody's hands, so that it is revoked at once, but for what is of a login whose
+// tokens are in somebody's: see [performer.retireBeside]. The order goes on after it.
 func (p *performer) rereadBeside() {
 	rec := &p.ob.in.Record
 	now := p.w.now()
 	var left []state.Raw
 	var why error
 	for _, raw := range livingReplies(rec.Kept, now) {
-		if err := p.retireBeside(&raw); err != nil {
+		counted, err := p.retireBeside(&raw)
+		if err != nil {
 			raw.Message, why = err.Error(), err
 			left = append(left, raw)
 			continue
 		}
-		rec.Orphans = rec.Orphans.Left(now).WithoutOne(raw.Until)
+		if !counted {
+			rec.Orphans = rec.Orphans.Left(now).WithoutOne(raw.Until)
+		}
 	}
 	rec.Kept = left
 	if p.r.again = p.save("what kept replies brought"); !p.r.again || p.j.order == nil {
@@ -97,20 +102,24 @@ func (p *performer) rereadBeside() {
 	}
 }
 
-// retireBeside gives up what a reply brought that is kept beside the token.
-func (p *performer) retireBeside(raw *state.Raw) error {
+// retireBeside gives up what a reply brought that is kept beside the token. To revoke one
+// token of a login may end all of them, so what a refresh brought goes as the tokens of
+// its login do. Where that one is in force, what it brought was replaced by a refresh,
+// like any; a refresh token of its own, which may live until that login ends, stays
+// counted as an orphan. Where that one waits for its overlap, it waits, too.
+func (p *performer) retireBeside(raw *state.Raw) (counted bool, err error) {
 	rec := &p.ob.in.Record
 	c, err := p.rereading(raw)
 	if err != nil {
-		return err
+		return false, err
 	}
 	t, err := readAgain(c, raw)
 	if err != nil {
-		return err
+		return false, err
 	}
 	g, err := p.grantReread(c, t)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if rec.Grant == nil {
 		g.Generation = p.ob.in.nextGeneration()
@@ -118,9 +127,38 @@ func (p *performer) retireBeside(raw *state.Raw) error {
 	} else {
 		g.Generation = p.ob.in.spareGeneration()
 	}
-	rec.Retiring = append(rec.Retiring, p.retiring(g, causeRemove))
+	old := p.retiring(g, causeRemove)
+	if cur := rec.Grant; cur != nil && refreshOf(raw, cur) {
+		counted = !g.RefreshToken.Empty() && !g.RefreshToken.Equal(cur.RefreshToken)
+		old.Retired.Cause, old.RefreshToken = causeRefresh, secret.Text{} // as [performer.refreshed] does it
+	} else if i := slices.IndexFunc(rec.Retiring, func(x state.Grant) bool { return x.Retired != nil && refreshOf(raw, &x) }); i >= 0 {
+		r := rec.Retiring[i].Retired
+		old.Retired = &state.Retired{Cause: r.Cause, Since: r.Since, DeliveredAt: r.DeliveredAt}
+	}
+	if old.Retired.Cause != causeRefresh || !p.ob.in.Held.InvalidatesAccessToken { // else it has ended
+		rec.Retiring = append(rec.Retiring, old)
+	}
 	p.log().Info("a reply that could not be read was read, beside the token in force; what it brought is given up", "op", raw.Op, "received_at", raw.At)
-	return nil
+	return counted, nil
+}
+
+// refreshOf says that a kept reply is to a refresh of a grant, or of what that was before
+// later refreshes ([followLogin]). A record that began anew counts its generations anew,
+// too: what came before the grant was of another.
+func refreshOf(raw *state.Raw, g *state.Grant) bool {
+	return raw.Op == opRefresh && raw.Generation == g.Generation && !raw.At.Before(g.GrantedAt)
+}
+
+// followLogin has the replies to refreshes of one generation be of the one that another
+// refresh brought: it is of the same login.
+func followLogin(kept []state.Raw, from, to uint64) []state.Raw {
+	kept = slices.Clone(kept)
+	for i := range kept {
+		if r := &kept[i]; r.Op == opRefresh && r.Generation == from {
+			r.Generation = to
+		}
+	}
+	return kept
 }
 
 // spareGeneration is one that no token of the record has, below that of the token in

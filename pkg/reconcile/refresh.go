@@ -98,6 +98,7 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 	if rec.Raw != nil && rec.Raw.Op == opRefresh || p.ob.in.asksAgain() {
 		p.giveUpRaw() // what it brought is older: it must not follow what is in force now
 	}
+	rec.Kept = followLogin(rec.Kept, old.Generation, g.Generation)
 	if p.step.Heals {
 		rec.Verified.Refreshed = g.Generation
 	}

@@ -189,7 +189,7 @@ type Raw struct {
 	Body       secret.Text
 	Inputs     []byte
 	Redirect   string
-	Generation uint64 // of the grant that was spent; 0 for a new grant
+	Generation uint64 // of the grant that was spent, and among Kept of what later refreshes made of it; 0 for a new grant
 	Message    string // why it could not be read
 	Revoked    bool   // what it brought may have been ended since: by a revocation, or a later login whose reply was lost
 	// Slept is how much earlier than At what it brought may have been issued: the
