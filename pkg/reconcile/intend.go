@@ -167,8 +167,16 @@ func leaveBehind(rec *state.Sink) [][]byte {
 	if named(rec) {
 		return list
 	}
-	others := slices.DeleteFunc(slices.Clone(list), func(a []byte) bool { return bytes.Equal(a, rec.Written) })
-	return append([][]byte{rec.Written}, others...)
+	return holdsFirst(list, rec.Written)
+}
+
+// holdsFirst adds an account of what was written for certain to those of what a sink's
+// places may hold, as the first of them: what was tried there since comes after it,
+// and does not have it forgotten however often that fails.
+func holdsFirst(list [][]byte, account []byte) [][]byte {
+	list = leave(list, account)
+	others := slices.DeleteFunc(slices.Clone(list), func(a []byte) bool { return bytes.Equal(a, account) })
+	return append([][]byte{account}, others...)
 }
 
 // leaves says that a sink has other places than its own to clean.

@@ -125,7 +125,7 @@ func (u *unsaved) add(rec *state.Sink) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if a := u.accounts[rec.Head.Address]; a != nil && rec.Written != nil && !bytes.Equal(a, rec.Written) {
-		rec.Leaving = leave(rec.Leaving, a)
+		rec.Leaving = holdsFirst(rec.Leaving, a)
 	}
 	t := u.telling[rec.Head.Address]
 	for _, h := range t.hooks {
