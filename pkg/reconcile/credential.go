@@ -25,7 +25,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 		r.next = ob.in.whileItWaits(step)
 	}
 	if ob.brings != nil && !step.acts() {
-		r.waits = []secretWait{{op: opGrant, read: ob.brings}, {op: opOrder, read: ob.brings}}
+		r.waits = []secretWait{{op: opGrant, read: ob.brings}, {op: opOrder, read: ob.brings, order: j.order}}
 		return r
 	}
 	r.early, r.refreshes = ob.in.early(), ob.in.RefreshFailure

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"tokend/pkg/reconcile"
 	"tokend/pkg/standin"
+	"tokend/pkg/state"
 )
 
 // An order to revoke does not wait behind a retry whose secret does not answer, since it
@@ -111,5 +114,44 @@ credential "coinify" "behind" {
 		}
 		cancel()
 		<-planned
+	})
+}
+
+// looksOf counts how often records are read, and mends what they wait for where that
+// has no end.
+type looksOf struct {
+	state.Store
+	n    *atomic.Int64
+	mend func()
+}
+
+func (s looksOf) Credential(ctx context.Context, addr string) (state.Credential, *state.Intent, error) {
+	if s.n.Add(1) == 1000 {
+		s.mend()
+	}
+	return s.Store.Credential(ctx, addr)
+}
+
+// An order of a credential whose import waits for a secret waits, too, and is not tried
+// at once, and again, for as long as that takes.
+func TestAnOrderWaitsForWhatAnImportBrings(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		config := importing("slow", delivered)
+		w.halt()
+		var n atomic.Int64
+		letGo := sync.OnceFunc(func() { w.hung.letGo("slow") })
+		w.wrap = func(s state.Store) state.Store { return looksOf{s, &n, letGo} }
+		w.start()
+		w.hung.hang("slow", 0, nil)
+		w.set(config)
+		<-time.After(time.Second)
+		before := n.Load()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		_ = w.loop.Do(ctx, "credential.coinify.trader", reconcile.Order{Kind: reconcile.OrderRetry})
+		if looks := n.Load() - before; looks > 60 {
+			t.Errorf("in a minute it was looked at %d times", looks)
+		}
+		letGo()
 	})
 }
