@@ -165,7 +165,10 @@ func canRefresh(in *Input, g *state.Grant) bool {
 	if !g.RefreshUntil.IsZero() && !in.Now.Before(g.RefreshUntil) {
 		return false
 	}
-	return g.RefreshState == state.RefreshUsable && !in.unreadRefresh(g)
+	if in.unreadRefresh(g) {
+		return false
+	}
+	return g.RefreshState == state.RefreshUsable
 }
 
 func whyNoRefresh(in *Input, g *state.Grant) string {

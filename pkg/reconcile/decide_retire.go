@@ -67,24 +67,11 @@ func retiredAt(in *Input, i int) Step {
 		s.Action, s.Reason = ActRelease, why
 		return s
 	}
-	// While a token is in force, also of a credential that is forgotten, or whose
-	// removal waits, it is with whoever uses it, who may not have picked it up yet.
-	if (in.Declared || in.Record.Grant != nil) && g.Retired.Cause != causeRevoke && g.Retired.Cause != causeRemove && !in.Order.revokes() {
-		lc := in.Record.Lifecycle
-		most := max(lc.MaxOverlap, lc.Overlap)
-		limit := in.triedBy(g.Retired.Since.Add(most), most)
-		switch {
-		case !in.Now.Before(limit): // also at that very instant, or it would be looked at again and again
-		case g.Retired.DeliveredAt.IsZero() && len(in.Holding) == 0 && !in.Unknown && len(in.Telling) == 0:
-			s.Action, s.Cause, s.Reason = ActNote, "", "every sink holds the new token: the old one's overlap begins"
-			return s
-		case g.Retired.DeliveredAt.IsZero():
-			s.Action, s.Next, s.Reason = ActWait, limit, "the old token lives on until every sink holds the new one"
-			return s
-		case in.Now.Before(g.Retired.DeliveredAt.Add(lc.Overlap)):
-			s.Action, s.Next, s.Reason = ActWait, g.Retired.DeliveredAt.Add(lc.Overlap), "the old token lives on for its overlap"
-			return s
-		}
+	if o, waits := in.overlaps(i); waits {
+		return o
+	}
+	if o, waits := in.takesOverlapping(i); waits {
+		return o
 	}
 	if in.Now.Before(g.Retired.NextAt) && in.Order.Kind != OrderRetry && !in.Order.revokes() {
 		return Step{Action: ActWait, Retiring: i, Next: g.Retired.NextAt, State: Failing, Reason: "its revocation failed and is retried",
@@ -112,6 +99,53 @@ func retiredAt(in *Input, i int) Step {
 	s = revokeStep(in, i)
 	s.Reason += also
 	return s
+}
+
+// overlaps says what an old grant waits for before it may be revoked, beside the new one
+// that every sink is to hold. While a token is in force, also of a credential that is
+// forgotten, or whose removal waits, it is with whoever uses it, who may not have picked
+// it up yet.
+func (in *Input) overlaps(i int) (Step, bool) {
+	g := &in.Record.Retiring[i]
+	s := Step{Retiring: i, State: Pending, Cause: g.Retired.Cause}
+	if !in.Declared && in.Record.Grant == nil || g.Retired.Cause == causeRevoke || g.Retired.Cause == causeRemove || in.Order.revokes() {
+		return s, false
+	}
+	lc := in.Record.Lifecycle
+	most := max(lc.MaxOverlap, lc.Overlap)
+	limit := in.triedBy(g.Retired.Since.Add(most), most)
+	switch {
+	case !in.Now.Before(limit): // also at that very instant, or it would be looked at again and again
+	case g.Retired.DeliveredAt.IsZero() && len(in.Holding) == 0 && !in.Unknown && len(in.Telling) == 0:
+		s.Action, s.Cause, s.Reason = ActNote, "", "every sink holds the new token: the old one's overlap begins"
+		return s, true
+	case g.Retired.DeliveredAt.IsZero():
+		s.Action, s.Next, s.Reason = ActWait, limit, "the old token lives on until every sink holds the new one"
+		return s, true
+	case in.Now.Before(g.Retired.DeliveredAt.Add(lc.Overlap)):
+		s.Action, s.Next, s.Reason = ActWait, g.Retired.DeliveredAt.Add(lc.Overlap), "the old token lives on for its overlap"
+		return s, true
+	}
+	return s, false
+}
+
+// takesOverlapping says that the revocation of an old grant would end another one, which
+// lives on for its overlap.
+func (in *Input) takesOverlapping(i int) (Step, bool) {
+	g := &in.Record.Retiring[i]
+	if in.RetiredTraits[i].Session != spec.SessionSharedGrant {
+		return Step{}, false
+	}
+	for j := range in.Record.Retiring {
+		if other := &in.Record.Retiring[j]; j == i || in.apart(g, other) {
+			continue
+		}
+		if o, waits := in.overlaps(j); waits {
+			return Step{Action: ActWait, Retiring: i, Next: o.Next, State: Pending, Cause: g.Retired.Cause,
+				Reason: "revoking the old token now would take another with it, which is of the same account and may still be in use"}, true
+		}
+	}
+	return Step{}, false
 }
 
 // triesBeforeGivingUp is how many tries of a revocation have to fail before a

@@ -91,9 +91,11 @@ func grantAccount(g *state.Grant) string {
 // anotherAccount says that a retired grant is of another account than the one in force
 // for all that is known: of another API, or obtained with another input that is no
 // secret, as the name of an account is. A secret may be another of the same account.
-func (in *Input) anotherAccount(g *state.Grant) bool {
-	cur := in.Record.Grant
-	if g.Type == "" {
+func (in *Input) anotherAccount(g *state.Grant) bool { return in.apart(g, in.Record.Grant) }
+
+// apart says so of two grants.
+func (in *Input) apart(g, cur *state.Grant) bool {
+	if g.Type == "" || cur.Type == "" {
 		return false // a kept reply brought it
 	}
 	if cur.Type != g.Type || !slices.Equal(cur.Origins, g.Origins) {
