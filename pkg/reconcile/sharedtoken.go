@@ -212,7 +212,7 @@ func (in *Input) shared(i int) (Step, string, bool) {
 	}
 	wait.Reason = x.with + " " + x.has() + ": it is revoked once that one holds another"
 	if x.what == sameFate {
-		wait.Reason = x.with + " " + x.has() + ": it is revoked once that one holds none any more"
+		wait.Reason = x.with + " " + x.has() + ": it is revoked once that one holds none any more, or by `" + in.mend("revoke") + "`, which ends both"
 	}
 	wait.Why = wait.Reason
 	return wait, "", true
