@@ -265,6 +265,7 @@ func (d *service) run(ctx context.Context, cfg *spec.Config) error {
 	d.resumeLogins()
 	close(d.opening.over)
 	// What changed between the reading and the watching was seen by nobody.
+	d.repolicy(ctx)
 	d.whenWhole(ctx, time.Time{})
 	if d.options.started != nil {
 		d.options.started(d.engine)
