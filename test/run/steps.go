@@ -193,7 +193,9 @@ func (r *run) test(ctx context.Context) {
 	}
 	for _, dir := range append([]string{"."}, modules...) {
 		r.heading("tests of the module in %s", dir)
-		args := []string{"test", "-json", "-p=2", "-timeout=45m"}
+		// Most tests of the command line wait for a process or for a moment: two at a
+		// time, which go test takes on two cores, leave the machine idle.
+		args := []string{"test", "-json", "-p=2", "-parallel=4", "-timeout=45m"}
 		if err := parts.Compiler().Missing(); err == nil {
 			args = append(args, "-race")
 		}
