@@ -67,6 +67,9 @@ func retiredAt(in *Input, i int) Step {
 		s.Action, s.Reason = ActRelease, why
 		return s
 	}
+	if o, waits := in.goesWithLogin(i); waits {
+		return o
+	}
 	if o, waits := in.overlaps(i); waits {
 		return o
 	}
@@ -99,6 +102,26 @@ func retiredAt(in *Input, i int) Step {
 	s = revokeStep(in, i)
 	s.Reason += also
 	return s
+}
+
+// goesWithLogin says what becomes of what a kept reply brought to the login in force.
+func (in *Input) goesWithLogin(i int) (Step, bool) {
+	g := &in.Record.Retiring[i]
+	s := Step{Retiring: i, State: Ready, Cause: g.Retired.Cause}
+	switch {
+	case in.Record.Grant == nil || in.Held.Static || g.Retired.Cause != causeLogin:
+		return s, false
+	case !in.Declared && in.Record.Removing != nil && in.forgets():
+		s.Action, s.Reason = ActRelease, "what a kept reply brought is of the login that is left alone: "+in.whyForget()
+		return s, true
+	}
+	s.Action, s.Reason = ActWait, "what a kept reply brought is of the login in force, and is revoked with it"
+	for _, end := range [...]time.Time{g.RefreshUntil, g.ExpiresAt} {
+		if !end.IsZero() && end.Add(g.Late).After(in.Now) {
+			s.Next = end.Add(g.Late)
+		}
+	}
+	return s, true
 }
 
 // overlaps says what an old grant waits for before it may be revoked, beside the new one
@@ -184,7 +207,8 @@ func atShutdown(in *Input) Step {
 func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 	accessDead := g.AccessToken.Empty() || !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt.Add(g.Late))
 	refreshDead := g.RefreshToken.Empty() || (!g.RefreshUntil.IsZero() && !in.Now.Before(g.RefreshUntil.Add(g.Late)))
-	wanted := slices.Contains(t.RevokeOn, g.Retired.Cause) || g.Retired.Cause == causeRevoke ||
+	along := g.Retired.Cause == causeLogin
+	wanted := slices.Contains(t.RevokeOn, g.Retired.Cause) || g.Retired.Cause == causeRevoke || along ||
 		(g.Retired.Cause == causeTaint || g.Retired.Cause == causeExpired) && slices.Contains(t.RevokeOn, causeReplace)
 	cur := in.Record.Grant
 	if in.Held.Static {
@@ -209,9 +233,9 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "the old token has expired, and revoking what may have come of its refresh token would spend that a second time; it is counted as an orphan", true
 	case cur != nil && g.Retired.Cause != causeRevoke && t.Session == spec.SessionSharedGrant && grantAccount(cur) == grantAccount(g):
 		return "revoking the old token would take the one in force with it", true
-	case cur != nil && t.Session == spec.SessionOnePerAccount && sameAccount(cur, g):
+	case cur != nil && t.Session == spec.SessionOnePerAccount && !along && sameAccount(cur, g):
 		return "the new login has ended the old token already", true
-	case cur != nil && !cur.RefreshToken.Empty() && cur.RefreshToken.Equal(g.RefreshToken) && !t.RevokeNamesAccess:
+	case cur != nil && !along && !cur.RefreshToken.Empty() && cur.RefreshToken.Equal(g.RefreshToken) && !t.RevokeNamesAccess:
 		return "the token in force shares its refresh token", true
 	case cur != nil && !cur.AccessToken.Empty() && cur.AccessToken.Equal(g.AccessToken):
 		return "it is the token in force", true

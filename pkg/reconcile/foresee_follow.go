@@ -51,6 +51,9 @@ func (in *Input) foreseenToken(kind string) secret.Text {
 // giveUp puts a grant among the retired ones.
 func (in *Input) giveUp(g state.Grant, cause string) {
 	g.Retired = &state.Retired{Since: in.Now, Cause: cause}
+	if cause != causeRefresh {
+		in.Record.Retiring = goingAlong(in.Record.Retiring, *g.Retired)
+	}
 	in.Record.Retiring = append(slices.Clone(in.Record.Retiring), g)
 	in.RetiredTraits = append(slices.Clone(in.RetiredTraits), in.Held)
 }

@@ -51,7 +51,7 @@ func (p *performer) granted(c *call, t providers.Token) {
 		g.RefreshUntil = p.w.now().Add(life)
 	}
 	if rec.Grant != nil {
-		rec.Retiring = append(rec.Retiring, p.retiring(*rec.Grant, p.step.Cause))
+		p.giveUpLogin()
 	}
 	if in.Intent != nil && in.Intent.Attempt > 1 {
 		p.log().Debug("a grant succeeded after tries", "attempt", in.Intent.Attempt)
@@ -141,6 +141,13 @@ func keptInputs(c *call) ([]byte, error) {
 		names = append(names, c.ep.ep.Needs(op, c.c.Grant)...)
 	}
 	return c.c.Inputs.Seal(names)
+}
+
+// giveUpLogin retires the token in force, and what waits for the end of its login.
+func (p *performer) giveUpLogin() {
+	rec := &p.ob.in.Record
+	old := p.retiring(*rec.Grant, p.step.Cause)
+	rec.Retiring = append(goingAlong(rec.Retiring, *old.Retired), old)
 }
 
 // retiring is a grant that is given up.

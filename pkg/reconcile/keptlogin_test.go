@@ -82,3 +82,89 @@ func TestAKeptReplyGoesAsItsLoginDoes(t *testing.T) {
 		})
 	}
 }
+
+// ailing is the API whose refresh tokens work once. From the first refresh on all of its
+// replies are in another form, and those of its grant are none at all until it is well.
+type ailing struct {
+	shifter
+	well bool
+}
+
+func (a *ailing) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
+	a.mu.Lock()
+	ill := r.URL.Path == "/grant" && a.n >= 2 && !a.well
+	a.mu.Unlock()
+	if ill {
+		rw.Header().Set("Content-Type", "application/json")
+		fmt.Fprint(rw, "not json")
+		return
+	}
+	a.shifter.ServeHTTP(rw, r)
+}
+
+// What a kept reply brought is the newest of the login in force where nothing was
+// refreshed since: it lives on after a retry as long as that login, and goes with it,
+// whatever its API wants to be told of tokens that a refresh replaced.
+func TestWhatAKeptReplyBroughtLastIsRevokedWithItsLogin(t *testing.T) {
+	for name, more := range map[string]string{"nothing is revoked after a refresh": "", "a refresh ends the token before": "\n    invalidates_access_token = true", "by the refresh token": "refresh_token"} {
+		for _, removed := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, ", removed: ", removed), func(t *testing.T) {
+				inWorld(t, strict(), func(t *testing.T, w *world) {
+					api := &ailing{shifter: shifter{spent: map[string]bool{}}}
+					w.serveAlso(api, "shift.localhost")
+					config := func(mended bool) string {
+						if more == "refresh_token" {
+							return strings.Replace(shifted(mended, ""), "{ token = token.access_token }", "{ token = token.refresh_token }", 1)
+						}
+						return strings.Replace(shifted(mended, ""), "rotates = true", "rotates = true"+more, 1)
+					}
+					last, next := "a2", "a3"
+					if more == "refresh_token" {
+						last, next = "r2", "r3"
+					}
+					w.set(config(false))
+					w.until("it has its first token", func() bool { return w.places.get("a") == "a1" })
+					for range 600 {
+						if rec, _ := w.recordOf(shiftedCred); len(rec.Kept) == 1 {
+							break
+						}
+						w.wait(time.Second)
+					}
+					w.set(config(true))
+					if err := w.loop.Do(t.Context(), shiftedCred, reconcile.Order{Kind: reconcile.OrderRetry}); err == nil {
+						t.Fatal("the grant could be read")
+					}
+					w.crash()
+					w.set(config(true))
+					w.wait(40 * time.Second)
+					rec, _ := w.recordOf(shiftedCred)
+					if _, ended := api.seen(); len(ended) > 0 || len(rec.Kept) > 0 || rec.Grant == nil || rec.Grant.AccessToken.Reveal() != "a1" || len(rec.Retiring) != 1 {
+						t.Errorf("%v were revoked; %d replies are kept, %d wait for their revocation", ended, len(rec.Kept), len(rec.Retiring))
+					}
+					if removed {
+						away, _, _ := strings.Cut(config(true), "credential \"shift\"")
+						w.set(away)
+						h, err := w.loop.Held(t.Context())
+						if err != nil || h == nil {
+							t.Fatalf("%v is held: %v", h, err)
+						}
+						if err := w.loop.Approve(t.Context(), h); err != nil {
+							t.Fatal(err)
+						}
+					} else {
+						api.mu.Lock()
+						api.well = true
+						api.mu.Unlock()
+						if err := w.loop.Do(t.Context(), shiftedCred, reconcile.Order{Kind: reconcile.OrderTaint}); err != nil {
+							t.Fatal(err)
+						}
+					}
+					w.wait(5 * time.Minute)
+					if _, ended := api.seen(); !slices.Contains(ended, last) || slices.Contains(ended, next) {
+						t.Errorf("%v were revoked", ended)
+					}
+				})
+			})
+		}
+	}
+}

@@ -81,15 +81,13 @@ func (p *performer) rereadBeside() {
 	var left []state.Raw
 	var why error
 	for _, raw := range livingReplies(rec.Kept, now) {
-		counted, err := p.retireBeside(&raw)
+		err := p.retireBeside(&raw)
 		if err != nil {
 			raw.Message, why = err.Error(), err
 			left = append(left, raw)
 			continue
 		}
-		if !counted {
-			rec.Orphans = rec.Orphans.Left(now).WithoutOne(raw.Until)
-		}
+		rec.Orphans = rec.Orphans.Left(now).WithoutOne(raw.Until)
 	}
 	rec.Kept = left
 	if p.r.again = p.save("what kept replies brought"); !p.r.again || p.j.order == nil {
@@ -104,22 +102,22 @@ func (p *performer) rereadBeside() {
 
 // retireBeside gives up what a reply brought that is kept beside the token. To revoke one
 // token of a login may end all of them, so what a refresh brought goes as the tokens of
-// its login do. Where that one is in force, what it brought was replaced by a refresh,
-// like any; a refresh token of its own, which may live until that login ends, stays
-// counted as an orphan. Where that one waits for its overlap, it waits, too.
-func (p *performer) retireBeside(raw *state.Raw) (counted bool, err error) {
+// its login do. Where that one is in force, and was refreshed since by the same refresh
+// token, what it brought was replaced by a refresh, like any; else it lives, and goes with
+// its login. Where that one waits for its overlap, it waits, too.
+func (p *performer) retireBeside(raw *state.Raw) error {
 	rec := &p.ob.in.Record
 	c, err := p.rereading(raw)
 	if err != nil {
-		return false, err
+		return err
 	}
 	t, err := readAgain(c, raw)
 	if err != nil {
-		return false, err
+		return err
 	}
 	g, err := p.grantReread(c, t)
 	if err != nil {
-		return false, err
+		return err
 	}
 	if rec.Grant == nil {
 		g.Generation = p.ob.in.nextGeneration()
@@ -129,8 +127,11 @@ func (p *performer) retireBeside(raw *state.Raw) (counted bool, err error) {
 	}
 	old := p.retiring(g, causeRemove)
 	if cur := rec.Grant; cur != nil && refreshOf(raw, cur) {
-		counted = !g.RefreshToken.Empty() && !g.RefreshToken.Equal(cur.RefreshToken)
-		old.Retired.Cause, old.RefreshToken = causeRefresh, secret.Text{} // as [performer.refreshed] does it
+		if g.RefreshToken.Equal(cur.RefreshToken) && cur.ObtainedAt.After(raw.At) {
+			old.Retired.Cause, old.RefreshToken = causeRefresh, secret.Text{} // as [performer.refreshed] does it
+		} else if old.Retired.Cause = causeLogin; old.RefreshUntil.IsZero() {
+			old.RefreshUntil = raw.Until
+		}
 	} else if i := slices.IndexFunc(rec.Retiring, func(x state.Grant) bool { return x.Retired != nil && refreshOf(raw, &x) }); i >= 0 {
 		r := rec.Retiring[i].Retired
 		old.Retired = &state.Retired{Cause: r.Cause, Since: r.Since, DeliveredAt: r.DeliveredAt}
@@ -139,7 +140,18 @@ func (p *performer) retireBeside(raw *state.Raw) (counted bool, err error) {
 		rec.Retiring = append(rec.Retiring, old)
 	}
 	p.log().Info("a reply that could not be read was read, beside the token in force; what it brought is given up", "op", raw.Op, "received_at", raw.At)
-	return counted, nil
+	return nil
+}
+
+// goingAlong has what waits for the login in force go as that one does now.
+func goingAlong(retiring []state.Grant, as state.Retired) []state.Grant {
+	retiring = slices.Clone(retiring)
+	for i := range retiring {
+		if one := as; retiring[i].Retired.Cause == causeLogin {
+			retiring[i].Retired = &one
+		}
+	}
+	return retiring
 }
 
 // refreshOf says that a kept reply is to a refresh of a grant, or of what that was before

@@ -17,7 +17,7 @@ import (
 // its revocation.
 func (p *performer) retire() {
 	rec := &p.ob.in.Record
-	rec.Retiring = append(rec.Retiring, p.retiring(*rec.Grant, p.step.Cause))
+	p.giveUpLogin()
 	rec.Grant = nil
 	if f := rec.Failure; f != nil && f.Op != opGrant && !accountEnded(f) {
 		rec.Failure = nil // a refusal of the grant itself stands: nothing about it changed

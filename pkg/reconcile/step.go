@@ -128,6 +128,7 @@ const (
 	causeRemove  = "remove"
 	causeReplace = "replace"
 	causeRefresh = "refresh"
+	causeLogin   = "login" // it goes when the login in force does, and in the same way: [Input.goesWithLogin]
 	causeTaint   = "taint"
 	causeRevoke  = "revoke"
 	causeExpired = "expired"
