@@ -188,6 +188,11 @@ func (l *Loop) Approve(ctx context.Context, shown *HeldChange) error {
 	if err := l.do(ctx, func() { a.goesOn = l.goesOnNow() }); err != nil {
 		return err
 	}
+	for i, o := range a.goesOn {
+		if _, let := approved[o.addr]; let { // a start is not to go back to what was before
+			a.goesOn[i] = o.after(turned{declared: !o.gone})
+		}
+	}
 	if err := l.accept(ctx, cfg, a, state.Change{MetaKey: metaApproved, Meta: b}, state.Change{MetaKey: metaGuardLog, Meta: logged}); err != nil {
 		return err
 	}
