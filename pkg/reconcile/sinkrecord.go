@@ -34,11 +34,18 @@ func (p *sinkPerformer) recordOver(rec *state.Sink, base []byte) {
 	})
 }
 
-// record writes the sink's record with some later commit.
+// record writes the sink's record with some later commit. It tells of no new write.
 func (p *sinkPerformer) record(rec *state.Sink) {
 	flagOwed(rec)
 	addr, account := p.j.addr, rec.Written
-	p.later(rec, func(err error) { p.recorded(addr, account, err) })
+	p.later(rec, func(err error) {
+		if err != nil {
+			p.w.unsaved.unwritten(addr, account)
+			p.notRecorded(addr, err)
+			return
+		}
+		p.w.unsaved.outcome(addr, nil, nil)
+	})
 }
 
 func (p *sinkPerformer) later(rec *state.Sink, done func(error)) {
@@ -47,11 +54,14 @@ func (p *sinkPerformer) later(rec *state.Sink, done func(error)) {
 
 // recorded takes over whether a sink's record was written.
 func (p *sinkPerformer) recorded(addr string, account []byte, err error) {
-	p.w.unsaved.outcome(addr, account, err)
-	if err != nil {
-		p.w.log.Warn("recording what a sink holds failed; it is compared again instead", "address", addr, "error", err)
-		p.w.relook(addr, err)
+	if p.w.unsaved.outcome(addr, account, err); err != nil {
+		p.notRecorded(addr, err)
 	}
+}
+
+func (p *sinkPerformer) notRecorded(addr string, err error) {
+	p.w.log.Warn("recording what a sink holds failed; it is compared again instead", "address", addr, "error", err)
+	p.w.relook(addr, err)
 }
 
 // asRecorded says that a place certainly is as the write left it that is recorded:

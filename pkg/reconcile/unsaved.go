@@ -34,10 +34,25 @@ func (u *unsaved) outcome(addr string, account []byte, err error) {
 		delete(u.accounts, addr)
 		delete(u.telling, addr)
 	case account != nil:
-		if u.accounts == nil {
-			u.accounts = map[string][]byte{}
-		}
-		u.accounts[addr] = account
+		u.keep(addr, account)
+	}
+}
+
+// keep has an account be the one of a write that could not be recorded; mu is held.
+func (u *unsaved) keep(addr string, account []byte) {
+	if u.accounts == nil {
+		u.accounts = map[string][]byte{}
+	}
+	u.accounts[addr] = account
+}
+
+// unwritten takes over that a record was not written which tells of no new write: the
+// last one that could not be recorded stays what the place may hold.
+func (u *unsaved) unwritten(addr string, account []byte) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.accounts[addr] == nil && account != nil {
+		u.keep(addr, account)
 	}
 }
 
