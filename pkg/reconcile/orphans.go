@@ -1,11 +1,9 @@
 package reconcile
 
 import (
-	"net/http"
 	"slices"
 	"time"
 
-	"tokend/pkg/providers"
 	"tokend/pkg/state"
 )
 
@@ -103,19 +101,6 @@ func (p *performer) orphanOf() {
 func (p *performer) orphanOfRefresh() {
 	in := &p.ob.in
 	p.orphan(unseenUntil(in.Held, in.Record.Grant, singleUse(in.Held, in.Record.Grant), p.w.now()))
-}
-
-// mayStandForAnAnswer says that a refusal of a refresh may have taken the place of the
-// answer that brought a token: something before the API refuses by a status alone, with
-// 403, 409, 413 or 423. By 400 and 401 the API itself refuses a token (RFC 6749 section
-// 5.2), many say 401 of every one that has ended; and by 404 and 405 nothing was found
-// that could have acted.
-func mayStandForAnAnswer(e *providers.Error) bool {
-	switch e.Status {
-	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusMethodNotAllowed:
-		return false
-	}
-	return e.Class == providers.ClassPermanent && !e.Own && e.Code == "" && e.Status > http.StatusBadRequest
 }
 
 // forgetOrphans: a person has looked after them where they were issued.

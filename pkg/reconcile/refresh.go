@@ -199,11 +199,12 @@ func (p *performer) refused(c *call, err error) {
 		pe = &providers.Error{Class: providers.ClassConfig, Message: err.Error(), Err: err}
 	}
 	o := p.outcome(c, pe)
+	var means bearing // of a refresh alone
 	if c.poll && p.pollRefused(c, pe, err) {
 		return
 	}
 	if c.op == opRefresh && rec.Grant != nil {
-		means := bearingOf(pe, opRefresh, singleUse(in.Held, rec.Grant), in.Traits.Interactive)
+		means = bearingOf(pe, opRefresh, singleUse(in.Held, rec.Grant), in.onlyAPerson())
 		if o = o.meant(means); means == tokenMaySpend {
 			p.unknown(c, o)
 			return
@@ -226,7 +227,7 @@ func (p *performer) refused(c *call, err error) {
 		o.stops = false
 		if p.step.Action == ActReplay {
 			p.orphanOfRefresh() // what the lost reply brought may live, and nobody will see it any more
-		} else if mayStandForAnAnswer(pe) {
+		} else if means == tokenGivenUp {
 			p.orphan(unseenUntil(in.Held, rec.Grant, true, p.w.now())) // and the token that nobody sends again, if the API never heard of this
 		}
 	}

@@ -25,12 +25,16 @@ const (
 	tokenMaySpend bearing = "may be spent"
 	// tokenRefused: the token is of no more use, and is not sent again.
 	tokenRefused bearing = "refused"
+	// tokenGivenUp: it is not sent again either, since the grant brings another. But the
+	// refusal is a status alone, as something before the API says it, and may have taken
+	// the place of an answer that brought a token: that is counted as an orphan.
+	tokenGivenUp bearing = "given up"
 )
 
 // bearingOf is what the failure of a refresh means for the refresh token that it sent.
 // op is [opRefresh], or [opRevive] of a grant that is given up; once says that the token
-// is taken for one that works once, and person that nothing leads to another token but
-// somebody's login. What a type's own error block says goes before all else.
+// is taken for one that works once, and person that nothing leads to another token but a
+// person ([Input.onlyAPerson]). What a type's own error block says goes before all else.
 //
 // To take a token for refused that nobody refused costs a login. To take one for unspent
 // that was spent may have its API end all of its grant (RFC 9700 section 4.14.2), so
@@ -53,8 +57,10 @@ func bearingOf(e *providers.Error, op string, once, person bool) bearing {
 		return tokenUnspent // nothing was sent, and no grant may be asked there either: it is kept until that is allowed
 	case e.Class != providers.ClassConfig && (e.Own || namesTheToken(e.Code)):
 		return tokenRefused
+	case !person && op == opRefresh && isStatusAlone(e):
+		return tokenGivenUp
 	case !person && op == opRefresh:
-		return tokenRefused // it is given up: the grant brings another
+		return tokenRefused // the grant brings another
 	case blamesTheClient(e):
 		return requestRefused
 	case e.Code == "invalid_request" && op == opRevive:
@@ -79,6 +85,17 @@ func uncertain(once bool) bearing {
 		return tokenMaySpend
 	}
 	return tokenDoubted
+}
+
+// isStatusAlone says that a refusal has no word of the API's own, and is not one of those
+// by which nothing can have acted, or by which APIs themselves refuse a token: with 400
+// and 401 (RFC 6749 section 5.2; many say 401 of every one that has ended), 404 and 405.
+func isStatusAlone(e *providers.Error) bool {
+	switch e.Status {
+	case http.StatusBadRequest, http.StatusUnauthorized, http.StatusNotFound, http.StatusMethodNotAllowed:
+		return false
+	}
+	return e.Class == providers.ClassPermanent && e.Code == "" && e.Status > http.StatusBadRequest
 }
 
 // namesTheToken says that a code is about the refresh token that was sent: that of RFC
@@ -110,7 +127,7 @@ func blamesTheClient(e *providers.Error) bool {
 // token: what is kept and sent again does not stop.
 func (o outcome) meant(b bearing) outcome {
 	switch b {
-	case tokenRefused:
+	case tokenRefused, tokenGivenUp:
 	case tokenDoubted:
 		o.stops, o.class = false, classWalled
 	case tokenMaySpend:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -70,7 +71,9 @@ func either() []bearing { return []bearing{tokenMaySpend, tokenDoubted} }
 
 func bearingRows() []bearingRow {
 	const page = "<html><h1>Bad</h1></html>"
-	quiet := []string{"", "{}", `{"message":"Forbidden"}`, `{"statusCode":401,"error":"Unauthorized"}`, "no"}
+	const coded4xx = `{"statusCode":401,"error":"Unauthorized"}` // a code that says nothing
+	bare := []string{"", "{}", `{"message":"Forbidden"}`, "no"}
+	quiet := append(slices.Clone(bare), coded4xx)
 	any4xx := []int{402, 403, 406, 409, 410, 411, 412, 413, 415, 418, 422, 423, 424, 426, 428, 431, 451}
 	coded := []int{200, 400, 401, 403, 409, 422}
 	codes := func(all ...string) []string {
@@ -91,7 +94,8 @@ func bearingRows() []bearingRow {
 		{"400, 401 with a web page", []int{400, 401}, []string{page}, nil, either(), same(tokenRefused), same(tokenDoubted)},
 		{"401 with another code, or none", []int{401}, append(quiet, codes("no_such_thing")...), nil, either(), same(tokenRefused), same(tokenDoubted)},
 		{"404, 405 with another code", []int{404, 405}, codes("no_such_thing"), nil, either(), same(tokenRefused), same(tokenDoubted)},
-		{"any other 4xx with another code, or none: a gateway's 403, 409, 413, 423", any4xx, append(quiet, codes("access_denied")...), nil, either(), same(tokenRefused), same(tokenDoubted)},
+		{"any other 4xx with another code", any4xx, append(codes("access_denied"), coded4xx), nil, either(), same(tokenRefused), same(tokenDoubted)},
+		{"any other 4xx without a code: a gateway's 403, 409, 413, 423", any4xx, bare, nil, either(), same(tokenGivenUp), same(tokenDoubted)},
 		{"any other 4xx with a web page", any4xx, []string{page}, nil, either(), either(), either()},
 		{"2xx with an `error` that has another code, or none", []int{200, 201, 202}, []string{`{"error":"no_such_thing"}`, `{"error":{"message":"no"}}`, `{"error":"it did not work"}`}, nil, either(), same(tokenRefused), same(tokenDoubted)},
 		{"408, 421, 425; `temporarily_unavailable`, `authorization_pending`", []int{408, 421, 425}, []string{"", "{}", page}, nil, same(tokenUnspent), same(tokenUnspent), same(tokenUnspent)},
@@ -155,7 +159,7 @@ func TestTheTableOfRefusedRefreshesIsTrue(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer e.Close()
-	table := []string{"| reply to a refresh | only a login brings another | a grant brings another | of an old token, to revoke it |", "| --- | --- | --- | --- |"}
+	table := []string{"| reply to a refresh | only a person brings another | a grant brings another | of an old token, to revoke it |", "| --- | --- | --- | --- |"}
 	for _, row := range bearingRows() {
 		if row.says != "" {
 			table = append(table, row.line())
