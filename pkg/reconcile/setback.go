@@ -119,7 +119,8 @@ func moved(t time.Time, d time.Duration) time.Time {
 // whether anything was moved.
 func setBack(rec *state.Credential, d time.Duration, now time.Time) bool {
 	unseen := false
-	if ahead := writtenAt(rec).Sub(now) - d; ahead >= setBackNoticed {
+	if at := writtenAt(rec); !at.IsZero() && at.Sub(now)-d >= setBackNoticed {
+		ahead := at.Sub(now) - d
 		d, unseen = d+ahead, true
 	}
 	if d <= 0 {
@@ -169,6 +170,12 @@ func setBack(rec *state.Credential, d time.Duration, now time.Time) bool {
 		retiring[i] = g
 	}
 	rec.Retiring = retiring
+	// One time that is ahead of now would hold the next renewal up for an hour from then.
+	rec.Verified.At = since(rec.Verified.At)
+	rec.Verified.Renewed = slices.Clone(rec.Verified.Renewed)
+	for i, t := range rec.Verified.Renewed {
+		rec.Verified.Renewed[i] = since(t)
+	}
 	return true
 }
 

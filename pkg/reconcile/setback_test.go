@@ -35,6 +35,9 @@ func TestARecordIsMovedBackWithTheClock(t *testing.T) {
 	grant := func(obtained time.Duration) *state.Grant {
 		return &state.Grant{ObtainedAt: t0.Add(obtained), ExpiresAt: t0.Add(obtained + 4*hour)}
 	}
+	renewed := func(now time.Duration) []time.Time {
+		return []time.Time{t0.Add(now - 3*time.Minute), t0.Add(now - 2*time.Minute), t0.Add(now - time.Minute)}
+	}
 	for name, c := range map[string]struct {
 		rec  state.Credential
 		d    time.Duration
@@ -51,6 +54,14 @@ func TestARecordIsMovedBackWithTheClock(t *testing.T) {
 		"unseen: an overlap goes on": {state.Credential{Retiring: []state.Grant{{Retired: &state.Retired{Since: t0.Add(23 * hour), DeliveredAt: t0.Add(24 * hour), NextAt: t0.Add(25 * hour)}}}}, 0,
 			func(r *state.Credential) (time.Time, time.Time) {
 				return r.Retiring[0].Retired.NextAt, t0.Add(hour)
+			}},
+		"seen: a token that was renewed often": {state.Credential{Verified: state.Verified{Renewed: renewed(5 * hour)}}, 5 * hour,
+			func(r *state.Credential) (time.Time, time.Time) {
+				return renewableAt(&r.Verified, t0), t0.Add(57 * time.Minute)
+			}},
+		"unseen: a token that was renewed often": {state.Credential{Grant: grant(5 * hour), Verified: state.Verified{Renewed: renewed(5 * hour)}}, 0,
+			func(r *state.Credential) (time.Time, time.Time) {
+				return renewableAt(&r.Verified, t0), t0.Add(57 * time.Minute)
 			}},
 		"no end at all": {state.Credential{Grant: &state.Grant{ObtainedAt: t0.Add(24 * hour)}}, 0,
 			func(r *state.Credential) (time.Time, time.Time) { return r.Grant.ExpiresAt, time.Time{} }},
