@@ -123,6 +123,7 @@ type Traits struct {
 	Lockout     bool // a refusal counts against an account
 	Discovers   bool // [Endpoint.Discover] must have succeeded before [Endpoint.Prepare]
 	Session     string
+	Secrets     []string // its sensitive inputs
 
 	HasRefresh             bool
 	Rotates                string // spec.RotatesAlways, RotatesNever, RotatesObserve

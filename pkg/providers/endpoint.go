@@ -199,6 +199,11 @@ func (e *Endpoint) compileGrant(c *compiler, g *spec.GrantType) *grantProgram {
 			Discovers: t.Discovery != nil && t.Discovers(g),
 		},
 	}
+	for i := range g.Inputs {
+		if g.Inputs[i].Sensitive {
+			p.traits.Secrets = append(p.traits.Secrets, g.Inputs[i].Name)
+		}
+	}
 	if r := t.RefreshOf(g); r != nil {
 		p.refresh, p.refreshResponse = c.request(r.Request), c.response(t.RefreshResponseOf(g))
 		p.traits.HasRefresh, p.traits.Rotates, p.traits.ReplayWindow = true, r.Rotates, r.ReplayWindow
@@ -298,7 +303,7 @@ func (e *Endpoint) Traits(grant string) Traits {
 		return Traits{}
 	}
 	t := g.traits
-	t.RevokeOn = slices.Clip(t.RevokeOn)
+	t.RevokeOn, t.Secrets = slices.Clip(t.RevokeOn), slices.Clip(t.Secrets)
 	return t
 }
 

@@ -40,7 +40,7 @@ func TestWhatItsOwnPlaceMayHoldOutlivesCleaning(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			store := state.NewMemory(state.MemoryOptions{})
 			defer store.Close()
-			w := &worker{store: store, sessions: newSessions(), log: slog.New(slog.DiscardHandler), now: time.Now}
+			w := &worker{store: store, tokens: newTokens(), log: slog.New(slog.DiscardHandler), now: time.Now}
 			rec := state.Sink{Head: state.Head{Address: "sink.x.y", Kind: state.KindSink}, SinkKind: "x", Written: account("own", "now"), WrittenAt: t0,
 				Leaving: [][]byte{account("a", "first"), account("own", "perhaps"), account("b", "second")}}
 			if err := store.Commit(t.Context(), state.Change{Sink: &rec}); err != nil {

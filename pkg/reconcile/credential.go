@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"time"
 
@@ -241,14 +242,16 @@ func (p *performer) save(what string, more ...state.Change) bool {
 	rec := &p.ob.in.Record
 	rec.Kept = livingReplies(rec.Kept, p.w.now())
 	p.head(rec)
-	left := p.w.sessions.leaves(p.j.addr, rec.Grant)
+	left := p.w.tokens.leaves(p.j.addr, rec.Grant)
 	if !p.commit(what, append([]state.Change{{Credential: rec}}, more...)...) {
 		return false
 	}
 	p.r.fill(rec, true)
 	p.r.saved = true
 	p.r.setBack = p.j.setBack
-	p.r.wakes = append(p.r.wakes, left...)
+	if names, err := p.w.namesOf(p.ctx, left); err == nil {
+		p.r.wakes = append(p.r.wakes, slices.Sorted(maps.Values(names))...)
+	}
 	if p.ob.endsAtStop && rec.Lifecycle.RevokeOnShutdown && p.r.began == (begun{}) {
 		p.r.began = begun{Revocations: 1, Replaced: true} // it counts from now on, though the next stop may be long ahead
 	}

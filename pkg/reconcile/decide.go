@@ -24,6 +24,7 @@ type Traits struct {
 	ReplayWindow           time.Duration
 	InvalidatesAccessToken bool
 	Session                string
+	Secrets                []string      // its sensitive inputs
 	Lifetime               time.Duration // of an access token, as the type or the credential says; 0: neither does
 	RefreshLifetime        time.Duration // of a refresh token, as the type says; 0: it does not
 }

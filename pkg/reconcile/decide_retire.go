@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"maps"
 	"slices"
 	"time"
 
@@ -231,7 +230,7 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "the old token has expired and its refresh token was refused: both are dead", true
 	case needsLiving(g, t) && accessDead && g.RefreshState == state.RefreshIndeterminate:
 		return "the old token has expired, and revoking what may have come of its refresh token would spend that a second time; it is counted as an orphan", true
-	case cur != nil && g.Retired.Cause != causeRevoke && t.Session == spec.SessionSharedGrant && grantAccount(cur) == grantAccount(g):
+	case cur != nil && g.Retired.Cause != causeRevoke && t.Session == spec.SessionSharedGrant && sameAccount(cur, g):
 		return "revoking the old token would take the one in force with it", true
 	case cur != nil && t.Session == spec.SessionOnePerAccount && !along && sameAccount(cur, g):
 		return "the new login has ended the old token already", true
@@ -241,12 +240,6 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "it is the token in force", true
 	}
 	return "", false
-}
-
-// sameAccount says whether two grants certainly are of one account: of the same
-// API, by the same inputs. Which inputs name the account is not known.
-func sameAccount(a, b *state.Grant) bool {
-	return maps.Equal(a.InputHashes, b.InputHashes) && slices.Equal(a.Origins, b.Origins)
 }
 
 const needsAccess = "access_token"

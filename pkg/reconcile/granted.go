@@ -77,7 +77,7 @@ func (p *performer) granted(c *call, t providers.Token) {
 // delivered commits a new generation; only then is anybody told of it.
 func (p *performer) delivered(c *call, what string) {
 	rec := &p.ob.in.Record
-	if other := p.w.tokens.came(p.j.addr, rec.Grant, p.brings); other != "" {
+	if other := p.w.tokens.came(p.j.addr, rec.Grant, traitsOf(c.ep.ep, rec.Grant.GrantType), p.brings); other != "" {
 		p.dead(other)
 	}
 	if !p.save("a token that was "+what, p.exchanged(c)...) {

@@ -161,17 +161,15 @@ func (a *average) each() time.Duration { return time.Duration(a.nanos.Load()) }
 // useStore has the worker read and write another state.
 func (w *worker) useStore(s state.Store) {
 	w.tokens.moved()
-	w.sessions.moved()
-	w.store = timedStore{s, w.disk, w.tokens, w.sessions}
+	w.store = timedStore{s, w.disk, w.tokens}
 }
 
 // timedStore notes how long commits take that somebody waits for, and which tokens
 // they put in force.
 type timedStore struct {
 	state.Store
-	disk     *average
-	tokens   *tokens
-	sessions *sessions
+	disk   *average
+	tokens *tokens
 }
 
 func (s timedStore) Commit(ctx context.Context, changes ...state.Change) error {
@@ -180,7 +178,6 @@ func (s timedStore) Commit(ctx context.Context, changes ...state.Change) error {
 	if err == nil {
 		s.disk.took(time.Since(began))
 		s.tokens.committed(changes)
-		s.sessions.committed(changes)
 	}
 	return err
 }

@@ -25,7 +25,6 @@ func (l *Loop) moveRecords(ctx context.Context, store state.Store, moves []renam
 		}
 		if err == nil {
 			l.w.tokens.moved()
-			l.w.sessions.moved()
 			return nil
 		}
 		if !errors.Is(err, state.ErrConflict) || n == moveTries {

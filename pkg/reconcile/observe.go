@@ -302,7 +302,7 @@ func traitsOf(ep Endpoint, grant string) Traits {
 	return Traits{
 		Interactive: t.Interactive, Static: t.Static, Lockout: t.Lockout, HasRefresh: t.HasRefresh, HasRevoke: t.HasRevoke,
 		RevokeOn: t.RevokeOn, RevokeNeeds: t.RevokeNeeds, RevokeNamesAccess: t.RevokeNamesAccess, RevokeNamesRefresh: t.RevokeNamesRefresh, Rotates: t.Rotates, ReplayWindow: t.ReplayWindow,
-		InvalidatesAccessToken: t.InvalidatesAccessToken, Session: t.Session, Lifetime: t.DefaultLifetime, RefreshLifetime: t.RefreshTokenLifetime,
+		InvalidatesAccessToken: t.InvalidatesAccessToken, Session: t.Session, Secrets: t.Secrets, Lifetime: t.DefaultLifetime, RefreshLifetime: t.RefreshTokenLifetime,
 	}
 }
 

@@ -22,7 +22,7 @@ func TestWhatIsReleasedLeavesNoOpenRevocation(t *testing.T) {
 		if err := store.Commit(t.Context(), state.Change{Credential: &rec}, state.Change{IntentFor: addr, Intent: &open}); err != nil {
 			t.Fatal(err)
 		}
-		w := &worker{store: store, sessions: newSessions(), log: slog.New(slog.DiscardHandler), now: time.Now}
+		w := &worker{store: store, tokens: newTokens(), log: slog.New(slog.DiscardHandler), now: time.Now}
 		p := performer{w: w, ctx: t.Context(), j: job{addr: addr, stored: true}, ob: &observed{}, step: Step{Action: ActRelease}, r: &result{}}
 		p.ob.in.Record, p.ob.in.Intent = rec, &open
 		p.release()

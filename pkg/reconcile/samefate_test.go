@@ -158,6 +158,7 @@ func TestARevocationEndsNoTokenInForceElsewhere(t *testing.T) {
 		waits       string
 	}{
 		"one of two is removed":           {first: []string{"a=me", "b=me"}, then: []string{"a=me"}, waits: "b"},
+		"each has another password":       {first: []string{"a=me/second", "b=me"}, then: []string{"a=me/second"}, waits: "b"},
 		"one of two, after a start":       {first: []string{"a=me", "b=me"}, then: []string{"a=me"}, restart: true, waits: "b"},
 		"another name, without moved":     {first: []string{"a=me"}, then: []string{"b=me"}},
 		"both are removed":                {first: []string{"a=me", "b=me"}, revoked: 2},
@@ -202,6 +203,9 @@ func TestARevocationEndsNoTokenInForceElsewhere(t *testing.T) {
 					if one {
 						why = "credential.cached.a holds the same refresh token"
 					}
+					if !one {
+						why += ", which the revocation would end: it is revoked once that one holds none any more, or by `tokend revoke cached.b`, which ends both; or it is given up by `tokend revoke --forget cached.b`, and lives on"
+					}
 					if l := w.line("credential.cached." + c.waits); !strings.Contains(l.Why, why) {
 						t.Errorf("while it waits: %+v", l)
 					}
@@ -241,4 +245,30 @@ func TestTheOldAccountsTokenIsRevoked(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A revocation that waits for another credential of its account is given up as status
+// says it: both go on.
+func TestARevocationThatWaitsIsGivenUp(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		x := &together{live: map[string]string{}, until: map[string]time.Time{}, refresh: map[string]string{}}
+		w.serveAlso(x, "cached.localhost")
+		w.set(togetherConfig(false, "a=me", "b=me"))
+		time.Sleep(time.Second)
+		w.set(togetherConfig(false, "a=me"))
+		time.Sleep(time.Minute)
+		if l := w.line("credential.cached.b"); !strings.Contains(l.Why, "tokend revoke --forget cached.b") {
+			t.Fatalf("it waits, and says no way out: %+v", l)
+		}
+		if err := w.loop.Do(t.Context(), "credential.cached.b", reconcile.Order{Kind: reconcile.OrderRevoke, Forget: true}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if _, _, _, err := w.loop.Record(t.Context(), "credential.cached.b"); err == nil {
+			t.Error("the removed one is not gone")
+		}
+		if got := w.places.get("a"); x.revocations() != "" || !x.works(got) {
+			t.Errorf("revoked %q; a holds %q", x.revocations(), got)
+		}
+	})
 }

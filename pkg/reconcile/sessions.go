@@ -5,12 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
-	"maps"
 	"slices"
 	"sort"
-	"strings"
-	"sync"
 	"time"
 
 	"tokend/pkg/spec"
@@ -22,7 +18,7 @@ import (
 // would end each other's for ever. So one holds the session, and the others do not log
 // in: the one that logged in last, as long as it is declared for that account and its
 // token lives, or is about to be replaced. That stands in the records, so that a start
-// changes nothing. What else the account's logins have in common is in accounts.go.
+// changes nothing. What else the account's logins have in common is in logins.go.
 
 const (
 	// classSession is what the record says of a login that was not made, since it would
@@ -41,150 +37,10 @@ type rival struct {
 	since   time.Time // when it logged in
 }
 
-// sessions are the credentials by their accounts, as their records have it. It begins
-// to know them once it is asked: types without such sessions pay nothing. It is safe
-// for concurrent use.
-type sessions struct {
-	seed  maphash.Seed
-	mu    sync.Mutex
-	of    map[string]uint64   // the account, by address
-	by    map[uint64][]string // the addresses, by account
-	moves int                 // how often records got other addresses
-	whole bool                // all records were read since then
-}
-
-func newSessions() *sessions { return &sessions{seed: maphash.MakeSeed()} }
-
-// sessionKey names the account of a grant: what it was obtained with, but for the
-// scopes; "" where that is not known.
-func sessionKey(typ, grant string, hashes map[string]string) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "%s\x00%s", typ, grant)
-	n := 0
-	for _, name := range slices.Sorted(maps.Keys(hashes)) {
-		switch {
-		case hashes[name] == unknownHash:
-			return ""
-		case name == "scopes" || name == refusedTo:
-			continue
-		}
-		n++
-		fmt.Fprintf(&b, "\x00%s=%s", name, hashes[name])
-	}
-	if n == 0 {
-		return ""
-	}
-	return b.String()
-}
-
-func (s *sessions) account(g *state.Grant) uint64 {
-	if g == nil {
-		return 0
-	}
-	key := sessionKey(g.Type, g.GrantType, g.InputHashes)
-	if key == "" {
-		return 0
-	}
-	return maphash.String(s.seed, key) | 1
-}
-
-// committed takes over what the state has just got.
-func (s *sessions) committed(changes []state.Change) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.of == nil {
-		return
-	}
-	for _, c := range changes {
-		switch {
-		case c.Credential != nil:
-			s.set(c.Credential.Head.Address, s.account(c.Credential.Grant))
-		case c.Delete != "":
-			s.set(c.Delete, 0)
-		}
-	}
-}
-
-func (s *sessions) set(addr string, account uint64) {
-	was, known := s.of[addr]
-	if known && was == account {
-		return
-	}
-	if was != 0 {
-		s.by[was] = slices.DeleteFunc(s.by[was], func(a string) bool { return a == addr })
-		if len(s.by[was]) == 0 {
-			delete(s.by, was)
-		}
-	}
-	s.of[addr] = account
-	if account != 0 {
-		s.by[account] = append(s.by[account], addr)
-	}
-}
-
-// moved has it begin anew: records have other addresses now.
-func (s *sessions) moved() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.of, s.by, s.whole = nil, nil, false
-	s.moves++
-}
-
-// others lists the credentials but one that have an account.
-func (s *sessions) others(key, addr string) []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var all []string
-	for _, a := range s.by[maphash.String(s.seed, key)|1] {
-		if a != addr {
-			all = append(all, a)
-		}
-	}
-	slices.Sort(all)
-	return all
-}
-
-// leaves lists the others of an account that a credential has now and no more with
-// another grant.
-func (s *sessions) leaves(addr string, g *state.Grant) []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	was := s.of[addr]
-	if was == 0 || was == s.account(g) {
-		return nil
-	}
-	return slices.DeleteFunc(slices.Clone(s.by[was]), func(a string) bool { return a == addr })
-}
-
-// learnSessions reads the records, if that was not done yet.
-func (w *worker) learnSessions(ctx context.Context) error {
-	s := w.sessions
-	s.mu.Lock()
-	if s.of == nil {
-		s.of, s.by = map[string]uint64{}, map[uint64][]string{}
-	}
-	moves, whole := s.moves, s.whole
-	s.mu.Unlock()
-	if whole {
-		return nil
-	}
-	err := w.eachToken(ctx, func(addr string, g *state.Grant) {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		if _, known := s.of[addr]; !known && moves == s.moves {
-			s.set(addr, s.account(g))
-		}
-	})
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if moves != s.moves {
-		return errRecordsMoved
-	}
-	s.whole = true
-	return nil
+// sessions says that a login by a grant ends tokens of its account, or that they end
+// together: it matters then which are of one.
+func (t Traits) sessions() bool {
+	return t.Session == spec.SessionSharedGrant || t.oneSession()
 }
 
 // oneSession says that a login by a grant ends the tokens of others of its account.
@@ -195,33 +51,57 @@ func (t Traits) oneSession() bool {
 // holder is who holds the session of the account that hashes name, other than addr;
 // nil: nobody, or addr itself, since it logged in after them, at since.
 func (w *worker) holder(ctx context.Context, j job, ob *observed, hashes map[string]string, since time.Time) (*rival, error) {
-	want := ob.in.Want
-	key := sessionKey(want.Type.Name, want.Grant.Name, hashes)
-	if key == "" {
+	who, ok := ob.account(j.cfg, hashes)
+	if !ok {
 		return nil, nil
 	}
-	if err := w.learnSessions(ctx); err != nil {
-		return nil, err
-	}
 	var found *rival
-	for _, a := range w.sessions.others(key, j.addr) {
-		rec, _, err := w.store.Credential(ctx, a)
-		if errors.Is(err, state.ErrNotFound) {
-			continue
+	err := w.eachOfAccount(ctx, j.addr, who, func(rec *state.Credential) {
+		g, a := rec.Grant, rec.Head.Address
+		if !g.GrantedAt.After(since) || !sameInputs(g.InputHashes, hashes) || !holdsSession(rec, ob.in.Now) {
+			return
 		}
-		if err != nil {
-			return nil, err
-		}
-		g := rec.Grant
-		if g == nil || !g.GrantedAt.After(since) || sessionKey(g.Type, g.GrantType, g.InputHashes) != key || !holdsSession(&rec, ob.in.Now) {
-			continue
-		}
-		if found != nil && !g.GrantedAt.After(found.since) || !w.keepsAccount(j.cfg, a, g) || !sameAPI(ob, j.cfg, g) {
-			continue
+		if found != nil && (g.GrantedAt.Before(found.since) || g.GrantedAt.Equal(found.since) && a > found.address) || !w.keepsAccount(j.cfg, a, g) || !sameSettings(ob, j.cfg, g) {
+			return
 		}
 		found = &rival{a, g.GrantedAt}
+	})
+	return found, err
+}
+
+// account is that which a login would be of that sends these inputs; false where it is not
+// known.
+func (ob *observed) account(cfg *spec.Config, hashes map[string]string) (account, bool) {
+	want := ob.in.Want
+	if !tellAccount(hashes) {
+		return account{}, false
 	}
-	return found, nil
+	values, err := cfg.Inputs(want.Addr, known(want), spec.Scope{})
+	if err != nil {
+		return account{}, false
+	}
+	origins, err := ob.ep.ep.Origins(want.Grant.Name, values)
+	if err != nil {
+		return account{}, false
+	}
+	sort.Strings(origins)
+	by := wayInOf(want.Type.Name, want.Grant.Name, ob.in.Traits)
+	return account{by, by.key(origins, hashes)}, true
+}
+
+// eachOfAccount hands out the records of all credentials but one whose token in force may
+// be of an account.
+func (w *worker) eachOfAccount(ctx context.Context, addr string, who account, f func(*state.Credential)) error {
+	of := fate{account: who}
+	w.tokens.learns(who)
+	if err := w.readTokens(ctx, true); err != nil {
+		return err
+	}
+	held, _, ok := w.tokens.others(addr, of)
+	if !ok {
+		return errRecordsMoved
+	}
+	return w.eachHolder(ctx, held, of, func(rec *state.Credential) bool { f(rec); return true })
 }
 
 // holdsSession says that a token lives for all that is known, or that its credential
@@ -259,18 +139,10 @@ func (w *worker) keepsAccount(cfg *spec.Config, addr string, g *state.Grant) boo
 	return err == nil && !slices.ContainsFunc(changedInputs(g, want, hashes, false), func(n string) bool { return n != "scopes" })
 }
 
-// sameAPI says that a token came from the API that a credential would be asked for:
-// from the same addresses, by the same settings.
-func sameAPI(ob *observed, cfg *spec.Config, g *state.Grant) bool {
+// sameSettings says that a token came by the settings by which a credential would log in:
+// another block may have others, a tenant say, at the same addresses.
+func sameSettings(ob *observed, cfg *spec.Config, g *state.Grant) bool {
 	want := ob.in.Want
-	if values, err := cfg.Inputs(want.Addr, known(want), spec.Scope{}); err == nil {
-		if origins, err := ob.ep.ep.Origins(want.Grant.Name, values); err == nil {
-			sort.Strings(origins)
-			if !slices.Equal(origins, g.Origins) {
-				return false
-			}
-		}
-	}
 	if string(want.Provider) == g.Provider {
 		return true
 	}
@@ -371,8 +243,13 @@ func (p *performer) heldBack(hashes map[string]string) bool {
 // hold is of no use any more.
 func (p *performer) tookSession(hashes map[string]string, before uint64) {
 	in := &p.ob.in
-	if in.Traits.oneSession() && in.Record.Head.Generation > before && p.w.learnSessions(p.ctx) == nil {
-		p.r.wakes = append(p.r.wakes, p.w.sessions.others(sessionKey(in.Want.Type.Name, in.Want.Grant.Name, hashes), p.j.addr)...)
+	if !in.Traits.oneSession() || in.Record.Head.Generation <= before {
+		return
+	}
+	if who, ok := p.ob.account(p.j.cfg, hashes); ok {
+		_ = p.w.eachOfAccount(p.ctx, p.j.addr, who, func(rec *state.Credential) { // else they find out by themselves
+			p.r.wakes = append(p.r.wakes, rec.Head.Address)
+		})
 	}
 }
 

@@ -49,7 +49,7 @@ func TestTokensInForceAreKnown(t *testing.T) {
 		t.Errorf("its own holder is in its way: %q", got)
 	}
 	// One that came and cannot be recorded is in force beside the one before.
-	k.came("b", grant("two"), nil)
+	k.came("b", grant("two"), Traits{}, nil)
 	if x, y := holds(moves, "one", "x"), holds(moves, "two", "x"); x != "b" || y != "b" {
 		t.Errorf("held by %q and %q", x, y)
 	}
@@ -93,32 +93,32 @@ func TestRevocationsAndCallsAtTheSameMoment(t *testing.T) {
 		"brought while it is revoked": {func(k *tokens) string {
 			b := k.begins()
 			k.revoke("a", fate{access: tok}, false)
-			return k.came("b", &state.Grant{AccessToken: tok}, b)
+			return k.came("b", &state.Grant{AccessToken: tok}, Traits{}, b)
 		}, "a", 1},
 		"another token": {func(k *tokens) string {
 			b := k.begins()
 			k.revoke("a", fate{access: tok}, false)
-			return k.came("b", &state.Grant{AccessToken: secret.New("u")}, b)
+			return k.came("b", &state.Grant{AccessToken: secret.New("u")}, Traits{}, b)
 		}, "", 1},
 		"the call began after its revocation": {func(k *tokens) string {
 			k.revoke("a", fate{access: tok}, false)()
-			return k.came("b", &state.Grant{AccessToken: tok}, k.begins())
+			return k.came("b", &state.Grant{AccessToken: tok}, Traits{}, k.begins())
 		}, "", 0},
 		"revoked while the call was under way": {func(k *tokens) string {
 			b := k.begins()
 			k.revoke("a", fate{access: tok}, false)()
-			return k.came("b", &state.Grant{AccessToken: tok}, b)
+			return k.came("b", &state.Grant{AccessToken: tok}, Traits{}, b)
 		}, "a", 1},
 		"and recorded": {func(k *tokens) string {
 			b := k.begins()
 			k.revoke("a", fate{access: tok}, false)()
 			k.over(k.begins())
-			died := k.came("b", &state.Grant{AccessToken: tok}, b)
+			died := k.came("b", &state.Grant{AccessToken: tok}, Traits{}, b)
 			k.over(b)
 			return died
 		}, "a", 0},
 		"brought first": {func(k *tokens) string {
-			k.came("b", &state.Grant{AccessToken: tok}, k.begins())
+			k.came("b", &state.Grant{AccessToken: tok}, Traits{}, k.begins())
 			if k.revoke("a", fate{access: tok}, false) == nil {
 				return "held"
 			}
@@ -132,7 +132,7 @@ func TestRevocationsAndCallsAtTheSameMoment(t *testing.T) {
 			return "revoked"
 		}, "held", 0},
 		"brought first, and a person wants it dead": {func(k *tokens) string {
-			k.came("b", &state.Grant{AccessToken: tok}, k.begins())
+			k.came("b", &state.Grant{AccessToken: tok}, Traits{}, k.begins())
 			if k.revoke("a", fate{access: tok}, true) == nil {
 				return "held"
 			}
@@ -148,7 +148,7 @@ func TestRevocationsAndCallsAtTheSameMoment(t *testing.T) {
 		"for itself": {func(k *tokens) string {
 			b := k.begins()
 			k.revoke("a", fate{access: tok}, false)
-			return k.came("a", &state.Grant{AccessToken: tok}, b)
+			return k.came("a", &state.Grant{AccessToken: tok}, Traits{}, b)
 		}, "", 1},
 	} {
 		k := newTokens()

@@ -73,10 +73,10 @@ var (
 // with a revocation, and says what it has; "" where none has. wait: also until somebody
 // else has read all records.
 func (w *worker) sharedWith(ctx context.Context, addr string, f fate, wait bool) (with, what string, err error) {
-	if f.access.Empty() && f.refresh.Empty() && f.account == "" {
+	if f.access.Empty() && f.refresh.Empty() && f.account.key == "" {
 		return "", "", nil
 	}
-	w.tokens.learns(f)
+	w.tokens.learns(f.account)
 	if err := w.readTokens(ctx, wait); err != nil {
 		return "", "", err
 	}
@@ -89,7 +89,7 @@ func (w *worker) sharedWith(ctx context.Context, addr string, f fate, wait bool)
 		return false
 	})
 	if with == "" && err == nil && coming != "" {
-		if with, what = coming, sameAccess; f.account != "" {
+		if with, what = coming, sameAccess; f.account.key != "" {
 			what = sameFate
 		}
 	}
@@ -212,7 +212,7 @@ func (in *Input) shared(i int) (Step, string, bool) {
 	}
 	wait.Reason = x.with + " " + x.has() + ": it is revoked once that one holds another"
 	if x.what == sameFate {
-		wait.Reason = x.with + " " + x.has() + ": it is revoked once that one holds none any more, or by `" + in.mend("revoke") + "`, which ends both"
+		wait.Reason = x.with + " " + x.has() + ": it is revoked once that one holds none any more, or by `" + in.mend("revoke") + "`, which ends both; or it is given up by `" + in.mend("revoke --forget") + "`, and lives on"
 	}
 	wait.Why = wait.Reason
 	return wait, "", true
@@ -265,7 +265,7 @@ func knownDead(rec *state.Credential, g *state.Grant) bool {
 // the same account that were granted later live; zero: when it was is not known.
 func (p *performer) diesElsewhere(i int, since time.Time) {
 	f := p.ob.in.fateOf(i)
-	p.w.tokens.learns(f)
+	p.w.tokens.learns(f.account)
 	err := p.w.readTokens(p.ctx, true)
 	if err == nil {
 		held, _, _ := p.w.tokens.others(p.j.addr, f)

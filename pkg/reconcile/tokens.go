@@ -9,11 +9,13 @@ import (
 	"tokend/pkg/state"
 )
 
-// tokens knows which tokens each credential has in force, and of which account where they
-// share its fate, by hashes that are worth nothing outside of this process, and which are
-// being revoked while a call is under way that may bring the same. It begins with the
-// first once it is asked: who revokes nothing pays nothing. It keeps 64 bytes a
-// credential, or so, and no address. It is safe for concurrent use.
+// tokens is the index over the records of credentials: which tokens each has in force, and
+// of which account ([account]) where its type has a session that others of that account end
+// or share. It goes by hashes that are worth nothing outside of this process. And it knows
+// which are being revoked while a call is under way that may bring the same. It begins with
+// the first once it is asked: who revokes nothing, and whose logins end no other's session,
+// pays nothing. It keeps 64 bytes a credential, or so, and no address. It is safe for
+// concurrent use.
 type tokens struct {
 	seed    maphash.Seed
 	reading turn // held while all records are read
@@ -21,7 +23,7 @@ type tokens struct {
 	of      map[uint64]marks    // what an address has, as the state has it
 	by      map[uint64]uint64   // the address that has a mark
 	more    map[uint64][]uint64 // and others, in the order in which they got it
-	fates   map[string]bool     // the provider types of whose accounts it knows
+	ways    map[[2]string]wayIn // whose accounts it knows, by type and grant
 	names   map[uint64]string   // of those that have had the same token as another
 	coming  map[string]marks    // by address, of tokens that are not recorded yet
 	moves   int                 // how often records got other addresses
@@ -33,7 +35,7 @@ type tokens struct {
 }
 
 func newTokens() *tokens {
-	return &tokens{seed: maphash.MakeSeed(), reading: make(turn, 1), names: map[uint64]string{}, fates: map[string]bool{}, coming: map[string]marks{}, calls: map[*bringing]bool{}, revoking: map[uint64]*beingRevoked{}}
+	return &tokens{seed: maphash.MakeSeed(), reading: make(turn, 1), names: map[uint64]string{}, ways: map[[2]string]wayIn{}, coming: map[string]marks{}, calls: map[*bringing]bool{}, revoking: map[uint64]*beingRevoked{}}
 }
 
 // committed takes over what the state has just got.
@@ -45,7 +47,7 @@ func (t *tokens) committed(changes []state.Change) {
 		case c.Credential != nil:
 			delete(t.coming, c.Credential.Head.Address)
 			if t.of != nil {
-				t.set(t.address(c.Credential.Head.Address), t.known(c.Credential.Grant))
+				t.set(t.address(c.Credential.Head.Address), t.marks(c.Credential.Grant))
 			}
 		case c.Delete != "":
 			delete(t.coming, c.Delete)
@@ -127,7 +129,7 @@ func (t *tokens) read(moves int, addr string, g *state.Grant) {
 	}
 	a := t.address(addr)
 	if _, known := t.of[a]; !known {
-		t.set(a, t.known(g))
+		t.set(a, t.marks(g))
 	}
 }
 
@@ -148,7 +150,7 @@ func (t *tokens) wholly(moves int) bool {
 func (t *tokens) others(addr string, f fate) (held []uint64, coming string, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.whole || !t.knows(f) {
+	if !t.whole || !t.knows(f.account) {
 		return nil, "", false
 	}
 	want, self := t.ends(f), t.address(addr)
@@ -169,6 +171,19 @@ func (t *tokens) others(addr string, f fate) (held []uint64, coming string, ok b
 		}
 	}
 	return held, coming, true
+}
+
+// leaves lists, as hashes, the others of the account that a credential is of by its record,
+// and no more with another grant.
+func (t *tokens) leaves(addr string, g *state.Grant) []uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	self := t.address(addr)
+	was := t.of[self][2]
+	if was == 0 || was == t.accountMark(g) {
+		return nil
+	}
+	return slices.DeleteFunc(append([]uint64{t.by[was]}, t.more[was]...), func(a uint64) bool { return a == self })
 }
 
 // named are the addresses that are known of some hashes, and says whether all are.
@@ -224,13 +239,18 @@ func (t *tokens) over(b *bringing) {
 	t.forget()
 }
 
-// came notes a grant before it is recorded: from then on it is in force, beside the one
-// that the places hold still. It names the credential for which it was revoked, or what
-// ends it was, while the call was under way that brought it (nil: none was); "" for none.
-func (t *tokens) came(addr string, g *state.Grant, by *bringing) (revokedFor string) {
+// came notes a grant, of such traits, before it is recorded: from then on it is in force,
+// beside the one that the places hold still. It names the credential for which it was
+// revoked, or what ends it was, while the call was under way that brought it (nil: none
+// was); "" for none.
+func (t *tokens) came(addr string, g *state.Grant, of Traits, by *bringing) (revokedFor string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	have := t.marks(g)
+	what := fate{access: g.AccessToken, refresh: g.RefreshToken}
+	if of.sessions() {
+		what.account = accountOfGrant(g, of)
+	}
+	have := t.ends(what)
 	t.coming[addr] = have
 	for _, h := range have {
 		if e := t.revoking[h]; e != nil && e.of != addr && (e.tries > 0 || by != nil && e.until > by.since) {
@@ -250,7 +270,7 @@ func (t *tokens) revoke(addr string, f fate, anyway bool) (end func()) {
 		return func() {}
 	}
 	if !anyway {
-		if !t.whole || !t.knows(f) {
+		if !t.whole || !t.knows(f.account) {
 			return nil
 		}
 		for _, h := range want {

@@ -57,8 +57,7 @@ type worker struct {
 	recent     recent
 	asking     asking
 	turns      placeTurns
-	accounts   accounts
-	sessions   *sessions
+	logins     logins
 	programs   programs
 	answers    answers
 	unsaved    unsaved
@@ -72,7 +71,7 @@ type worker struct {
 }
 
 func newWorker(o Options, config *atomic.Pointer[spec.Config]) *worker {
-	w := &worker{o: o, disk: new(average), tokens: newTokens(), sessions: newSessions(), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage, doubting: make(turn, 1), importing: make(turn, 1), answers: answers{turn: make(turn, 1)}, accounts: accounts{seeding: make(turn, 1)}}
+	w := &worker{o: o, disk: new(average), tokens: newTokens(), now: o.Now, log: o.Logger, config: config, lineage: o.Store.Info().Lineage, doubting: make(turn, 1), importing: make(turn, 1), answers: answers{turn: make(turn, 1)}, logins: logins{seeding: make(turn, 1)}}
 	w.useStore(o.Store)
 	w.life, w.stop = context.WithCancel(context.Background())
 	w.stopped = w.life.Done()

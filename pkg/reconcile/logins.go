@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -18,8 +19,8 @@ import (
 // type says that refusals count against it (lockout), one of those logins is under way
 // at a time, and what one of them is told holds for all that would send the same: each
 // records the refusal as its own, and sends nothing. What is the same is what is sent,
-// by keyed hashes, as [sameAccount] has it: two accounts that happen to have the same
-// password are told apart by the rest of their inputs.
+// by keyed hashes: two accounts that happen to have the same password are told apart by
+// the rest of their inputs, and a password that is another one says nothing of the first.
 
 // refusedTo is the key of an InputHash under which a failure names the address whose
 // login was refused in its stead. No input has such a name.
@@ -29,16 +30,17 @@ const refusedTo = "refused to"
 // nothing tells it before that this is over.
 const loginWait = 30 * time.Second
 
-// accounts are the logins that count against an account. Workers share it.
-type accounts struct {
+// logins are those of which there is one at a time for an account, or whose refusals count
+// against it. Workers share it.
+type logins struct {
 	seeding turn // held while records are read
 	seeded  atomic.Bool
 	mu      sync.Mutex
-	by      map[string]*account
+	by      map[string]*sameLogin
 }
 
-// account is one of them, by what is sent.
-type account struct {
+// sameLogin is one of them, by what is sent, or by whose session it ends ([performer.turnOf]).
+type sameLogin struct {
 	busy    string         // the address whose login is under way; "": none
 	waiting []string       // for that, in the order in which they came
 	failed  *state.Failure // the last login that failed, and none succeeded since; nil: none
@@ -47,20 +49,20 @@ type account struct {
 	good    time.Time // when one succeeded
 }
 
-func (a *accounts) of(key string) *account {
+func (a *logins) of(key string) *sameLogin {
 	if a.by == nil {
-		a.by = map[string]*account{}
+		a.by = map[string]*sameLogin{}
 	}
 	x := a.by[key]
 	if x == nil {
-		x = &account{held: map[string]bool{}}
+		x = &sameLogin{held: map[string]bool{}}
 		a.by[key] = x
 	}
 	return x
 }
 
-// accountKey names what a login sends, but for the scopes; "" where that is not known.
-func accountKey(want *spec.Credential, hashes map[string]string) string {
+// loginKey names what a login sends, but for the scopes; "" where that is not known.
+func loginKey(want *spec.Credential, hashes map[string]string) string {
 	if want == nil || len(hashes) == 0 {
 		return ""
 	}
@@ -97,7 +99,7 @@ func ofWhatWasAsked(f *state.Failure) bool {
 }
 
 // note remembers a login that failed, as a record tells of it.
-func (a *accounts) note(key, addr string, f *state.Failure) {
+func (a *logins) note(key, addr string, f *state.Failure) {
 	if key == "" || f == nil || f.Op != opGrant || f.Class == classSession || !f.Stopped && f.Reached == 0 || ofWhatWasAsked(f) {
 		return
 	}
@@ -115,7 +117,7 @@ func (a *accounts) note(key, addr string, f *state.Failure) {
 }
 
 // since says that a login which would send the same succeeded after a time.
-func (a *accounts) since(key string, at time.Time) bool {
+func (a *logins) since(key string, at time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	x := a.by[key]
@@ -125,15 +127,15 @@ func (a *accounts) since(key string, at time.Time) bool {
 // seed takes over what the records say of logins that failed before the start. Only
 // records that are looked at at once can tell of one.
 func (w *worker) seed(ctx context.Context, cfg *spec.Config) {
-	if w.accounts.seeded.Load() {
+	if w.logins.seeded.Load() {
 		return
 	}
-	w.accounts.seeding.Lock()
-	defer w.accounts.seeding.Unlock()
-	if w.accounts.seeded.Load() {
+	w.logins.seeding.Lock()
+	defer w.logins.seeding.Unlock()
+	if w.logins.seeded.Load() {
 		return
 	}
-	defer w.accounts.seeded.Store(true)
+	defer w.logins.seeded.Store(true)
 	var some []string
 	_ = w.store.Heads(ctx, func(h state.Head) error {
 		if h.Kind == state.KindCredential && h.Due.IsZero() {
@@ -147,7 +149,7 @@ func (w *worker) seed(ctx context.Context, cfg *spec.Config) {
 			continue
 		}
 		if want, err := cfg.Credential(spec.Address(addr)); err == nil {
-			w.accounts.note(accountKey(want, rec.Failure.InputHash), addr, rec.Failure)
+			w.logins.note(loginKey(want, rec.Failure.InputHash), addr, rec.Failure)
 		}
 	}
 }
@@ -160,7 +162,7 @@ func (w *worker) stillRefused(ctx context.Context, from string, want *spec.Crede
 		return nil, !errors.Is(err, state.ErrNotFound)
 	}
 	f := rec.Failure
-	return f, spares(f, now) && f.InputHash[refusedTo] == "" && accountKey(want, f.InputHash) == key
+	return f, spares(f, now) && f.InputHash[refusedTo] == "" && loginKey(want, f.InputHash) == key
 }
 
 // observeAccount notes what a failed login says of its account, and whether another
@@ -171,12 +173,12 @@ func (w *worker) observeAccount(ctx context.Context, ob *observed, now time.Time
 	if f == nil || f.Op != opGrant || f.Class == classSession || !in.Traits.Lockout || in.Fresh || ofWhatWasAsked(f) {
 		return
 	}
-	key := accountKey(in.Want, f.InputHash)
+	key := loginKey(in.Want, f.InputHash)
 	if key == "" {
 		return
 	}
-	w.accounts.note(key, in.Address, f)
-	if in.Fresh = w.accounts.since(key, f.LastAt); in.Fresh {
+	w.logins.note(key, in.Address, f)
+	if in.Fresh = w.logins.since(key, f.LastAt); in.Fresh {
 		return
 	}
 	if from := f.InputHash[refusedTo]; from != "" {
@@ -189,8 +191,9 @@ func (w *worker) observeAccount(ctx context.Context, ob *observed, now time.Time
 // that would send the same was refused; else it says what is waited for, and the look
 // is over. What follows it tells how it ended.
 func (p *performer) login(hashes map[string]string) (end func(), ok bool) {
-	in, a := &p.ob.in, &p.w.accounts
-	key := accountKey(in.Want, hashes)
+	in, a := &p.ob.in, &p.w.logins
+	key := loginKey(in.Want, hashes)
+	turn := p.turnOf(key, hashes)
 	if key == "" { // grants that count against no account do not come here
 		return func() {}, true
 	}
@@ -198,7 +201,7 @@ func (p *performer) login(hashes map[string]string) (end func(), ok bool) {
 		p.w.seed(p.ctx, p.j.cfg)
 	}
 	a.mu.Lock()
-	x := a.of(key)
+	x := a.of(turn)
 	if x.busy != "" {
 		busy := x.busy
 		if !slices.Contains(x.waiting, p.j.addr) {
@@ -216,7 +219,11 @@ func (p *performer) login(hashes map[string]string) (end func(), ok bool) {
 		return nil, false
 	}
 	x.busy = p.j.addr
-	failed, from := x.failed, x.from
+	var failed *state.Failure
+	var from string
+	if was := a.by[key]; was != nil {
+		failed, from = was.failed, was.from
+	}
 	a.mu.Unlock()
 	if p.row = 0; failed != nil && from != p.j.addr && in.Order.Kind != OrderRetry {
 		now := p.w.now()
@@ -226,23 +233,35 @@ func (p *performer) login(hashes map[string]string) (end func(), ok bool) {
 			if f == nil {
 				f = failed // its record cannot be read just now
 			}
-			a.leave(key, p.r, false)
+			a.leave(turn, p.r, false)
 			p.sparedFor(f, from, hashes)
 			return nil, false
 		case spares(failed, now):
 			a.mu.Lock()
-			x.failed = nil // the record says otherwise
+			a.of(key).failed = nil // the record says otherwise
 			a.mu.Unlock()
 		case failed.LastAt.Add(lockoutRow).After(now):
 			p.row = failed.Reached
 		}
 	}
 	before := in.Record.Head.Generation
-	return func() { p.loggedIn(key, before) }, true
+	return func() { p.loggedIn(key, turn, before) }, true
+}
+
+// turnOf names what there is one login of at a time: what sends the same, through one
+// provider block; and where a login ends all others of its account, the account, by
+// whichever block it comes.
+func (p *performer) turnOf(sent string, hashes map[string]string) string {
+	if p.ob.in.Traits.oneSession() {
+		if who, ok := p.ob.account(p.j.cfg, hashes); ok {
+			return fmt.Sprint("session\x00", who.key, whose(hashes)) // it certainly is one
+		}
+	}
+	return sent
 }
 
 // leave ends a turn, and has the next looked at that waits for it, or all of them.
-func (a *accounts) leave(key string, r *result, all bool) {
+func (a *logins) leave(key string, r *result, all bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	x := a.of(key)
@@ -252,17 +271,23 @@ func (a *accounts) leave(key string, r *result, all bool) {
 		n = len(x.waiting)
 	}
 	r.wakes = append(r.wakes, x.waiting[:n]...)
-	if x.waiting = x.waiting[n:]; x.failed == nil && len(x.waiting) == 0 && len(x.held) == 0 && x.good.IsZero() {
+	x.waiting = x.waiting[n:]
+	a.tidy(key)
+}
+
+// tidy forgets what says nothing any more. Whoever calls it holds the lock.
+func (a *logins) tidy(key string) {
+	if x := a.by[key]; x != nil && x.busy == "" && x.failed == nil && len(x.waiting) == 0 && len(x.held) == 0 && x.good.IsZero() {
 		delete(a.by, key)
 	}
 }
 
 // loggedIn notes how a login ended, and ends its turn.
-func (p *performer) loggedIn(key string, before uint64) {
-	a, f := &p.w.accounts, p.ob.in.Record.Failure
+func (p *performer) loggedIn(key, turn string, before uint64) {
+	a, f := &p.w.logins, p.ob.in.Record.Failure
 	refused := p.ob.in.Traits.Lockout && spares(f, p.w.now())
 	if f != nil && !p.ob.in.Traits.Lockout {
-		a.leave(key, p.r, false)
+		a.leave(turn, p.r, false)
 		return
 	}
 	if f != nil {
@@ -277,9 +302,10 @@ func (p *performer) loggedIn(key string, before uint64) {
 		}
 		x.failed, x.from = nil, ""
 		clear(x.held)
+		a.tidy(key)
 		a.mu.Unlock()
 	}
-	a.leave(key, p.r, refused)
+	a.leave(turn, p.r, refused)
 }
 
 // sparedFor records that a login is not sent, since another one that would send the
@@ -309,6 +335,6 @@ func (p *performer) sparedFor(f *state.Failure, from string, hashes map[string]s
 			p.stillReady()
 		}
 	}
-	p.w.accounts.note(accountKey(in.Want, hashes), p.j.addr, &own)
+	p.w.logins.note(loginKey(in.Want, hashes), p.j.addr, &own)
 	p.fail(errors.New(own.Message))
 }
