@@ -109,7 +109,7 @@ func TestApirone(t *testing.T) {
 	if key, err := st.Outputs.Secret("transfer_key"); err != nil || key.Reveal() != "bP1vwTAM" || !spec.IsSensitive(st.Outputs.Cty("transfer_key")) {
 		t.Error("transfer_key")
 	}
-	want := providers.Traits{Lockout: true, Session: "independent", HasRefresh: true, Rotates: "observe", HasRevoke: true, RevokeOn: []string{"remove", "replace"},
+	want := providers.Traits{Lockout: true, Session: "independent", Secrets: []string{"password"}, HasRefresh: true, Rotates: "observe", HasRevoke: true, RevokeOn: []string{"remove", "replace"},
 		RevokeNeeds: "access_token", RevokeNamesAccess: true, HeaderName: "Authorization"}
 	if diff := cmp.Diff(want, r.e.Traits("login")); diff != "" {
 		t.Error(diff)

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"context"
 	"maps"
 	"testing"
 
@@ -59,5 +60,36 @@ func TestWhoseAGrantIs(t *testing.T) {
 		if tellAccount(hashes) {
 			t.Errorf("%s tell an account", name)
 		}
+	}
+}
+
+// disturbed is a state in whose first reading the accounts of another type are asked about.
+type disturbed struct {
+	state.Store
+	tokens *tokens
+	read   int
+}
+
+func (d *disturbed) Heads(_ context.Context, f func(state.Head) error) error {
+	if d.read++; d.read == 1 {
+		d.tokens.learns(accountOfGrant(&state.Grant{Type: "other", GrantType: "password"}, Traits{}))
+	}
+	return f(state.Head{Kind: state.KindCredential, Address: "credential.api.a", Generation: 1})
+}
+
+func (d *disturbed) Credential(_ context.Context, addr string) (state.Credential, *state.Intent, error) {
+	return state.Credential{Head: state.Head{Address: addr}, Grant: &state.Grant{Type: "api", GrantType: "password", InputHashes: map[string]string{"user": "me"}}}, nil, nil
+}
+
+// Who asks for those of an account while the index begins anew gets them all the same: a
+// login held back for that would wait for half a minute.
+func TestOfOneAccountWhileTheIndexBeginsAnew(t *testing.T) {
+	w := &worker{tokens: newTokens()}
+	w.store = &disturbed{tokens: w.tokens}
+	who := accountOfGrant(&state.Grant{Type: "api", GrantType: "password", InputHashes: map[string]string{"user": "me"}}, Traits{})
+	var found []string
+	err := w.eachOfAccount(t.Context(), "credential.api.b", who, func(rec *state.Credential) { found = append(found, rec.Head.Address) })
+	if err != nil || len(found) != 1 || found[0] != "credential.api.a" {
+		t.Errorf("found %q, %v", found, err)
 	}
 }

@@ -249,8 +249,10 @@ func (p *performer) save(what string, more ...state.Change) bool {
 	p.r.fill(rec, true)
 	p.r.saved = true
 	p.r.setBack = p.j.setBack
-	if names, err := p.w.namesOf(p.ctx, left); err == nil {
-		p.r.wakes = append(p.r.wakes, slices.Sorted(maps.Values(names))...)
+	if len(left) > 0 {
+		if names, err := p.w.namesOf(p.ctx, left); err == nil {
+			p.r.wakes = append(p.r.wakes, slices.Sorted(maps.Values(names))...)
+		}
 	}
 	if p.ob.endsAtStop && rec.Lifecycle.RevokeOnShutdown && p.r.began == (begun{}) {
 		p.r.began = begun{Revocations: 1, Replaced: true} // it counts from now on, though the next stop may be long ahead

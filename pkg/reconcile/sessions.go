@@ -90,18 +90,24 @@ func (ob *observed) account(cfg *spec.Config, hashes map[string]string) (account
 }
 
 // eachOfAccount hands out the records of all credentials but one whose token in force may
-// be of an account.
+// be of an account. It begins anew where the index does meanwhile, since records were moved
+// or the accounts of another type are asked about.
 func (w *worker) eachOfAccount(ctx context.Context, addr string, who account, f func(*state.Credential)) error {
 	of := fate{account: who}
-	w.tokens.learns(who)
-	if err := w.readTokens(ctx, true); err != nil {
-		return err
+	for {
+		w.tokens.learns(who)
+		err := w.readTokens(ctx, true)
+		if err == nil {
+			if held, _, ok := w.tokens.others(addr, of); ok {
+				return w.eachHolder(ctx, held, of, func(rec *state.Credential) bool { f(rec); return true })
+			}
+		} else if !errors.Is(err, errRecordsMoved) {
+			return err
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
-	held, _, ok := w.tokens.others(addr, of)
-	if !ok {
-		return errRecordsMoved
-	}
-	return w.eachHolder(ctx, held, of, func(rec *state.Credential) bool { f(rec); return true })
 }
 
 // holdsSession says that a token lives for all that is known, or that its credential
