@@ -79,7 +79,7 @@ func TestAHookThatCannotBeNotedHasNotRun(t *testing.T) {
 			w := &worker{store: s, tokens: newTokens(), log: slog.New(slog.DiscardHandler), now: time.Now, answers: answers{turn: make(turn, 1)}}
 			w.runs.begin("hook.x.tell")
 			w.runs.wrote(c.written, []string{"hook.x.other", "hook.x.tell"})
-			err := w.answered(ctx, job{addr: "hook.x.tell", now: t0.Add(time.Second), pending: sinks})
+			err := w.answered(ctx, &job{addr: "hook.x.tell", now: t0.Add(time.Second), pending: sinks})
 			if !errors.Is(err, c.want) {
 				t.Errorf("it ended with %v, want %v", err, c.want)
 			}

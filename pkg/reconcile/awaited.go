@@ -46,7 +46,7 @@ func (j *job) livesBy() *spec.Config {
 // replacing says whether the configuration by which a sink lives wants another grant of
 // a credential than the one that it has. Where that cannot be told, it may.
 func (w *worker) replacing(ctx context.Context, j *job, a spec.Address) bool {
-	ob, err := w.observe(ctx, job{addr: string(a), kind: kindCredential, cfg: j.livesBy(), force: j.force, now: j.now, stored: true, noSecrets: j.noSecrets, dry: true})
+	ob, err := w.observe(ctx, &job{addr: string(a), kind: kindCredential, cfg: j.livesBy(), force: j.force, now: j.now, stored: true, noSecrets: j.noSecrets, dry: true})
 	return err != nil || len(ob.in.WantsNew) > 0 || ob.in.Origins != ""
 }
 
@@ -56,7 +56,7 @@ func (w *worker) replacing(ctx context.Context, j *job, a spec.Address) bool {
 // given now; after that the configuration in force is followed without what is
 // missing, but for a token: a sink that cannot be made without stays as it is. One
 // that was never written waits.
-func (w *worker) meanwhile(ctx context.Context, j job, ob *observedSink) (*observedSink, error) {
+func (w *worker) meanwhile(ctx context.Context, j *job, ob *observedSink) (*observedSink, error) {
 	if ob.in.Record.Written == nil || j.without || j.before {
 		return ob, nil
 	}
@@ -68,8 +68,9 @@ func (w *worker) meanwhile(ctx context.Context, j job, ob *observedSink) (*obser
 	if w.upToNow(j, ob) {
 		return ob, nil
 	}
-	j.without = true
-	if now, err := w.observeSink(ctx, j); err == nil {
+	look := *j
+	look.without = true
+	if now, err := w.observeSink(ctx, &look); err == nil {
 		return now, nil
 	}
 	return ob, nil // what is wrong is what is missing: all else was evaluated before
@@ -79,7 +80,7 @@ func (w *worker) meanwhile(ctx context.Context, j job, ob *observedSink) (*obser
 // it has the sink under this name and at the place where it is, and so has the one
 // in force; the credentials that it names are declared, and its secrets and its
 // Vault as they were. Its hooks need not be: those in force are told.
-func goesOn(j job, ob *observedSink) bool {
+func goesOn(j *job, ob *observedSink) bool {
 	place := placeOf(ob.in.Record.Written)
 	return j.earlier != nil && placeWanted(j, ob) == place && stillSaid(j.earlier, j.livesBy(), j.addr, ob.kind, place)
 }
@@ -116,11 +117,12 @@ func sameSaid(one, other *spec.Config, a spec.Address) bool {
 
 // asBefore is the look at a sink by the configuration that it goes on by, and whether all
 // is there that it names by that.
-func (w *worker) asBefore(ctx context.Context, j job, now *observedSink) (ob *observedSink, whole bool, err error) {
-	j.cfg, j.earlier, j.before = j.earlier, nil, true
-	ob, err = w.observeSink(withConfig(ctx, j.cfg), j)
+func (w *worker) asBefore(ctx context.Context, j *job, now *observedSink) (ob *observedSink, whole bool, err error) {
+	look := *j
+	look.cfg, look.earlier, look.before = j.earlier, nil, true
+	ob, err = w.observeSink(withConfig(ctx, look.cfg), &look)
 	whole = len(ob.in.Missing) == 0 && len(ob.in.Awaits) == 0
-	ob.by, ob.in.Awaits, ob.in.AsBefore = j.cfg, now.in.Awaits, true
+	ob.by, ob.in.Awaits, ob.in.AsBefore = look.cfg, now.in.Awaits, true
 	if ob.want != nil {
 		ob.want.Notify = now.want.Notify
 	}
@@ -130,7 +132,7 @@ func (w *worker) asBefore(ctx context.Context, j job, now *observedSink) (ob *ob
 // upToNow says whether a sink that cannot be written yet may stay as it is: its
 // place is no other sink's, and the tokens that it holds are the newest ones of
 // credentials that it still names.
-func (w *worker) upToNow(j job, ob *observedSink) bool {
+func (w *worker) upToNow(j *job, ob *observedSink) bool {
 	if by := w.claimant(j.force, placeOf(ob.in.Record.Written)); by != "" && by != j.addr {
 		return false
 	}
@@ -233,7 +235,7 @@ func (d delta) wroteBy(addr string, before *spec.Config) *spec.Config {
 
 // forgetsEarlier forgets by what a sink went on, once a look has found nothing that it
 // waits for.
-func (it *item) forgetsEarlier(r result) {
+func (it *item) forgetsEarlier(r *result) {
 	if it.x != nil && it.kind == kindSink && r.record && !r.awaits && !it.again && r.standing == nil {
 		it.x.earlier = nil
 	}

@@ -186,7 +186,7 @@ func (q *queue) unlessEarlier(by time.Duration) {
 
 // beside notes of an item that went into a lane beside its provider's where it belongs
 // otherwise, and when something else of it is due.
-func (l *Loop) beside(it *item, r result) {
+func (l *Loop) beside(it *item, r *result) {
 	if it.lane.of == nil {
 		return
 	}

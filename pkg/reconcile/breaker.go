@@ -182,7 +182,7 @@ func (b *breaker) prefers(a, than *item) bool {
 
 // takeHealth takes over what a call said of the provider whose lane it was made
 // in.
-func (l *Loop) takeHealth(r result) {
+func (l *Loop) takeHealth(r *result) {
 	if r.health != nil {
 		l.heard(r.lane, r.item.addr, *r.health)
 	}

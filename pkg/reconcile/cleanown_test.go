@@ -46,7 +46,7 @@ func TestWhatItsOwnPlaceMayHoldOutlivesCleaning(t *testing.T) {
 			if err := store.Commit(t.Context(), state.Change{Sink: &rec}); err != nil {
 				t.Fatal(err)
 			}
-			p := sinkPerformer{w: w, ctx: t.Context(), j: job{addr: "sink.x.y"}, ob: &observedSink{kind: removes{fails: c.fails}}, step: Step{Action: ActClean}, r: &result{}}
+			p := sinkPerformer{w: w, ctx: t.Context(), j: &job{addr: "sink.x.y"}, ob: &observedSink{kind: removes{fails: c.fails}}, step: Step{Action: ActClean}, r: &result{}}
 			p.ob.in.Record, p.ob.in.Stored, p.ob.in.Declared = rec, true, true
 			p.clean()
 			kept, err := store.Sink(t.Context(), "sink.x.y")

@@ -14,13 +14,13 @@ import (
 )
 
 // workCredential looks at one credential, decides, and performs the one step.
-func (w *worker) workCredential(ctx context.Context, j job) result {
+func (w *worker) workCredential(ctx context.Context, j *job) *result {
 	ob, err := w.observe(ctx, j)
 	if err != nil {
 		return j.unlooked(w.now(), err)
 	}
 	step := w.decided(ctx, ob)
-	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), revokesAt: ob.in.revokesAt(step)}
+	r := &result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), revokesAt: ob.in.revokesAt(step)}
 	r.fill(&ob.in.Record, j.stored)
 	if ob.in.Reading != (readings{}) && !step.acts() {
 		r.next = ob.in.whileItWaits(step)
@@ -66,7 +66,7 @@ func (w *worker) workCredential(ctx context.Context, j job) result {
 			return r
 		}
 	}
-	p := performer{w: w, ctx: ctx, j: j, ob: ob, step: step, r: &r}
+	p := performer{w: w, ctx: ctx, j: j, ob: ob, step: step, r: r}
 	if step.Heals {
 		p.heals()
 	}
@@ -133,7 +133,7 @@ func (ob *observed) laneOf(s Step) (name string, limits *spec.RateLimit, recorde
 type performer struct {
 	w    *worker
 	ctx  context.Context
-	j    job
+	j    *job
 	ob   *observed
 	step Step
 	r    *result
@@ -266,7 +266,7 @@ func (p *performer) save(what string, more ...state.Change) bool {
 // to others and is tried again later.
 func (p *performer) commit(what string, changes ...state.Change) bool {
 	if p.called {
-		changes = append(changes, p.w.sent(&p.j)...)
+		changes = append(changes, p.w.sent(p.j)...)
 		err := p.w.commit(p.ctx, p.j.addr, what, changes...)
 		for n := 0; errors.Is(err, state.ErrConflict) && changes[0].Credential != nil && n < saveTries; n++ {
 			err = p.saveOver(what, changes[1:])

@@ -91,7 +91,7 @@ func TestARetrySendsNoDoubtfulRefreshToken(t *testing.T) {
 			if s.Action != ActWait || s.State != want || !strings.Contains(s.Mend, "login") {
 				t.Errorf("%s of one in state %v: %s, %s, to mend: %s", order, doubt, s.Action, s.State, s.Mend)
 			}
-			p := &performer{ob: &observed{in: i}, step: s, j: job{addr: i.Address, order: &waiter{order: i.Order}}}
+			p := &performer{ob: &observed{in: i}, step: s, j: &job{addr: i.Address, order: &waiter{order: i.Order}}}
 			var refused *OrderError
 			if err := p.orderError(); !errors.As(err, &refused) || !strings.Contains(refused.Mend, "login") {
 				t.Errorf("%s of one in state %v is answered: %v", order, doubt, err)

@@ -113,7 +113,7 @@ func (l *Loop) overtake(addr string, prev *spec.Config) {
 
 // overtaken forgets by what a sink was at another place, once a look that knew of
 // the change has left nothing to be done for that.
-func (it *item) overtaken(r result) {
+func (it *item) overtaken(r *result) {
 	if it.x != nil && r.record && !r.unjudged && !it.again && r.standing == nil {
 		it.x.before = nil
 	}

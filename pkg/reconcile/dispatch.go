@@ -77,7 +77,7 @@ func (l *Loop) removalLooked(c *item) {
 const workerRests = time.Second
 
 // serve works on a job, and on those that come soon after, or ever after.
-func (l *Loop) serve(ctx context.Context, j job, stays bool) {
+func (l *Loop) serve(ctx context.Context, j *job, stays bool) {
 	defer l.wg.Done()
 	rest := time.NewTimer(workerRests)
 	defer rest.Stop()
@@ -123,12 +123,12 @@ func (l *Loop) next() *item {
 }
 
 // guarded works on one job and turns a panic into a failure of that job alone.
-func (l *Loop) guarded(ctx context.Context, j job) (r result) {
+func (l *Loop) guarded(ctx context.Context, j *job) (r *result) {
 	defer func() {
 		if p := recover(); p != nil {
 			// The panic's value may hold anything, so only its type is told.
 			l.log.Error("working on an address panicked; it is put aside for a while", "address", j.addr, "panic", fmt.Sprintf("%T", p), "stack", string(debug.Stack()))
-			r = result{item: j.item, lane: j.lane, order: j.order, next: j.now.Add(5 * time.Minute),
+			r = &result{item: j.item, lane: j.lane, order: j.order, next: j.now.Add(5 * time.Minute),
 				standing: &Standing{State: Failing, Why: "a defect in tokend: see the log", Mend: "tokend retry " + ShellAddress(j.addr)}}
 			j.order.finish(errors.New("a defect in tokend stopped this: see the log"))
 		}

@@ -126,7 +126,7 @@ func (l *Loop) Export(ctx context.Context) (*Export, error) {
 
 func (l *Loop) exportUnder(ctx context.Context, key []byte) (*Export, error) {
 	x := &Export{Key: key, MadeAt: l.o.Now().UTC(), Host: l.o.Host, Credentials: []ExportedCredential{}, Sinks: []ExportedSink{}}
-	var jobs []job
+	var jobs []*job
 	err := l.do(ctx, func() {
 		if l.cfg != nil {
 			x.Directory = l.cfg.Dir()
@@ -185,7 +185,7 @@ func (w *worker) exportGuard(ctx context.Context, x *Export) error {
 // declaredBy is the configuration by which a record was made: the one in force,
 // or the one that what is held, or waits for another grant, lives on by; nil where
 // that is not known any more.
-func declaredBy(j job, digest [16]byte) *spec.Config {
+func declaredBy(j *job, digest [16]byte) *spec.Config {
 	for _, cfg := range []*spec.Config{j.force, j.cfg, j.earlier, j.last} {
 		if cfg == nil {
 			continue
@@ -206,7 +206,7 @@ func publicDigest(by *spec.Config, addr string, digest [16]byte) string {
 	return hex.EncodeToString(digest[:])
 }
 
-func (w *worker) exportSink(ctx context.Context, x *Export, j job) error {
+func (w *worker) exportSink(ctx context.Context, x *Export, j *job) error {
 	rec, err := w.store.Sink(ctx, j.addr)
 	if err != nil {
 		return err
@@ -241,7 +241,7 @@ func LeftOf(rec *state.Sink) []ExportedPlace {
 }
 
 // hooksOf are the hooks that run when a sink changes, or is removed.
-func hooksOf(j job) []string {
+func hooksOf(j *job) []string {
 	cfg := j.cfg
 	if cfg == nil {
 		cfg = j.last
@@ -260,7 +260,7 @@ func hooksOf(j job) []string {
 	return hooks
 }
 
-func (w *worker) exportCredential(ctx context.Context, x *Export, j job) error {
+func (w *worker) exportCredential(ctx context.Context, x *Export, j *job) error {
 	ob, err := w.observe(ctx, j)
 	if err != nil {
 		return err
@@ -326,7 +326,7 @@ func exportGrant(g, cur *state.Grant, t Traits) ExportedGrant {
 
 // originsTold says whether nothing that is sensitive reaches the addresses that a
 // credential's grant was asked from: what its type makes them of is not.
-func originsTold(j job, want *spec.Credential) bool {
+func originsTold(j *job, want *spec.Credential) bool {
 	if want == nil {
 		return false
 	}
@@ -355,7 +355,7 @@ func (g *ExportedGrant) hideOrigins() {
 // exportInputs hashes under the export's key what a grant was obtained with. The
 // state has only hashes under its own: what the configuration says now is hashed
 // anew where it is still that.
-func (w *worker) exportInputs(x *Export, j job, ob *observed) map[string]string {
+func (w *worker) exportInputs(x *Export, j *job, ob *observed) map[string]string {
 	out := map[string]string{}
 	for n := range ob.in.Record.Grant.InputHashes {
 		out[n] = unknownHash

@@ -7,7 +7,7 @@ import (
 )
 
 // finish takes a worker's result over.
-func (l *Loop) finish(r result) {
+func (l *Loop) finish(r *result) {
 	it := r.item
 	l.running--
 	l.takeHealth(r)
@@ -72,7 +72,7 @@ func (l *Loop) finish(r result) {
 		}
 		l.stand(it, r.standing)
 	}
-	l.takeSecrets(it, &r)
+	l.takeSecrets(it, r)
 	l.takeOrder(it, r.order)
 	r.order.tell()
 	l.takeSink(it, r)
@@ -162,7 +162,7 @@ func (l *Loop) takeOrder(it *item, done *waiter) {
 }
 
 // takeSink takes over what a sink's place holds now and whom that concerns.
-func (l *Loop) takeSink(it *item, r result) {
+func (l *Loop) takeSink(it *item, r *result) {
 	if it.kind != kindSink {
 		return
 	}

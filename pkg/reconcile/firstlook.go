@@ -213,7 +213,7 @@ func (l *Loop) takeIntact(it *item, found *intact, paths []string) []string {
 			l.wake(e.to)
 		}
 	}
-	if l.placeAt(it, result{place: found.place, path: found.path, stamp: found.stamp}) {
+	if l.placeAt(it, &result{place: found.place, path: found.path, stamp: found.stamp}) {
 		paths = append(paths, it.path)
 	}
 	return paths

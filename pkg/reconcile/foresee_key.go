@@ -13,7 +13,7 @@ import (
 
 // foreseenKey is what a static grant will have that is about to be taken over; nil
 // where that is not known. What keeps it from being read, the step itself says.
-func (w *worker) foreseenKey(j job, ob *observed) *spec.Attributes {
+func (w *worker) foreseenKey(j *job, ob *observed) *spec.Attributes {
 	if j.noSecrets || j.cfg == nil || ob.ep == nil {
 		return nil
 	}
@@ -38,7 +38,7 @@ func (w *worker) foreseenKey(j job, ob *observed) *spec.Attributes {
 // comparedWith gives the means to compare a place with what a sink will be given
 // once some of the credentials that it names have other keys. ok is false where
 // that cannot be told.
-func (w *worker) comparedWith(ctx context.Context, j job, ob *observedSink) func(keys map[string]*spec.Attributes) (drift string, ok bool) {
+func (w *worker) comparedWith(ctx context.Context, j *job, ob *observedSink) func(keys map[string]*spec.Attributes) (drift string, ok bool) {
 	if w.o.Away || j.noSecrets || j.cfg == nil || ob.in.Record.Written == nil {
 		return nil
 	}
@@ -49,7 +49,7 @@ func (w *worker) comparedWith(ctx context.Context, j job, ob *observedSink) func
 			if at := keys[string(a)]; at != nil {
 				return *at, nil
 			}
-			return w.tokenOf(&j, a, read)
+			return w.tokenOf(j, a, read)
 		}
 		args, err := j.cfg.SinkArgs(spec.Address(j.addr), scope)
 		if err != nil {

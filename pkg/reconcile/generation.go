@@ -32,7 +32,7 @@ func formerly(c *item) (sinks []string) {
 }
 
 // former is the newest generation that those sinks may hold.
-func (w *worker) former(ctx context.Context, j job) (newest uint64, err error) {
+func (w *worker) former(ctx context.Context, j *job) (newest uint64, err error) {
 	for _, addr := range j.formerly {
 		rec, err := w.store.Sink(ctx, addr)
 		if errors.Is(err, state.ErrNotFound) {

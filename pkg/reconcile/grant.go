@@ -99,7 +99,7 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	}
 	if traits.Discovers {
 		// Reading an issuer's metadata spends nothing and needs no intent.
-		if err := p.w.discover(p.ctx, &p.j, c.ep.ep, c.c.Grant, c.c.Inputs, c.c.Origins); err != nil {
+		if err := p.w.discover(p.ctx, p.j, c.ep.ep, c.c.Grant, c.c.Inputs, c.c.Origins); err != nil {
 			p.seen(err)
 			return nil, err
 		}
@@ -128,7 +128,7 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	// Nothing is spent that could not be recorded: an intent that the disk does
 	// not take fails here, before the call.
 	p.j.seat.reserve(p.w.now())
-	if err := p.w.store.Commit(p.ctx, append([]state.Change{{Intent: &c.intent, IntentFor: p.j.addr}}, p.w.sent(&p.j)...)...); err != nil {
+	if err := p.w.store.Commit(p.ctx, append([]state.Change{{Intent: &c.intent, IntentFor: p.j.addr}}, p.w.sent(p.j)...)...); err != nil {
 		return nil, fmt.Errorf("%w: journalling the intent: %w", errNotBegun, err)
 	}
 	p.w.unwritable.over()
@@ -270,7 +270,7 @@ func (p *performer) takeBack(c *call) {
 		change.Intent = c.before
 	}
 	p.j.seat.leave()
-	if err := p.w.store.Commit(p.ctx, append([]state.Change{change}, p.w.sent(&p.j)...)...); err != nil {
+	if err := p.w.store.Commit(p.ctx, append([]state.Change{change}, p.w.sent(p.j)...)...); err != nil {
 		p.log().Warn("taking back the intent of a call that was not made failed", "op", c.op, "error", err)
 	}
 	p.ob.in.Intent, p.called = c.before, false

@@ -21,7 +21,7 @@ func watchedSecrets(want *spec.Credential, g *state.Grant) []string {
 
 // hashWatched reads them. What cannot be read is no change; where no secret is
 // read, only a look at it would tell.
-func (w *worker) hashWatched(j job, ob *observed, names []string) {
+func (w *worker) hashWatched(j *job, ob *observed, names []string) {
 	if j.noSecrets {
 		ob.unsure = append(ob.unsure, names...)
 		return
@@ -39,7 +39,7 @@ func (w *worker) hashWatched(j job, ob *observed, names []string) {
 
 // hashInputs hashes what the configuration gives, keyed by the state: with
 // secrets only when all is set, since they have to be read.
-func (w *worker) hashInputs(j job, ob *observed, all bool) (map[string]string, error) {
+func (w *worker) hashInputs(j *job, ob *observed, all bool) (map[string]string, error) {
 	want := ob.in.Want
 	names := []string{}
 	scope := spec.Scope{}
@@ -122,7 +122,7 @@ func givenInputs(want *spec.Credential) []string {
 
 // inputsChanged says whether inputs that a provider refused are other ones
 // now. An input that cannot be read is no change.
-func (w *worker) inputsChanged(j job, ob *observed, refused map[string]string) bool {
+func (w *worker) inputsChanged(j *job, ob *observed, refused map[string]string) bool {
 	names := givenInputs(ob.in.Want)
 	values, err := j.cfg.Inputs(spec.Address(j.addr), names, ob.scope)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 
 // keeps looks at a removed sink as one that keeps its place for its heir, by the
 // configuration that declared it last; nil where it does not.
-func (w *worker) keeps(ctx context.Context, j job, ob *observedSink) *observedSink {
+func (w *worker) keeps(ctx context.Context, j *job, ob *observedSink) *observedSink {
 	in := &ob.in
 	place := placeOf(in.Record.Written)
 	switch {
@@ -35,12 +35,13 @@ func (w *worker) keeps(ctx context.Context, j job, ob *observedSink) *observedSi
 	if err != nil {
 		return nil
 	}
-	j.cfg = j.last
-	was, err := w.observeSink(withConfig(ctx, j.cfg), j)
+	look := *j
+	look.cfg = j.last
+	was, err := w.observeSink(withConfig(ctx, look.cfg), &look)
 	if err != nil || !was.in.Declared || len(was.in.Missing) > 0 {
 		return nil // what it would hold is not there any more
 	}
-	was.by, was.want.Notify = j.cfg, heir.Notify // who reads there is told as it is said now
+	was.by, was.want.Notify = look.cfg, heir.Notify // who reads there is told as it is said now
 	was.in.Keeps, was.in.Claimed, was.in.Heir = true, true, in.Heir
 	return was
 }
@@ -62,7 +63,7 @@ func (w *worker) hasBegun(ctx context.Context, sink, place string) bool {
 
 // another says whether another removed sink has written the place after this one, whose
 // it is to keep then.
-func (w *worker) another(ctx context.Context, j job, rec *state.Sink) bool {
+func (w *worker) another(ctx context.Context, j *job, rec *state.Sink) bool {
 	place := placeOf(rec.Written)
 	if j.crowd != nil {
 		return j.crowd.others(ctx, w.store, place, j.addr)
@@ -101,7 +102,7 @@ func (f *forecast) keepersGoOn() (changed bool) {
 
 // takeKeeper notes for whom a removed sink keeps its place, and has it looked at once
 // that one has begun to write.
-func (l *Loop) takeKeeper(it *item, r result) {
+func (l *Loop) takeKeeper(it *item, r *result) {
 	if r.keeps != "" {
 		l.keepers[r.keeps] = it.addr
 		return

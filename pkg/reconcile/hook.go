@@ -139,7 +139,7 @@ func (l *Loop) debounce(it *item) time.Duration {
 }
 
 // takeHook takes over which sinks' changes a hook has answered.
-func (l *Loop) takeHook(it *item, r result) {
+func (l *Loop) takeHook(it *item, r *result) {
 	if it.x == nil {
 		return
 	}
@@ -192,8 +192,8 @@ const (
 // workHook runs one hook for the sinks that changed. At least once: what it
 // has answered is written down only after it succeeded, and a start takes up
 // what was not.
-func (w *worker) workHook(ctx context.Context, j job) result {
-	r := result{item: j.item, lane: j.lane}
+func (w *worker) workHook(ctx context.Context, j *job) *result {
+	r := &result{item: j.item, lane: j.lane}
 	if len(j.pending) == 0 {
 		j.order.finish(nil)
 		r.order = j.order
@@ -264,8 +264,8 @@ func (j *job) unheard() []string {
 
 // dropHook strikes out what a hook was still to tell of sinks, without a run. What is
 // left for it to tell has a run of its own after that.
-func (w *worker) dropHook(ctx context.Context, j job, sinks []string) result {
-	r := result{item: j.item, lane: j.lane, order: j.order}
+func (w *worker) dropHook(ctx context.Context, j *job, sinks []string) *result {
+	r := &result{item: j.item, lane: j.lane, order: j.order}
 	j.pending = sinks
 	if err := w.answered(ctx, j); err != nil {
 		r.failed, r.failures = true, j.failures+1
@@ -279,7 +279,7 @@ func (w *worker) dropHook(ctx context.Context, j job, sinks []string) result {
 	return r
 }
 
-func (w *worker) runHook(ctx context.Context, j job) error {
+func (w *worker) runHook(ctx context.Context, j *job) error {
 	ctx, cancel := w.untilStop(ctx)
 	defer cancel()
 	cfg := j.cfg

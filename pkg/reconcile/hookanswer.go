@@ -165,7 +165,7 @@ func (w *worker) answer(ctx context.Context, answers []*answer, sink string) (re
 }
 
 // answered writes down which sinks' change a hook has answered.
-func (w *worker) answered(ctx context.Context, j job) error {
+func (w *worker) answered(ctx context.Context, j *job) error {
 	for _, s := range j.pending {
 		w.unsaved.answer(s, j.addr, &w.runs) // before the record is read, which may come to be written meanwhile
 	}
@@ -190,7 +190,7 @@ func (w *worker) answered(ctx context.Context, j job) error {
 // tell, and returns those sinks: it has run, and what it would tell of is gone.
 // As long as tokend runs it is tried again all the same, but no record is kept
 // for that.
-func (w *worker) tried(ctx context.Context, j job) []string {
+func (w *worker) tried(ctx context.Context, j *job) []string {
 	a := &answer{hook: j.addr}
 	for _, s := range j.pending {
 		if rec, err := w.store.Sink(ctx, s); err == nil && untold(&rec) {

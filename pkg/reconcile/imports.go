@@ -37,7 +37,7 @@ const (
 )
 
 // observeImport adds what an import block says of a credential without a token.
-func (w *worker) observeImport(ctx context.Context, j job, ob *observed) error {
+func (w *worker) observeImport(ctx context.Context, j *job, ob *observed) error {
 	in := &ob.in
 	if in.Record.Grant != nil || in.Record.Raw != nil && !doubtful(in.Record.Raw) || !j.cfg.ImportFor(spec.Address(j.addr)) {
 		return nil
@@ -99,7 +99,7 @@ func importKey(s state.Store, token secret.Text) string {
 	return metaImported + state.HashText(s, "import", token)
 }
 
-func importedToken(j job, scope spec.Scope) (secret.Text, error) {
+func importedToken(j *job, scope spec.Scope) (secret.Text, error) {
 	values, err := j.cfg.ImportValues(spec.Address(j.addr), scope)
 	if err != nil {
 		return secret.Text{}, fmt.Errorf("reading the refresh token to import: %w", unready(err))
@@ -253,7 +253,7 @@ func (p *performer) adoptedGrant(token secret.Text) (*state.Grant, error) {
 	if ep.ep.Traits(want.Grant.Name).Discovers {
 		// Reading an issuer's metadata spends nothing, and says what addresses the
 		// token is bound to.
-		if err := p.w.discover(p.ctx, &p.j, ep.ep, want.Grant.Name, values, nil); err != nil {
+		if err := p.w.discover(p.ctx, p.j, ep.ep, want.Grant.Name, values, nil); err != nil {
 			return nil, err
 		}
 	}

@@ -65,8 +65,8 @@ type job struct {
 	dry       bool           // only a decision: nothing is performed
 }
 
-func (l *Loop) job(it *item) job {
-	j := job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, pace: it.lane.pace, limits: it.lane.base().setting, limitSaid: it.lane.base().said}
+func (l *Loop) job(it *item) *job {
+	j := &job{item: it, lane: it.lane, addr: it.addr, kind: it.kind, now: l.o.Now(), stored: it.stored, first: !it.looked, calls: it.lane.calls, pace: it.lane.pace, limits: it.lane.base().setting, limitSaid: it.lane.base().said}
 	if it.lane.of != nil {
 		j.shared = it.lane.of.calls
 	}
@@ -92,7 +92,7 @@ func (l *Loop) job(it *item) job {
 		for s := range it.x.pending {
 			j.pending = append(j.pending, s)
 		}
-		l.withSecrets(&j, it.x)
+		l.withSecrets(j, it.x)
 		j.failures, j.refreshes = it.x.failures, it.x.refresh
 		if it.x.measured != nil {
 			j.measured = *it.x.measured

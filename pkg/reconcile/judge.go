@@ -110,8 +110,8 @@ func (l *Loop) judgeChange(ctx context.Context, cfg, last *spec.Config, d delta,
 // concerned are looks at everything of which the change may destroy something:
 // what it says differently, and what was gone, held or let go before and has
 // not happened yet.
-func (l *Loop) concerned(ctx context.Context, cfg, last *spec.Config, d delta) ([]job, error) {
-	var jobs []job
+func (l *Loop) concerned(ctx context.Context, cfg, last *spec.Config, d delta) ([]*job, error) {
+	var jobs []*job
 	seen := map[string]bool{}
 	err := l.do(ctx, func() {
 		add := func(it *item, was *spec.Config) {
@@ -162,7 +162,7 @@ func (c *change) count(it *item) {
 
 // candidates says, without doing anything, what each look would destroy, and what
 // could not be looked at: it is judged once it can be, before anything of it happens.
-func (l *Loop) candidates(ctx context.Context, jobs []job) (out []candidate, unseen []string, err error) {
+func (l *Loop) candidates(ctx context.Context, jobs []*job) (out []candidate, unseen []string, err error) {
 	ctx = withLook(ctx, &secretLook{waits: true}) // a secret that fails fails once, and not for each
 	for _, j := range jobs {
 		// What failed and waits for its next try would be destroyed all the same.
@@ -192,7 +192,7 @@ func (l *Loop) candidates(ctx context.Context, jobs []job) (out []candidate, uns
 // sinkCandidate is a sink that would be removed, or one whose earlier place
 // would be: it is another one now. One that is declared is not looked at, since
 // that would wait for a Vault that stalls.
-func (l *Loop) sinkCandidate(ctx context.Context, j job) (candidate, bool, error) {
+func (l *Loop) sinkCandidate(ctx context.Context, j *job) (candidate, bool, error) {
 	if j.cfg != nil {
 		if to := l.w.movesTo(ctx, j); to != "" {
 			return candidate{addr: j.addr, sink: true, replaced: true, digest: "moved to " + to, reason: "its place changed: the earlier one is cleaned"}, true, nil
@@ -209,7 +209,7 @@ func (l *Loop) sinkCandidate(ctx context.Context, j job) (candidate, bool, error
 // movesTo is the place that the configuration gives a sink now, where it has
 // written another one that is to be cleaned then; else "". It is told without
 // looking at any place.
-func (w *worker) movesTo(ctx context.Context, j job) string {
+func (w *worker) movesTo(ctx context.Context, j *job) string {
 	s, err := j.cfg.Sink(spec.Address(j.addr))
 	if err != nil {
 		return ""
@@ -230,7 +230,7 @@ func (w *worker) movesTo(ctx context.Context, j job) string {
 	return d.Place
 }
 
-func (l *Loop) credentialCandidate(ctx context.Context, j job) (candidate, bool, error) {
+func (l *Loop) credentialCandidate(ctx context.Context, j *job) (candidate, bool, error) {
 	ob, err := l.w.observe(ctx, j)
 	if err != nil {
 		return candidate{}, false, err

@@ -16,7 +16,7 @@ type leftPlace struct {
 }
 
 // leaving are the earlier places of a sink.
-func (w *worker) leaving(ctx context.Context, j job, rec *state.Sink) []leftPlace {
+func (w *worker) leaving(ctx context.Context, j *job, rec *state.Sink) []leftPlace {
 	var out []leftPlace
 	for _, of := range byPlace(elsewhere(rec.Leaving, placeOf(rec.Written))) {
 		out = append(out, w.leftPlace(ctx, j, placeOf(of[0])))
@@ -24,7 +24,7 @@ func (w *worker) leaving(ctx context.Context, j job, rec *state.Sink) []leftPlac
 	return out
 }
 
-func (w *worker) leftPlace(ctx context.Context, j job, place string) leftPlace {
+func (w *worker) leftPlace(ctx context.Context, j *job, place string) leftPlace {
 	l := leftPlace{place: place}
 	if l.heir, l.taken = w.claimed(ctx, j.force, place); l.heir == j.addr {
 		l.heir = "" // but for a change that is held it would have it itself

@@ -95,8 +95,8 @@ type Loop struct {
 	log *slog.Logger
 
 	calls   chan func()
-	idle    chan job // to a worker that has nothing to do
-	results chan result
+	idle    chan *job // to a worker that has nothing to do
+	results chan *result
 	ended   chan struct{}
 	// secretsRead are reads of secrets that are over and for which looks were put back.
 	secretsRead chan *secretRead
@@ -165,7 +165,7 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 	l := &Loop{
 		o: o, log: o.Logger, items: map[string]*item{}, odd: map[*item]bool{}, ending: map[*item][]*item{}, keepers: map[string]string{}, q: newQueue(),
 		byPath: map[string]watched{}, hooks: map[string]*item{}, setBack: map[*item]time.Duration{},
-		setting: make(turn, 1), calls: make(chan func()), idle: make(chan job), results: make(chan result, 1024), ended: make(chan struct{}), secretsRead: make(chan *secretRead),
+		setting: make(turn, 1), calls: make(chan func()), idle: make(chan *job), results: make(chan *result, 1024), ended: make(chan struct{}), secretsRead: make(chan *secretRead),
 	}
 	l.w, l.paused = newWorker(o, &l.config), o.Paused
 	l.q.recall = l.recallSent

@@ -51,7 +51,7 @@ type observed struct {
 
 // observe gathers what deciding about a credential needs: its record, what the
 // configuration says, what its sinks hold. It changes nothing.
-func (w *worker) observe(ctx context.Context, j job) (*observed, error) {
+func (w *worker) observe(ctx context.Context, j *job) (*observed, error) {
 	ob := &observed{in: Input{
 		Now: j.now, Address: j.addr, Spread: fraction(j.addr, w.o.Host),
 		Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Holding: j.holding, Unknown: j.waiting, Telling: j.telling, Untried: j.untried, Stuck: j.stuck, Needed: j.needed,
@@ -109,7 +109,7 @@ func (w *worker) observe(ctx context.Context, j job) (*observed, error) {
 }
 
 // observeWanted adds what the configuration says of it.
-func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
+func (w *worker) observeWanted(ctx context.Context, j *job, ob *observed) error {
 	in := &ob.in
 	addr := spec.Address(j.addr)
 	want, err := j.cfg.Credential(addr)
@@ -171,7 +171,7 @@ func (w *worker) observeWanted(ctx context.Context, j job, ob *observed) error {
 
 // observeOrigins notices that the wanted grant would be asked from another
 // address than the one that issued the token in force.
-func (w *worker) observeOrigins(ctx context.Context, j job, ob *observed, g *state.Grant) error {
+func (w *worker) observeOrigins(ctx context.Context, j *job, ob *observed, g *state.Grant) error {
 	if len(g.Origins) == 0 {
 		return nil
 	}
@@ -188,7 +188,7 @@ func (w *worker) observeOrigins(ctx context.Context, j job, ob *observed, g *sta
 	if discovers && !j.dry {
 		// Reading an issuer's metadata spends nothing. Where it fails the
 		// addresses are not known, which is no change of them.
-		_ = w.discover(ctx, &j, ob.ep.ep, want.Grant.Name, inputs, nil)
+		_ = w.discover(ctx, j, ob.ep.ep, want.Grant.Name, inputs, nil)
 	}
 	origins, err := ob.ep.ep.Origins(want.Grant.Name, inputs)
 	if err != nil && discovers {
@@ -314,7 +314,7 @@ func lifecycleOf(l spec.Lifecycle) state.Lifecycle {
 // declared: those of the configuration that declared it last, which a full disk may
 // have kept from its record. That it must not be destroyed holds also where only
 // the record says it.
-func lastLifecycle(j job, recorded state.Lifecycle) state.Lifecycle {
+func lastLifecycle(j *job, recorded state.Lifecycle) state.Lifecycle {
 	want, err := j.last.Credential(spec.Address(j.addr))
 	if err != nil {
 		return recorded

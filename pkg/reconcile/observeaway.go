@@ -43,7 +43,7 @@ func (x *Export) sink(addr string) ExportedSink {
 
 // observeAway is observePlace where the place is out of sight: what it holds is
 // known by its record and by its portrait alone.
-func (w *worker) observeAway(ctx context.Context, j job, ob *observedSink) error {
+func (w *worker) observeAway(ctx context.Context, j *job, ob *observedSink) error {
 	in := &ob.in
 	x, recorded := w.exported()
 	var is ExportedSink
@@ -112,7 +112,7 @@ func (w *worker) tokensAway(ctx context.Context, ob *observedSink, is *ExportedS
 }
 
 // observeHeldAway is asHeld for a sink whose removal the guard holds.
-func (w *worker) observeHeldAway(ctx context.Context, j job, ob *observedSink) error {
+func (w *worker) observeHeldAway(ctx context.Context, j *job, ob *observedSink) error {
 	var is ExportedSink
 	if x, recorded := w.exported(); x != nil {
 		is = x.sink(recorded(j.addr))
@@ -143,7 +143,7 @@ func asHeld(ob *observedSink, is *ExportedSink) []spec.Address {
 
 // compareAway says whether what a block says now, and did not say when its sink
 // was written, is a reason to write it.
-func (w *worker) compareAway(ctx context.Context, j job, ob *observedSink, x *Export, is *ExportedSink, recorded func(string) string) error {
+func (w *worker) compareAway(ctx context.Context, j *job, ob *observedSink, x *Export, is *ExportedSink, recorded func(string) string) error {
 	in := &ob.in
 	want, err := w.wantedAway(ctx, j, ob, x, recorded)
 	if len(in.Awaits) > 0 && errors.Is(err, sinks.ErrUnknown) {
@@ -168,11 +168,11 @@ func (w *worker) compareAway(ctx context.Context, j job, ob *observedSink, x *Ex
 }
 
 // wantedAway portrays what a sink shall hold.
-func (w *worker) wantedAway(ctx context.Context, j job, ob *observedSink, x *Export, recorded func(string) string) (*ExportedPortrait, error) {
+func (w *worker) wantedAway(ctx context.Context, j *job, ob *observedSink, x *Export, recorded func(string) string) (*ExportedPortrait, error) {
 	want, err := x.portraitOf(ob.kind, j.cfg, j.addr, func(way int, a spec.Address) (spec.Attributes, error) {
 		at, err := x.attributesAt(way, recorded(string(a)))
 		if err == nil {
-			w.awaits(ctx, &j, &ob.in, a, &at)
+			w.awaits(ctx, j, &ob.in, a, &at)
 		}
 		return at, err
 	}, nil)

@@ -34,7 +34,7 @@ type observedSink struct {
 
 // observeSink gathers what deciding about a sink needs: its record, the tokens
 // that it names, what the place holds. It changes nothing.
-func (w *worker) observeSink(ctx context.Context, j job) (*observedSink, error) {
+func (w *worker) observeSink(ctx context.Context, j *job) (*observedSink, error) {
 	ob := &observedSink{in: SinkInput{Now: j.now, Address: j.addr, Guarded: j.guarded, Quiet: j.quiet, Unsettled: j.unsettled, Stuck: j.stuck,
 		Forgotten: j.cfg == nil && j.force != nil && j.force.Forgets(spec.Address(j.addr))}, gens: map[string]uint64{}, lane: j.lane.name}
 	in := &ob.in
@@ -77,13 +77,13 @@ func (w *worker) observeSink(ctx context.Context, j job) (*observedSink, error) 
 	if w.o.Away {
 		return ob, w.observeAway(ctx, j, ob)
 	}
-	if err = w.observePlace(ctx, &j, ob); err == nil && len(ob.in.Awaits) > 0 && len(ob.in.Missing) == 0 {
+	if err = w.observePlace(ctx, j, ob); err == nil && len(ob.in.Awaits) > 0 && len(ob.in.Missing) == 0 {
 		return w.meanwhile(ctx, j, ob) // but for a token that is missing besides, for which it waits in any case
 	}
 	return ob, err
 }
 
-func (w *worker) observeGoneSink(ctx context.Context, j job, ob *observedSink) error {
+func (w *worker) observeGoneSink(ctx context.Context, j *job, ob *observedSink) error {
 	if rec := ob.in.Record; rec.Written == nil && len(rec.Leaving) == 0 {
 		return nil // there is nothing to clean, and no kind that knows how
 	}
@@ -170,7 +170,7 @@ func (w *worker) observePlace(ctx context.Context, j *job, ob *observedSink) err
 		return nil
 	}
 	if in.Moved && j.last != nil && !j.dry {
-		ob.last = w.lastDesireds(ctx, *j, ob.kind, &in.Record) // before a slow place is compared: credentials move on meanwhile
+		ob.last = w.lastDesireds(ctx, j, ob.kind, &in.Record) // before a slow place is compared: credentials move on meanwhile
 	}
 	last := accountOf(in.Record.Written)
 	if in.Moved || in.Named {

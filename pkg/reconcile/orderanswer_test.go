@@ -14,7 +14,7 @@ import (
 func TestAnOrderThatHasToWaitIsNotDone(t *testing.T) {
 	for _, kind := range []OrderKind{OrderAction, OrderRefresh, OrderLogin, OrderTaint, OrderRevoke} {
 		w := &waiter{order: Order{Kind: kind}, done: make(chan error, 1)}
-		p := &performer{j: job{addr: "credential.mine.a", order: w}, r: &result{}, ob: &observed{},
+		p := &performer{j: &job{addr: "credential.mine.a", order: w}, r: &result{}, ob: &observed{},
 			step: Step{Action: ActWait, Reason: "the reply to a refresh was lost", Mend: "tokend retry mine.a"}}
 		p.ob.in.Record.Grant = &state.Grant{AccessToken: secret.New("at")}
 		p.answer()
@@ -41,7 +41,7 @@ func TestWhatComesBeforeAnOrderDoesNotAnswerIt(t *testing.T) {
 		{OrderRevoke, ActReplay, false}, {OrderTaint, ActReplay, false}, {OrderOrphans, ActReplay, false}, {OrderRevoke, ActDrop, true},
 	} {
 		w := &waiter{order: Order{Kind: c.kind}, done: make(chan error, 1)}
-		p := &performer{j: job{addr: "credential.mine.a", order: w}, r: &result{}, ob: &observed{}, step: Step{Action: c.did}}
+		p := &performer{j: &job{addr: "credential.mine.a", order: w}, r: &result{}, ob: &observed{}, step: Step{Action: c.did}}
 		p.ob.in.Record.Grant = &state.Grant{AccessToken: secret.New("at")}
 		p.answer()
 		w.tell()

@@ -39,7 +39,7 @@ type watched struct {
 }
 
 // place takes over where a sink is.
-func (l *Loop) place(it *item, r result) {
+func (l *Loop) place(it *item, r *result) {
 	if l.placeAt(it, r) && l.o.PathsChanged != nil {
 		l.o.PathsChanged([]string{it.path}, nil)
 	}
@@ -47,7 +47,7 @@ func (l *Loop) place(it *item, r result) {
 
 // placeAt is place, but for telling who watches files that this one is to be
 // watched from now on, of which it returns whether it is so.
-func (l *Loop) placeAt(it *item, r result) (anew bool) {
+func (l *Loop) placeAt(it *item, r *result) (anew bool) {
 	if r.place != "" && r.place != it.place {
 		it.place = r.place
 	}

@@ -67,7 +67,7 @@ func (l *Loop) Plan(ctx context.Context, o PlanOptions) (Plan, error) {
 
 // look gathers what is to be decided about, and counts what there is.
 func (l *Loop) look(ctx context.Context, o PlanOptions, p *Plan) (*forecast, error) {
-	var jobs []job
+	var jobs []*job
 	f := &forecast{hooks: map[string]*foreseenHook{}}
 	err := l.do(ctx, func() {
 		f.moves = l.shownMoves()
@@ -103,7 +103,7 @@ func (l *Loop) look(ctx context.Context, o PlanOptions, p *Plan) (*forecast, err
 }
 
 // planned is what a plan is told of one address.
-func (l *Loop) planned(it *item, o PlanOptions, lifted bool) job {
+func (l *Loop) planned(it *item, o PlanOptions, lifted bool) *job {
 	j := l.job(it)
 	j.order, j.noSecrets, j.dry = nil, o.NoSecrets, true
 	if o.NoSettle {
@@ -147,7 +147,7 @@ func (it *item) settled(now int64) bool {
 
 // look observes many addresses, on all cores, and keeps of each what deciding
 // about it again needs.
-func (w *worker) look(ctx context.Context, f *forecast, jobs []job) error {
+func (w *worker) look(ctx context.Context, f *forecast, jobs []*job) error {
 	f.nodes = make([]*foreseen, len(jobs))
 	ctx = withLook(ctx, &secretLook{waits: true}) // a secret that fails fails once, and not for each
 	next := make(chan int)
@@ -177,7 +177,7 @@ func (w *worker) look(ctx context.Context, f *forecast, jobs []job) error {
 }
 
 // foresee looks at one address as a worker does before it acts.
-func (w *worker) foresee(ctx context.Context, j job) *foreseen {
+func (w *worker) foresee(ctx context.Context, j *job) *foreseen {
 	n := &foreseen{addr: j.addr, kind: j.kind, now: j.now, cause: j.guarded}
 	if j.kind == kindSink {
 		w.foreseeSink(ctx, j, n)
@@ -215,7 +215,7 @@ func (w *worker) foresee(ctx context.Context, j job) *foreseen {
 
 // unreadable says why a grant would fail that is about to be run: an input
 // cannot be read. Nothing is asked but the secret's own source.
-func (w *worker) unreadable(ctx context.Context, j job, s Step) error {
+func (w *worker) unreadable(ctx context.Context, j *job, s Step) error {
 	switch s.Action {
 	case ActObtain, ActReplace, ActStatic:
 	default:
@@ -231,7 +231,7 @@ func (w *worker) unreadable(ctx context.Context, j job, s Step) error {
 	return err
 }
 
-func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
+func (w *worker) foreseeSink(ctx context.Context, j *job, n *foreseen) {
 	ob, err := w.observeSink(ctx, j)
 	if err != nil {
 		n.names, n.known, n.unseen = j.uses, j.holds, j.first && j.stored
@@ -317,7 +317,7 @@ func (w *worker) foreseeSink(ctx context.Context, j job, n *foreseen) {
 
 // placeWanted is where a sink shall be, as far as that is known without the
 // tokens and secrets that it names.
-func placeWanted(j job, ob *observedSink) string {
+func placeWanted(j *job, ob *observedSink) string {
 	s, err := j.cfg.Sink(spec.Address(j.addr))
 	if err != nil {
 		return ""
@@ -328,7 +328,7 @@ func placeWanted(j job, ob *observedSink) string {
 
 // becomes is how what somebody else put at a sink's place changes when it is written,
 // as far as this host tells.
-func becomes(j job, ob *observedSink) string {
+func becomes(j *job, ob *observedSink) string {
 	s, err := j.cfg.Sink(spec.Address(j.addr))
 	if err != nil {
 		return ""
@@ -346,7 +346,7 @@ func declaredHooks(names []string, in ...*spec.Config) []string {
 }
 
 // generationOf is the generation in force of a credential that a sink names.
-func generationOf(j job, credential string) uint64 {
+func generationOf(j *job, credential string) uint64 {
 	if i := slices.Index(j.uses, credential); i >= 0 {
 		return j.gens[i]
 	}

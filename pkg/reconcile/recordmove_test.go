@@ -31,7 +31,7 @@ func TestRecordingAMoveLosesToAnotherWriterForAMomentOnly(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := result{}
-			p := sinkPerformer{w: &worker{store: refusing{with: c.err}, log: slog.New(slog.DiscardHandler), now: time.Now}, ctx: t.Context(), r: &r}
+			p := sinkPerformer{w: &worker{store: refusing{with: c.err}, log: slog.New(slog.DiscardHandler), now: time.Now}, ctx: t.Context(), j: &job{}, r: &r}
 			if err := p.commit(&state.Sink{}); !errors.Is(err, c.err) {
 				t.Fatalf("it ended with %v", err)
 			}

@@ -23,7 +23,7 @@ func TestWhatIsReleasedLeavesNoOpenRevocation(t *testing.T) {
 			t.Fatal(err)
 		}
 		w := &worker{store: store, tokens: newTokens(), log: slog.New(slog.DiscardHandler), now: time.Now}
-		p := performer{w: w, ctx: t.Context(), j: job{addr: addr, stored: true}, ob: &observed{}, step: Step{Action: ActRelease}, r: &result{}}
+		p := performer{w: w, ctx: t.Context(), j: &job{addr: addr, stored: true}, ob: &observed{}, step: Step{Action: ActRelease}, r: &result{}}
 		p.ob.in.Record, p.ob.in.Intent = rec, &open
 		p.release()
 		got, intent, err := store.Credential(t.Context(), addr)

@@ -107,7 +107,7 @@ const (
 )
 
 // lookAt is when an item is looked at next.
-func (l *Loop) lookAt(it *item, r result) time.Time {
+func (l *Loop) lookAt(it *item, r *result) time.Time {
 	if !it.remote || it.gone {
 		return r.next
 	}

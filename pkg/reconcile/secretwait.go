@@ -122,12 +122,12 @@ func (in *Input) whileItWaits(s Step) time.Time {
 
 // waitsForSecret is the result of a look that could not be made without a secret
 // that is still being read.
-func (j job) waitsForSecret(rd *secretRead) result {
-	return result{item: j.item, lane: j.lane, waits: []secretWait{{op: opLook, read: rd}}, failures: j.failures, standing: &Standing{State: Waiting, Why: rd.why()}}
+func (j *job) waitsForSecret(rd *secretRead) *result {
+	return &result{item: j.item, lane: j.lane, waits: []secretWait{{op: opLook, read: rd}}, failures: j.failures, standing: &Standing{State: Waiting, Why: rd.why()}}
 }
 
 // unlooked is the result of a look that could not even decide.
-func (j job) unlooked(now time.Time, err error) result {
+func (j *job) unlooked(now time.Time, err error) *result {
 	if rd := pendingOf(err); rd != nil {
 		return j.waitsForSecret(rd)
 	}

@@ -50,7 +50,7 @@ func (t Traits) oneSession() bool {
 
 // holder is who holds the session of the account that hashes name, other than addr;
 // nil: nobody, or addr itself, since it logged in after them, at since.
-func (w *worker) holder(ctx context.Context, j job, ob *observed, hashes map[string]string, since time.Time) (*rival, error) {
+func (w *worker) holder(ctx context.Context, j *job, ob *observed, hashes map[string]string, since time.Time) (*rival, error) {
 	who, ok := ob.account(j.cfg, hashes)
 	if !ok {
 		return nil, nil
@@ -170,7 +170,7 @@ func sameSettings(ob *observed, cfg *spec.Config, g *state.Grant) bool {
 // observeSession notes who holds the session of a credential's account, where its own
 // login was not made for that, or was followed by another's; a plan, where it would not
 // be made.
-func (w *worker) observeSession(ctx context.Context, j job, ob *observed) error {
+func (w *worker) observeSession(ctx context.Context, j *job, ob *observed) error {
 	in := &ob.in
 	f, g := in.Record.Failure, in.Record.Grant
 	if in.Want == nil || !in.Traits.oneSession() {

@@ -17,13 +17,13 @@ import (
 // changed: the configuration says the same of it, the tokens that it names are
 // those that it holds, and its place is as it was left. Then it need not be
 // rendered, and no token unsealed.
-func (w *worker) unchangedSink(ctx context.Context, j job) (result, bool) {
+func (w *worker) unchangedSink(ctx context.Context, j *job) (*result, bool) {
 	if !j.first || !j.stored || j.cfg == nil || j.order != nil || j.guarded != "" || j.lane.name != localLane {
-		return result{}, false
+		return nil, false
 	}
 	uses, err := j.cfg.Uses(spec.Address(j.addr))
 	if err != nil || len(uses) != len(j.uses) {
-		return result{}, false // a secret is among them, which may have changed
+		return nil, false // a secret is among them, which may have changed
 	}
 	digest, _ := j.cfg.Digest(spec.Address(j.addr))
 	gen := func(i int) uint64 {
@@ -34,19 +34,19 @@ func (w *worker) unchangedSink(ctx context.Context, j job) (result, bool) {
 	}
 	rec, err := w.store.Sink(ctx, j.addr)
 	if err != nil || !upToDate(&rec, digest, uses, gen) {
-		return result{}, false
+		return nil, false
 	}
 	found := w.intact(ctx, &rec)
 	if found == nil {
-		return result{}, false
+		return nil, false
 	}
-	r := result{item: j.item, lane: j.lane, record: true, stored: true, holds: holdings(&rec), place: found.place, path: found.path, stamp: found.stamp}
+	r := &result{item: j.item, lane: j.lane, record: true, stored: true, holds: holdings(&rec), place: found.place, path: found.path, stamp: found.stamp}
 	return r, true
 }
 
 // workSink looks at one sink, decides, and performs the one step. A stop cuts a
 // slow place short: it is compared again after the next start.
-func (w *worker) workSink(ctx context.Context, j job) result {
+func (w *worker) workSink(ctx context.Context, j *job) *result {
 	if j.lane.name != localLane {
 		var cancel context.CancelFunc
 		ctx, cancel = w.untilStop(ctx)
@@ -63,7 +63,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 		return j.waitsForSecret(rd) // nothing is decided by a secret that could not be read in time
 	}
 	if ob.lane != j.lane.name {
-		return result{item: j.item, lane: j.lane, relane: true, laneName: ob.lane, again: true}
+		return &result{item: j.item, lane: j.lane, relane: true, laneName: ob.lane, again: true}
 	}
 	if err := w.wentBack(ctx, &ob.in.Record, ob.found); err != nil { // before what it says is written over
 		return j.failing(w.now(), fmt.Errorf("noting that the state is an older copy: %w", err))
@@ -73,7 +73,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 	}
 	step := decideSink(&ob.in)
 	step.Address = j.addr
-	r := result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), record: true, stored: ob.in.Stored, awaits: len(ob.in.Awaits) > 0}
+	r := &result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), record: true, stored: ob.in.Stored, awaits: len(ob.in.Awaits) > 0}
 	if ob.desired.Place != "" {
 		r.place = ob.desired.Place
 	}
@@ -103,7 +103,7 @@ func (w *worker) workSink(ctx context.Context, j job) result {
 		r.next = w.secrets.again(j.cfg, ob.want.Uses, j.now)
 	}
 	r.remote, r.sighted = ob.desired.Target != "", ob.in.Checked
-	p := sinkPerformer{w: w, ctx: ctx, j: j, ob: ob, step: step, r: &r}
+	p := sinkPerformer{w: w, ctx: ctx, j: j, ob: ob, step: step, r: r}
 	if j.first && ob.in.Stored && !ob.in.Declared || ob.in.Moved && j.last != nil {
 		p.mayHoldLast()
 		if rd := lookOf(ctx).first(); rd != nil {
@@ -170,7 +170,7 @@ func laneOfPlace(target string) string {
 type sinkPerformer struct {
 	w    *worker
 	ctx  context.Context
-	j    job
+	j    *job
 	ob   *observedSink
 	step Step
 	r    *result

@@ -17,7 +17,7 @@ const maxSinkBackOff = 30 * time.Second
 
 func (p *sinkPerformer) failed(verb string, err error) {
 	if rd := pendingOf(err); rd != nil {
-		*p.r = p.j.waitsForSecret(rd)
+		*p.r = *p.j.waitsForSecret(rd)
 		return
 	}
 	if p.w.isStopped() && errors.Is(err, context.Canceled) {

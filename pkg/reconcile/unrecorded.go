@@ -17,11 +17,11 @@ import (
 
 // lastDesired is what the place of a sink that is gone would hold by the
 // configuration that declared it last.
-func (w *worker) lastDesired(ctx context.Context, j job, kind sinks.Sink) (sinks.Desired, error) {
+func (w *worker) lastDesired(ctx context.Context, j *job, kind sinks.Sink) (sinks.Desired, error) {
 	return desiredBy(j, kind, w.scope(ctx, j.last))
 }
 
-func desiredBy(j job, kind sinks.Sink, scope spec.Scope) (sinks.Desired, error) {
+func desiredBy(j *job, kind sinks.Sink, scope spec.Scope) (sinks.Desired, error) {
 	args, err := j.last.SinkArgs(spec.Address(j.addr), scope)
 	if err != nil {
 		return sinks.Desired{}, err
@@ -32,7 +32,7 @@ func desiredBy(j job, kind sinks.Sink, scope spec.Scope) (sinks.Desired, error) 
 // lastDesireds are lastDesired now and at each moment since the record of the sink was
 // written, as far as the tokens of then are known still: those that a newer one took
 // the place of, and that are still to be revoked. The oldest is first.
-func (w *worker) lastDesireds(ctx context.Context, j job, kind sinks.Sink, rec *state.Sink) []sinks.Desired {
+func (w *worker) lastDesireds(ctx context.Context, j *job, kind sinks.Sink, rec *state.Sink) []sinks.Desired {
 	uses, err := j.last.Uses(spec.Address(j.addr))
 	if err != nil {
 		return nil

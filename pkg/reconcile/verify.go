@@ -43,7 +43,7 @@ func (p *performer) verify() {
 // ask sends the question, which has until ctx ends to be answered, and judges the reply.
 func (p *performer) ask(ctx context.Context, c *call) error {
 	if c.ep.ep.Traits(c.c.Grant).Discovers {
-		if err := p.w.discoverUntil(ctx, ctx.Done(), &p.j, c.ep.ep, c.c.Grant, c.c.Inputs, c.c.Origins); err != nil {
+		if err := p.w.discoverUntil(ctx, ctx.Done(), p.j, c.ep.ep, c.c.Grant, c.c.Inputs, c.c.Origins); err != nil {
 			return err
 		}
 	}

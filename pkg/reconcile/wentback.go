@@ -42,7 +42,7 @@ func (it *item) unseen() bool {
 // waitsForPlaces is until when a step that would spend a refresh token waits for a look
 // at the places that hold its token; zero: it does not. An order, and a run that ends by
 // itself, do not wait for long.
-func (ob *observed) waitsForPlaces(j job, s Step) time.Time {
+func (ob *observed) waitsForPlaces(j *job, s Step) time.Time {
 	g := ob.in.Record.Grant
 	if j.unseen.IsZero() || s.Action != ActRefresh || g == nil || !singleUse(ob.in.Held, g) {
 		return time.Time{}

@@ -27,11 +27,11 @@ func TestHowLongARefreshWaitsForPlaces(t *testing.T) {
 		"it does not change":      {func(ob *observed, _ *job, _ *Step) { ob.in.Held.Rotates = spec.RotatesNever }, 0},
 		"they were seen":          {func(_ *observed, j *job, _ *Step) { j.unseen = time.Time{} }, 0},
 	} {
-		ob, j, s := &observed{}, job{now: start.Add(time.Second), unseen: start}, Step{Action: ActRefresh}
+		ob, j, s := &observed{}, &job{now: start.Add(time.Second), unseen: start}, Step{Action: ActRefresh}
 		ob.in.Now = j.now
 		ob.in.Held.Rotates, ob.in.Verify = spec.RotatesAlways, &spec.Verify{}
 		ob.in.Record.Grant = &state.Grant{Generation: 7, ObtainedAt: start.Add(-10 * time.Minute), ExpiresAt: start.Add(50 * time.Minute)}
-		c.change(ob, &j, &s)
+		c.change(ob, j, &s)
 		var got time.Duration
 		if until := ob.waitsForPlaces(j, s); !until.IsZero() {
 			got = until.Sub(start)

@@ -102,7 +102,7 @@ func (w *worker) untilStop(ctx context.Context) (context.Context, context.Cancel
 // errStopping is the answer to what was not begun because tokend stops.
 var errStopping = errors.New("tokend is stopping")
 
-func (w *worker) work(ctx context.Context, j job) (r result) {
+func (w *worker) work(ctx context.Context, j *job) (r *result) {
 	if j.guarded != "" {
 		ctx = withConfig(ctx, j.cfg) // it lives on by that: also by a Vault block that went in the change
 	}
@@ -121,7 +121,7 @@ func (w *worker) work(ctx context.Context, j job) (r result) {
 }
 
 // decide is what plan shows: the step that would be performed, and nothing is.
-func (w *worker) decide(ctx context.Context, j job) (Step, error) {
+func (w *worker) decide(ctx context.Context, j *job) (Step, error) {
 	j.dry = true
 	switch j.kind {
 	case kindSink:
@@ -181,9 +181,9 @@ func attributesOf(g *state.Grant) (spec.Attributes, error) {
 
 // failing is the result of a look that could not even decide: try again later,
 // and say why.
-func (j job) failing(now time.Time, err error) result {
+func (j *job) failing(now time.Time, err error) *result {
 	j.order.finish(err)
-	return result{item: j.item, lane: j.lane, order: j.order, blind: true, next: now.Add(lookAgain),
+	return &result{item: j.item, lane: j.lane, order: j.order, blind: true, next: now.Add(lookAgain),
 		standing: &Standing{State: Failing, Why: err.Error(), Mend: mendOf(err, j.addr)}}
 }
 
