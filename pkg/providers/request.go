@@ -44,22 +44,22 @@ func (r *Request) hide(v value) {
 // Prepare makes the request of a call, without any I/O. Its error is an *Error:
 // of ClassConfig when the request cannot be made, or may not go where it would.
 func (e *Endpoint) Prepare(c Call) (*Request, error) {
-	g, err := e.grant(&c)
+	r := &Request{call: c, header: make(http.Header, 4)}
+	g, err := e.grant(&r.call)
 	if err != nil {
 		return nil, err
 	}
 	if name := missingInput(g.grant, c.Inputs, g.needs[c.Op]); name != "" {
 		return nil, &Error{Op: c.Op, Class: ClassConfig, Message: fmt.Sprintf("input %q has no value", name), Hint: "give the credential a value for " + name}
 	}
-	f, err := e.frame(&c, g)
+	f, err := e.frame(&r.call, g)
 	if err != nil {
 		return nil, err
 	}
-	p, err := e.program(&c, g)
+	p, err := e.program(&r.call, g)
 	if err != nil {
 		return nil, err
 	}
-	r := &Request{call: c, header: make(http.Header, 4)}
 	if p == nil {
 		err = e.verifyPath(r, f, g)
 	} else {

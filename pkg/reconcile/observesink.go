@@ -206,7 +206,7 @@ func mistaken(j *job, ob *observedSink) error {
 func (w *worker) tokenOf(j *job, a spec.Address, read func(spec.Address) (spec.Attributes, error)) (spec.Attributes, error) {
 	if i := slices.Index(j.uses, string(a)); i >= 0 {
 		if g, ok := w.recent.get(string(a), j.gens[i]); ok {
-			return attributesOf(&g)
+			return attributesOf(g)
 		}
 	}
 	return read(a)

@@ -11,7 +11,7 @@ import (
 // is emptied as soon as there is nothing left to do.
 type recent struct {
 	mu     sync.Mutex
-	grants map[string]state.Grant
+	grants map[string]*state.Grant
 	ring   []string // addresses in the order in which they came
 	next   int
 }
@@ -20,12 +20,12 @@ type recent struct {
 // faster than files are written.
 const recentKept = 4096
 
-// put keeps what was recorded as the token in force.
+// put keeps what was recorded as the token in force, which nobody changes any more.
 func (r *recent) put(addr string, g *state.Grant) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.grants == nil {
-		r.grants = make(map[string]state.Grant)
+		r.grants = make(map[string]*state.Grant)
 	}
 	if _, ok := r.grants[addr]; !ok {
 		if len(r.ring) < recentKept {
@@ -36,11 +36,11 @@ func (r *recent) put(addr string, g *state.Grant) {
 			r.next = (r.next + 1) % recentKept
 		}
 	}
-	r.grants[addr] = *g
+	r.grants[addr] = g
 }
 
-// get returns a grant of that very generation.
-func (r *recent) get(addr string, generation uint64) (state.Grant, bool) {
+// get returns a grant of that very generation, to be read only.
+func (r *recent) get(addr string, generation uint64) (*state.Grant, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	g, ok := r.grants[addr]

@@ -9,7 +9,9 @@ import (
 
 // withPlace joins a place's name with the account of what was written there.
 func withPlace(account []byte, place string) []byte {
-	return append([]byte(place+"\n"), account...)
+	b := make([]byte, 0, len(place)+1+len(account))
+	b = append(append(b, place...), '\n')
+	return append(b, account...)
 }
 
 func placeOf(written []byte) string {
