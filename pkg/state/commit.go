@@ -71,7 +71,7 @@ func (s *Bolt) seal(ops []op) {
 		case opRecord:
 			plain := o.value
 			o.value = s.sealer.sealRecord(o.head, plain)
-			clear(plain)
+			leaveDraft(plain)
 		case opIntent:
 			o.value = s.sealer.seal(sealIntent, o.address, o.value)
 		case opMeta:

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"sync"
 )
 
 // Limits of what one write may hold; far above what a sane record needs, and
@@ -75,11 +76,11 @@ func appendOps(ops []op, c *Change) ([]op, error) {
 			return nil, fmt.Errorf("the record is of %s and the intent for %s: make them two changes", c.Credential.Head.Address, c.IntentFor)
 		}
 		ops = append(ops, op{kind: opRecord, address: c.Credential.Head.Address, record: KindCredential, version: c.Credential.Head.Version,
-			head: encodeHead(headOf(c.Credential), KindCredential), value: appendCredential(make([]byte, 0, 1024), c.Credential)})
+			head: encodeHead(headOf(c.Credential), KindCredential), value: appendCredential(draft(1024), c.Credential)})
 		ops = appendIntentOps(ops, c.Credential.Head.Address, c)
 	case c.Sink != nil:
 		ops = append(ops, op{kind: opRecord, address: c.Sink.Head.Address, record: KindSink, version: c.Sink.Head.Version,
-			head: encodeHead(c.Sink.Head, KindSink), value: appendSink(make([]byte, 0, 512), c.Sink)})
+			head: encodeHead(c.Sink.Head, KindSink), value: appendSink(draft(512), c.Sink)})
 	case c.Delete != "":
 		ops = append(ops, op{kind: opDelete, address: c.Delete, version: c.DeleteVersion})
 	case c.MetaKey != "":
@@ -101,6 +102,28 @@ func appendIntentOps(ops []op, address string, c *Change) []op {
 		return append(ops, op{kind: opClear, address: address})
 	}
 	return ops
+}
+
+// drafts are buffers of records that were sealed, cleared, for those that are encoded next.
+var drafts sync.Pool // of *[]byte
+
+// draftKept bounds what is kept of them: a record is larger only with raw replies in it.
+const draftKept = 16 << 10
+
+// draft is an empty buffer to encode a record in; a new one has so many bytes.
+func draft(size int) []byte {
+	if b, ok := drafts.Get().(*[]byte); ok {
+		return (*b)[:0]
+	}
+	return make([]byte, 0, size)
+}
+
+// leaveDraft clears what was encoded, once it is sealed, and gives its buffer back.
+func leaveDraft(plain []byte) {
+	clear(plain)
+	if cap(plain) <= draftKept {
+		drafts.Put(&plain)
+	}
 }
 
 // headOf is a credential's head with what it repeats of the record.
