@@ -89,6 +89,7 @@ type Bolt struct {
 
 	// What the writer's goroutine alone changes.
 	left      fileMeta // the header of it, as this process left it
+	leftOther fileMeta // and the one beside it
 	ackedTx   uint64   // the last transaction that was reported durable
 	tally     uint64   // see status
 	allocated int64    // blocks of the file are set aside up to here

@@ -133,7 +133,8 @@ func (s *Bolt) openFile() (err error) {
 		}
 		return damagedFile(s.path, err)
 	}
-	s.file, s.ackedTx, s.left, s.allocated = f, metas[0].txid, metas[0], 0
+	s.file, s.ackedTx, s.allocated = f, metas[0].txid, 0
+	s.found(metas)
 	s.info.records.Store(int64(sums.records))
 	s.info.intents.Store(int64(sums.intents))
 	s.mismatch, s.tally = sums.differ(), sums.tally

@@ -14,16 +14,37 @@ import (
 // leaves notes the file's newest header as the one that this process left, where the
 // other one is that which it had left before: a copy that came while it wrote has
 // another there.
+//
+// The header of a commit goes to the page that its number says, even or odd. In a copy
+// that [Bolt.Backup] made (bbolt's Tx.WriteTo) the newest one is on the first page
+// whatever its number, so that the first commit after such a copy was opened may have
+// gone over it. Then it is the other one that has stayed as it was.
 func (s *Bolt) leaves() {
-	switch metas, _, err := readMetas(s.file); {
+	stays := s.left
+	if s.left.misplaced() {
+		stays = s.leftOther
+	}
+	metas, _, err := readMetas(s.file)
+	switch {
 	case err != nil:
 		s.left = fileMeta{} // it is not known
-	case metas[0].txid == s.ackedTx && (s.left == (fileMeta{}) || len(metas) == 2 && metas[1] == s.left):
-		s.left = metas[0]
+	case metas[0].txid == s.ackedTx && (s.left == (fileMeta{}) || len(metas) == 2 && metas[1] == stays):
+		s.found(metas)
 	default:
 		s.left = fileMeta{txid: s.ackedTx} // somebody was quick
 	}
 }
+
+// found notes the file's headers, of which the first is the newest, as they are now.
+func (s *Bolt) found(metas []fileMeta) {
+	s.left, s.leftOther = metas[0], fileMeta{}
+	if len(metas) > 1 {
+		s.leftOther = metas[1]
+	}
+}
+
+// misplaced says that a header is not on the page that bbolt writes it to.
+func (m fileMeta) misplaced() bool { return m != (fileMeta{}) && uint64(m.index) != m.txid%2 }
 
 // writtenOver returns an error when the file's headers are not those that this process
 // left. It costs two reads of 80 bytes. The caller is the writer's goroutine, or has

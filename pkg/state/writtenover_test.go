@@ -113,3 +113,31 @@ func TestAFileThatIsWrittenOverDuringACommit(t *testing.T) {
 		t.Errorf("Info says: %v", err)
 	}
 }
+
+// TestACopyIsWorkedOn puts a copy in the place of a state that nobody has open, as cp
+// does: what is written to it is the work of who opens it, whichever of the two headers
+// that goes over.
+func TestACopyIsWorkedOn(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	s := mustOpen(t, dir)
+	for i := range 4 {
+		must(t, s.Commit(t.Context(), Change{MetaKey: "a", Meta: []byte{byte(i)}}))
+		var copied bytes.Buffer
+		must(t, s.Backup(t.Context(), &copied))
+		must(t, s.Close())
+		must(t, os.WriteFile(filepath.Join(dir, FileName), copied.Bytes(), 0o600))
+		s = mustOpen(t, dir)
+		for j := range 3 {
+			if err := s.Commit(t.Context(), Change{MetaKey: "b", Meta: []byte{byte(j)}}); err != nil {
+				t.Fatalf("copy %d, commit %d: %v", i, j, err)
+			}
+			if err := s.Info().Err; err != nil {
+				t.Fatalf("copy %d, after commit %d: %v", i, j, err)
+			}
+		}
+		if i%2 == 1 { // the next one's number is of the other kind
+			must(t, s.Commit(t.Context(), Change{MetaKey: "b", Meta: nil}))
+		}
+	}
+	must(t, s.Close())
+}
