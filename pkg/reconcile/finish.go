@@ -36,7 +36,7 @@ func (l *Loop) finish(r *result) {
 		n.setLimit(*r.limits)
 	}
 	switch left := l.setBack[it] - r.setBack; {
-	case left <= 0:
+	case left == 0:
 		delete(l.setBack, it)
 	case r.saved: // by the clock as it is now, or it is found out at the next look that it was not
 		delete(l.setBack, it)

@@ -49,7 +49,7 @@ type job struct {
 	called    *called        // whether its call was made; nil: nobody counts
 	limits    spec.RateLimit // what it was made of
 	limitSaid bool           // by the configuration
-	setBack   time.Duration  // how far the clock was set back since its record was written
+	setBack   time.Duration  // how far the clock was set back since its record was written; less than nothing: forward
 	turn      time.Time      // when its refresh has to begin, so that all that share its rate limit are in time; zero: whenever it is due
 	refreshes *state.Failure // Input.RefreshFailure, as it was left
 	measured  measured       // of the token in force, by asking the API

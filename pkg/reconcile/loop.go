@@ -133,7 +133,7 @@ type Loop struct {
 	hastens                  time.Duration           // after how long they are made again
 	probed                   time.Time               // when what waits for hosts was looked through
 	probes                   time.Duration           // after how long that is done again
-	setBack                  map[*item]time.Duration // how far the clock was set back since its record was written
+	setBack                  map[*item]time.Duration // how far the clock was set back since its record was written; less than nothing: forward
 	remotes                  int                     // sinks whose place is no file
 	keepers                  map[string]string       // of sinks: those that keep their places for them, as far as is known
 	ending                   map[*item][]*item       // gone credentials that are worked on, and the sinks that wait for that look's end
@@ -240,7 +240,7 @@ func (l *Loop) Run(ctx context.Context) error {
 		sleep := maxSleep
 		if !l.stopping && !l.paused && len(l.stills) == 0 {
 			now := l.o.Now()
-			l.noticeSetBack(now)
+			l.noticeStep(now)
 			l.hasten(now)
 			probes := l.probeHosts(now)
 			l.q.disk = l.w.disk.each()

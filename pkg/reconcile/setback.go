@@ -8,11 +8,12 @@ import (
 )
 
 // Ends, back-offs and overlaps are kept in wall-clock time, since they have to
-// outlive a restart. A clock that is set forward only makes things due too
-// early. One that is set back would make everything on record wait for as much
-// longer, and a token would stay in its sinks after its end. So a step back is
+// outlive a restart. A clock that is set back would make everything on record wait for
+// as much longer, and a token would stay in its sinks after its end. So a step back is
 // noticed, and what was recorded before it is moved back with the clock: at once
-// in memory, and in each record when it is looked at next.
+// in memory, and in each record when it is looked at next. A clock that is set forward
+// only makes things due too early; but an overlap that ends too early takes a token from
+// who still uses it, so that since when one lasts is moved forward with the clock.
 
 const (
 	// setBackNoticed is the least step back that is taken for one: clocks are
@@ -32,31 +33,51 @@ type clockReading struct {
 	boot string
 }
 
-// setBack says how far the wall clock was set back between two readings.
+// setBack says how far the wall clock was set back between two readings; less than
+// nothing: how far forward.
 func (c clockReading) setBack(next clockReading) time.Duration {
 	if c.boot == "" || c.boot != next.boot {
 		return 0
 	}
-	passed := next.up - c.up
+	least := next.up - c.up
+	most := least
 	if next.wall != next.wall.Round(0) {
 		// The process has an unsteppable clock of its own, which stands still in a
-		// suspend: both have to agree that more time passed than the wall says.
-		passed = min(passed, next.wall.Sub(c.wall))
+		// suspend: both have to agree that more time passed than the wall says, or less.
+		own := next.wall.Sub(c.wall)
+		least, most = min(least, own), max(most, own)
 	}
-	if d := passed - next.wall.Round(0).Sub(c.wall.Round(0)); d >= setBackNoticed {
-		return d
+	byWall := next.wall.Round(0).Sub(c.wall.Round(0))
+	switch {
+	case least-byWall >= setBackNoticed:
+		return least - byWall
+	case byWall-most >= setBackNoticed:
+		return most - byWall
 	}
 	return 0
 }
 
-// noticeSetBack looks whether the clock was set back since the last turn.
-func (l *Loop) noticeSetBack(now time.Time) {
+// noticeStep looks whether the clock was set since the last turn.
+func (l *Loop) noticeStep(now time.Time) {
 	next := clockReading{wall: now}
 	next.boot, next.up = l.o.Uptime()
 	d := l.clock.setBack(next)
-	if l.clock = next; d > 0 {
+	switch l.clock = next; {
+	case d > 0:
 		l.log.Warn("the clock was set back; what is due is moved back with it", "by", d.Round(time.Second))
 		l.takeSetBack(d, now)
+	case d < 0:
+		l.takeSetForward(-d)
+	}
+}
+
+// takeSetForward has the overlaps that have begun last as long as they did, and takes
+// what a step back shall have moved, and was not looked at since, for that much less.
+func (l *Loop) takeSetForward(d time.Duration) {
+	for _, it := range l.items {
+		if it.kind == kindCredential && it.stored && (it.retiring > 0 || it.gone || l.setBack[it] != 0) {
+			l.setBack[it] -= d
+		}
 	}
 }
 
@@ -105,7 +126,8 @@ func (l *Loop) lookSetBack(it *item) time.Duration {
 	return time.Duration(fraction(it.addr, l.o.Host) * float64(within))
 }
 
-// moved is a time before a clock was set back by d, by the clock as it is now.
+// moved is a time before a clock was set back by d (forward: by less than nothing), by
+// the clock as it is now.
 func moved(t time.Time, d time.Duration) time.Time {
 	if t.IsZero() {
 		return t
@@ -114,7 +136,7 @@ func moved(t time.Time, d time.Duration) time.Time {
 }
 
 // setBack brings a record in line with a clock that was set back by d since it
-// was written. Where nobody saw that, since tokend did not run, the record tells
+// was written, or forward by as much as d is less than nothing. Where nobody saw that, since tokend did not run, the record tells
 // by itself when it was written by a clock that is ahead of now. It reports
 // whether anything was moved.
 func setBack(rec *state.Credential, d time.Duration, now time.Time) bool {
@@ -124,7 +146,7 @@ func setBack(rec *state.Credential, d time.Duration, now time.Time) bool {
 		d, unseen = d+ahead, true
 	}
 	if d <= 0 {
-		return false
+		return d < 0 && setForward(rec, -d)
 	}
 	if f := rec.Failure; f != nil {
 		was := *f
@@ -170,6 +192,11 @@ func setBack(rec *state.Credential, d time.Duration, now time.Time) bool {
 		retiring[i] = g
 	}
 	rec.Retiring = retiring
+	if rec.Removing != nil {
+		r := *rec.Removing
+		r.Since = since(r.Since)
+		rec.Removing = &r
+	}
 	// One time that is ahead of now would hold the next renewal up for an hour from then.
 	rec.Verified.At = since(rec.Verified.At)
 	rec.Verified.Renewed = slices.Clone(rec.Verified.Renewed)
@@ -177,6 +204,25 @@ func setBack(rec *state.Credential, d time.Duration, now time.Time) bool {
 		rec.Verified.Renewed[i] = since(t)
 	}
 	return true
+}
+
+// setForward moves the times since which something lasts that is measured by elapsed
+// time alone: the overlap of old tokens, and how long sinks may hold up a removal.
+func setForward(rec *state.Credential, d time.Duration) bool {
+	if rec.Removing != nil {
+		r := *rec.Removing
+		r.Since = moved(r.Since, -d)
+		rec.Removing = &r
+	}
+	rec.Retiring = slices.Clone(rec.Retiring)
+	for i := range rec.Retiring {
+		if old := rec.Retiring[i].Retired; old != nil {
+			r := *old
+			r.Since, r.DeliveredAt = moved(r.Since, -d), moved(r.DeliveredAt, -d)
+			rec.Retiring[i].Retired = &r
+		}
+	}
+	return rec.Removing != nil || len(rec.Retiring) > 0
 }
 
 func moveGrant(g *state.Grant, d time.Duration) {

@@ -16,7 +16,8 @@ func TestClockReading(t *testing.T) {
 		"time goes by":            {clockReading{t0, time.Hour, "b"}, clockReading{t0.Add(time.Minute), time.Hour + time.Minute, "b"}, 0},
 		"set back":                {clockReading{t0, time.Hour, "b"}, clockReading{t0.Add(-time.Hour), time.Hour + time.Minute, "b"}, time.Hour + time.Minute},
 		"set back by a little":    {clockReading{t0, time.Hour, "b"}, clockReading{t0.Add(time.Minute - 4*time.Second), time.Hour + time.Minute, "b"}, 0},
-		"set forward":             {clockReading{t0, time.Hour, "b"}, clockReading{t0.Add(time.Hour), time.Hour + time.Minute, "b"}, 0},
+		"set forward":             {clockReading{t0, time.Hour, "b"}, clockReading{t0.Add(time.Hour), time.Hour + time.Minute, "b"}, -59 * time.Minute},
+		"set forward by a little": {clockReading{t0, time.Hour, "b"}, clockReading{t0.Add(time.Minute + 4*time.Second), time.Hour + time.Minute, "b"}, 0},
 		"another boot":            {clockReading{t0, time.Hour, "b"}, clockReading{t0.Add(-time.Hour), time.Minute, "c"}, 0},
 		"the first":               {clockReading{}, clockReading{t0, time.Minute, "b"}, 0},
 		"no boot is known":        {clockReading{t0, 0, ""}, clockReading{t0.Add(-time.Hour), 0, ""}, 0},
@@ -63,6 +64,20 @@ func TestARecordIsMovedBackWithTheClock(t *testing.T) {
 			func(r *state.Credential) (time.Time, time.Time) {
 				return renewableAt(&r.Verified, t0), t0.Add(57 * time.Minute)
 			}},
+		"set forward: an overlap goes on": {state.Credential{Retiring: []state.Grant{{Retired: &state.Retired{Since: t0.Add(-5*hour - 2*time.Minute), DeliveredAt: t0.Add(-5*hour - time.Minute)}}}}, -5 * hour,
+			func(r *state.Credential) (time.Time, time.Time) {
+				return r.Retiring[0].Retired.DeliveredAt, t0.Add(-time.Minute)
+			}},
+		"set forward: an overlap that waits for a sink goes on": {state.Credential{Retiring: []state.Grant{{Retired: &state.Retired{Since: t0.Add(-5*hour - 2*time.Minute)}}}}, -5 * hour,
+			func(r *state.Credential) (time.Time, time.Time) {
+				return r.Retiring[0].Retired.Since, t0.Add(-2 * time.Minute)
+			}},
+		"set forward: sinks hold a removal up for as long": {state.Credential{Removing: &state.Removing{Since: t0.Add(-5*hour - 2*time.Minute)}}, -5 * hour,
+			func(r *state.Credential) (time.Time, time.Time) { return r.Removing.Since, t0.Add(-2 * time.Minute) }},
+		"set back: sinks hold a removal up for no longer": {state.Credential{Removing: &state.Removing{Since: t0.Add(5*hour - 2*time.Minute)}}, 5 * hour,
+			func(r *state.Credential) (time.Time, time.Time) { return r.Removing.Since, t0.Add(-2 * time.Minute) }},
+		"set forward: a token ends by the clock as it is": {state.Credential{Grant: grant(-2 * hour)}, -5 * hour,
+			func(r *state.Credential) (time.Time, time.Time) { return r.Grant.ExpiresAt, t0.Add(2 * hour) }},
 		"no end at all": {state.Credential{Grant: &state.Grant{ObtainedAt: t0.Add(24 * hour)}}, 0,
 			func(r *state.Credential) (time.Time, time.Time) { return r.Grant.ExpiresAt, time.Time{} }},
 	} {
