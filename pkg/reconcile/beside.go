@@ -11,7 +11,8 @@ import (
 // own, so that what they meet (a stall, a 429, a server that fails) holds up
 // revocations alone. The rate limit is the provider's one, and they come after
 // whatever else waits for it. So have the questions whether a provider honours its
-// tokens (verify.go).
+// tokens (verify.go), and of these those by themselves that had no answer when they were
+// asked last (unheard.go).
 //
 // A credential is in such a lane only while a revocation of it, or a question, is what
 // comes next. When something else of it is due before the turn of that has come, it
@@ -24,7 +25,11 @@ const (
 	ownLane     side = iota // all that are in no other: the lane is the provider's own
 	revocations             // of its old tokens
 	questions               // whether it honours its tokens
+	unheard                 // such questions of credentials whose last one had no answer
 )
+
+// asks says that a lane is one of questions.
+func (s side) asks() bool { return s == questions || s == unheard }
 
 // sides say what there is to be said of each: how the lane's name begins, before the
 // provider's, and what the provider is found not to do while its breaker is open.
@@ -32,6 +37,7 @@ var sides = [...]struct{ prefix, doesNot string }{
 	ownLane:     {"", "does not answer"},
 	revocations: {"revocations of ", "takes no revocations"},
 	questions:   {"questions to ", "does not answer whether its tokens are honoured"},
+	unheard:     {"unanswered questions to ", "does not answer of some of its tokens whether they are honoured"},
 }
 
 // lane is the name of such a lane of a provider.
@@ -74,7 +80,10 @@ func (q *queue) beside(l *lane) {
 
 // share gives a lane beside its provider's its part of the limits.
 func (l *lane) share() {
-	n := max(1, l.of.setting.Concurrency/besidePart)
+	n := l.of.part()
+	if l.side == unheard {
+		n = max(1, n/2)
+	}
 	if l.whole {
 		n = l.of.setting.Concurrency
 	}
@@ -85,6 +94,9 @@ func (l *lane) share() {
 	l.setting.Concurrency = n
 }
 
+// part is how many of a provider's requests in flight each lane beside its own may have.
+func (l *lane) part() int { return max(1, l.setting.Concurrency/besidePart) }
+
 // leaveShares gives revocations all that is let through: a stop makes nothing but them.
 func (q *queue) leaveShares() {
 	q.leaving = true
@@ -94,29 +106,6 @@ func (q *queue) leaveShares() {
 			l.share()
 		}
 	}
-}
-
-// yields says that a lane beside its provider's waits, since what goes before it does: a
-// request under the rate limit that they share, or for the only one in flight.
-// Revocations go before questions.
-func (l *lane) yields() bool {
-	n := l.of
-	if n == nil {
-		return false
-	}
-	few := n.setting.Concurrency <= 2 && !l.whole // both lanes together would have them all
-	for _, s := range n.beside {
-		if s != l && (few && s.running > 0 || (few || n.pace != nil) && s.side == revocations && len(s.waiting.items) > 0 && !s.breaker.open()) {
-			return true
-		}
-	}
-	switch {
-	case n.setting.Concurrency == 1 && n.running > 0 && !l.whole:
-		return true
-	case len(n.waiting.items) == 0 || n.breaker.open():
-		return false
-	}
-	return n.pace != nil || n.setting.Concurrency == 1
 }
 
 // unless is when something else of an item is due that waits in a lane beside its
@@ -232,7 +221,7 @@ func (ob *observed) laneBack(step Step) (name string, at time.Time) {
 // waitsBeside says of an address what its revocation, or the question about its token,
 // waits for.
 func (l *Loop) waitsBeside(it *item, line *Line) {
-	if line.Next = "its revocation"; it.lane.side == questions {
+	if line.Next = "its revocation"; it.lane.side.asks() {
 		line.Next = "verify"
 	}
 	if b := &it.lane.breaker; b.open() {

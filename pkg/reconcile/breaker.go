@@ -143,7 +143,7 @@ func (l *lane) pick(now time.Time) *item {
 	b.probe = best.addr
 	// A probe that hangs must not keep the next from being let through.
 	b.wait(0, now, fraction(l.name, best.addr))
-	if l.side == questions {
+	if l.side.asks() {
 		b.opens++ // one that is dropped for something else says nothing, and asks no less
 	}
 	return best
@@ -168,7 +168,8 @@ func (q *queue) untilProbe() time.Duration {
 }
 
 // prefers orders probes: what a person waits for, then a credential that has not
-// failed (the fault may lie with the others), then the most urgent.
+// failed (the fault may lie with the others), then of questions one that was answered when
+// it was asked last, then the most urgent.
 func (b *breaker) prefers(a, than *item) bool {
 	ordered := func(it *item) bool { return it.x != nil && len(it.x.orders) > 0 }
 	if x, y := ordered(a), ordered(than); x != y {
@@ -176,6 +177,9 @@ func (b *breaker) prefers(a, than *item) bool {
 	}
 	if x, y := b.failed[a.addr], b.failed[than.addr]; x != y {
 		return !x
+	}
+	if x, y := a.answered(), than.answered(); x != y {
+		return x // the sooner is it known that the provider answers
 	}
 	return a.urgency() < than.urgency()
 }
@@ -196,18 +200,16 @@ func (l *Loop) heard(n *lane, addr string, h health) {
 	}
 	b, now := &n.breaker, l.o.Now()
 	if !h.down {
-		if b.open() {
-			says := "a provider answers again"
-			switch n.side {
-			case revocations:
-				says = "a provider takes revocations again"
-			case questions:
-				says = "a provider answers again whether its tokens are honoured"
-			}
-			l.log.Info(says, "lane", n.name, "after", now.Sub(b.since).Round(time.Second), "waiting", len(n.waiting.items))
+		l.answers(n, h, now)
+		if n.side.asks() {
+			n.of.heard = now
 		}
-		n.hostAnswers(l.log, h.origin, now)
-		b.answered()
+		for _, s := range n.asking() { // it answers questions, whosever they are
+			l.answers(s, h, now)
+		}
+		return
+	}
+	if n.othersAnswered(now) {
 		return
 	}
 	if h.origin != "" {
@@ -224,7 +226,7 @@ func (l *Loop) heard(n *lane, addr string, h health) {
 		switch n.side {
 		case revocations:
 			says = "a provider takes no revocations; they wait, nothing else does, and one is let through every few seconds to see"
-		case questions:
+		case questions, unheard:
 			says = "a provider does not answer whether its tokens are honoured; nothing else waits for that, and it is asked every few seconds to see"
 		}
 		l.log.Warn(says, "lane", n.name, "failed", len(b.failed), "error", b.why)
@@ -238,6 +240,23 @@ func (l *Loop) heard(n *lane, addr string, h health) {
 			l.recount(it)
 		}
 	}
+}
+
+// answers takes over that the provider of a lane answered there.
+func (l *Loop) answers(n *lane, h health, now time.Time) {
+	b := &n.breaker
+	if b.open() {
+		says := "a provider answers again"
+		switch n.side {
+		case revocations:
+			says = "a provider takes revocations again"
+		case questions, unheard:
+			says = "a provider answers again whether its tokens are honoured"
+		}
+		l.log.Info(says, "lane", n.name, "after", now.Sub(b.since).Round(time.Second), "waiting", len(n.waiting.items))
+	}
+	n.hostAnswers(l.log, h.origin, now)
+	b.answered()
 }
 
 // passed says that the first pass has seen an item.
@@ -347,8 +366,8 @@ func (l *lane) view(now time.Time) LaneView {
 	}
 	v.Origins = l.origins.view(now)
 	if l.of != nil {
-		v.Of, v.Asks = l.of.name, l.side == questions
-		v.Yields = l.yields()
+		v.Of, v.Asks, v.Unanswered = l.of.name, l.side.asks(), l.side == unheard
+		v.Yields = l.yields(now)
 	}
 	return v
 }

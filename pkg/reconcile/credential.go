@@ -117,7 +117,9 @@ func (ob *observed) laneOf(s Step) (name string, limits *spec.RateLimit, recorde
 	}
 	side := ownLane
 	if s.Action == ActVerify {
-		side = questions
+		if side = questions; ob.in.Measured.silences > 0 {
+			side = unheard
+		}
 	}
 	if ob.ep != nil {
 		return side.lane(string(ob.in.Want.Provider)), &ob.ep.limits, false

@@ -23,6 +23,9 @@ type measured struct {
 	turn   time.Time // when the API was asked last, or as if: who waits for longest is asked next
 	silent string    // why it gave no answer when it was asked last; "": it did
 	since  time.Time // since when it gives none
+	// silences is how many questions in a row were asked until now to which no reply came
+	// at all.
+	silences int
 }
 
 const (
@@ -47,7 +50,7 @@ func startMeasuring(m measured, rec *state.Credential, v *spec.Verify, now time.
 	if v == nil || g == nil || m.generation == g.Generation {
 		return m
 	}
-	n := measured{generation: g.Generation, at: g.ObtainedAt.Add(-time.Duration(spread * float64(v.Every) / 10)), warned: m.warned, turn: m.turn, silent: m.silent, since: m.since}
+	n := measured{generation: g.Generation, at: g.ObtainedAt.Add(-time.Duration(spread * float64(v.Every) / 10)), warned: m.warned, turn: m.turn, silent: m.silent, since: m.since, silences: m.silences}
 	switch {
 	case rec.Verified.Refused != 0 && now.Sub(g.ObtainedAt) < v.Every && g.ObtainedAt.Sub(rec.Verified.At) < time.Hour:
 		n.at = g.ObtainedAt.Add(verifyConfirm - v.Every)

@@ -11,6 +11,7 @@ func (l *Loop) finish(r *result) {
 	it := r.item
 	l.running--
 	l.takeHealth(r)
+	r.lane.place.ends(l.o.Now())
 	l.q.finished(it, r.lane)
 	l.removalLooked(it)
 	if !r.relane && !r.overtaken && (it.kind != kindSink || r.record) {

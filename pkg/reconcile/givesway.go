@@ -75,6 +75,21 @@ func (j *job) givesWay(ctx context.Context, may time.Duration) (context.Context,
 	if j.shared == nil || cap(j.shared) > 1 {
 		return ctx, func() {}
 	}
+	return givesWayTo(ctx, &j.lane.base().wanted, may)
+}
+
+// leavesPlace is ctx, but ends where the job, a question, keeps one whose credential was
+// not asked yet, or was answered last, waiting for long. A credential that had no answer is
+// among its likes, and has the whole time.
+func (j *job) leavesPlace(ctx context.Context) (context.Context, context.CancelFunc) {
+	if j.lane.side != questions {
+		return ctx, func() {}
+	}
+	return givesWayTo(ctx, &j.lane.wanted, j.lane.patience())
+}
+
+// givesWayTo is ctx, but ends as soon as it has lasted for so long and anybody waits.
+func givesWayTo(ctx context.Context, w *wanted, may time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {
 		select {
@@ -83,7 +98,7 @@ func (j *job) givesWay(ctx context.Context, may time.Duration) (context.Context,
 			return
 		}
 		select {
-		case <-j.lane.base().wanted.by():
+		case <-w.by():
 			cancel()
 		case <-ctx.Done():
 		}

@@ -80,8 +80,11 @@ func (it *item) urgency() int64 {
 	switch {
 	case it.x != nil && len(it.x.orders) > 0:
 		return math.MinInt64
-	case it.lane.side == questions && it.measured() != nil:
-		return nanos(it.measured().turn)
+	case it.lane.side.asks() && it.measured() != nil:
+		if n := nanos(it.measured().turn); n != 0 {
+			return n
+		}
+		return int64(fraction(it.addr) * float64(time.Second)) // not by name: those of one kind have names alike
 	case it.fails():
 		return max(it.expires, it.due+int64(failedTurn))
 	case it.expires != 0:

@@ -54,11 +54,15 @@ type lane struct {
 	breaker breaker
 	origins origins
 
-	side   side
-	of     *lane   // of revocations or questions: the provider's
-	whole  bool    // they are not to share with anything
-	beside []*lane // the other way round
-	wanted wanted  // its requests in flight, when there are as many as may be
+	side    side
+	of      *lane     // of revocations or questions: the provider's
+	whole   bool      // they are not to share with anything
+	beside  []*lane   // the other way round
+	wanted  wanted    // its requests in flight, when there are as many as may be
+	heard   time.Time // of a provider: when a question of it was answered last
+	crowd   func()    // of questions: ends that wanted tells of others that wait for their place; nil: none do
+	answers average   // of a provider: how long an answer to a question takes; workers say it
+	place   placed    // of a lane beside another, and the place that it has with its likes
 }
 
 const (
@@ -234,15 +238,19 @@ func (q *queue) advance(now time.Time) time.Duration {
 // next takes the most urgent item of some lane that has room, or nil.
 func (q *queue) next() *item {
 	for _, l := range q.order {
-		if len(l.waiting.items) > 0 && !l.yields() && l.admits(q.disk) && l.pace.until(q.clock, q.disk) == 0 {
+		if len(l.waiting.items) > 0 && !l.yields(q.clock) && l.admits(q.disk) && l.pace.until(q.clock, q.disk) == 0 {
 			it := l.pick(q.clock)
 			if it == nil {
 				continue
 			}
 			it.phase = running
 			l.running++
+			l.place.begins(q.clock)
 			return it
 		}
+	}
+	for _, l := range q.order {
+		q.tellCrowd(l)
 	}
 	return nil
 }
@@ -255,6 +263,7 @@ func (q *queue) take(it *item) bool {
 	heap.Remove(&it.lane.waiting, int(it.pos))
 	it.phase = running
 	it.lane.running++
+	it.lane.place.begins(q.clock)
 	return true
 }
 

@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"fmt"
 	"time"
 
 	"tokend/pkg/spec"
@@ -27,6 +28,17 @@ func (in *Input) remark(s *Step) {
 		in.remarkBeside(s)
 	case in.Verify != nil && in.Measured.silent != "" && s.Why == "":
 		s.Why = "whether its API still honours its tokens is not known since " + in.Measured.since.UTC().Format(time.RFC3339) + ": " + in.Measured.silent
+		in.remarkSilent(s)
+	}
+}
+
+// remarkSilent says how often the API was asked in vain, and when it is asked next.
+func (in *Input) remarkSilent(s *Step) {
+	if n := in.Measured.silences; n > 1 {
+		s.Why += fmt.Sprintf(", %d times in a row", n)
+		if at := in.verifyAt(); at.After(in.Now) {
+			s.Why += "; it is asked again at " + at.UTC().Format(time.RFC3339)
+		}
 	}
 }
 

@@ -58,11 +58,14 @@ func (p *performer) ask(ctx context.Context, c *call) error {
 	reply, err := p.j.inFlight(p.w.now, ctx.Done(), func() (*providers.Reply, error) {
 		ctx, done := p.j.givesWay(ctx, questionShort)
 		defer done()
+		ctx, free := p.j.leavesPlace(ctx)
+		defer free()
 		began := p.w.now()
 		defer func() { c.took = p.w.now().Sub(began) }()
 		return c.ep.ep.Send(ctx, req)
 	})
 	if err == nil {
+		p.j.lane.base().answers.took(c.took)
 		_, err = p.judged(c, reply)
 	}
 	return err
@@ -179,6 +182,8 @@ func (p *performer) found(err error) {
 	in := &p.ob.in
 	rec, m, now := &in.Record, &in.Measured, p.w.now()
 	m.at, m.asked, m.silent = now, rec.LostPoll, ""
+	silences := m.silences
+	m.silences = 0
 	var pe *providers.Error
 	isError, since := errors.As(err, &pe), m.since
 	m.since = time.Time{}
@@ -196,6 +201,10 @@ func (p *performer) found(err error) {
 		// the provider asked for.
 		if isError && pe.RetryAfter > in.Verify.Every {
 			m.at = now.Add(pe.RetryAfter - in.Verify.Every)
+		}
+		if said, _ := healthOf(err); said.down && unanswered(err) {
+			m.silences = silences + 1
+			m.at = now.Add(silenceWait(in.Verify.Every, m.silences, draw(in.Spread, m.silences, now)))
 		}
 		if m.silent, m.since = err.Error(), since; since.IsZero() {
 			m.since = now

@@ -3,6 +3,7 @@ package reconcile
 import (
 	"context"
 	"errors"
+	"slices"
 	"sort"
 	"time"
 
@@ -49,8 +50,10 @@ type LaneView struct {
 	Name string `json:"name"`
 	// Of is the provider whose revocations these are; "": it is all else that is asked
 	// of it. They share its limits, come after all else, and wait by themselves.
-	Of          string `json:"of,omitempty"`
-	Asks        bool   `json:"asks,omitempty"`   // they are questions whether it honours its tokens, not revocations
+	Of   string `json:"of,omitempty"`
+	Asks bool   `json:"asks,omitempty"` // they are questions whether it honours its tokens, not revocations
+	// Unanswered says that these questions are of credentials whose last had no answer.
+	Unanswered  bool   `json:"unanswered,omitempty"`
 	Yields      bool   `json:"yields,omitempty"` // of revocations: other requests of the provider go first
 	Running     int    `json:"running"`
 	Waiting     int    `json:"waiting"`
@@ -118,7 +121,10 @@ func (l *Loop) Status(ctx context.Context, addr string) (View, error) {
 		v.Held = l.held
 		for _, n := range l.q.order {
 			s := n.view(l.o.Now())
-			away := n.breaker.open() && (n.items > 0 || n.side == questions && v.Now.Before(n.breaker.heard.Add(breakerKept))) // between two questions nobody is there
+			if n.side == unheard && slices.ContainsFunc(n.asking(), func(s *lane) bool { return s.breaker.open() }) {
+				continue // that says it of all of its tokens
+			}
+			away := n.breaker.open() && (n.items > 0 || n.side.asks() && v.Now.Before(n.breaker.heard.Add(breakerKept))) // between two questions nobody is there
 			if n.running > 0 || len(n.waiting.items) > 0 || away || len(s.Origins) > 0 {
 				v.Lanes = append(v.Lanes, s)
 			}
