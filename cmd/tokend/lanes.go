@@ -20,6 +20,9 @@ func printLanes(w io.Writer, now time.Time, lanes []reconcile.LaneView) {
 		if l.Asks {
 			does, answer = "does not answer whether its tokens are honoured", "answer"
 		}
+		if l.Unanswered {
+			does = "does not answer of some of its tokens whether they are honoured"
+		}
 		for _, o := range l.Origins {
 			fmt.Fprintf(w, "%s %s since %s: %s\n  what asks it waits, and the next call is let through %s; the other hosts of it %s\n",
 				hostOf(o.Origin, "a host of "+name), does, ago(now, o.OpenSince), o.Why, nextCall(now, o.ProbeAt), answer)

@@ -172,6 +172,9 @@ func laneFacts(v reconcile.View) []string {
 		if l.Asks {
 			does = "does not answer whether its tokens are honoured"
 		}
+		if l.Unanswered {
+			does = "does not answer of some of its tokens whether they are honoured"
+		}
 		for _, o := range l.Origins {
 			facts = append(facts, oneline.Of(fmt.Sprintf("%s %s since %s: %s; what asks it waits for the next call at %s.",
 				awayName(o.Origin, "a host of "+name), does, stamp(o.OpenSince), o.Why, stamp(o.ProbeAt))))
