@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -105,5 +106,56 @@ credential "coinify" "trader" {
 	}
 	if strings.Contains(out.text.String(), "state=") {
 		t.Errorf("dev showed the address of a login:\n%s", out.text.String())
+	}
+}
+
+// A rotation can be rehearsed in dev: the key that is named is read, and the state is
+// sealed with it.
+func TestDevRotatesToTheKeyThatIsNamed(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	temp := t.TempDir()
+	t.Setenv("TMPDIR", temp)
+	write(t, filepath.Join(temp, "config", "pw"), "a-secret")
+	write(t, filepath.Join(temp, "config", "main.hcl"), `
+secret "file" "pw" { path = "pw" }
+credential "coinify" "trader" {
+  grant      = "password"
+  email      = "me@example.com"
+  partner_id = "p"
+  password   = secret.file.pw.value
+}
+`)
+	key := filepath.Join(temp, "new.key")
+	write(t, key, strings.Repeat("0123456789abcdef", 4)+"\n")
+	obtained := make(chan struct{})
+	out := &watched{until: map[string]bool{"obtained address=credential.coinify.trader": false}, done: sync.OnceFunc(func() { close(obtained) })}
+	ended := make(chan int)
+	go func() {
+		ended <- run(ctx, process{args: []string{"dev", filepath.Join(temp, "config")}, environ: []string{"HOME=" + temp}, in: strings.NewReader(""), out: out, err: out})
+	}()
+	select {
+	case <-obtained:
+	case <-ctx.Done():
+		t.Fatalf("dev did not show %q", out.missing())
+	}
+	sockets, err := filepath.Glob(filepath.Join(temp, "tokend-dev-*", "tokend.sock"))
+	if err != nil || len(sockets) != 1 {
+		t.Fatalf("the control sockets of dev are %q, %v", sockets, err)
+	}
+	rotate := func(file string) (string, int) {
+		var said strings.Builder
+		status := run(ctx, process{args: []string{"--control", sockets[0], "state", "rotate-key", "--key-file", file}, environ: []string{"HOME=" + temp}, in: strings.NewReader(""), out: &said, err: &said})
+		return said.String(), status
+	}
+	if said, status := rotate(filepath.Join(temp, "nowhere.key")); status != exitFailed || !strings.Contains(said, "nowhere.key: no such file") {
+		t.Errorf("a key that is not there: exit status %d, %s", status, said)
+	}
+	if said, status := rotate(key); status != exitOK || !strings.Contains(said, `sealed with the key file "`+key+`" now`) {
+		t.Errorf("a key that is there: exit status %d, %s", status, said)
+	}
+	cancel()
+	if status := <-ended; status != 0 {
+		t.Errorf("dev exited with %d", status)
 	}
 }

@@ -178,8 +178,15 @@ func (e *engine) openStore(ctx context.Context, cfg *spec.Config, o engineOption
 }
 
 func (e *engine) keySource(ctx context.Context, s spec.StateSettings, dir string) (state.KeySource, error) {
+	if e.g.guard != nil { // a state that is thrown away needs nobody's key
+		s = spec.StateSettings{}
+	}
+	return e.namedKey(ctx, s, dir)
+}
+
+// namedKey is the source of the key that settings name, without any the generated one.
+func (e *engine) namedKey(ctx context.Context, s spec.StateSettings, dir string) (state.KeySource, error) {
 	switch {
-	case e.g.guard != nil: // a state that is thrown away needs nobody's key
 	case s.KeyFile != "":
 		return state.KeyFile(s.KeyFile), nil
 	case s.SystemdCredential != "":

@@ -76,9 +76,12 @@ What was obtained after the copy was made is not in it. A refresh token that
 works once may have been spent since, and spending it again can end all that came
 of it; so those are marked. Where a grant needs no person, a new token is obtained
 by it at the next start; where it does, the access token is kept while it lives,
-and "tokend status" says who has to log in. What was obtained since and is not
-known any more lives on at the provider until it expires: it is counted as an
-orphan. A credential that was made after the copy is obtained anew.`
+and "tokend status" says who has to log in. What was obtained since is not known
+any more, and lives on at the provider until it expires. Counted as orphans are
+those of them that were bound to come: one for each such refresh token, and one for
+each token without one that was due to be obtained anew. One that was ordered (by
+refresh, or a changed input) is not counted. A credential that was made after the
+copy is obtained anew.`
 
 func stateRestoreCommand(g *globals) *cobra.Command {
 	var force bool
@@ -272,7 +275,11 @@ func (e *engine) StateRotateKey(ctx context.Context, in keyRequest) (keyReply, e
 		}
 	}
 	dir := filepath.Dir(s.Info().Path)
-	key, err := e.keySource(ctx, to, dir)
+	source := e.keySource
+	if in != (keyRequest{}) {
+		source = e.namedKey // also of dev's state: who rehearses a rotation has the key read
+	}
+	key, err := source(ctx, to, dir)
 	if err != nil {
 		return keyReply{}, err
 	}
