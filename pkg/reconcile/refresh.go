@@ -390,7 +390,7 @@ func (p *performer) notBegun(err error) {
 	case errors.As(err, &away):
 		p.barred(away)
 	case errors.Is(err, errShared):
-		p.r.next = p.w.now().Add(sharedLook)
+		p.r.next = p.elseDue(p.w.now().Add(sharedLook))
 		p.r.standing = &Standing{State: Pending, Why: "another credential has got what the revocation would end: it is revoked once that one holds another, or none"}
 		p.fail(err)
 	case errors.Is(err, errTooLate):

@@ -309,3 +309,18 @@ func (w *worker) dies(ctx context.Context, addr, revokedFor string, f fate) erro
 		return err
 	}
 }
+
+// elseDue is when a credential is looked at whose revocation waits until next: earlier,
+// where something else of it is due before, as the refresh of the token in force.
+func (p *performer) elseDue(next time.Time) time.Time {
+	in := p.ob.in
+	in.Now, in.Order, in.Record.Retiring, in.RetiredTraits = p.w.now(), Order{}, nil, nil
+	s := Decide(in)
+	switch {
+	case s.acts():
+		return earlier(next, in.Now.Add(sharedSoon)) // it became due a moment ago
+	case s.Next.After(in.Now):
+		return earlier(next, s.Next)
+	}
+	return next
+}
