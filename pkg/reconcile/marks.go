@@ -8,9 +8,9 @@ import (
 	"tokend/pkg/state"
 )
 
-// marks are the hashes of a grant's access token, its refresh token and its account; 0:
-// it has none.
-type marks [3]uint64
+// marks are the hashes of a grant's access token, its refresh token, its account, and of
+// the access token before it that may still be in use; 0: it has none.
+type marks [4]uint64
 
 func (m marks) any(of marks) bool {
 	return slices.ContainsFunc(m[:], func(h uint64) bool { return h != 0 && slices.Contains(of[:], h) })

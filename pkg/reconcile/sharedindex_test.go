@@ -35,8 +35,8 @@ func TestTokensInForceAreKnown(t *testing.T) {
 		t.Fatal("nothing was read")
 	}
 	k.committed([]state.Change{record("a", "new")})
-	k.read(moves, "a", grant("old")) // was read before that commit
-	k.read(moves, "b", grant("one"))
+	k.read(moves, "a", &state.Credential{Grant: grant("old")}) // was read before that commit
+	k.read(moves, "b", &state.Credential{Grant: grant("one")})
 	if _, read = k.begin(); !read {
 		t.Error("the reading is taken for over before it is")
 	}
@@ -75,7 +75,7 @@ func TestTokensInForceAreKnown(t *testing.T) {
 	if got := holds(moves, "new", "x"); got != "moved" {
 		t.Errorf("after a move: %q", got)
 	}
-	k.read(moves, "a", grant("new"))
+	k.read(moves, "a", &state.Credential{Grant: grant("new")})
 	if again, read := k.begin(); !read || holds(again, "new", "x") != "" {
 		t.Error("what was read before a move is believed")
 	}

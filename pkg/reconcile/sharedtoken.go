@@ -1,6 +1,7 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -85,7 +86,7 @@ func (w *worker) sharedWith(ctx context.Context, addr string, f fate, wait bool)
 		return "", "", errRecordsMoved
 	}
 	err = w.eachHolder(ctx, held, f, func(rec *state.Credential) bool {
-		with, what = rec.Head.Address, f.takes(rec.Grant)
+		with, what = rec.Head.Address, cmp.Or(f.takes(rec.Grant), sameOverlap)
 		return false
 	})
 	if with == "" && err == nil && coming != "" {
@@ -111,7 +112,7 @@ func (w *worker) readTokens(ctx context.Context, wait bool) error {
 	if !read {
 		return nil
 	}
-	if err := w.eachToken(ctx, func(addr string, g *state.Grant) { w.tokens.read(moves, addr, g) }); err != nil {
+	if err := w.eachToken(ctx, func(addr string, rec *state.Credential) { w.tokens.read(moves, addr, rec) }); err != nil {
 		return err
 	}
 	if !w.tokens.wholly(moves) {
@@ -120,8 +121,8 @@ func (w *worker) readTokens(ctx context.Context, wait bool) error {
 	return nil
 }
 
-// eachToken hands over what each credential that ever had a token has in force.
-func (w *worker) eachToken(ctx context.Context, f func(addr string, g *state.Grant)) error {
+// eachToken hands over the record of each credential that ever had a token.
+func (w *worker) eachToken(ctx context.Context, f func(addr string, rec *state.Credential)) error {
 	var all []string
 	err := w.store.Heads(ctx, func(h state.Head) error {
 		if h.Kind == state.KindCredential && h.Generation > 0 {
@@ -136,7 +137,7 @@ func (w *worker) eachToken(ctx context.Context, f func(addr string, g *state.Gra
 		rec, _, err := w.store.Credential(ctx, a)
 		switch {
 		case err == nil:
-			f(a, rec.Grant)
+			f(a, &rec)
 		case ctx.Err() != nil:
 			return err
 		}
@@ -146,7 +147,7 @@ func (w *worker) eachToken(ctx context.Context, f func(addr string, g *state.Gra
 }
 
 // eachHolder hands out the records, as long as f says so, of those among some credentials
-// that have something in force which ends with a revocation.
+// that have something in force, or had until a moment ago, which ends with a revocation.
 func (w *worker) eachHolder(ctx context.Context, held []uint64, ends fate, f func(*state.Credential) bool) error {
 	if len(held) == 0 {
 		return nil
@@ -161,7 +162,7 @@ func (w *worker) eachHolder(ctx context.Context, held []uint64, ends fate, f fun
 		case errors.Is(err, state.ErrNotFound):
 		case err != nil:
 			return err
-		case ends.takes(rec.Grant) != "":
+		case ends.takes(rec.Grant) != "" || ends.lingers(&rec, w.now()):
 			if !f(&rec) {
 				return nil
 			}
@@ -196,6 +197,11 @@ func (in *Input) shared(i int) (Step, string, bool) {
 	g, x := &in.Record.Retiring[i], in.sharing(i)
 	wait := Step{Action: ActWait, Retiring: i, State: Pending, Next: in.Now.Add(sharedLook), Cause: g.Retired.Cause}
 	switch {
+	case x.what == sameOverlap && (in.Order.Kind == OrderRevoke || in.Intent != nil && in.Intent.Op == opRevoke && in.Intent.Generation == g.Generation):
+		return Step{}, "", false
+	case x.what == sameOverlap:
+		wait.Reason = x.with + " " + sameOverlap
+		return wait, "", true
 	case in.Order.Kind == OrderRevoke && x.with != "":
 		return Step{}, "; " + x.with + " " + x.has() + ", and is to obtain another", false
 	case in.Order.Kind == OrderRevoke:
@@ -271,7 +277,7 @@ func (p *performer) diesElsewhere(i int, since time.Time) {
 		held, _, _ := p.w.tokens.others(p.j.addr, f)
 		var holders []string
 		err = p.w.eachHolder(p.ctx, held, f, func(rec *state.Credential) bool {
-			if f.takes(rec.Grant) != sameFate || since.IsZero() || !rec.Grant.GrantedAt.After(since) {
+			if how := f.takes(rec.Grant); how != "" && (how != sameFate || since.IsZero() || !rec.Grant.GrantedAt.After(since)) {
 				holders = append(holders, rec.Head.Address)
 			}
 			return true

@@ -14,7 +14,7 @@ import (
 // or share. It goes by hashes that are worth nothing outside of this process. And it knows
 // which are being revoked while a call is under way that may bring the same. It begins with
 // the first once it is asked: who revokes nothing, and whose logins end no other's session,
-// pays nothing. It keeps 64 bytes a credential, or so, and no address. It is safe for
+// pays nothing. It keeps 72 bytes a credential, or so, and no address. It is safe for
 // concurrent use.
 type tokens struct {
 	seed    maphash.Seed
@@ -47,7 +47,7 @@ func (t *tokens) committed(changes []state.Change) {
 		case c.Credential != nil:
 			delete(t.coming, c.Credential.Head.Address)
 			if t.of != nil {
-				t.set(t.address(c.Credential.Head.Address), t.marks(c.Credential.Grant))
+				t.set(t.address(c.Credential.Head.Address), t.known(c.Credential))
 			}
 		case c.Delete != "":
 			delete(t.coming, c.Delete)
@@ -121,7 +121,7 @@ func (t *tokens) begin() (moves int, read bool) {
 }
 
 // read takes over what a record held, but where something newer is known.
-func (t *tokens) read(moves int, addr string, g *state.Grant) {
+func (t *tokens) read(moves int, addr string, rec *state.Credential) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if moves != t.moves {
@@ -129,7 +129,7 @@ func (t *tokens) read(moves int, addr string, g *state.Grant) {
 	}
 	a := t.address(addr)
 	if _, known := t.of[a]; !known {
-		t.set(a, t.marks(g))
+		t.set(a, t.known(rec))
 	}
 }
 
