@@ -74,6 +74,9 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 	}
 	g.Generation = p.ob.in.nextGeneration()
 	held := p.ob.in.Held
+	if held.oneSession() {
+		g.ObtainedAt = c.intent.At // a login of another that came meanwhile may have ended it
+	}
 	if !old.AccessToken.Empty() && held.HasRevoke && slices.Contains(held.RevokeOn, causeRefresh) && !held.InvalidatesAccessToken {
 		r := p.retiring(old, causeRefresh)
 		// Its refresh token is the one in force, or was spent for it: to spend or

@@ -294,6 +294,8 @@ func overtaken(in *Input) (Step, bool) {
 	switch {
 	case in.Session == nil || g == nil || f != nil && f.Class == classSession:
 		return Step{}, false
+	case spares(f, in.Now) && !in.Fresh && in.Order.Kind != OrderRetry:
+		return Step{}, false // nothing is sent for another, and that it was refused is not to be forgotten
 	case in.Order.Kind == OrderRefresh && canRefresh(in, g):
 		return Step{}, false // it is refused, most likely, and that is what is asked for
 	case in.Order.Kind == OrderRetry:
