@@ -238,6 +238,8 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "the token in force shares its refresh token", true
 	case cur != nil && !cur.AccessToken.Empty() && cur.AccessToken.Equal(g.AccessToken):
 		return "it is the token in force", true
+	case cur != nil && !along && !cur.RefreshToken.Empty() && cur.RefreshToken.Equal(g.RefreshToken) && (accessDead || !slices.Contains(t.RevokeOn, causeRefresh)):
+		return "the token in force has the same refresh token, so that both are of one login, which goes on", true
 	}
 	return "", false
 }
