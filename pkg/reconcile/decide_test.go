@@ -282,6 +282,22 @@ func TestDecide(t *testing.T) {
 			in.Record.Retiring = []state.Grant{retiredGrant("replace", nil)}
 		}, ActRelease, Pending, "no revocation", 0},
 		"old token of a refresh, not asked": {func(in *Input) { in.Record.Retiring = []state.Grant{retiredGrant("refresh", nil)} }, ActRelease, Pending, "does not ask", 0},
+		"old token of the same login": {func(in *Input) {
+			in.Record.Retiring = []state.Grant{retiredGrant("replace", func(g *state.Grant) { g.RefreshToken = in.Record.Grant.RefreshToken })}
+			in.Held.RevokeNamesAccess = true
+		}, ActRelease, Pending, "of one login", 0},
+		"expired token of the same login": {func(in *Input) {
+			in.Held.RevokeNamesAccess, in.Held.RevokeNeeds, in.Held.RevokeOn = true, needsAccess, []string{"remove", "replace", "refresh"}
+			in.Record.Retiring = []state.Grant{retiredGrant("replace", func(g *state.Grant) { g.RefreshToken, g.ExpiresAt = in.Record.Grant.RefreshToken, t0 })}
+		}, ActRelease, Pending, "of one login", 0},
+		"what a kept reply brought": {func(in *Input) {
+			in.Record.Retiring = []state.Grant{retiredGrant("login", nil)}
+		}, ActWait, Ready, "revoked with it", 0},
+		"refused, and another has the session": {func(in *Input) {
+			in.WantsNew = []string{"account"}
+			in.Session = &rival{address: "credential.coinify.other", since: in.Now}
+			in.Record.Failure = &state.Failure{Op: opGrant, Class: "permanent", Stopped: true, Count: 1, Reached: 1}
+		}, ActWait, Stopped, "one session", 0},
 		"old token, both expired": {func(in *Input) {
 			in.Now = t0.Add(10 * time.Minute)
 			in.Record.Retiring = []state.Grant{retiredGrant("replace", func(g *state.Grant) { g.ExpiresAt, g.RefreshUntil = t0, t0 })}

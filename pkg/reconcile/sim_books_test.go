@@ -23,9 +23,10 @@ type simGrant struct {
 	access  []*simAccess
 	refresh []*simRefresh
 
-	forgiven string // why tokend may forget it although it lives
-	spared   bool   // a removed block says that it is left alone
-	rich     bool   // its tokens come with a number
+	forgiven string   // why tokend may forget it although it lives
+	spared   bool     // a removed block says that it is left alone
+	rich     bool     // its tokens come with a number
+	also     []string // who else got it
 }
 
 // simAccess is an access token.
@@ -117,9 +118,12 @@ func addressOf(account string) string { return simCredentials[account[0]-'a'] }
 
 // issue begins a grant.
 func (b *simBooks) issue(t *simType, account, origin, grant string) string {
+	if again, ok := b.repeated(t, account, origin, grant); ok {
+		return again
+	}
 	if t.traits.Session == "one_per_account" {
 		for _, g := range b.grants {
-			if g.account == account && g.origin == origin {
+			if g.typ == t && b.s.person(g.account) == b.s.person(account) && g.origin == origin {
 				g.end()
 			}
 		}
@@ -204,7 +208,7 @@ func refusedCall(op providers.Op, class providers.Class, why string) *providers.
 }
 
 func (b *simBooks) login(e *simEndpoint, c providers.Call) (string, *providers.Error) {
-	account, _ := c.Inputs.String("account")
+	account := b.s.accountAsked(c)
 	if !c.Flow.DeviceCode.Empty() {
 		return b.poll(e, c, account)
 	}
@@ -224,9 +228,10 @@ func (b *simBooks) login(e *simEndpoint, c providers.Call) (string, *providers.E
 	if e.typ.traits.Interactive {
 		b.s.fail("%s is asked for a token, for which a person has to log in", account)
 	}
-	if b.ended[account] || password.Reveal() != b.password[account] {
+	if b.ended[account] || password.Reveal() != b.password[b.s.person(account)] {
 		return "", refusedCall(c.Op, providers.ClassPermanent, "wrong password")
 	}
+	b.s.loggedIn(account)
 	return b.issue(e.typ, account, e.base, c.Grant), nil
 }
 
@@ -237,7 +242,7 @@ func (b *simBooks) spend(e *simEndpoint, c providers.Call) (string, *providers.E
 	}
 	g, now := r.grant, b.s.real()
 	b.checkOrigin(e, g)
-	b.checkSpend(r, now)
+	b.checkSpend(r, now, b.s.asks(c, g))
 	r.used++
 	switch {
 	case !r.lives(now):
@@ -273,7 +278,7 @@ func (b *simBooks) revoke(e *simEndpoint, c providers.Call) *providers.Error {
 	for _, dies := range b.dying(a, r) {
 		b.checkOrigin(e, dies)
 	}
-	b.checkRevocation(a, r)
+	b.checkRevocation(a, r, c)
 	for _, g := range b.dying(a, r) {
 		g.end()
 	}
@@ -291,7 +296,7 @@ func (b *simBooks) verify(e *simEndpoint, c providers.Call) *providers.Error {
 		return nil
 	}
 	b.checkOrigin(e, a.grant)
-	if r := b.s.record(a.grant.addr); r.access != a.token {
+	if r := b.s.record(b.s.asks(c, a.grant)); r.access != a.token {
 		b.s.fail("the API is asked whether it honours %s, and %s is in force", a.token, r.access)
 	}
 	if a.lives(b.s.real()) {
@@ -315,7 +320,7 @@ func (b *simBooks) dying(a *simAccess, r *simRefresh) []*simGrant {
 	case g.typ.traits.Session == "shared_grant" && g.lives(b.s.real()):
 		var all []*simGrant
 		for _, x := range b.grants {
-			if x.account == g.account && x.origin == g.origin {
+			if b.oneAccount(x, g) {
 				all = append(all, x)
 			}
 		}

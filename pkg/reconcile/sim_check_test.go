@@ -135,10 +135,12 @@ func (s *simRun) recorded(c *state.Credential) {
 	s.checkPrevented(addr, old, now)
 	s.rereadTooLate(addr, old, now)
 	s.checkReplies(addr, old, now)
-	if now.grant != nil && now.grant != old.grant {
+	if now.grant != nil && (now.grant != old.grant || s.config.shared && now.generation > old.generation && old.open == "grant") {
 		s.books.succeeded(addr)
 	}
-	s.records[addr] = now
+	if s.records[addr] = now; now.access != old.access {
+		s.took[addr] = s.real()
+	}
 	s.note("record", addr, now.access+" "+now.refresh+" "+now.raw, len(now.retiring)*100+now.orphans.Total())
 	s.checkKept(addr, old, now)
 }
@@ -279,7 +281,7 @@ func (s *simRun) checkForgotten(addr string) {
 	counted := s.counted(addr, r)
 	var missing []string
 	for _, g := range s.books.grants {
-		if g.addr != addr || g.forgiven != "" || r.has(g) || !g.lives(real) {
+		if !g.isOf(addr) || g.forgiven != "" || r.has(g) || !g.lives(real) || s.elsewhere(addr, g) {
 			continue
 		}
 		if last := g.access[len(g.access)-1].token; !strings.Contains(r.raw, `"`+last+`"`) {
@@ -299,7 +301,7 @@ func (s *simRun) checkPrevented(addr string, old, now *simRecord) {
 		return
 	}
 	for _, r := range now.retiring {
-		if r.cause == "replace" && r.grant != nil && r.grant == old.grant {
+		if r.cause == "replace" && r.grant != nil && r.grant == old.grant && !slices.ContainsFunc(old.retiring, func(x simRetired) bool { return x.access == r.access }) {
 			s.fail("%s is replaced, and prevent_destroy is set", addr)
 		}
 	}
@@ -388,12 +390,12 @@ func (b *simBooks) checkOrigin(e *simEndpoint, g *simGrant) {
 // or by letting a change of what it is obtained with go ahead. One that may be spent
 // for all that tokend knows is held to the same, and one that was refused is not sent
 // again, whoever asks for it.
-func (b *simBooks) checkSpend(r *simRefresh, real time.Time) {
+func (b *simBooks) checkSpend(r *simRefresh, real time.Time, by string) {
 	g := r.grant
-	if rec := b.s.record(g.addr); rec.open != "refresh" && rec.open != "revive" {
+	if rec := b.s.record(by); rec.open != "refresh" && rec.open != "revive" {
 		b.s.fail("%s is spent, and no intent says so", r.token)
 	}
-	refreshes := b.s.record(g.addr).open == "refresh"
+	refreshes := b.s.record(by).open == "refresh"
 	if refreshes && r.heldAs == state.RefreshRefused {
 		b.s.fail("%s was refused, and is sent again", r.token)
 	}

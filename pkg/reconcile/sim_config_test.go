@@ -23,6 +23,7 @@ type simType struct {
 	endsGrant      bool // a revocation ends the whole grant, not the token named alone
 	life, longLife time.Duration
 	quiet          bool // it tells the number of a token at a login, and never again
+	repeats        bool // a login brings again what lives of the one before
 }
 
 // simTypeNames are the types of the catalogue: two with a password, one that
@@ -36,7 +37,9 @@ func drawType(d *draws, name string) *simType {
 		t.life, tr.Static, tr.Session = 100*365*24*time.Hour, true, "independent"
 		return t
 	}
-	tr.Interactive = name == "person"
+	if tr.Interactive = name == "person"; !tr.Interactive {
+		tr.Secrets = []string{"password"}
+	}
 	tr.Lockout = !tr.Interactive && d.chance("lockout", name, 0.5)
 	tr.Session = one(d, "session", name, "independent", "independent", "one_per_account", "shared_grant")
 	t.quiet = d.chance("says it once", name, 0.3)
@@ -201,6 +204,7 @@ type simConfig struct {
 	moved    bool                     // a moved block says what its name was before
 	forgets  [simFew]bool             // a removed block names it while it is not declared
 	leaves   [simFew]bool             // its token ends with the daemon
+	shared   bool                     // two of them are of one account
 	rich     [simFew]int              // it is obtained by the grant that has an output, and its sink names that
 }
 
@@ -317,9 +321,9 @@ func (c simConfig) text() string {
 			continue
 		}
 		name, letter, called := typeOfSim(i), letterOfSim(i), c.nameOf(simCredentials[i])
-		inputs := fmt.Sprintf("account = \"%s%d\"", letter, c.declared[i])
+		inputs := fmt.Sprintf("%saccount = %q", c.scopeOf(i), c.accountNamed(i))
 		if name != "person" {
-			fmt.Fprintf(&b, "secret \"mem\" %q { of = \"%s%d\" }\n", letter, letter, c.declared[i])
+			fmt.Fprintf(&b, "secret \"mem\" %q { of = %q }\n", letter, c.accountNamed(i))
 			inputs += "\n  password = secret.mem." + letter + ".value"
 		}
 		inputs += verify

@@ -4,12 +4,22 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"tokend/pkg/providers"
 )
 
 // checkRevocation: no token is revoked while it is in force, while a place
 // holds it, or before its overlap has passed.
-func (b *simBooks) checkRevocation(a *simAccess, r *simRefresh) {
+func (b *simBooks) checkRevocation(a *simAccess, r *simRefresh, c providers.Call) {
 	s, real := b.s, b.s.real()
+	var named *simGrant
+	switch {
+	case a != nil:
+		named = a.grant
+	case r != nil:
+		named = r.grant
+	}
+	by := s.asks(c, named)
 	dies := map[*simAccess]bool{}
 	if a != nil {
 		dies[a] = true
@@ -20,15 +30,18 @@ func (b *simBooks) checkRevocation(a *simAccess, r *simRefresh) {
 		}
 	}
 	for x := range dies {
-		if x.lives(real) {
-			s.checkDeath(x)
+		if !x.lives(real) {
+			continue
+		}
+		if s.checkTaken(x, by); x.grant.isOf(by) {
+			s.checkDeath(x, by)
 		}
 	}
 }
 
-func (s *simRun) checkDeath(x *simAccess) {
-	rec := s.record(x.grant.addr)
-	if x.grant.spared && !s.said.revoked[x.grant.addr] && rec.has(x.grant) && !rec.gaveWay(x) { // else it shares its grant with one that came later
+func (s *simRun) checkDeath(x *simAccess, by string) {
+	rec := s.record(by)
+	if x.grant.spared && !s.said.revoked[by] && rec.has(x.grant) && !rec.gaveWay(x) { // else it shares its grant with one that came later
 		s.fail("%s is revoked, and a removed block said that it is left alone", x.token)
 	}
 	if rec.open != "revoke" {
@@ -43,11 +56,11 @@ func (s *simRun) checkDeath(x *simAccess) {
 			ret = &rec.retiring[i]
 		}
 	}
-	if ret == nil || s.revoking[x.grant.addr] > 0 || s.ending[x.grant.addr] || rec.orderedGone(x.grant) {
+	if ret == nil || s.revoking[by] > 0 || s.ending[by] || rec.orderedGone(x.grant) {
 		return
 	}
 	wall := s.wall()
-	longest, overlap := s.overlaps(x.grant.addr, rec)
+	longest, overlap := s.overlaps(by, rec)
 	limit := ret.since.Add(max(longest, overlap))
 	switch {
 	case ret.cause == "remove":

@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -97,6 +98,9 @@ func (s *simRun) mendAll() {
 	}
 	for _, l := range v.Credentials {
 		s.note("status", l.Address, string(l.State)+": "+l.Why, 0)
+		if s.waitsForSharer(l) {
+			continue
+		}
 		switch l.State {
 		case reconcile.Ready:
 			if l.Why != "" {
@@ -246,7 +250,7 @@ func (s *simRun) checkEnd(written int) {
 		s.fail("asking for the status: %v", err)
 		return
 	}
-	prevented, awaited, heirs := map[string]bool{}, map[string]bool{}, map[string]bool{}
+	prevented, awaited, heirs, shares := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	var removing []reconcile.Line
 	shown := map[string]int{}
 	for _, l := range append(append(v.Credentials, v.Sinks...), v.Hooks...) {
@@ -262,6 +266,16 @@ func (s *simRun) checkEnd(written int) {
 			if l.State == reconcile.Waiting {
 				awaited[waitsForPrevented(l, prevented)], heirs[l.Address] = true, true
 			}
+			continue
+		}
+		if s.waitsForSharer(l) {
+			shares[firstName(l.Address)] = true
+			continue
+		}
+		if l.State == reconcile.Waiting && strings.HasPrefix(l.Address, "sink.") && slices.ContainsFunc(simSharers[:], func(i int) bool {
+			return shares[simCredentials[i]] && strings.HasSuffix(l.Why, strings.TrimPrefix(simCredentials[i], "credential."))
+		}) {
+			awaited[l.Address] = true
 			continue
 		}
 		if l.State == reconcile.Removing && strings.HasPrefix(l.Address, "sink.") {
@@ -285,7 +299,7 @@ func (s *simRun) checkEnd(written int) {
 			s.fail("%d orphans of %s may live, and status shows %d", n, addr, shown[addr])
 		}
 		switch a := s.books.access[r.access]; {
-		case prevented[addr]:
+		case prevented[addr], shares[addr]:
 		case s.config.declares(i) && a != nil && a.disowned && !s.config.verified(): // nobody asks whether it is honoured
 		case !s.config.declares(i) && (r.grant != nil || len(r.retiring) > 0):
 			s.fail("%s is not declared, and still has a token", addr)

@@ -119,7 +119,7 @@ const (
 func (e *simEndpoint) about(c providers.Call) string {
 	of := string(c.Op) + e.typ.name
 	if account, err := c.Inputs.String("account"); err == nil && account >= letterOfSim(simFew) {
-		of += account[:1]
+		of += e.p.s.accountAsked(c)[:1]
 	}
 	return of
 }
@@ -265,7 +265,7 @@ func (e *simEndpoint) heard(c providers.Call, refused *providers.Error) {
 	s := e.p.s
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	account, _ := c.Inputs.String("account")
+	account := s.accountAsked(c)
 	password, _ := c.Inputs.Secret("password")
 	s.books.refusals(account).heard = password.Reveal()
 }

@@ -64,7 +64,7 @@ func (s *simRun) leaves(addr string, orphans state.Orphans, kept []string) {
 		}
 	}
 	for account, r := range s.books.refused {
-		if addressOf(account) == addr {
+		if s.concerns(account, addr) {
 			r.pardoned, r.atOnce, r.tries = true, true, 0
 		}
 	}

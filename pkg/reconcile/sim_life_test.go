@@ -61,6 +61,8 @@ type simRun struct {
 	lastOf      [len(simCredentials)]simConfig // the last one on disk that declares each
 	changedAt   time.Time                      // since when it is no longer declared
 	given       map[string]bool
+	took        map[string]time.Time    // when each has had another token in force last
+	logged      map[string]int          // logins of each account since nothing fails any more
 	intended    map[string]time.Time    // when the last intent of each was about to be written
 	heldSinks   []string                // that live on by a configuration before
 	revoking    map[string]int          // orders to revoke that are not answered yet
@@ -102,7 +104,7 @@ func newRun(configs *simConfigs, seed uint64) *simRun {
 		draws: newDraws(seed), configs: configs, types: map[string]*simType{}, log: discard(), began: time.Now(), died: make(chan struct{}, 4),
 		mem: state.NewMemory(state.MemoryOptions{}), places: map[string]*simPlace{}, passwords: map[string]string{},
 		records: map[string]*simRecord{}, mostOrphans: map[string]int{}, known: map[string]bool{}, contents: map[string]string{}, delivered: map[string]int{}, named: map[string]map[string]bool{},
-		left: map[string]time.Time{}, intended: map[string]time.Time{}, given: map[string]bool{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{}, acting: map[string]*simAct{}, said: simSaid{revoked: map[string]bool{}}, devices: map[string]*simDeviceLogin{}, slowSecrets: map[string]bool{},
+		left: map[string]time.Time{}, intended: map[string]time.Time{}, given: map[string]bool{}, took: map[string]time.Time{}, logged: map[string]int{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{}, acting: map[string]*simAct{}, said: simSaid{revoked: map[string]bool{}}, devices: map[string]*simDeviceLogin{}, slowSecrets: map[string]bool{},
 	}
 	if traced() {
 		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -420,6 +422,7 @@ func (s *simRun) repassword() {
 }
 
 func (s *simRun) repasswordOf(account string) {
+	account = s.person(account)
 	d := s.draws
 	password := fmt.Sprint("p", d.below("password", account, 3))
 	tell := d.chance("told", account, 0.5)

@@ -57,7 +57,7 @@ func (s *simRun) orderOf(addr string, o reconcile.Order) {
 // pardon allows one more try of what is held back.
 func (s *simRun) pardon(addr string) {
 	for account, r := range s.books.refused {
-		if addressOf(account) == addr {
+		if s.concerns(account, addr) {
 			r.pardon(s.real())
 		}
 	}

@@ -28,6 +28,7 @@ const (
 	taleDevice  = "device"  // a person approves a login on another device
 	taleSecrets = "secrets" // secrets take their time, or fail
 	taleGateway = "gateway" // something before the APIs refuses, or is away for a moment
+	taleShared  = "shared"  // two credentials are of one account
 	taleMidcall = "midcall" // a credential gets another name while a call for it is open
 )
 
@@ -36,7 +37,7 @@ const (
 var simTales = [...]struct {
 	name   string
 	chance float64
-}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0.05}, {taleRemoved, 0.04}, {taleStop, 0.04}, {talePages, 0.04}, {taleOutputs, 0}, {taleMidcall, 0.03}, {taleDevice, 0.04}, {taleSecrets, 0.05}, {taleGateway, 0}}
+}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0.05}, {taleRemoved, 0.04}, {taleStop, 0.04}, {talePages, 0.04}, {taleOutputs, 0.02}, {taleMidcall, 0.03}, {taleDevice, 0.04}, {taleSecrets, 0.05}, {taleGateway, 0.04}, {taleShared, 0}}
 
 // drawTales draws which stories a run has.
 func (s *simRun) drawTales() {
@@ -44,6 +45,9 @@ func (s *simRun) drawTales() {
 		if s.draws.chance("not all have", tale.name, tale.chance) || *simTale == tale.name {
 			s.tales = append(s.tales, tale.name)
 		}
+	}
+	if s.has(taleShared) {
+		s.drawSharing()
 	}
 	if !s.has(taleMoved) && !s.has(taleMidcall) {
 		return
@@ -92,6 +96,8 @@ func (s *simRun) tell() {
 		s.drawGateway()
 	case taleMidcall:
 		s.renameMidcall()
+	case taleShared:
+		s.drawShared()
 	}
 }
 

@@ -18,6 +18,7 @@ type simRefusals struct {
 }
 
 func (b *simBooks) refusals(account string) *simRefusals {
+	account = b.s.person(account)
 	r, ok := b.refused[account]
 	if !ok {
 		r = &simRefusals{}
@@ -33,7 +34,7 @@ func (r *simRefusals) pardon(at time.Time) {
 // recordedRefusal takes over what a credential heard, once its intent is closed.
 func (b *simBooks) recordedRefusal(addr string) {
 	for account, r := range b.refused {
-		if addressOf(account) == addr && r.heard != "" {
+		if b.s.concerns(account, addr) && r.heard != "" {
 			r.password, r.pardoned, r.heard = r.heard, false, ""
 		}
 	}
@@ -47,7 +48,7 @@ func (b *simBooks) triesByOrder(addr string) {
 		return
 	}
 	for account, r := range b.refused {
-		if addressOf(account) == addr {
+		if b.s.concerns(account, addr) {
 			r.pardoned = true
 		}
 	}
@@ -77,7 +78,7 @@ func (b *simBooks) checkTry(e *simEndpoint, account, password string) {
 	r.last = real
 	// What was decided before a person said so, or before the secret changed, is not
 	// the try that they are worth.
-	if password == b.s.passwords[account] && r.pardonedAt.Before(b.s.intended[addressOf(account)]) {
+	if password == b.s.passwords[b.s.person(account)] && r.pardonedAt.Before(b.s.intended[addressOf(account)]) {
 		r.atOnce = false
 	}
 }
@@ -87,7 +88,7 @@ func (b *simBooks) checkTry(e *simEndpoint, account, password string) {
 // the account nobody has told tokend.
 func (b *simBooks) succeeded(addr string) {
 	for account, r := range b.refused {
-		if addressOf(account) == addr {
+		if b.s.concerns(account, addr) {
 			r.tries = 0
 		}
 	}
