@@ -19,6 +19,10 @@ func (s *simRun) drawGateway() {
 		s.blip()
 		return
 	}
+	if d.chance("long blip", "", 0.4) {
+		s.longBlip()
+		return
+	}
 	f := one(d, "gateway", "", fateRefused, fateRefusedAfter, fateRefusedAfter)
 	s.note("gateway refuses", "", "", int(f))
 	s.becomes(&weather{walls: map[providers.Op]fate{providers.OpRefresh: f}})
@@ -78,6 +82,22 @@ func (s *simRun) blip() {
 	s.mu.Unlock()
 	if !ended && s.logsIn(addr, true) {
 		s.fail("after a blip of %s somebody has to log in for %s, whose refresh token is good", lasts, addr)
+	}
+}
+
+// longBlip has connections lost for as long as it takes to repeat a refresh, or to try it
+// for the last time, and not much longer.
+func (s *simRun) longBlip() {
+	d := s.draws
+	f := one(d, "lost", "long blip", fateLostBefore, fateLostAfter)
+	lasts := d.between("long blip lasts", "", 9*time.Second, 30*time.Second)
+	s.note("blip", lasts.String(), "long", int(f))
+	s.becomes(&weather{walls: map[providers.Op]fate{providers.OpRefresh: f, providers.OpGrant: f, providers.OpExchange: f, providers.OpRevoke: f, providers.OpVerify: f}})
+	s.orderOf(one(d, "ordered", "long blip", simCredentials[:simFew]...), reconcile.Order{Kind: reconcile.OrderRefresh})
+	s.wait(lasts)
+	if !s.failed() {
+		s.note("blip", "ends", "", 0)
+		s.becomes(&weather{})
 	}
 }
 
