@@ -24,7 +24,7 @@ func TestARevocationThatWaitsForAnotherHoldsNoRefreshUp(t *testing.T) {
 				i.Record.Grant = aGrant(func(g *state.Grant) { g.ExpiresAt = t0.Add(c.expires) })
 				i.Record.Retiring, i.RetiredTraits = []state.Grant{retiredGrant(causeReplace, nil)}, []Traits{i.Traits}
 			})
-			p := performer{w: &worker{now: func() time.Time { return now }}, ob: &observed{in: in}, r: &result{}}
+			p := performer{w: &worker{now: func() time.Time { return now }}, j: &job{}, ob: &observed{in: in}, r: &result{}}
 			p.notBegun(errShared)
 			if !p.r.next.Equal(c.want) {
 				t.Errorf("it is looked at %s from now, want %s", p.r.next.Sub(now), c.want.Sub(now))
