@@ -1,7 +1,9 @@
 package reconcile
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -32,9 +34,14 @@ func (l *Loop) declareHooks(cfg, before *spec.Config) {
 			it.counted = l.uncount(it)
 			continue
 		}
-		if it.gone = true; it.cfg == nil {
+		if it.cfg == nil {
 			it.cfg = before // what it has to tell still, it tells as it was declared
 		}
+		// Its last run does not wait for minutes; its sinks are looked at before it.
+		if soon := l.o.Now().Add(lookAgain); !it.gone && it.phase == timed && it.x.failures > 0 && soon.Before(fromNanos(it.due)) {
+			l.q.at(it, soon)
+		}
+		it.gone = true
 	}
 }
 
@@ -184,10 +191,11 @@ func (l *Loop) wakeUntold(addr string) {
 const (
 	hookRetryInitial = time.Second
 	hookRetryMax     = 5 * time.Minute
-	// hookGoneTries is how often a hook is tried that went from the configuration
-	// with its sinks: what it would tell may have gone too. It takes half an hour.
-	hookGoneTries = 14
 )
+
+// errHookGone: a hook has failed that went from the configuration with its sinks. What
+// it would tell may have gone too, so that was its last run.
+var errHookGone = errors.New("it is no longer declared, and is not run again")
 
 // workHook runs one hook for the sinks that changed. At least once: what it
 // has answered is written down only after it succeeded, and a start takes up
@@ -204,6 +212,9 @@ func (w *worker) workHook(ctx context.Context, j *job) *result {
 	defer w.runs.end(j.addr)
 	if unheard := j.unheard(); len(unheard) > 0 {
 		return w.dropHook(ctx, j, unheard)
+	}
+	if sinks := w.toBeTold(ctx, j); len(sinks) > 0 {
+		return w.waitsForRemoval(j, sinks)
 	}
 	began := w.now()
 	err := w.runHook(ctx, j)
@@ -224,16 +235,16 @@ func (w *worker) workHook(ctx context.Context, j *job) *result {
 		w.o.Observe(Event{Address: j.addr, Type: typeOf(j.addr), Op: "hook", Class: class, Took: w.now().Sub(began)})
 	}
 	n := j.failures + 1
-	gaveUp := err != nil && j.cfg == nil && n >= hookGoneTries
-	if gaveUp {
-		w.log.Error("a hook that is no longer declared fails again and again and is given up", "address", j.addr, "error", err)
-		err = nil
+	var last error // of its last run
+	if err != nil && j.cfg == nil {
+		w.log.Error("a hook that is no longer declared has failed and is not run again", "address", j.addr, "error", err)
+		last, err = fmt.Errorf("%w; %w", err, errHookGone), nil
 	}
 	if err == nil {
 		err = w.answered(ctx, j)
 	}
 	r.order = j.order
-	j.order.finish(err)
+	j.order.finish(cmp.Or(err, last))
 	if err != nil {
 		r.failed, r.tried = true, w.tried(ctx, j)
 		wait := backoff(spec.RetryPolicy{Initial: hookRetryInitial, Max: hookRetryMax}, n, draw(fraction(j.addr, w.o.Host), n, w.now()))
@@ -243,7 +254,7 @@ func (w *worker) workHook(ctx context.Context, j *job) *result {
 		w.log.Warn("a hook failed", "address", j.addr, "error", err, "again_at", r.next)
 		return r
 	}
-	if !gaveUp {
+	if last == nil {
 		w.log.Info("hook", "address", j.addr, "sinks", list(j.pending))
 	}
 	r.ran = j.pending
@@ -260,6 +271,26 @@ func (j *job) unheard() []string {
 	return slices.DeleteFunc(slices.Clone(j.pending), func(sink string) bool {
 		return j.last != nil && (j.failures == 0 || !declares(j.force, sink))
 	})
+}
+
+// toBeTold lists the sinks whose removal a hook is still to tell: one that failed and
+// went with them has its last run then.
+func (w *worker) toBeTold(ctx context.Context, j *job) []string {
+	if j.cfg != nil || j.failures == 0 || j.order != nil {
+		return nil
+	}
+	return slices.DeleteFunc(slices.Clone(j.pending), func(sink string) bool {
+		rec, err := w.store.Sink(ctx, sink)
+		return (err != nil || rec.Written == nil) && !slices.Contains(j.leaving, sink)
+	})
+}
+
+// waitsForRemoval is the result of a look at a hook whose last run comes once its sinks
+// are removed.
+func (w *worker) waitsForRemoval(j *job, sinks []string) *result {
+	why := "it failed, and is no longer declared: it is run once more when " + list(sinks) + " is removed"
+	return &result{item: j.item, lane: j.lane, failed: true, failures: j.failures, next: w.now().Add(lookAgain),
+		standing: &Standing{State: Waiting, Why: why, Next: why, Mend: "tokend retry " + ShellAddress(j.addr)}}
 }
 
 // dropHook strikes out what a hook was still to tell of sinks, without a run. What is

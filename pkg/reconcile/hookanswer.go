@@ -202,3 +202,22 @@ func (w *worker) tried(ctx context.Context, j *job) []string {
 	}
 	return slices.DeleteFunc(a.sinks, func(s string) bool { return a.failed[s] != nil })
 }
+
+// dropGoneHook has a hook that is declared no longer, and does not run, owe nothing any
+// more, and forgets it.
+func (l *Loop) dropGoneHook(ctx context.Context, it *item) error {
+	l.w.runs.begin(it.addr)
+	defer l.w.runs.end(it.addr)
+	sinks := slices.Sorted(maps.Keys(it.ext().pending))
+	if err := l.w.answered(ctx, &job{addr: it.addr, pending: sinks}); err != nil {
+		return err
+	}
+	l.log.Info("a hook that is no longer declared is not run, because a person said so", "address", it.addr, "sinks", list(sinks))
+	l.forget(it)
+	l.w.programs.forget(it.addr)
+	it.counted = l.uncount(it)
+	for _, s := range sinks {
+		l.wakeUntold(s)
+	}
+	return nil
+}

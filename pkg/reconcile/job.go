@@ -53,7 +53,7 @@ type job struct {
 	turn      time.Time      // when its refresh has to begin, so that all that share its rate limit are in time; zero: whenever it is due
 	refreshes *state.Failure // Input.RefreshFailure, as it was left
 	measured  measured       // of the token in force, by asking the API
-	leaving   []string       // of a sink that was never written, or is removed: those that are about to leave their places
+	leaving   []string       // of a sink that was never written, or is removed: those that are about to leave their places; of a hook that is gone: those that are about to be looked at, and may be removed then
 	crowd     *leftPlaces    // where there are too many of those to be asked
 	noSecrets bool           // a plan that reads no secret
 	had       []*secretRead  // secrets that were read for it, since an earlier look did not wait for them
@@ -99,6 +99,12 @@ func (l *Loop) job(it *item) *job {
 		}
 	}
 	switch it.kind {
+	case kindHook:
+		for _, s := range j.pending {
+			if u := l.items[s]; it.gone && u != nil && u.gone && (u.phase == running || u.phase == ready) {
+				j.leaving = append(j.leaving, s)
+			}
+		}
 	case kindCredential:
 		j.unseen, j.once = l.unseenPlaces(it), l.o.Paused
 		j.formerly = formerly(it)

@@ -41,6 +41,8 @@ var ErrNothingFailed = errors.New("nothing of it fails, so nothing was tried")
 type NotFoundError struct {
 	Address string
 	Near    string // a known address that is close; "" for none
+	// Recordless says why a known address has no record; "" for one that is not known.
+	Recordless string
 	// Instances are those of a block with for_each or count that was named as a
 	// whole.
 	Instances []string
@@ -49,6 +51,9 @@ type NotFoundError struct {
 func (e *NotFoundError) Error() string {
 	if len(e.Instances) > 0 {
 		return fmt.Sprintf("%s has several instances: name one of %s", spec.Address(e.Address).Short(), list(e.Instances))
+	}
+	if e.Recordless != "" {
+		return spec.Address(e.Address).Short() + " " + e.Recordless
 	}
 	if e.Near != "" {
 		return fmt.Sprintf("there is no %s; did you mean %s?", e.Address, spec.Address(e.Near).Short())
@@ -119,8 +124,15 @@ func (l *Loop) Missing(ctx context.Context, addr string) error {
 	return missing
 }
 
-// missing is the error for an address that is not known.
+// missing is the error for an address that is not known, or of which there is no record.
 func (l *Loop) missing(addr string) error {
+	if it, ok := l.items[addr]; ok && !it.stored && !it.gone {
+		why := "has no record yet: nothing was obtained or written for it"
+		if it.kind == kindHook {
+			why = "has no record of its own: each sink's record has the hooks that have not run for it yet"
+		}
+		return &NotFoundError{Address: addr, Recordless: why}
+	}
 	e := &NotFoundError{Address: addr, Near: l.near(addr)}
 	for a := range l.items {
 		if strings.HasPrefix(a, addr+"[") {
@@ -138,6 +150,9 @@ func (l *Loop) near(addr string) string {
 	for a := range l.items {
 		if len(l.items) > 10000 {
 			break
+		}
+		if a == addr {
+			continue // which is no longer declared
 		}
 		if d := levenshtein.Distance(a, addr, nil); d < at || d == at && best != "" && a < best {
 			best, at = a, d // of several that are as near always the same one
@@ -352,14 +367,17 @@ func (l *Loop) Wake(ctx context.Context, addrs []string) error {
 }
 
 // Forget deletes a record without revoking anything: `tokend state rm`. The tokens
-// of a credential that is declared are counted as its orphans from then on.
+// of a credential that is declared are counted as its orphans from then on. A hook that
+// is declared no longer, and has a run left, is not run any more.
 func (l *Loop) Forget(ctx context.Context, addr string) error {
 	var missing error
 	err := l.do(ctx, func() {
 		addr := l.current(addr)
 		it, ok := l.items[addr]
 		switch {
-		case !ok || !it.stored:
+		case ok && it.kind == kindHook && it.gone && it.phase != running:
+			missing = l.dropGoneHook(ctx, it)
+		case !ok || !it.stored && !(it.gone && it.phase == running):
 			missing = l.missing(addr)
 		case it.phase == running:
 			missing = fmt.Errorf("%s is being worked on: try again", addr)

@@ -153,34 +153,6 @@ func TestASinkComesBackThatOwesHooks(t *testing.T) {
 	})
 }
 
-// The hooks of a removed sink fail: once they were tried nothing is left of the
-// sink, and a hook that went with it is given up after a while; one that is
-// declared is not.
-func TestAHookThatWentIsGivenUp(t *testing.T) {
-	for _, gone := range []bool{true, false} {
-		inWorld(t, strict(), func(t *testing.T, w *world) {
-			w.set(twoHooks())
-			time.Sleep(10 * time.Second)
-			w.places.failHooks(errors.New("no such unit"))
-			after := cutOut(twoHooks(), `sink "mem" "trader"`)
-			if gone {
-				after = cutOut(after, `hook "mem" "tell"`, `hook "mem" "also"`)
-			}
-			w.set(after)
-			time.Sleep(5 * time.Minute)
-			v, err := w.loop.Status(context.Background(), "")
-			if err != nil || len(v.Sinks) > 0 || v.Ready {
-				t.Errorf("gone %v: after the first tries: %+v (%v)", gone, v, err)
-			}
-			time.Sleep(time.Hour)
-			v, err = w.loop.Status(context.Background(), "")
-			if err != nil || v.Ready != gone {
-				t.Errorf("gone %v: %+v (%v)", gone, v, err)
-			}
-		})
-	}
-}
-
 // Somebody else writes to a place, and tokend is killed right after it was
 // repaired: whoever reads the place is told after the next start.
 func TestTheHookOfARepairOutlivesACrash(t *testing.T) {

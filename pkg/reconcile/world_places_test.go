@@ -28,7 +28,9 @@ type places struct {
 	keeps string        // a place that cannot be cleaned
 	slow  time.Duration // how long a hook takes
 	deaf  error         // what hooks fail with
-	hangs string        // hooks of sinks whose address begins so hang for two minutes, and fail; others note whom they tell
+	// refusals is how many runs of hooks have failed with that.
+	refusals atomic.Int64
+	hangs    string // hooks of sinks whose address begins so hang for two minutes, and fail; others note whom they tell
 	// checking is called before a place is compared; nil: nothing is.
 	checking func()
 	// broken keeps places from being rendered.
@@ -249,6 +251,7 @@ func (h hookInto) Run(ctx context.Context, _ spec.Values, changed []spec.Address
 		return fail
 	}
 	if err := h.p.deafness(); err != nil {
+		h.p.refusals.Add(1)
 		return err
 	}
 	if h.p.slow > 0 {
