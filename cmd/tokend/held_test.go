@@ -35,7 +35,7 @@ func TestWhatIsHeldBackIsReadable(t *testing.T) {
 	if n := strings.Count(text, "the change would give up 12 tokens"); n != 1 {
 		t.Errorf("the reason stands there %d times:\n%s", n, text)
 	}
-	for _, want := range []string{"2 of them live on as before", "coinify.c: held: email changed", "coinify.b would be given up: it is no longer declared"} {
+	for _, want := range []string{"2 that are held live on as before", "coinify.c: held: email changed", "coinify.b would be given up: it is no longer declared"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing:\n%s", want, text)
 		}

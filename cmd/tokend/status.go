@@ -19,6 +19,10 @@ import (
 const statusHelp = `Says how everything does: what, since when, why, what happens next, and the one
 command that mends it. With an address, that one alone.
 
+NEXT is what comes next, and when: of what is ready, its refresh and the like; "stop"
+where the token ends then and nothing renews it; "look" where it is only looked at
+again, which may be a next try, the end of a wait, or nothing.
+
 Exit status: 0 everything is ready, 1 something is not (a change that is held back
 is not, and neither is a broken configuration), 2 there is neither a daemon nor a
 state to ask.`
@@ -257,9 +261,9 @@ func (g *globals) printLines(w io.Writer, now time.Time, c columns, lines []reco
 
 func livesOn(n int) string {
 	if n == 1 {
-		return "1 of them lives on"
+		return "1 that is held lives on"
 	}
-	return fmt.Sprintf("%d of them live on", n)
+	return fmt.Sprintf("%d that are held live on", n)
 }
 
 // wide is how many columns a terminal has at the least that is written for.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"os"
 	"path/filepath"
@@ -295,5 +296,43 @@ func TestAStateThatIsHeldIsNotAskedOfTheDirectory(t *testing.T) {
 	s := tokend(t, filepath.Join(dir, "nowhere"), "--state", dir, "status")
 	if !strings.Contains(s.err, "Unreadable configuration") {
 		t.Errorf("without a daemon it is said: %q", s.err)
+	}
+}
+
+// A provider type's request is tried as the credential makes it: scopes that are not
+// given are null in it.
+func TestValidateFindsARequestThatNeedsScopes(t *testing.T) {
+	t.Parallel()
+	const typed = `
+provider_type "shop" {
+  grant "client" {
+    request {
+      method = "POST"
+      url    = "https://shop.example.com/token"
+      form   = { grant_type = "client_credentials", scope = %s }
+    }
+  }
+  response { access_token = body.token }
+}
+credential "shop" "reader" {
+  %s
+}
+`
+	for _, c := range []struct{ scope, argument, want string }{
+		{`join(" ", input.scopes)`, "", `credential "shop" "reader" cannot make the request of its grant client: scopes is not given.`},
+		{`join(" ", input.scopes)`, "scopes = null", "scopes is not given."},
+		{`join(" ", input.scopes)`, `scopes = ["read"]`, ""},
+		{`join(" ", input.scopes)`, "scopes = []", ""},
+		{`input.scopes == null ? null : join(" ", input.scopes)`, "", ""},
+		{"input.scopes", "", ""},
+	} {
+		got := tokend(t, configOf(t, fmt.Sprintf(typed, c.scope, c.argument)), "validate")
+		if (c.want == "") != (got.status == exitOK) || !strings.Contains(strings.Join(strings.Fields(got.err), " "), c.want) {
+			t.Errorf("%s with %q: exit status %d, want %q in:\n%s", c.scope, c.argument, got.status, c.want, got.err)
+		}
+	}
+	got := tokend(t, configOf(t, fmt.Sprintf(typed, `join(" ", input.scopes)`, "")), "validate")
+	if want := `input.scopes == null ? null : `; !strings.Contains(got.err, want) {
+		t.Errorf("no hint %q in:\n%s", want, got.err)
 	}
 }

@@ -29,6 +29,10 @@ func cure(err error) string {
 	case errors.As(err, &mend):
 		return mend.Mend
 	case errors.As(err, &unread) && unread.Addr.Kind() == "secret":
+		// What it is read with may be what lacks: a Vault's login names a secret of its own.
+		for inner := unread; errors.As(inner.Err, &inner) && inner.Addr.Kind() == "secret"; {
+			unread = inner
+		}
 		return "give " + unread.Addr.Short() + " a value that can be read"
 	case errors.As(err, &eval):
 		return "mend the configuration there, or what it reads"

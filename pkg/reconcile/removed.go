@@ -42,7 +42,7 @@ func removedWhy(all state.Orphans, now time.Time) (reason, why string) {
 	if until := left.Until(); !until.IsZero() {
 		return reason, reason + ", until " + until.UTC().Format(time.RFC3339) + " at the latest"
 	}
-	return reason, reason + ": looked after where they were issued, they are counted no more"
+	return reason, reason + "; once somebody has ended it where it was issued, or says that it does not matter, it is no longer counted"
 }
 
 // isRemoved says of what has not been looked at since the start that it is removed, as a

@@ -86,7 +86,7 @@ func (s *credentialRequests) differs() bool {
 	for i := range s.p.form.args {
 		a := &s.p.form.args[i]
 		field := s.p.grant.input(a.name)
-		if a.varies() && (a.name == kindProvider || reads[a.name] || reads[""] || field != nil && len(field.OneOf) > 0) {
+		if a.varies() && (a.name == kindProvider || a.name == "scopes" || reads[a.name] || reads[""] || field != nil && len(field.OneOf) > 0) {
 			return true
 		}
 	}
@@ -211,7 +211,15 @@ func (r *requestCheck) inputs(p *credentialPlan, m map[string]cty.Value, failed 
 		out[field.Name] = field.valueOf(m)
 	}
 	if _, own := out["scopes"]; !own {
-		out["scopes"] = cty.UnknownVal(cty.List(cty.String))
+		given, has := m["scopes"]
+		switch {
+		case has:
+			out["scopes"] = given
+		case failed && p.form.arg("scopes") != nil:
+			out["scopes"] = cty.UnknownVal(cty.List(cty.String))
+		default:
+			out["scopes"] = cty.NullVal(cty.List(cty.String)) // as the type's expressions see it then
+		}
 	}
 	return out
 }
@@ -222,7 +230,7 @@ func (r *requestCheck) inputs(p *credentialPlan, m map[string]cty.Value, failed 
 func (r *requestCheck) key(p *credentialPlan, provider Address, inputs map[string]cty.Value, begins func(name string) string) string {
 	reads := r.addressInputs(p.typ, p.grant)
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\x00%s", provider, p.grant.Name)
+	fmt.Fprintf(&b, "%s\x00%s\x00%t", provider, p.grant.Name, isNull(inputs["scopes"]))
 	for i := range p.grant.Inputs {
 		field := &p.grant.Inputs[i]
 		v, _ := inputs[field.Name].UnmarkDeep()
@@ -320,6 +328,9 @@ func (r *requestCheck) absent(t *ProviderType, g *GrantType, v *settingsView, in
 				if text := n + " is not given" + choice(g, e, in); !slices.Contains(m.missing, text) {
 					m.missing = append(m.missing, text)
 					m.hint = "give it the argument " + n
+					if n == "scopes" && !t.Builtin {
+						m.hint += ", or have its provider type do without: input.scopes == null ? null : …"
+					}
 				}
 			}
 		}

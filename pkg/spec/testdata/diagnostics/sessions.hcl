@@ -16,7 +16,7 @@ provider_type "api" {
     request {
       method = "POST"
       url    = "${config.base_url}/login"
-      form   = { user = input.user, password = input.password, scope = join(" ", input.scopes) }
+      form   = { user = input.user, password = input.password, scope = input.scopes == null ? null : join(" ", input.scopes) }
     }
   }
   grant "code" {
