@@ -41,7 +41,7 @@ var ErrNothingFailed = errors.New("nothing of it fails, so nothing was tried")
 type NotFoundError struct {
 	Address string
 	Near    string // a known address that is close; "" for none
-	// Recordless says why a known address has no record; "" for one that is not known.
+	// Recordless says that a known address has no record, and why; "" for one that is not known.
 	Recordless string
 	// Instances are those of a block with for_each or count that was named as a
 	// whole.
@@ -53,7 +53,7 @@ func (e *NotFoundError) Error() string {
 		return fmt.Sprintf("%s has several instances: name one of %s", spec.Address(e.Address).Short(), list(e.Instances))
 	}
 	if e.Recordless != "" {
-		return spec.Address(e.Address).Short() + " " + e.Recordless
+		return e.Recordless
 	}
 	if e.Near != "" {
 		return fmt.Sprintf("there is no %s; did you mean %s?", e.Address, spec.Address(e.Near).Short())
@@ -127,9 +127,10 @@ func (l *Loop) Missing(ctx context.Context, addr string) error {
 // missing is the error for an address that is not known, or of which there is no record.
 func (l *Loop) missing(addr string) error {
 	if it, ok := l.items[addr]; ok && !it.stored && !it.gone {
-		why := "has no record yet: nothing was obtained or written for it"
+		name := spec.Address(addr).Short()
+		why := "there is no record of " + name + ": nothing was obtained or written for it yet, or it was forgotten"
 		if it.kind == kindHook {
-			why = "has no record of its own: each sink's record has the hooks that have not run for it yet"
+			why = name + " has no record of its own: each sink's record has the hooks that have not run for it yet"
 		}
 		return &NotFoundError{Address: addr, Recordless: why}
 	}
