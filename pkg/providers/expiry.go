@@ -32,7 +32,7 @@ func (e *Endpoint) expiry(f *frame, r *Reply, p *responseProgram, at time.Time) 
 			return at, nil
 		}
 		if err == nil && !end.After(at) {
-			err = fmt.Errorf("the token would have ended %v before it was there%s", at.Sub(end).Round(time.Second), clockHint(r, at))
+			err = fmt.Errorf("%s: it had ended %v before that%s", DeadOnArrival, at.Sub(end).Round(time.Second), clockHint(r, at))
 		}
 		if err != nil {
 			return time.Time{}, e.unreadable(f, r, p.expiresAt.String(), err)
@@ -62,7 +62,10 @@ func (e *Endpoint) expiry(f *frame, r *Reply, p *responseProgram, at time.Time) 
 	return at.Add(lifetime), nil
 }
 
-var errNoLifetime = errors.New("a lifetime of a second or more is required: the token would be dead on arrival")
+// DeadOnArrival stands in the message of the error for a reply whose token has ended.
+const DeadOnArrival = "the token would be dead on arrival"
+
+var errNoLifetime = errors.New("a lifetime of a second or more is required: " + DeadOnArrival)
 
 // parseSeconds reads expires_in: a number, or a string of digits.
 func parseSeconds(v value) (time.Duration, error) {

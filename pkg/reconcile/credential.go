@@ -20,7 +20,7 @@ func (w *worker) workCredential(ctx context.Context, j *job) *result {
 		return j.unlooked(w.now(), err)
 	}
 	step := w.decided(ctx, ob)
-	r := &result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), revokesAt: ob.in.revokesAt(step)}
+	r := &result{item: j.item, lane: j.lane, next: step.Next, standing: standingOf(step), revokesAt: ob.in.revokesAt(step), repeats: ob.in.Repeats}
 	r.fill(&ob.in.Record, j.stored)
 	if ob.in.Reading != (readings{}) && !step.acts() {
 		r.next = ob.in.whileItWaits(step)
@@ -73,7 +73,7 @@ func (w *worker) workCredential(ctx context.Context, j *job) *result {
 	p.say()
 	p.perform()
 	w.tokens.over(p.brings)
-	r.refreshes = ob.in.RefreshFailure
+	r.refreshes, r.repeats = ob.in.RefreshFailure, ob.in.Repeats
 	if r.order != nil && r.next.IsZero() {
 		r.again = true // an order that failed says nothing of what else there is to do, and when
 	}

@@ -60,8 +60,12 @@ type Input struct {
 	// RefreshFailure is the last failure of refreshing the token held, where
 	// Record.Failure is that of the grant which would replace it.
 	RefreshFailure *state.Failure
-	Intent         *state.Intent
-	Held           Traits // of the grant in force
+	// Repeats says that the last call brought the token that was held already, with the
+	// end that it had: its API gives one token until that ends. It is known since the
+	// start.
+	Repeats bool
+	Intent  *state.Intent
+	Held    Traits // of the grant in force
 	// Former is the newest generation that a place may hold of an earlier record of
 	// this address, where this one has had no token yet: see [Input.nextGeneration].
 	Former uint64

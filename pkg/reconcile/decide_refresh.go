@@ -3,6 +3,8 @@ package reconcile
 import (
 	"strings"
 	"time"
+
+	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
@@ -16,7 +18,39 @@ func (in *Input) due() time.Time {
 	if in.Want != nil {
 		p = in.Want.Refresh
 	}
+	if in.Repeats && !g.ExpiresAt.IsZero() {
+		return dueAgain(g)
+	}
 	return due(lifetime{obtained: g.ObtainedAt, expires: g.ExpiresAt, late: in.Held.InvalidatesAccessToken}, p, in.Spread)
+}
+
+const (
+	// repeatsFor is how much longer a token has to live to be asked for before its end,
+	// where its API gave the same one again.
+	repeatsFor = time.Minute
+	// repeatsLate is how long after its end such a token may live: expires_in is in whole
+	// seconds, and the rest is cut off, mostly.
+	repeatsLate = time.Second
+	// repeatsApart is how far apart two ends may be that are one, told in such seconds by
+	// replies that were on their way for a while.
+	repeatsApart = 5 * time.Second
+)
+
+// dueAgain is when a token is due that its API has given again. Many give one client one
+// token until that ends, or until shortly before: to ask ever sooner as the end comes near
+// would be many logins for nothing. So it is asked for when half of the rest has passed,
+// and at last when it has ended.
+func dueAgain(g *state.Grant) time.Time {
+	half := g.ExpiresAt.Sub(g.ObtainedAt) / 2
+	if half < repeatsFor {
+		return g.ExpiresAt.Add(repeatsLate)
+	}
+	return g.ObtainedAt.Add(half)
+}
+
+// repeats says that a call brought the token that was held before, which ends when it did.
+func repeats(g *state.Grant, had secret.Text, until time.Time) bool {
+	return !had.Empty() && g.AccessToken.Equal(had) && !until.IsZero() && !g.ExpiresAt.IsZero() && g.ExpiresAt.Sub(until) < repeatsApart
 }
 
 // mayHaveEnded says that a refresh whose reply was lost, or that was refused after
@@ -36,7 +70,7 @@ func (in *Input) mayHaveEnded() bool {
 // passed all the same.
 func (in *Input) dueInTurn() time.Time {
 	at, g := in.due(), in.Record.Grant
-	if in.Turn.IsZero() || at.IsZero() || in.Traits.Interactive && !canRefresh(in, g) {
+	if in.Turn.IsZero() || at.IsZero() || in.Repeats || in.Traits.Interactive && !canRefresh(in, g) {
 		return at
 	}
 	turn := in.Turn

@@ -50,6 +50,7 @@ func (l *Loop) finish(r *result) {
 	it.glances = r.glances
 	it.revokes = !r.revokesAt.IsZero() && r.next.Equal(r.revokesAt)
 	if r.record {
+		it.repeats = r.repeats
 		it.gen, it.expires, it.retiring, it.stored, it.remains = r.gen, nanos(r.expires), uint8(min(r.retiring, 255)), r.stored, r.remains
 		if len(r.orphans) > 0 || it.x != nil {
 			it.ext().orphans = r.orphans

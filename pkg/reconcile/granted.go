@@ -80,6 +80,7 @@ func (p *performer) delivered(c *call, what string) {
 	if other := p.w.tokens.came(p.j.addr, rec.Grant, traitsOf(c.ep.ep, rec.Grant.GrantType), p.brings); other != "" {
 		p.dead(other)
 	}
+	p.ob.in.Repeats = repeats(rec.Grant, p.ob.had, p.ob.hadUntil)
 	if !p.save("a token that was "+what, p.exchanged(c)...) {
 		return
 	}

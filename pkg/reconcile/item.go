@@ -62,6 +62,7 @@ type item struct {
 	revokes  bool  // due when an old token may be given up, which is before its own is
 	may      bool  // the work under way may begin what the guard has let go
 	glances  bool  // of a credential: due before its token is, so that its provider may not be needed
+	repeats  bool  // of a credential: Input.Repeats, as the last look left it
 	counted  uint8 // the state under which it is counted; 0: not counted
 }
 

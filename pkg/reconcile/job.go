@@ -52,6 +52,7 @@ type job struct {
 	setBack   time.Duration  // how far the clock was set back since its record was written; less than nothing: forward
 	turn      time.Time      // when its refresh has to begin, so that all that share its rate limit are in time; zero: whenever it is due
 	refreshes *state.Failure // Input.RefreshFailure, as it was left
+	repeats   bool           // Input.Repeats, as it was left
 	measured  measured       // of the token in force, by asking the API
 	leaving   []string       // of a sink that was never written, or is removed: those that are about to leave their places; of a hook that is gone: those that are about to be looked at, and may be removed then
 	crowd     *leftPlaces    // where there are too many of those to be asked
@@ -108,6 +109,7 @@ func (l *Loop) job(it *item) *job {
 	case kindCredential:
 		j.unseen, j.once = l.unseenPlaces(it), l.o.Paused
 		j.formerly = formerly(it)
+		j.repeats = it.repeats
 		j.setBack, j.turn = l.setBack[it], it.lane.base().turn(it.expires)
 		j.needed = slices.ContainsFunc(it.users, func(u *item) bool { return !u.gone })
 		if it.retiring > 0 || it.gone {
@@ -231,6 +233,7 @@ type result struct {
 	saved     bool          // the record was written in this look
 	early     bool          // it is looked at again as soon as its token may be refreshed at all
 	glances   bool          // of a credential: it is looked at again before its token is due
+	repeats   bool          // of a credential: Input.Repeats, as it is left
 	revokesAt time.Time     // of a credential: when it is looked at again for an old token, and for nothing else; zero: not for one
 	began     begun         // destructive steps that were begun
 	limits    *spec.RateLimit

@@ -33,6 +33,8 @@ type observed struct {
 	hashes map[string]string
 	// had is the access token of the grant in force, as it was read.
 	had secret.Text
+	// hadUntil is when that ends.
+	hadUntil time.Time
 	// resettled: its record keeps other lifecycle settings than those that count.
 	resettled  bool
 	endsAtStop bool // it shall be revoked when the daemon stops, and was not to be
@@ -78,7 +80,7 @@ func (w *worker) observe(ctx context.Context, j *job) (*observed, error) {
 		if f := rec.Failure; f != nil && f.Op == opGrant {
 			in.RefreshFailure = overAfterSetBack(j.refreshes, j.now)
 		}
-		ob.had = rec.Grant.AccessToken
+		ob.had, ob.hadUntil, in.Repeats = rec.Grant.AccessToken, rec.Grant.ExpiresAt, j.repeats
 		in.Dying = knownDead(&rec, rec.Grant) && w.tokens.dying(rec.Grant)
 	}
 	if j.cfg != nil {

@@ -20,7 +20,8 @@ type cached struct {
 	until   time.Time
 	dead    map[string]bool
 	revoked []string
-	tokens  int // requests for one
+	tokens  int           // requests for one
+	early   time.Duration // by which it says that they end before they do
 	// slowly says how long a request is on its way before, and its answer after, it is
 	// carried out; nil: no time at all.
 	slowly func(path string) (before, after time.Duration)
@@ -56,7 +57,7 @@ func (x *cached) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	x.tokens++
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = fmt.Fprintf(w, `{"access_token":"at%d","expires_in":%d,"token_type":"bearer"}`, x.n, int(time.Until(x.until).Seconds()))
+	_, _ = fmt.Fprintf(w, `{"access_token":"at%d","expires_in":%d,"token_type":"bearer"}`, x.n, int(max(0, time.Until(x.until)-x.early).Seconds()))
 }
 
 // works says whether the API honours a token.

@@ -2,10 +2,12 @@ package reconcile
 
 import (
 	"fmt"
+	"strings"
 	"time"
 
 	"tokend/pkg/providers"
 	"tokend/pkg/spec"
+	"tokend/pkg/state"
 )
 
 // asksAgain says that the reply which is kept holds nothing up, like one that never
@@ -15,8 +17,13 @@ import (
 // the same the next time, mostly: that waits until the type was mended.
 func (in *Input) asksAgain() bool {
 	raw := in.Record.Raw
-	return in.costsNothing() && !doubtful(raw) && providers.NoJSON(&providers.Reply{Status: raw.Status, Body: raw.Body})
+	return in.costsNothing() && !doubtful(raw) && (broughtDead(raw) || providers.NoJSON(&providers.Reply{Status: raw.Status, Body: raw.Body}))
 }
+
+// broughtDead says of a kept reply that nothing but the lifetime in it could not be
+// taken: its token had ended before it was there. An API that gives one token until that
+// ends answers so in its last second, and with another one after that.
+func broughtDead(raw *state.Raw) bool { return strings.Contains(raw.Message, providers.DeadOnArrival) }
 
 // costsNothing says of a kept reply that it answers the grant that is wanted, and
 // that to ask that again costs nothing: it needs no person, it spends no refresh token
@@ -95,7 +102,10 @@ func (p *performer) giveUpRaw() {
 	if raw.Op == opRefresh && rec.Grant != nil && rec.Grant.Generation == raw.Generation {
 		until = unseenUntil(p.ob.in.Held, rec.Grant, true, p.w.now())
 	}
-	p.orphan(until)
+	dead := raw.Op == opGrant && broughtDead(raw) && !p.ob.in.Traits.HasRefresh
+	if !dead {
+		p.orphan(until)
+	}
 	if !noted {
 		p.keepBeside(*raw, until)
 	}
@@ -111,6 +121,9 @@ func (p *performer) giveUpRaw() {
 			f.NextAt = raw.At.Add(lockoutWait)
 		}
 		rec.Failure = f
+	}
+	if dead {
+		return // no token of it lives
 	}
 	p.log().Warn("a reply that could not be read is waited for no more; what it brought is counted as an orphan, and lives on until it expires", "kept", !noted)
 }
