@@ -208,6 +208,34 @@ func (d delta) rewritten(cfg *spec.Config) bool {
 	return false
 }
 
+// writtenBy are the digests that those sinks were written by of which an earlier
+// configuration is kept.
+func (l *Loop) writtenBy(ctx context.Context, kept map[string]*spec.Config) map[string][16]byte {
+	wrote := map[string][16]byte{}
+	_ = l.do(ctx, func() { // what ends meanwhile takes nothing over
+		for a := range kept {
+			if it := l.items[a]; it != nil && it.kind == kindSink && it.row != 0 {
+				wrote[a] = l.restored.digests[it.row-1]
+			}
+		}
+	})
+	return wrote
+}
+
+// outlived leaves out the earlier configurations of sinks that the one last in force
+// has written since.
+func (d *delta) outlived(wrote map[string][16]byte, last *spec.Config) {
+	if last == nil {
+		return
+	}
+	for a, was := range wrote {
+		is, ok := last.Digest(spec.Address(a))
+		if then, _ := d.last[a].Digest(spec.Address(a)); ok && is == was && then != was {
+			delete(d.last, a)
+		}
+	}
+}
+
 // note keeps by which digest a changed sink was written.
 func (d *delta) note(addr string, was [16]byte) {
 	if spec.Address(addr).Kind() != "sink" {

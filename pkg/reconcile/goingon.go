@@ -26,6 +26,7 @@ type onward struct {
 	by      *spec.Config // that declared it, where it is gone or held; nil: that is not known
 	lost    lostConfig   // why not
 	earlier *spec.Config // of a sink: extra.earlier
+	before  *spec.Config // of a sink: extra.before, which says what its earlier place may hold
 	// wrote is what earlier becomes where a look finds, before this is carried out,
 	// that the sink waits for nothing any more by what is earlier until then.
 	wrote *spec.Config
@@ -64,7 +65,7 @@ func (o onward) after(c turned) onward {
 func onwardNow(it *item) onward {
 	o := onward{addr: it.addr, kept: it.stored && !(it.gone && it.remains) || it.phase == running, gone: it.gone, by: it.cfg}
 	if it.x != nil {
-		o.held, o.lost, o.earlier = it.x.guarded, it.x.lost, it.x.earlier
+		o.held, o.lost, o.earlier, o.before = it.x.guarded, it.x.lost, it.x.earlier, it.x.before
 	}
 	return o
 }
@@ -102,6 +103,10 @@ func (l *Loop) goesOnThen(cfg, last *spec.Config, d delta, v verdict) (all []onw
 	for it := range l.odd {
 		touch(it.addr, asBefore)
 	}
+	moved := map[string]bool{}
+	for _, a := range v.moved {
+		moved[a] = true
+	}
 	for it, as := range how {
 		o := onwardNow(it)
 		c := turned{declared: declares(cfg, it.addr), went: as == went, last: d.lastOf(it.addr, last), lost: d.lost[it.addr]}
@@ -110,6 +115,9 @@ func (l *Loop) goesOnThen(cfg, last *spec.Config, d delta, v verdict) (all []onw
 		}
 		if v.blocked[it.addr] {
 			c.held = v.held.Reason
+		}
+		if as == changed && moved[it.addr] && o.before == nil {
+			o.before = c.last // its last write there may be under way, and no record tells of it yet
 		}
 		if as == changed && o.kept {
 			if was := d.wroteBy(it.addr, last); l.mayAwait(it, cfg, was, d.first, v.blocked) {
@@ -187,8 +195,8 @@ func (l *Loop) recordGoingOn(ctx context.Context, all []onward) (leaving []byte,
 		}
 		if (o.gone || o.held != "") && o.kept && o.by != nil {
 			by[o.by] = append(by[o.by], o.addr)
-		} else if o.earlier != nil {
-			by[o.earlier] = append(by[o.earlier], o.addr)
+		} else if was := cmp.Or(o.earlier, o.before); was != nil {
+			by[was] = append(by[was], o.addr)
 		}
 	}
 	for cfg, addrs := range by {

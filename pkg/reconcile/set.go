@@ -145,10 +145,15 @@ func (l *Loop) recall(ctx context.Context, d *delta) *spec.Config {
 	if d.last, d.lost, err = l.leaving(ctx); err != nil {
 		l.log.Warn("what declared addresses last that are being removed or held cannot be read back; they wait for a person", "error", err)
 	}
-	if len(d.gone) == 0 {
+	wrote := l.writtenBy(ctx, d.last)
+	if len(d.gone) == 0 && len(wrote) == 0 {
 		return nil
 	}
 	last, lost := l.recalled(ctx)
+	d.outlived(wrote, last)
+	if len(d.gone) == 0 {
+		return nil
+	}
 	for _, a := range d.gone {
 		if _, known := d.last[a]; !known && lost != (lostConfig{}) {
 			if d.lost == nil {
