@@ -125,7 +125,7 @@ func (s *simRun) recorded(c *state.Credential) {
 		if old.removing.IsZero() && c.Lifecycle.OnRemove != "forget" { // of which nothing is revoked
 			s.checkGuard(addr)
 		}
-		s.sparedBy(addr, old)
+		s.sparedBy(c.Head.Address, old)
 		if old.removing.IsZero() && old.lifecycle.PreventDestroy && old.grant != nil {
 			s.fail("%s is given up, and prevent_destroy was set", addr)
 		}

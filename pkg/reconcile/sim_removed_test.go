@@ -61,10 +61,12 @@ func (s *simRun) blockForgets(addr string) bool {
 }
 
 // sparedBy notes that a removal begins by a removed block: what it was of is left
-// alone, whatever becomes of the block.
-func (s *simRun) sparedBy(addr string, old *simRecord) {
-	i := slices.Index(simCredentials[:], addr)
-	if old.removing.IsZero() && old.grant != nil && !slices.ContainsFunc(s.saidOfLate(), func(c simConfig) bool { return !c.spares(i) }) {
+// alone, whatever becomes of the block. The block has to name it by the name that it
+// has: a full disk may never have let tokend carry out the change that gave it another.
+func (s *simRun) sparedBy(name string, old *simRecord) {
+	i := slices.Index(simCredentials[:], firstName(name))
+	spares := func(c simConfig) bool { return c.spares(i) && c.nameOf(simCredentials[i]) == name }
+	if old.removing.IsZero() && old.grant != nil && !slices.ContainsFunc(s.saidOfLate(), func(c simConfig) bool { return !spares(c) }) {
 		old.grant.spared = true
 	}
 }
