@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -109,7 +110,7 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 		Store: store, Providers: endpointOpener{log, g.guard, g.limit}, Sources: g.sources(e.pool, dir, log), Sinks: g.sinks(e.files, e.pool, dir),
 		Hooks: g.hooks(dir, e.scrub, log), HookDebounce: hooks.Debounce, Stands: filesink.Stands, Snapshot: g.packSnapshot, SnapshotParts: g.snapshotParts, LoadSnapshot: g.unpackSnapshot,
 		Host: hostName(), Logger: log, Observe: e.hooksRan.observing(o.observe), Paused: o.paused, RevokeAtEnd: o.daemon, PathsChanged: e.paths.add,
-		Taken: func(*spec.Config) { e.pool.Changed() }, Revision: e.revision, Unsettled: e.unsettled, Written: written,
+		Taken: func(*spec.Config) { e.pool.Changed() }, Revision: e.revision, Unsettled: e.unsettled, Written: cmp.Or(store.Info().Written, written),
 		ClockSet: clockSet,
 	})
 	if err != nil {
@@ -128,8 +129,8 @@ func (g *globals) openEngine(ctx context.Context, cfg *spec.Config, log *slog.Lo
 	return e, nil
 }
 
-// lastWritten is when the state in a directory was written last; zero: there is
-// none, or that cannot be told.
+// lastWritten is when the state in a directory was written last, as far as its file
+// tells, of one that does not say so itself; zero: there is none, or that cannot be told.
 func lastWritten(dir string) time.Time {
 	info, err := os.Stat(filepath.Join(dir, state.FileName))
 	if err != nil {

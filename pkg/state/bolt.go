@@ -101,6 +101,7 @@ type Bolt struct {
 	triedAt   time.Time
 	pause     time.Duration // see recheck
 	barred    bool          // it could not be opened for writing when that was tried last
+	foundAt   time.Time     // Info.Written
 	marked    uint64        // the serial that the mark says
 	markedAt  time.Time
 
@@ -208,7 +209,7 @@ func (s *Bolt) seam() {
 	s.left = fileMeta{} // from here on its header is one that nobody waits for
 	err := guard(func() error {
 		return s.db.Update(func(tx *bbolt.Tx) error {
-			return tx.Bucket([]byte(bucketHouse)).Put([]byte(houseStatus), s.sealer.sealStatus(s.lineage, status{s.info.serial.Load(), s.tally}))
+			return s.putStatus(tx.Bucket([]byte(bucketHouse)), status{s.info.serial.Load(), s.tally})
 		})
 	})
 	if err != nil {
@@ -238,6 +239,7 @@ func (s *Bolt) Info() Info {
 		Records: int(s.info.records.Load()),
 		Intents: int(s.info.intents.Load()),
 		Syncs:   s.info.syncs.Load(),
+		Written: s.foundAt,
 	}
 	if l := s.info.lineage.Load(); l != nil {
 		i.Lineage = *l

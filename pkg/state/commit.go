@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"crypto/hmac"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -241,6 +242,14 @@ func (s *Bolt) makeDurable(tx *bbolt.Tx) error {
 	return nil
 }
 
+// putStatus says in the file how far it has come, and when that was.
+func (s *Bolt) putStatus(house *bbolt.Bucket, now status) error {
+	if err := house.Put([]byte(houseStatus), s.sealer.sealStatus(s.lineage, now)); err != nil {
+		return err
+	}
+	return house.Put([]byte(houseWritten), binary.BigEndian.AppendUint64(nil, uint64(time.Now().UnixNano())))
+}
+
 func (s *Bolt) transact(tx *bbolt.Tx, requests []*request) error {
 	room := s.makeRoom(tx, requests)
 	s.lookInPlace()
@@ -261,7 +270,7 @@ func (s *Bolt) transact(tx *bbolt.Tx, requests []*request) error {
 	err := b.flush()
 	tally := s.tally + b.more.tally
 	if err == nil {
-		err = b.house.Put([]byte(houseStatus), s.sealer.sealStatus(s.lineage, status{serial, tally}))
+		err = s.putStatus(b.house, status{serial, tally})
 	}
 	if err != nil {
 		_ = tx.Rollback()

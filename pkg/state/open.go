@@ -24,6 +24,7 @@ const (
 	houseStatus  = "status"   // sealed, with the lineage; see status
 	houseKey     = "key.1"    // the data key, wrapped by the key source
 	houseHashKey = "hash_key" // sealed under the data key
+	houseWritten = "written"  // when the last commit was made, by the machine's clock; see Info.Written
 )
 
 // mapAhead is the address space that bbolt's memory map takes from the start,

@@ -171,6 +171,9 @@ func (s *Bolt) readHousehold(ctx context.Context) error {
 		if err := s.unwrap(ctx, house[houseKey], house[houseHashKey]); err != nil {
 			return err
 		}
+		if at := house[houseWritten]; len(at) == 8 {
+			s.foundAt = time.Unix(0, int64(binary.BigEndian.Uint64(at)))
+		}
 	}
 	st, err := s.sealer.openStatus(s.lineage, house[houseStatus])
 	switch {

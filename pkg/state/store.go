@@ -3,6 +3,7 @@ package state
 import (
 	"context"
 	"errors"
+	"time"
 
 	"tokend/pkg/secret"
 )
@@ -109,7 +110,11 @@ type Info struct {
 	Intents int
 	Bytes   int64
 	Syncs   uint64 // disk syncs since opened
-	Err     error  // why it takes no writes now, nil when it does
+	// Written is when it was written last before it was opened, by the machine's clock
+	// as it was then; zero: that is not known. Unlike the file's own time it goes with a
+	// copy.
+	Written time.Time
+	Err     error // why it takes no writes now, nil when it does
 }
 
 // HashText is s.Hash of a secret, which is not revealed to the caller.
