@@ -25,6 +25,7 @@ type observedSink struct {
 	found   sinks.Mark        // what the place says of who delivered there
 	by      *spec.Config      // by which it was looked at instead of the one in force
 	left    []leftPlace       // the earlier places that it has still to leave
+	owed    []string          // the hooks that its record said have not run
 	held    []string          // away from the host: the credentials that it holds the tokens of while its change is held
 	last    []sinks.Desired   // what the configuration before would have at the place that it leaves; nil: that was not asked
 	unsure  bool              // only what is hidden tells whether it has to be written
@@ -53,6 +54,7 @@ func (w *worker) observeSink(ctx context.Context, j *job) (*observedSink, error)
 		return ob, err // which says what could not be read
 	}
 	rec.Head.Address, rec.Head.Kind = j.addr, state.KindSink
+	ob.owed = rec.Notify
 	w.unsaved.add(&rec)
 	rec.Failure = overAfterSetBack(rec.Failure, j.now)
 	in.Record = rec

@@ -253,7 +253,7 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 			return
 		}
 	}
-	base := rec.Written
+	base, told := rec.Written, []string(nil)
 	p.r.sighted = true
 	rec.SinkKind, rec.Written, rec.Failure = p.ob.kindOf, withPlace(account, p.ob.desired.Place), nil
 	rec.Leaving, rec.Delivered = elsewhere(rec.Leaving, p.ob.desired.Place), p.ob.gens
@@ -268,7 +268,7 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 			rec.Notify = append(rec.Notify, string(h))
 		}
 		if !p.told {
-			p.r.hooks = rec.Notify
+			told, p.r.hooks = rec.Notify, rec.Notify
 		}
 		for _, h := range untold {
 			if slices.Contains(rec.Notify, h) {
@@ -300,7 +300,7 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 	}
 	moved := len(rec.Leaving) > 0
 	if !moved {
-		p.recordOver(rec, base)
+		p.recordOver(rec, base, told)
 	} else if err := p.commit(rec); err != nil { // before its earlier place is cleaned
 		return
 	}

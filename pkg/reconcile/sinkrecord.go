@@ -3,6 +3,7 @@ package reconcile
 import (
 	"bytes"
 	"errors"
+	"slices"
 
 	"tokend/pkg/state"
 )
@@ -11,10 +12,11 @@ import (
 // came first, it is written once more, over that: the place holds what it says, and as long
 // as the state does not know of it a crash would leave a place behind that a
 // removal takes for somebody else's. base is the account that the record had before;
-// where it has another by now, the place is compared instead.
-func (p *sinkPerformer) recordOver(rec *state.Sink, base []byte) {
+// where it has another by now, the place is compared instead. told are the hooks that
+// have to run for this very write, whatever they answered before it.
+func (p *sinkPerformer) recordOver(rec *state.Sink, base []byte, told []string) {
 	flagOwed(rec)
-	addr, kept := p.j.addr, *rec
+	addr, kept, was := p.j.addr, *rec, p.ob.owed
 	p.later(rec, func(err error) {
 		if !errors.Is(err, state.ErrConflict) {
 			p.recorded(addr, kept.Written, err)
@@ -27,6 +29,7 @@ func (p *sinkPerformer) recordOver(rec *state.Sink, base []byte) {
 				return
 			}
 			kept.Head.Version = cur.Head.Version
+			kept.Notify = notStruck(kept.Notify, was, cur.Notify, told)
 			kept.Notify = p.w.unsaved.unanswered(addr, kept.Written, kept.Notify)
 			flagOwed(&kept)
 			p.later(&kept, func(err error) { p.recorded(addr, kept.Written, err) })
@@ -45,6 +48,14 @@ func (p *sinkPerformer) record(rec *state.Sink) {
 			return
 		}
 		p.w.unsaved.outcome(addr, nil, nil)
+	})
+}
+
+// notStruck are those of some hooks that were not struck off a record since it was
+// read: they stood there then, and do not now. What is told of a newer write stays.
+func notStruck(hooks, was, is, told []string) []string {
+	return slices.DeleteFunc(slices.Clone(hooks), func(h string) bool {
+		return slices.Contains(was, h) && !slices.Contains(is, h) && !slices.Contains(told, h)
 	})
 }
 

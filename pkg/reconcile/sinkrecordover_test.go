@@ -2,6 +2,7 @@ package reconcile_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -62,6 +63,42 @@ func TestAHooksAnswerCostsNoRecord(t *testing.T) {
 		}
 		if l := w.line(sink); l.State != reconcile.Ready {
 			t.Errorf("it is %s: %s", l.State, l.Why)
+		}
+	})
+}
+
+// A hook is struck off the record of a sink while that sink is looked at, since the
+// configuration has it named no longer: it stays struck off, or it would run again after
+// the next start, and a removal of the sink would wait for it.
+func TestAHookThatIsStruckOffStaysSo(t *testing.T) {
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		const sink = "sink.mem.trader"
+		s := answeringStore{sink: sink, armed: new(atomic.Bool)}
+		w.halt()
+		w.wrap = func(below state.Store) state.Store { s.Store = below; return s }
+		w.start()
+		config := trader("a@example.com", "")
+		w.places.failHooks(errors.New("it is broken"))
+		w.set(config)
+		w.pass(time.Minute, time.Second, nil)
+		if rec, err := w.store.Sink(t.Context(), sink); err != nil || len(rec.Notify) != 1 {
+			t.Fatalf("the record says that %q have still to run: %v", rec.Notify, err)
+		}
+		s.armed.Store(true)
+		w.set(strings.Replace(config, "[hook.mem.tell]", "[]", 1))
+		w.pass(10*time.Second, time.Second, nil)
+		if s.armed.Load() {
+			t.Fatal("no record was written")
+		}
+		rec, err := w.store.Sink(t.Context(), sink)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if digest, _ := w.loop.Config().Digest(sink); rec.Head.Digest != digest {
+			t.Error("the record is not as it is said now")
+		}
+		if len(rec.Notify) > 0 {
+			t.Errorf("the record says that %q have still to run", rec.Notify)
 		}
 	})
 }
