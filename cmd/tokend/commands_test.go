@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"os"
 	"regexp"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
+	"go.etcd.io/bbolt"
 
 	"tokend/pkg/standin"
 )
@@ -131,4 +133,21 @@ func cmdEnds(ts *testscript.TestScript, _ bool, args []string) {
 	if end(standin.API(args[1]), args[2]) == 0 {
 		ts.Fatalf("%s has no living token of %s", args[1], args[2])
 	}
+}
+
+// cmdWroteAhead has a state say that it was written last by a clock that was ahead; its
+// file is as new as it is.
+func cmdWroteAhead(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: wroteahead FILE DURATION")
+	}
+	d, err := time.ParseDuration(args[1])
+	ts.Check(err)
+	db, err := bbolt.Open(ts.MkAbs(args[0]), 0o600, nil)
+	ts.Check(err)
+	ts.Check(db.Update(func(tx *bbolt.Tx) error {
+		at := uint64(time.Now().Add(d).UnixNano())
+		return tx.Bucket([]byte("state")).Put([]byte("written"), binary.BigEndian.AppendUint64(nil, at))
+	}))
+	ts.Check(db.Close())
 }

@@ -38,6 +38,7 @@ import (
 //	                          waits for it
 //	story API WORD…           what the API did, in this order and nothing else
 //	ends access|all API LOGIN    an account's access tokens, or all its tokens, end at the API
+//	wroteahead FILE DURATION  a state was written last by a clock that was ahead by that
 //	alive [!] API FILE        the token in a file works at the API
 //	[!] same FILE FILE        waits until two files hold the same, or do not
 //	until [!] PATTERN CMD…    repeats a command until its output matches
@@ -75,7 +76,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"standin": cmdStandin, "fault": cmdFault, "books": cmdBooks, "until": cmdUntil, "browser": cmdBrowser, "comesback": cmdComesBack, "mode": cmdMode, "login": cmdLogin,
-			"mended": cmdMended, "account": cmdAccount, "client": cmdClient, "story": cmdStory, "alive": cmdAlive, "same": cmdSame, "older": cmdOlder, "ends": cmdEnds,
+			"mended": cmdMended, "account": cmdAccount, "client": cmdClient, "story": cmdStory, "alive": cmdAlive, "same": cmdSame, "older": cmdOlder, "ends": cmdEnds, "wroteahead": cmdWroteAhead,
 		},
 	})
 }

@@ -10,6 +10,9 @@ import (
 // declareAll makes an item of everything declared, at the first configuration:
 // unchanged credentials sleep until they are due, sinks are looked at.
 func (l *Loop) declareAll(d delta) {
+	if by := l.o.Written.Sub(l.o.Now()); by >= setBackNoticed && !l.dry {
+		l.log.Warn("the clock was set back since the state was written last; what was recorded by the clock of then is looked at soon", "by_at_least", by.Round(time.Second))
+	}
 	if d.drops != l.drops {
 		for i := range d.met {
 			d.met[i] = met{} // what they led to may be something else now
