@@ -42,6 +42,9 @@ type Written struct {
 	// Stood: there was a file before; Unseen: it was not looked whether there was one, and
 	// nothing was done. Both are said beside an error, too.
 	Stood, Unseen bool
+	// Untouched is said beside an error: nothing of the content came to the path, nor
+	// is any of it left beside.
+	Untouched bool
 	// Left is the file as it was left; zero where another's change of it might go
 	// unseen, as in [Writer.Untouched].
 	Left Seen
@@ -83,7 +86,7 @@ func WriteFile(path string, content []byte, a Attr) error {
 func (w *Writer) Write(path string, content []byte, a Attr) (Written, error) {
 	out, err := w.write(path, content, a)
 	if err != nil {
-		return Written{Stood: out.Stood, Unseen: out.Unseen}, fmt.Errorf("writing %s: %w", path, err)
+		return Written{Stood: out.Stood, Unseen: out.Unseen, Untouched: out.Unseen || out.Untouched}, fmt.Errorf("writing %s: %w", path, err)
 	}
 	return out, nil
 }
@@ -110,9 +113,9 @@ func (w *Writer) write(path string, content []byte, a Attr) (Written, error) {
 	case errors.Is(err, unix.ENOENT):
 		return f.replace()
 	case err != nil:
-		return Written{}, err
+		return Written{Untouched: true}, err
 	case st.Mode&unix.S_IFMT != unix.S_IFREG:
-		return Written{}, notRegular(st.Mode)
+		return Written{Untouched: true}, notRegular(st.Mode)
 	}
 	out, err := f.over(&st)
 	out.Stood = true
@@ -140,7 +143,9 @@ func (f *file) over(st *unix.Stat_t) (Written, error) {
 	if out, err := f.furnish(); err == nil {
 		return out, nil
 	}
-	return f.replace()
+	out, err := f.replace()
+	out.Untouched = false // it holds the content already, perhaps by an earlier write
+	return out, err
 }
 
 // holds reports whether the file that st describes has the content already.
@@ -222,7 +227,7 @@ func idName(id int) string {
 func (f *file) replace() (Written, error) {
 	temp, fd, err := f.dir.createTemp(f.name)
 	if err != nil {
-		return Written{}, fmt.Errorf("creating a file in %s: %w", f.dir.path, err)
+		return Written{Untouched: true}, fmt.Errorf("creating a file in %s: %w", f.dir.path, err)
 	}
 	// Open until the end: the lock that spares it from sweeping hangs on it.
 	defer unix.Close(fd)
@@ -230,8 +235,8 @@ func (f *file) replace() (Written, error) {
 	if err != nil {
 		// Nothing more can be done about one that cannot be unlinked here: it
 		// is swept later, and the error that counts is the first.
-		_ = f.dir.unlink(temp)
-		return Written{}, err
+		gone := f.dir.unlink(temp) == nil
+		return Written{Untouched: gone && out.Untouched}, err
 	}
 	f.dir.changes.Add(1)
 	return out, f.dir.settle()
@@ -244,24 +249,24 @@ func (f *file) fill(fd int, temp string) (Written, error) {
 	given := f.ids.uid != noID || f.ids.gid != noID
 	if f.mode != tempMode || given {
 		if err := f.chmod(fd); err != nil {
-			return Written{}, err
+			return Written{Untouched: true}, err
 		}
 	}
 	if err := f.chown(fd); err != nil {
-		return Written{}, err
+		return Written{Untouched: true}, err
 	}
 	if err := writeAll(fd, f.content); err != nil {
-		return Written{}, fmt.Errorf("writing %d bytes: %w", len(f.content), err)
+		return Written{Untouched: true}, fmt.Errorf("writing %d bytes: %w", len(f.content), err)
 	}
 	f.dir.date(temp)
 	if !f.dir.volatile {
 		if err := again(func() error { return unix.Fsync(fd) }); err != nil {
-			return Written{}, fmt.Errorf("syncing the content: %w", err)
+			return Written{Untouched: true}, fmt.Errorf("syncing the content: %w", err)
 		}
 	}
 	if err := again(func() error { return unix.Renameat(f.dir.fd, temp, f.dir.fd, f.name) }); err != nil {
 		if errors.Is(err, unix.EBUSY) {
-			return Written{}, fmt.Errorf("%w, as a bind mount of a single file is, and cannot be replaced; mount its directory instead", ErrMountPoint)
+			return Written{Untouched: true}, fmt.Errorf("%w, as a bind mount of a single file is, and cannot be replaced; mount its directory instead", ErrMountPoint)
 		}
 		return Written{}, fmt.Errorf("renaming the finished file: %w", err)
 	}

@@ -220,8 +220,8 @@ func (w *worker) movesTo(ctx context.Context, j *job) string {
 	}
 	rec, err := w.store.Sink(ctx, j.addr)
 	from := placeOf(rec.Written)
-	if err != nil || from == "" {
-		return ""
+	if err != nil || from == "" || untouched(&rec) && !leaves(&rec) {
+		return "" // nothing is there to clean
 	}
 	d, _ := kind.Render(s.Static) // what it shall hold is not known
 	if d.Place == from || w.claimant(j.force, from) != "" {

@@ -8,6 +8,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/zclconf/go-cty/cty"
@@ -136,4 +137,69 @@ func group(t *testing.T) string {
 		t.Skip(err)
 	}
 	return g.Name
+}
+
+// A write tells that nothing of it came to its place, where that is certain: then there is
+// nothing to clean, and nothing to count.
+func TestAWriteTellsThatItTouchedNothing(t *testing.T) {
+	for name, c := range map[string]struct {
+		set  func(t *testing.T, path string) (at, owner string)
+		want bool
+	}{
+		"a file is in the way": {func(t *testing.T, path string) (string, string) {
+			if err := os.WriteFile(path, nil, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return filepath.Join(path, "token"), ""
+		}, true},
+		"a directory is there": {func(t *testing.T, path string) (string, string) {
+			if err := os.Mkdir(path, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			return path, ""
+		}, true},
+		"nobody of that name": {func(_ *testing.T, path string) (string, string) { return path, "no-such-user-anywhere" }, true},
+		"its name is too long, once it is written": {func(_ *testing.T, path string) (string, string) {
+			return filepath.Join(filepath.Dir(path), strings.Repeat("x", 300)), ""
+		}, true},
+		"it is a mount point": {func(t *testing.T, path string) (string, string) {
+			if err := os.WriteFile(path, []byte("other"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Mount(path, path, "", unix.MS_BIND, ""); err != nil {
+				t.Skip("filesink: no bind mounts:", err)
+			}
+			t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
+			return path, ""
+		}, true},
+		"what stands there is the same, and cannot be furnished": {func(t *testing.T, path string) (string, string) {
+			if err := os.WriteFile(path, []byte("one"), 0o644); err != nil {
+				t.Fatal(err)
+			}
+			if err := unix.Mount(path, path, "", unix.MS_BIND, ""); err != nil {
+				t.Skip("filesink: no bind mounts:", err)
+			}
+			t.Cleanup(func() { _ = unix.Unmount(path, unix.MNT_DETACH) })
+			if err := unix.Mount("", path, "", unix.MS_BIND|unix.MS_REMOUNT|unix.MS_RDONLY, ""); err != nil {
+				t.Skip("filesink: no read-only bind mounts:", err)
+			}
+			return path, ""
+		}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSink(t)
+			path, owner := c.set(t, filepath.Join(t.TempDir(), "place"))
+			with := map[string]cty.Value{"content": str("one")}
+			if owner != "" {
+				with["owner"] = str(owner)
+			}
+			d, err := s.Render(args(path, with))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err = s.Write(t.Context(), d, nil); err == nil || errors.Is(err, sinks.ErrUntouched) != c.want {
+				t.Errorf("%v: nothing was touched is %v, want %v", err, !c.want, c.want)
+			}
+		})
+	}
 }

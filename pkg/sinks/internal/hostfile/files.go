@@ -162,13 +162,24 @@ func (f Files) Write(ctx context.Context, d sinks.Desired, last []byte) ([]byte,
 		d.Replaces(aFile) // also where that failed: what stands there the next time may be our own
 	}
 	if err != nil {
-		return nil, mended(want.Path, classify(err))
+		err = mended(want.Path, classify(err))
+		if w.Untouched {
+			err = untouched{err}
+		}
+		return nil, err
 	}
 	if w.Left != (atomicfile.Seen{}) && d.Left != nil {
 		d.Left(sinks.Seen{Path: want.Path, Inode: w.Left.Inode, Changed: w.Left.Changed, Modified: w.Left.Modified})
 	}
 	return writeAccount(want.Path, w)
 }
+
+// untouched is an error of a write of which nothing came to the path.
+type untouched struct{ error }
+
+func (u untouched) Is(target error) bool { return target == sinks.ErrUntouched }
+
+func (u untouched) Unwrap() error { return u.error }
 
 // Intend implements [sinks.Sink]: what the file will be like but for its content
 // is not known before it is written.
