@@ -2,6 +2,7 @@ package providers
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"testing"
@@ -216,6 +217,12 @@ func FuzzScanJSON(f *testing.F) {
 		if list, isList := ref.([]any); isList && (n >= 0 && n < len(list)) != (el != "") {
 			t.Fatalf("element %d of %q: %q", n, s, el)
 		}
+		if doc.isString() && doc.halved() {
+			if _, err := valueOfJSON(doc, false).appendJSON(nil); !errors.Is(err, errHalved) {
+				t.Fatalf("half of a character was written again: %v", err)
+			}
+			return
+		}
 		out, err := valueOfJSON(doc, false).appendJSON(nil)
 		if err != nil || !json.Valid(out) {
 			t.Fatalf("written again: %q %v", out, err)
@@ -373,6 +380,21 @@ func BenchmarkOAuth2Prepare(b *testing.B) {
 	for b.Loop() {
 		if _, err := e.Prepare(c); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// Half of a character is told from a whole one, however it is written.
+func TestHalvedText(t *testing.T) {
+	for text, want := range map[string]bool{
+		`"plain"`: false, `"é"`: false, `"\n\\ud800"`: false, `"\u0041"`: false, `"\ufffd"`: false,
+		`"\ud83d\ude00"`: false, `"\uD83D\uDE00 \\"`: false, `["\ud83d\ude00","\ud83d\ude00"]`: false,
+		`"\ud800"`: true, `"\udc00"`: true, `"\udc00\ud800"`: true, `"\ud800\ud800\udc00"`: true, `"\ud800\n"`: true,
+		`"\ud83dx\ude00"`: true, `{"a":"\\","b":["\uDFFF"]}`: true, `"\u0041\ud800"`: true, `["\ud83d","\ude00"]`: true,
+	} {
+		doc, ok := scanJSON(text)
+		if !ok || doc.halved() != want {
+			t.Errorf("%s: half of a character is %v (read: %v), want %v", text, doc.halved(), ok, want)
 		}
 	}
 }

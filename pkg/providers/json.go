@@ -2,7 +2,9 @@ package providers
 
 import (
 	"encoding/json"
+	"strconv"
 	"strings"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -267,6 +269,39 @@ func (v jsonValue) text() string {
 		return inner // cannot be: the text was checked
 	}
 	return out
+}
+
+// halved says that a text has half of a character in it: one of the two escapes of a pair
+// (RFC 8259 section 8.2). No string is what it says.
+func (v jsonValue) halved() bool {
+	s := string(v)
+	for {
+		i := strings.IndexByte(s, '\\')
+		switch {
+		case i < 0:
+			return false
+		case s[i+1] != 'u':
+			s = s[i+2:]
+			continue
+		}
+		first, second := escaped(s[i:]), rune(-1)
+		if s = s[i+6:]; strings.HasPrefix(s, `\u`) {
+			second = escaped(s)
+		}
+		switch {
+		case !utf16.IsSurrogate(first):
+		case utf16.DecodeRune(first, second) == utf8.RuneError:
+			return true
+		default:
+			s = s[6:]
+		}
+	}
+}
+
+// escaped is what the escape says that a checked text begins with: \uXXXX.
+func escaped(s string) rune {
+	n, _ := strconv.ParseUint(s[2:6], 16, 32)
+	return rune(n)
 }
 
 // appendJSONString appends s as a JSON string. Only what JSON demands is

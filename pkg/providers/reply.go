@@ -278,6 +278,8 @@ func (e *Endpoint) tokenText(f *frame, r *Reply, part field) (secret.Text, error
 		return secret.Text{}, nil
 	case v.kind != kindString:
 		err = fmt.Errorf("a string is required, and it is %s", kindWord(v))
+	case v.halved:
+		err = errHalved
 	case !validHeaderValue(v.text):
 		err = errors.New("it has a control character in it")
 	}

@@ -17,6 +17,7 @@ import (
 type value struct {
 	kind   kind
 	marked bool // sensitive: not to be shown
+	halved bool // a string that its JSON does not say whole: see [jsonValue.halved]
 	text   string
 	cty    cty.Value // of kindCty, unmarked at the top
 }
@@ -46,7 +47,7 @@ func valueOfJSON(v jsonValue, marked bool) value {
 	case v.isNull():
 		return value{marked: marked}
 	case v.isString():
-		return value{kind: kindString, text: v.text(), marked: marked}
+		return value{kind: kindString, text: v.text(), marked: marked, halved: v.halved()}
 	case v.isNumber():
 		return value{kind: kindNumber, text: string(v), marked: marked}
 	case v.isBool():
@@ -98,8 +99,13 @@ func (v value) toCty() (cty.Value, error) {
 	case kindNull:
 		out = cty.NullVal(cty.DynamicPseudoType)
 	case kindString:
-		out = cty.StringVal(v.text)
+		if out = cty.StringVal(v.text); v.halved {
+			err = errHalved
+		}
 	case kindNumber, kindJSON:
+		if v.kind == kindJSON && jsonValue(v.text).halved() {
+			return cty.NilVal, errHalved
+		}
 		out, err = spec.DecodeJSON([]byte(v.text))
 	case kindBool:
 		out = cty.BoolVal(v.text == "true")
@@ -123,11 +129,15 @@ var (
 	errNotBool  = errors.New("true or false is required")
 	errUnknown  = errors.New("the value is not known")
 	errNotAMap  = errors.New("a map is required")
+	errHalved   = errors.New(`it has half of a character in it (one \u escape of a pair, such as \ud800), so what it is cannot be told`)
 	errTypeless = errors.New("the values cannot be compared")
 )
 
 // str is the value as HCL would put it into a string.
 func (v value) str() (string, error) {
+	if v.halved {
+		return "", errHalved
+	}
 	switch v.kind {
 	case kindString, kindNumber, kindBool:
 		return v.text, nil
@@ -229,6 +239,9 @@ func (v value) appendJSON(b []byte) ([]byte, error) {
 	case kindNull:
 		return append(b, "null"...), nil
 	case kindString:
+		if v.halved {
+			return nil, errHalved
+		}
 		return appendJSONString(b, v.text), nil
 	case kindNumber, kindBool, kindJSON:
 		return append(b, v.text...), nil
