@@ -48,6 +48,7 @@ func (e *engine) Plan(ctx context.Context, in planRequest) (planReply, error) {
 	if err := e.abreast(ctx); err != nil {
 		return planReply{}, err
 	}
+	e.readAnew()
 	conf := e.configuration()
 	p, err := e.loop.Plan(ctx, reconcile.PlanOptions{NoSecrets: in.NoSecrets, NoSettle: in.NoSettle, Allow: in.Allow, Unwatched: conf.Watching != ""})
 	if err != nil {
@@ -62,10 +63,21 @@ func (e *engine) Plan(ctx context.Context, in planRequest) (planReply, error) {
 	return r, nil
 }
 
+// readAnew has secrets be read as they are now, also those of a Vault's login: a file that
+// has just changed is noticed a moment later.
+func (e *engine) readAnew() {
+	e.pool.Changed()
+	e.loop.ReadAnew()
+}
+
 // Apply takes the configuration as it is now and waits until everything has
 // converged or failed.
 func (e *engine) Apply(ctx context.Context, in applyRequest) (applyReply, error) {
 	if e.daemon {
+		e.pool.Changed()
+		if err := e.loop.Touched(ctx, nil, true); err != nil { // who applies may have changed a secret just now
+			return applyReply{}, err
+		}
 		if err := e.reload(ctx, reconcile.SetOptions{NoSettle: true, Allow: in.Allow}); err != nil {
 			return applyReply{}, err
 		}
@@ -142,6 +154,7 @@ func (e *engine) Order(ctx context.Context, in orderRequest) (orderReply, error)
 			return orderReply{}, err
 		}
 	}
+	e.pool.Changed() // what its Vault is logged in to with may have changed just now, as any secret
 	err := e.loop.Do(ctx, in.Address, in.Order)
 	idle := errors.Is(err, reconcile.ErrNothingFailed)
 	if err != nil && !idle {

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
+
+	"github.com/zclconf/go-cty/cty"
 
 	"tokend/pkg/spec"
 )
@@ -35,6 +38,8 @@ type openEndpoint struct {
 	limits spec.RateLimit
 	err    error
 
+	secret atomic.Bool // its block names one
+
 	life    sync.Mutex
 	opened  bool // ep is there
 	dropped bool // nothing new is to be done with it
@@ -59,6 +64,12 @@ func (e *endpoints) configured(cfg *spec.Config, addr spec.Address, s spec.Scope
 	}
 	// Each that needs it reads the secrets that it names, as it does all others: what
 	// one waits for, a plan say, holds up nobody else.
+	if read := s.Secret; read != nil {
+		s.Secret = func(a spec.Address) (cty.Value, error) {
+			o.secret.Store(true)
+			return read(a)
+		}
+	}
 	p, err := cfg.Provider(addr, s)
 	if err != nil {
 		return nil, err
@@ -140,6 +151,22 @@ func (e *endpoints) recorded(ctx context.Context, blob string) (*openEndpoint, e
 // forget drops what the configuration opened, after a secret that a provider
 // block may name has changed.
 func (e *endpoints) forget() { e.keep(nil) }
+
+// forgetSecret drops of these what was opened by a secret.
+func (e *endpoints) forgetSecret() {
+	var left []*openEndpoint
+	e.mu.Lock()
+	for k, o := range e.byProvider {
+		if o.secret.Load() {
+			delete(e.byProvider, k)
+			left = append(left, o)
+		}
+	}
+	e.mu.Unlock()
+	for _, o := range left {
+		o.close()
+	}
+}
 
 // keep closes what a configuration that is in force now does not declare, or
 // declares differently. Who works with one goes on with it, and what is still

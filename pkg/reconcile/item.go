@@ -158,7 +158,9 @@ type Standing struct {
 type waiter struct {
 	order Order
 	login *LoginCode
-	done  chan error // buffered; receives exactly one result
+	// shares: no person gave it, so that what others have just read serves it as well.
+	shares bool
+	done   chan error // buffered; receives exactly one result
 
 	// What a worker answered, which is the loop's to read once it has the result.
 	answered bool

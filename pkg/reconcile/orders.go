@@ -73,8 +73,10 @@ func (l *Loop) Login(ctx context.Context, addr string, code LoginCode) error {
 
 func (l *Loop) order(ctx context.Context, addr string, w *waiter) error {
 	var missing error
+	if !w.shares {
+		l.readAnew()
+	}
 	if w.order.Kind == OrderRetry {
-		l.w.secrets.forget(true) // who says so may have changed one just now
 		if err := l.owed(ctx, addr); err != nil {
 			return err
 		}
@@ -89,7 +91,7 @@ func (l *Loop) order(ctx context.Context, addr string, w *waiter) error {
 			missing = errStopping
 			return
 		}
-		if w.order.Kind == OrderRetry {
+		if !w.shares {
 			it.forgetsReads(func(*secretRead) bool { return true })
 		}
 		it.ext().orders = append(it.x.orders, w)
@@ -113,6 +115,16 @@ func (l *Loop) order(ctx context.Context, addr string, w *waiter) error {
 		return ErrClosed
 	}
 }
+
+// readAnew has each secret be read when it is used next, however short a while ago it was:
+// who gives an order may have changed one just now, and no event has told of it yet.
+func (l *Loop) readAnew() {
+	l.w.secrets.forget(true)
+	l.w.endpoints.forgetSecret()
+}
+
+// ReadAnew has secrets read anew, for who asks for a plan, say.
+func (l *Loop) ReadAnew() { l.readAnew() }
 
 // Missing is the error for an address that there is not, with what may have been
 // meant.
@@ -183,7 +195,8 @@ func (l *Loop) Attributes(ctx context.Context, addr string, minValid time.Durati
 	if err != nil && !errors.Is(err, errNoToken) {
 		return at, err
 	}
-	if derr := l.Do(ctx, addr, Order{Kind: OrderRefresh}); derr != nil {
+	refresh := &waiter{order: Order{Kind: OrderRefresh}, shares: true, done: make(chan error, 1)}
+	if derr := l.order(ctx, addr, refresh); derr != nil {
 		if short && l.o.Now().Before(at.ExpiresAt) {
 			return at, fmt.Errorf("less than %s is left of the token of %s and refreshing it failed: %w", minValid, spec.Address(addr).Short(), derr)
 		}
