@@ -3,8 +3,10 @@ package reconcile
 import (
 	"context"
 	"fmt"
+	"maps"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/zclconf/go-cty/cty"
 
@@ -41,8 +43,9 @@ type openEndpoint struct {
 	secret atomic.Bool // its block names one
 
 	life    sync.Mutex
-	opened  bool // ep is there
-	dropped bool // nothing new is to be done with it
+	opened  bool      // ep is there
+	dropped bool      // nothing new is to be done with it
+	failed  time.Time // when it could not be opened; zero: it was not, or has not been tried
 
 	named sync.Mutex
 	blob  string // where the state keeps it; "" until a call is about to be made
@@ -54,13 +57,16 @@ func (e *endpoints) configured(cfg *spec.Config, addr spec.Address, s spec.Scope
 	k := providerKey{addr, digest, s.Secret == nil}
 	e.mu.Lock()
 	o, ok := e.byProvider[k]
-	if !ok {
+	if !ok || o.again() {
 		o = &openEndpoint{}
 		e.byProvider[k] = o
 	}
 	e.mu.Unlock()
-	if o.isOpen() {
+	switch {
+	case o.isOpen():
 		return o, nil
+	case o.hasFailed():
+		return nil, o.err
 	}
 	// Each that needs it reads the secrets that it names, as it does all others: what
 	// one waits for, a plan say, holds up nobody else.
@@ -74,15 +80,13 @@ func (e *endpoints) configured(cfg *spec.Config, addr spec.Address, s spec.Scope
 	if err != nil {
 		return nil, err
 	}
-	o.once.Do(func() { o.err = e.open(o, p) })
-	if o.err != nil {
-		// An error may lie in what a secret says, and that may change.
-		e.mu.Lock()
-		if e.byProvider[k] == o {
-			delete(e.byProvider, k)
+	o.once.Do(func() {
+		if err := e.open(o, p); err != nil {
+			o.fail(err)
 		}
-		e.mu.Unlock()
-		return nil, o.err
+	})
+	if o.err != nil {
+		return nil, o.err // which may lie in what a secret or a file says, and that may change
 	}
 	return o, nil
 }
@@ -120,7 +124,7 @@ func (e *endpoints) name(ctx context.Context, o *openEndpoint) (string, error) {
 func (e *endpoints) recorded(ctx context.Context, blob string) (*openEndpoint, error) {
 	e.mu.Lock()
 	o, ok := e.byBlob[blob]
-	if !ok {
+	if !ok || o.again() {
 		o = &openEndpoint{blob: blob}
 		e.byBlob[blob] = o
 	}
@@ -131,15 +135,18 @@ func (e *endpoints) recorded(ctx context.Context, blob string) (*openEndpoint, e
 		}
 		var b []byte
 		if b, o.err = e.blobs.get(ctx, blob); o.err == nil {
-			if o.ep, o.err = e.providers.Restore(b); o.err == nil {
-				o.limits = o.ep.RateLimit()
-				o.open()
+			ep, err := e.providers.Restore(b)
+			if err != nil {
+				o.fail(err)
+				return
 			}
+			o.ep, o.limits = ep, ep.RateLimit()
+			o.open()
 		}
 	})
 	if o.err != nil || o.ep == nil {
 		e.mu.Lock()
-		if e.byBlob[blob] == o {
+		if e.byBlob[blob] == o && !o.hasFailed() {
 			delete(e.byBlob, blob)
 		}
 		e.mu.Unlock()
@@ -152,20 +159,27 @@ func (e *endpoints) recorded(ctx context.Context, blob string) (*openEndpoint, e
 // block may name has changed.
 func (e *endpoints) forget() { e.keep(nil) }
 
-// forgetSecret drops of these what was opened by a secret.
-func (e *endpoints) forgetSecret() {
+// forgetRead drops what was opened by a secret, and has what could not be opened tried
+// again at once: a file of it may be there by now.
+func (e *endpoints) forgetRead() {
 	var left []*openEndpoint
 	e.mu.Lock()
 	for k, o := range e.byProvider {
-		if o.secret.Load() {
+		if o.secret.Load() || o.hasFailed() {
 			delete(e.byProvider, k)
 			left = append(left, o)
 		}
 	}
+	e.forgetFailed()
 	e.mu.Unlock()
 	for _, o := range left {
 		o.close()
 	}
+}
+
+// forgetFailed is for the endpoints of grants; the lock is held.
+func (e *endpoints) forgetFailed() {
+	maps.DeleteFunc(e.byBlob, func(_ string, o *openEndpoint) bool { return o.hasFailed() })
 }
 
 // keep closes what a configuration that is in force now does not declare, or
@@ -183,7 +197,9 @@ func (e *endpoints) keep(cfg *spec.Config) {
 		delete(e.byProvider, k)
 		left = append(left, o)
 	}
-	if cfg != nil {
+	if cfg == nil {
+		e.forgetFailed()
+	} else {
 		for blob, o := range e.byBlob {
 			delete(e.byBlob, blob) // of what is given up: it is read back when it is its turn
 			left = append(left, o)
@@ -193,6 +209,31 @@ func (e *endpoints) keep(cfg *spec.Config) {
 	for _, o := range left {
 		o.close()
 	}
+}
+
+// openAgain is how long what could not be opened is taken to be as it was: a file that it
+// names may be gone, and a hundred thousand credentials ask for it. What changes is told
+// by events, which have it tried at once.
+const openAgain = time.Second
+
+// fail notes why it could not be opened.
+func (o *openEndpoint) fail(err error) {
+	o.life.Lock()
+	defer o.life.Unlock()
+	o.err, o.failed = err, time.Now()
+}
+
+func (o *openEndpoint) hasFailed() bool {
+	o.life.Lock()
+	defer o.life.Unlock()
+	return !o.failed.IsZero()
+}
+
+// again says that it could not be opened, long enough ago to be tried once more.
+func (o *openEndpoint) again() bool {
+	o.life.Lock()
+	defer o.life.Unlock()
+	return !o.failed.IsZero() && time.Since(o.failed) >= openAgain
 }
 
 // isOpen says that it is there, and can be used.

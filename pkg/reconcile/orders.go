@@ -120,7 +120,7 @@ func (l *Loop) order(ctx context.Context, addr string, w *waiter) error {
 // who gives an order may have changed one just now, and no event has told of it yet.
 func (l *Loop) readAnew() {
 	l.w.secrets.forget(true)
-	l.w.endpoints.forgetSecret()
+	l.w.endpoints.forgetRead()
 }
 
 // ReadAnew has secrets read anew, for who asks for a plan, say.

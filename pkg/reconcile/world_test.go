@@ -33,6 +33,7 @@ import (
 // strict stand-ins, over a network, a clock, a store and sinks that live in
 // memory: days of it pass in milliseconds.
 type world struct {
+	opened     atomic.Int64 // how often a provider was opened
 	t          *testing.T
 	server     *standin.Server
 	store      *state.Memory
@@ -157,6 +158,7 @@ func (w *world) atEnd(f func()) {
 }
 
 func (o opener) Open(p *spec.Provider) (reconcile.Endpoint, error) {
+	o.w.opened.Add(1)
 	e, err := providers.NewEndpoint(p, o.options())
 	if err == nil {
 		o.w.atEnd(e.Close)
