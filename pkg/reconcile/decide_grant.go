@@ -220,7 +220,9 @@ func backedOff(in *Input) (Step, bool) {
 		return Step{}, false
 	}
 	if f.Stopped && !in.madeAnew(f) {
-		return Step{Action: ActWait, State: Stopped, Reason: "the provider refused it for good", Why: f.Message, Mend: mendFailure(in, f)}, true
+		s := Step{Action: ActWait, State: Stopped, Reason: "the provider refused it for good", Why: f.Message, Mend: mendFailure(in, f)}
+		s.Why += in.stillGood()
+		return s, true
 	}
 	if at := in.nextTry(f); in.Now.Before(at) {
 		if f.Class == classUnreadable && in.asksAgain() {
@@ -232,6 +234,21 @@ func backedOff(in *Input) (Step, bool) {
 		return Step{Action: ActWait, State: Failing, Next: at, Reason: "its last try failed", Why: in.whyFailed(f), Mend: mendFailure(in, f)}, true
 	}
 	return Step{}, false
+}
+
+// stillGood says of a credential whose grant is stopped that the token which it holds
+// works all the same, and until when; "" where it may not.
+func (in *Input) stillGood() string {
+	g := in.Record.Grant
+	switch {
+	case g == nil || g.AccessToken.Empty() || in.disowns() || in.mayHaveEnded() || !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt):
+		return ""
+	case canRefresh(in, g):
+		return " (the token held is refreshed meanwhile)"
+	case g.ExpiresAt.IsZero():
+		return " (the token held has no end that is known)"
+	}
+	return " (the token held is good until " + g.ExpiresAt.UTC().Format(time.RFC3339) + ", and " + whyNoRefresh(in, g) + ")"
 }
 
 // locks says that a grant's failures count against an account, and that there have

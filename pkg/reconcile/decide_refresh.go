@@ -174,6 +174,9 @@ func refresh(in *Input) (Step, bool) {
 		return needsLogin(in, "its token has expired and there is nothing to refresh it with"), true
 	}
 	if wait, blocked := backedOff(in); blocked {
+		if wait.State == Stopped && in.Now.Before(g.ExpiresAt) {
+			wait.Next = g.ExpiresAt // what is said of the token held holds until then
+		}
 		return wait, true
 	}
 	return Step{Action: ActReplace, Cause: causeExpired, State: Pending, Reason: reason + " and " + whyNoRefresh(in, g) + ": a new one is obtained by the grant"}, true
