@@ -250,7 +250,7 @@ func (e *engine) sendLogin(l *openLogin) (sends bool, err error) {
 
 // completeLogin exchanges a code and delivers what that brought.
 func (e *engine) completeLogin(l *openLogin, code reconcile.LoginCode) {
-	err := e.loop.Login(e.ctx, l.address, code)
+	err := e.loop.Login(e.ctx, e.addressOf(l), code)
 	switch {
 	case err == nil:
 		e.obtainedLogin(l)
@@ -262,7 +262,7 @@ func (e *engine) completeLogin(l *openLogin, code reconcile.LoginCode) {
 // obtainedLogin delivers what a login brought.
 func (e *engine) obtainedLogin(l *openLogin) {
 	e.noteObtained(l)
-	if err := e.deliver(e.ctx, l.address, reconcile.OrderLogin, false); err == nil || e.ctx.Err() == nil {
+	if err := e.deliver(e.ctx, e.addressOf(l), reconcile.OrderLogin, false); err == nil || e.ctx.Err() == nil {
 		e.endLogin(l, err)
 	}
 }
@@ -351,7 +351,7 @@ func (e *engine) endpointOf(ctx context.Context, l *openLogin) (*providers.Endpo
 	if l.endpoint != nil {
 		return l.endpoint, l.call, nil
 	}
-	b, err := e.beginLogin(ctx, l.address)
+	b, err := e.beginLogin(ctx, e.addressOf(l))
 	return b.endpoint, b.call, err
 }
 
@@ -370,6 +370,10 @@ func (e *engine) serves(uri string) string {
 	}
 	return ""
 }
+
+// addressOf is the address that a login is for: that under which it began or, once a
+// moved block has renamed its credential, the one that this has now.
+func (e *engine) addressOf(l *openLogin) string { return e.loop.AddressNow(l.address) }
 
 // callback is the page that redirects come to, for the daemon's pages.
 func (e *engine) callback() *login.Callback {
@@ -409,7 +413,7 @@ func (e *engine) visited(ctx context.Context, path, redirected string) (string, 
 	if err := e.redirected(ctx, found, redirected); err != nil {
 		return "", err
 	}
-	return spec.Address(found.address).Short(), e.loginEnd(ctx, found, found.exchanged)
+	return spec.Address(e.addressOf(found)).Short(), e.loginEnd(ctx, found, found.exchanged)
 }
 
 // comesTo reports whether a login's redirect comes to a path of the daemon's pages.

@@ -92,7 +92,7 @@ func (e *engine) loginOf(id, addr string) (*openLogin, error) {
 	e.logins.mu.Lock()
 	l := e.logins.known[id]
 	e.logins.mu.Unlock()
-	if l == nil || l.address != addr {
+	if l == nil || l.address != addr && e.addressOf(l) != addr {
 		return nil, errLoginOver(addr)
 	}
 	return l, nil
@@ -233,7 +233,7 @@ func (e *engine) settleLogin(ctx context.Context, l *openLogin) {
 	if since.IsZero() || isClosed(l.done) {
 		return
 	}
-	token, unread, _ := e.loop.Answered(ctx, l.address, since, device) // what cannot be read says nothing
+	token, unread, _ := e.loop.Answered(ctx, e.addressOf(l), since, device) // what cannot be read says nothing
 	switch {
 	case token:
 		l.obtained = true

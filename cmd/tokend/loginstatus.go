@@ -38,8 +38,8 @@ func (e *engine) underWay(addr string) []loginView {
 	e.logins.mu.Lock()
 	for _, l := range e.logins.known {
 		sent := !l.sent.IsZero() && !isClosed(l.exchanged)
-		if (addr == "" || addr == l.address) && (sent || l.waits(now)) {
-			v := loginView{Address: l.address, By: byBrowser, Since: l.began, Until: l.until, Exchanging: sent}
+		if at := e.addressOf(l); (addr == "" || addr == at) && (sent || l.waits(now)) {
+			v := loginView{Address: at, By: byBrowser, Since: l.began, Until: l.until, Exchanging: sent}
 			if l.device != nil {
 				v.By = byDevice
 			}

@@ -71,5 +71,12 @@ func mendOf(err error, addr string) string {
 	return mendAfter(cure(err), addr)
 }
 
-// mendSink is what mends a sink whose record has a failure.
-func mendSink(in *SinkInput, f *state.Failure) string { return mendAfter(f.Hint, in.Address) }
+// mendSink is what mends a sink whose record has a failure; of a place that cannot be
+// cleaned also how that is given up.
+func mendSink(in *SinkInput, f *state.Failure) string {
+	mend := mendAfter(f.Hint, in.Address)
+	if !in.Declared {
+		mend += " (or, to leave what it wrote where it is: tokend state rm " + ShellAddress(in.Address) + ")"
+	}
+	return mend
+}

@@ -8,6 +8,7 @@ import (
 
 	"tokend/pkg/providers"
 	"tokend/pkg/secret"
+	"tokend/pkg/spec"
 	"tokend/pkg/state"
 )
 
@@ -62,7 +63,7 @@ func (l *Loop) Poll(ctx context.Context, p Polling) error {
 			return ErrUndecided
 		default:
 		}
-		err := l.Login(ctx, p.Address, p.Code)
+		err := l.Login(ctx, l.AddressNow(p.Address), p.Code)
 		if err == nil {
 			return nil
 		}
@@ -81,6 +82,19 @@ func (l *Loop) Poll(ctx context.Context, p Polling) error {
 			return ErrLate
 		}
 	}
+}
+
+// AddressNow is the address that a credential has by now: where it is no longer declared
+// and a moved block says what it is called, that one.
+func (l *Loop) AddressNow(addr string) string {
+	cfg := l.config.Load()
+	if cfg == nil || cfg.Declares(spec.Address(addr)) {
+		return addr
+	}
+	if to, _, ok := cfg.RenamedTo(spec.Address(addr)); ok && cfg.Declares(to) {
+		return string(to)
+	}
+	return addr
 }
 
 // pollFailure is what a question's failure counts as. What kept it from being sent
