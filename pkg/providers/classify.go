@@ -284,8 +284,8 @@ func bodyMessage(body jsonValue) string {
 func describeBody(r *Reply) string {
 	text := strings.TrimSpace(r.Body.Reveal())
 	switch {
-	case r.TooLarge:
-		return fmt.Sprintf("the reply is larger than %d MiB", MaxReply>>20)
+	case r.cut():
+		return fmt.Sprintf("the reply is larger than %d MiB, and only its beginning was kept: no provider type can read it", MaxReply>>20)
 	case text == "":
 		return "the reply is empty"
 	case isHTML(r, text):

@@ -407,3 +407,36 @@ func TestStandinFaults(t *testing.T) {
 		})
 	}
 }
+
+// Of a reply that is too large to be read its beginning is kept, and read again it says
+// the same; one that is as long by chance, and whole, is read.
+func TestALargeReplyIsReadAgain(t *testing.T) {
+	large := `{"access_token":"a","pad":"` + strings.Repeat("x", providers.MaxReply) + `"}`
+	r, _ := newRig(t, typeOf(t, shop), jsonReply(200, large), nil)
+	call := shopCall(r, providers.OpGrant)
+	req, err := r.e.Prepare(call)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rep, err := r.e.Send(t.Context(), req)
+	if err != nil || !rep.TooLarge {
+		t.Fatalf("too large %v: %v", rep.TooLarge, err)
+	}
+	again := &providers.Reply{Status: rep.Status, Header: rep.Header, Body: rep.Kept(), At: rep.At}
+	if n := again.Body.Len(); n > 64<<10 || n == 0 {
+		t.Errorf("%d bytes are kept", n)
+	}
+	for name, rep := range map[string]*providers.Reply{"at once": rep, "again": again} {
+		_, err := r.e.Read(call, rep)
+		if err == nil || !strings.Contains(err.Error(), "larger than 1 MiB") || !strings.Contains(err.Error(), "no provider type can read it") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	whole := `{"access_token":"a","pad":"` + strings.Repeat("x", again.Body.Len()-len(`{"access_token":"a","pad":""}`)) + `"}`
+	if token, err := r.e.Read(call, &providers.Reply{Status: 200, Header: rep.Header, Body: secret.New(whole), At: rep.At}); err != nil || token.AccessToken.Reveal() != "a" {
+		t.Errorf("one that is as long, and whole: %v", err)
+	}
+	if kept := (&providers.Reply{Body: secret.New(whole)}).Kept(); kept.Reveal() != whole {
+		t.Errorf("of one that is not too large %d bytes are kept", kept.Len())
+	}
+}

@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"net/http/httptrace"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -33,6 +34,29 @@ type Reply struct {
 	Slept    time.Duration // how much earlier than the reply At is for that
 	URL      string        // scheme, host and path that the request went to
 	sent     []string      // sensitive texts of the request, derived ones too; not kept with a recorded reply
+}
+
+// keptOfLarge is how much is kept of a reply that is too large to be read: as much as helps
+// a person to see what it was, and no more than a record has room for.
+const keptOfLarge = 64 << 10
+
+// Kept is what is worth keeping of a body that cannot be read. Of one that is too large
+// that is its beginning, which is known by its length when it is read again.
+func (r *Reply) Kept() secret.Text {
+	if !r.TooLarge {
+		return r.Body
+	}
+	text := r.Body.Reveal()
+	return secret.New(strings.Clone(text[:min(len(text), keptOfLarge)]))
+}
+
+// cut says that only the beginning of a body is there, also of one that was kept.
+func (r *Reply) cut() bool {
+	if n := len(r.Body.Reveal()); r.TooLarge || n != keptOfLarge && n != MaxReply {
+		return r.TooLarge
+	}
+	_, whole := scanJSON(r.Body.Reveal())
+	return !whole
 }
 
 // sleptMargin is by how much more than the timeout a reply has to be late to have

@@ -38,7 +38,7 @@ func (p *performer) rawOf(c *call, reply *providers.Reply, cause error) *state.R
 		p.log().Error("sealing the inputs of a reply that could not be read", "error", err)
 	}
 	raw := &state.Raw{
-		Op: c.op, Endpoint: c.blob, GrantType: c.c.Grant, At: p.w.now(), Status: reply.Status, Header: reply.Header, Body: reply.Body,
+		Op: c.op, Endpoint: c.blob, GrantType: c.c.Grant, At: p.w.now(), Status: reply.Status, Header: reply.Header, Body: reply.Kept(),
 		Inputs: sealed, Redirect: c.c.Flow.RedirectURI, Message: cause.Error(), Slept: reply.Slept,
 	}
 	if g := p.ob.in.Record.Grant; g != nil && c.op == opRefresh {
