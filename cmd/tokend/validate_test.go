@@ -336,3 +336,63 @@ credential "shop" "reader" {
 		t.Errorf("no hint %q in:\n%s", want, got.err)
 	}
 }
+
+// So are the requests that are made once there is a token; what one of them lacks keeps
+// nobody from the token, and is warned of. `provider test` names the input, too.
+func TestValidateTriesLaterRequests(t *testing.T) {
+	t.Parallel()
+	const typed = `
+provider_type "shop" {
+  grant "client" {
+    input "team" {
+      type    = string
+      default = null
+    }
+    request {
+      method = "POST"
+      url    = "https://shop.example.com/token"
+      form   = { grant_type = "client_credentials" }
+    }
+  }
+  response {
+    access_token  = body.token
+    refresh_token = body.refresh
+  }
+  refresh {
+    request {
+      method = "POST"
+      url    = "https://shop.example.com/token"
+      form   = { refresh_token = token.refresh_token, scope = %s }
+    }
+  }
+  revoke {
+    request {
+      method  = "POST"
+      url     = %s
+      headers = { Authorization = "Bearer ${token.access_token}", Team = %s }
+    }
+  }
+}
+credential "shop" "reader" {
+  %s
+}
+`
+	const url, joined, inTeam = `"https://shop.example.com/revoke"`, `join(" ", input.scopes)`, `"team ${input.team}"`
+	for _, c := range []struct{ scope, url, team, argument, want, runs string }{
+		{joined, url, "null", "", `credential "shop" "reader" cannot make its refresh request: scopes is not given.`, "scopes is not given"},
+		{joined, url, "null", `scopes = ["read"]`, "", ""},
+		{"null", url, inTeam, "", `credential "shop" "reader" cannot make its revocation: team is not given.`, "team is not given"},
+		{"null", url, inTeam, `team = "a"`, "", ""},
+		{"null", "input.team == null ? null : " + url, inTeam, "", "", ""}, // there is no such request then
+	} {
+		dir := configOf(t, fmt.Sprintf(typed, c.scope, c.url, c.team, c.argument))
+		got := tokend(t, dir, "validate")
+		said := strings.Join(strings.Fields(got.err), " ")
+		if got.status != exitOK || (c.want == "") == strings.Contains(said, "Incomplete request") || !strings.Contains(said, c.want) {
+			t.Errorf("%+v: exit status %d, want a warning %q in:\n%s", c, got.status, c.want, got.err)
+		}
+		if ran := tokend(t, dir, "provider", "test", "shop.reader"); !strings.Contains(ran.out, c.runs) || (c.runs == "") != (ran.status == exitOK) {
+			t.Errorf("%+v: provider test ends with %d, want %q in:\n%s%s", c, ran.status, c.runs, ran.out, ran.err)
+		}
+	}
+}

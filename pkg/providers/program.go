@@ -17,6 +17,7 @@ type requestProgram struct {
 	method, url          node
 	json                 *jsonProgram
 	form, query, headers *mapProgram
+	reads                []string // inputs that any of it is made of
 	urlReads             []string // inputs that the url is made of
 	urlSettings          []string // settings of the provider that it is made of
 	laterURL             bool     // the url is made of a token's or a flow's parts
@@ -71,6 +72,7 @@ func (c *compiler) request(r *spec.Request) *requestProgram {
 	if r.JSON != nil {
 		p.json = c.json(r.JSON)
 	}
+	p.reads = slices.DeleteFunc(slices.Sorted(maps.Keys(spec.ReadsOf("input", r.Method, r.URL, r.JSON, r.Form, r.Query, r.Headers))), func(name string) bool { return name == "" })
 	for name := range spec.ReadsOf("input", r.URL) {
 		p.urlReads = append(p.urlReads, name)
 	}

@@ -131,27 +131,27 @@ func (e *Endpoint) fill(r *Request, p *requestProgram, f *frame) error {
 	c := &r.call
 	method, err := textOf(p.method, f)
 	if err != nil {
-		return e.configError(c, "method", err)
+		return e.lacking(p, c, "method", err)
 	}
 	if r.Method = method; !validMethod(method) {
-		return e.configError(c, "method", errors.New("it is not a method of HTTP"))
+		return e.lacking(p, c, "method", errors.New("it is not a method of HTTP"))
 	}
 	u, marked, err := e.url(p, f)
 	if errors.Is(err, errNoURL) {
 		return e.noURL(c, p)
 	}
 	if err != nil {
-		return e.configError(c, "url", err)
+		return e.lacking(p, c, "url", err)
 	}
 	r.url, r.secretURL = u, marked
 	if err := r.setQuery(p.query, f); err != nil {
-		return e.configError(c, "query", err)
+		return e.lacking(p, c, "query", err)
 	}
 	if err := r.setHeaders(p.headers, f); err != nil {
-		return e.configError(c, "headers", err)
+		return e.lacking(p, c, "headers", err)
 	}
 	if err := r.setBody(p, f); err != nil {
-		return e.configError(c, "the body", err)
+		return e.lacking(p, c, "the body", err)
 	}
 	if _, ok := r.header["Accept"]; !ok {
 		r.header["Accept"] = acceptJSON
@@ -197,6 +197,33 @@ func (e *Endpoint) noURL(c *Call, p *requestProgram) *Error {
 func (e *Endpoint) configError(c *Call, part string, err error) *Error {
 	return &Error{Op: c.Op, Class: ClassConfig, Message: fmt.Sprintf("making %s of the request: %s", part, secret.Scrub(err.Error(), c.secrets(e.provider.Config)...)),
 		Hint: fmt.Sprintf("see the provider type: tokend provider show %s", e.typ.Name)}
+}
+
+// lacking is configError for a part of a request, with the inputs that it reads and that
+// the credential does not give: a function that takes no null says neither.
+func (e *Endpoint) lacking(p *requestProgram, c *Call, part string, err error) *Error {
+	out := e.configError(c, part, err)
+	var absent []string
+	for _, name := range p.reads {
+		given := c.Inputs.Has(name) && !isNull(c.Inputs.Cty(name))
+		if name == "scopes" && c.Scopes != nil {
+			given = true
+		}
+		if !given {
+			absent = append(absent, name)
+		}
+	}
+	if len(absent) == 0 {
+		return out
+	}
+	verb := "is"
+	if len(absent) > 1 {
+		verb = "are"
+	}
+	names := strings.Join(absent, ", ")
+	out.Message += fmt.Sprintf("; of the inputs that it reads, %s %s not given", names, verb)
+	out.Hint = fmt.Sprintf("give the credential %s, or have its provider type do without, as by input.%s == null ? null : …", names, absent[0])
+	return out
 }
 
 func (r *Request) setQuery(p *mapProgram, f *frame) error {

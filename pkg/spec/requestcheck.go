@@ -32,6 +32,7 @@ type requestMistake struct {
 	shown          bool   // something sensitive decides where it leads, which is shown
 	missing        []string
 	hint           string
+	warns          bool
 }
 
 // settingsView is a provider block as far as it is known without secrets.
@@ -185,6 +186,9 @@ func (m *requestMistake) at(f *form, v *settingsView) *hcl.Diagnostic {
 		return problem(f.header(), "Invalid address", "The address of %s, as its provider type makes it for this credential, cannot be used: %s.", m.what, m.detail)
 	}
 	d := problem(f.header(), "Incomplete request", "%s cannot make %s: %s.", f.title(), m.what, strings.Join(m.missing, "; "))
+	if m.warns {
+		d.Severity = hcl.DiagWarning
+	}
 	return absence(hinted(d, m.hint), "")
 }
 
@@ -256,16 +260,19 @@ type typeRequest struct {
 	what  string
 	url   hcl.Expression
 	parts []hcl.Expression // what else must be there; nil: nobody waits for this request
+	// later: it is made once there is a token. Without an address there is none, and what
+	// it lacks keeps nobody from that token: it is warned of.
+	later bool
 }
 
 func requestsOf(t *ProviderType, g *GrantType) []typeRequest {
 	var out []typeRequest
-	add := func(what string, q *Request, needed bool) {
+	add := func(what string, q *Request, tried, later bool) {
 		if q == nil {
 			return
 		}
-		r := typeRequest{what: what, url: q.URL}
-		if needed {
+		r := typeRequest{what: what, url: q.URL, later: later}
+		if tried {
 			r.parts = []hcl.Expression{q.Method, q.JSON, q.Form, q.Query, q.Headers}
 		}
 		out = append(out, r)
@@ -274,20 +281,20 @@ func requestsOf(t *ProviderType, g *GrantType) []typeRequest {
 		out = append(out, typeRequest{what: "its authorization request", url: a.URL, parts: []hcl.Expression{a.Query}})
 	}
 	if g.Device != nil {
-		add("its device authorization request", g.Device.Request, true)
+		add("its device authorization request", g.Device.Request, true, false)
 	}
-	add("the request of its grant "+g.Name, g.Request, true)
+	add("the request of its grant "+g.Name, g.Request, true, false)
 	if rf := t.RefreshOf(g); rf != nil {
-		add("its refresh request", rf.Request, false)
+		add("its refresh request", rf.Request, true, true)
 	}
 	if rv := t.RevokeOf(g); rv != nil {
-		add("its revocation", rv.Request, false)
+		add("its revocation", rv.Request, true, true)
 	}
 	if t.Verify != nil {
-		add("its verification", t.Verify.Request, false)
+		add("its verification", t.Verify.Request, true, true)
 	}
 	for _, a := range t.Actions {
-		add("its action "+a.Name, a.Request, false)
+		add("its action "+a.Name, a.Request, false, true)
 	}
 	return out
 }
@@ -313,9 +320,12 @@ func (r *requestCheck) absent(t *ProviderType, g *GrantType, v *settingsView, in
 		if q.parts == nil {
 			continue
 		}
-		m := requestMistake{what: q.what}
+		m := requestMistake{what: q.what, warns: q.later}
 		if q.url != nil {
-			if got, diags := safeValue(q.url, ctx); !diags.HasErrors() && isNull(got) {
+			got, diags := safeValue(q.url, ctx)
+			if none := !diags.HasErrors() && isNull(got); none && q.later {
+				continue // it is never made
+			} else if none {
 				m.missing = append(m.missing, noAddress(t, q.url))
 			}
 		}
