@@ -71,3 +71,21 @@ func TestTheTableSaysHowEachGoalStands(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatTheProcessorsDid(t *testing.T) {
+	busy, idle, stolen, err := machineTimes("cpu  100 20 300 4000 50 6 7 80 90 0\ncpu0 1 2 3 4 5 6 7 8 9 0\n")
+	if err != nil || busy != 4330*time.Millisecond || idle != 40500*time.Millisecond || stolen != 800*time.Millisecond {
+		t.Errorf("busy %s, idle %s, stolen %s, error %v", busy, idle, stolen, err)
+	}
+	for _, bad := range []string{"", "cpu 1 2 3", "cpu0 1 2 3 4 5 6 7 8 9 0", "cpu 1 2 3 4 x 6 7 8"} {
+		if _, _, _, err := machineTimes(bad); err == nil {
+			t.Errorf("%q is taken for the times of a machine", bad)
+		}
+	}
+	then := processors{at: time.Unix(0, 0), busy: time.Minute, tokend: time.Second}
+	now := processors{at: time.Unix(2, 0), busy: time.Minute + 3*time.Second, idle: 500 * time.Millisecond, stolen: 500 * time.Millisecond,
+		tokend: 2500 * time.Millisecond, standin: 500 * time.Millisecond, measure: 250 * time.Millisecond}
+	if got := now.since(then).String(); got != "tokend 0.75, stand-in 0.25, others 0.50, stolen 0.25, idle 0.25" {
+		t.Errorf("in two seconds: %s", got)
+	}
+}

@@ -19,21 +19,23 @@ func obtain(ctx context.Context, b *bench) error {
 	}{{64, 0.5}, {256, 0.6}} {
 		var own, bare []pace
 		var syncs []float64
+		busy := map[pace]shares{}
 		for range b.o.runs {
 			p, err := b.bare(ctx, g.inFlight, b.logins(), nil)
 			if err != nil {
 				return err
 			}
 			bare = append(bare, p)
-			p, s, err := b.obtainOnce(ctx, g.inFlight)
+			p, s, on, err := b.obtainOnce(ctx, g.inFlight)
 			if err != nil {
 				return err
 			}
-			own, syncs = append(own, p), append(syncs, s)
-			b.detail("obtain, %d in flight: %s, bare %s, %.3f syncs a token", g.inFlight, p, bare[len(bare)-1], s)
+			own, syncs, busy[p] = append(own, p), append(syncs, s), on
+			b.detail("obtain, %d in flight: %s, bare %s, %.3f syncs a token, processors: %s", g.inFlight, p, bare[len(bare)-1], s, on)
 		}
 		b.table.add(against(fmt.Sprintf("obtain %d tokens, %d in flight", b.o.tokens, g.inFlight), own, bare, g.goal))
 		b.table.add(row{work: "  disk syncs a token", figure: fmt.Sprintf("%.3f", median(syncs))})
+		b.table.add(row{work: "  processors meanwhile", figure: busy[middle(own)].String()})
 	}
 	return b.down()
 }
@@ -77,42 +79,42 @@ func (b *bench) logins() []string {
 
 // obtainOnce adds a file with new credentials to the directory of the running
 // daemon. The time begins when it has taken them over.
-func (b *bench) obtainOnce(ctx context.Context, inFlight int) (pace, float64, error) {
+func (b *bench) obtainOnce(ctx context.Context, inFlight int) (pace, float64, shares, error) {
 	d := b.running
 	block := fmt.Sprintf("more%d", b.extra)
 	path, err := b.list(block+".json", names(block+"-", b.o.tokens))
 	if err != nil {
-		return pace{}, 0, err
+		return pace{}, 0, shares{}, err
 	}
-	before, err := d.ask(ctx)
+	there, err := d.ask(ctx)
 	if err != nil {
-		return pace{}, 0, err
+		return pace{}, 0, shares{}, err
 	}
 	b.extra++
-	total := before.total() + 2*b.o.tokens
+	total := there.total() + 2*b.o.tokens
 	if err := b.put(b.conf, block+".hcl", b.provider(block, inFlight)+traders(block, block, path, filepath.Join(b.shm, block))); err != nil {
-		return pace{}, 0, err
+		return pace{}, 0, shares{}, err
 	}
 	began, first, err := d.await(ctx, "the new configuration", time.Millisecond, func(s *status) bool { return s.total() == total })
 	if err != nil {
-		return pace{}, 0, err
+		return pace{}, 0, shares{}, err
 	}
-	used, err := d.cpu()
+	before, err := b.processors(d)
 	if err != nil {
-		return pace{}, 0, err
+		return pace{}, 0, shares{}, err
 	}
 	// Being asked costs it something too, which the bare client does not pay: it is
 	// asked often only towards the end.
 	if _, _, err := d.await(ctx, "most of the tokens", 250*time.Millisecond, func(s *status) bool { return total-s.Counts["ready"] <= b.o.tokens/2 }); err != nil {
-		return pace{}, 0, err
+		return pace{}, 0, shares{}, err
 	}
 	end, last, err := d.settled(ctx, 25*time.Millisecond, total)
 	if err != nil {
-		return pace{}, 0, err
+		return pace{}, 0, shares{}, err
 	}
-	after, err := d.cpu()
+	after, err := b.processors(d)
 	if err != nil {
-		return pace{}, 0, err
+		return pace{}, 0, shares{}, err
 	}
-	return pace{end.Sub(began), after - used, b.o.tokens}, float64(last.State.Syncs-first.State.Syncs) / float64(b.o.tokens), nil
+	return pace{end.Sub(began), after.tokend - before.tokend, b.o.tokens}, float64(last.State.Syncs-first.State.Syncs) / float64(b.o.tokens), after.since(before), nil
 }

@@ -58,8 +58,14 @@ func (p *process) lastWords() string {
 }
 
 // cpu is what the process has used of the processor.
-func (p *process) cpu() (time.Duration, error) {
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
+func (p *process) cpu() (time.Duration, error) { return cpuOf(p.cmd.Process.Pid) }
+
+// ticksPerSecond is USER_HZ, the same on every Linux that Go runs on.
+const ticksPerSecond = 100
+
+// cpuOf is what a process has used of the processor.
+func cpuOf(pid int) (time.Duration, error) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
 	}
@@ -73,8 +79,7 @@ func (p *process) cpu() (time.Duration, error) {
 		}
 		ticks += n
 	}
-	const perSecond = 100 // USER_HZ, the same on every Linux that Go runs on
-	return time.Duration(ticks) * time.Second / perSecond, nil
+	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
 }
 
 // peak is the most memory that it ever had.
