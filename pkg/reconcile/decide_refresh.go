@@ -28,6 +28,9 @@ const (
 	// repeatsFor is how much longer a token has to live to be asked for before its end,
 	// where its API gave the same one again.
 	repeatsFor = time.Minute
+	// repeatsLast is how long before its end such a token is asked for once more: enough
+	// for an answer, and for its places to be written.
+	repeatsLast = 10 * time.Second
 	// repeatsLate is how long after its end such a token may live: expires_in is in whole
 	// seconds, and the rest is cut off, mostly.
 	repeatsLate = time.Second
@@ -39,13 +42,16 @@ const (
 // dueAgain is when a token is due that its API has given again. Many give one client one
 // token until that ends, or until shortly before: to ask ever sooner as the end comes near
 // would be many logins for nothing. So it is asked for when half of the rest has passed,
-// and at last when it has ended.
+// once more shortly before the end, and at last when it has ended.
 func dueAgain(g *state.Grant) time.Time {
-	half := g.ExpiresAt.Sub(g.ObtainedAt) / 2
-	if half < repeatsFor {
-		return g.ExpiresAt.Add(repeatsLate)
+	half, last := g.ExpiresAt.Sub(g.ObtainedAt)/2, g.ExpiresAt.Add(-repeatsLast)
+	switch {
+	case half >= repeatsFor:
+		return g.ObtainedAt.Add(half)
+	case g.ObtainedAt.Before(last):
+		return last
 	}
-	return g.ObtainedAt.Add(half)
+	return g.ExpiresAt.Add(repeatsLate)
 }
 
 // repeats says that a call brought the token that was held before, which ends when it did.

@@ -22,6 +22,8 @@ type cached struct {
 	revoked []string
 	tokens  int           // requests for one
 	early   time.Duration // by which it says that they end before they do
+	before  time.Duration // its end a token's successor is given
+	old     time.Time     // when the one before this one ends
 	// slowly says how long a request is on its way before, and its answer after, it is
 	// carried out; nil: no time at all.
 	slowly func(path string) (before, after time.Duration)
@@ -51,9 +53,9 @@ func (x *cached) serve(w http.ResponseWriter, r *http.Request) {
 		x.dead[r.Form.Get("token")] = true
 		return
 	}
-	if now := time.Now(); !now.Before(x.until) || x.dead[fmt.Sprint("at", x.n)] {
+	if now := time.Now(); !now.Before(x.until.Add(-x.before)) || x.dead[fmt.Sprint("at", x.n)] {
 		x.n++
-		x.until = now.Add(10 * time.Minute)
+		x.old, x.until = x.until, now.Add(10*time.Minute)
 	}
 	x.tokens++
 	w.Header().Set("Content-Type", "application/json")
@@ -65,6 +67,13 @@ func (x *cached) works(token string) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return token == fmt.Sprint("at", x.n) && !x.dead[token] && time.Now().Before(x.until)
+}
+
+// lives says whether a token has not ended: the last one, or the one before.
+func (x *cached) lives(token string) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return token == fmt.Sprint("at", x.n) && time.Now().Before(x.until) || token == fmt.Sprint("at", x.n-1) && time.Now().Before(x.old)
 }
 
 func (x *cached) revocations() string {
