@@ -420,6 +420,22 @@ func TestProxy(t *testing.T) {
 	}
 }
 
+// What goes to this machine itself, in clear as may be, is shown to no proxy.
+func TestNoProxyForThisMachine(t *testing.T) {
+	proxy := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, q *http.Request) { t.Errorf("the proxy was asked for %s", q.URL) }))
+	defer proxy.Close()
+	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"access_token":"a"}`)
+	}))
+	defer api.Close()
+	for _, base := range []string{api.URL, strings.Replace(api.URL, "127.0.0.1", "localhost", 1)} {
+		if _, err := send(waysEndpoint(t, base, func(p *spec.Provider) { p.HTTP.Proxy = proxy.URL }), "post_json"); err != nil {
+			t.Errorf("%s: %v", base, err)
+		}
+	}
+}
+
 // A proxy that cannot be reached is named: it is not the server that is to be
 // looked at.
 func TestProxyNotReached(t *testing.T) {

@@ -96,7 +96,7 @@ func (e *Endpoint) newTransports() error {
 		if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "socks5" && u.Scheme != "socks5h" {
 			return errors.New("proxy must be a URL such as http://proxy.example:3128")
 		}
-		t.Proxy = http.ProxyURL(u)
+		t.Proxy = proxyBeyond(u)
 	} else if e.options.DialContext == nil {
 		e.kept = newKeptConns(counted, tlsConfig)
 		t.DialTLSContext = e.kept.dialTLS
@@ -105,6 +105,18 @@ func (e *Endpoint) newTransports() error {
 	e.unpooled = t.Clone()
 	e.unpooled.DisableKeepAlives = true
 	return nil
+}
+
+// proxyBeyond sends what leaves this machine through a proxy. An address of this machine is
+// asked directly: plain http is allowed there since it goes nowhere else, and what the
+// proxy takes for localhost is another machine.
+func proxyBeyond(proxy *url.URL) func(*http.Request) (*url.URL, error) {
+	return func(r *http.Request) (*url.URL, error) {
+		if loopback(r.URL.Hostname()) {
+			return nil, nil
+		}
+		return proxy, nil
+	}
 }
 
 // FileError says why a file without which nothing can be asked of a provider cannot be
