@@ -46,8 +46,12 @@ func (p *performer) saveOver(what string, more []state.Change) error {
 // keepDoubt takes over what another writer found out: that the state is an older
 // copy, so that a refresh token may have been spent. What a call has renewed
 // meanwhile is in no doubt, though its refresh token may have stayed the same: it
-// has just worked.
+// has just worked. Or that the token in force has ended with another's: one that a call
+// has brought meanwhile is another.
 func keepDoubt(rec, stored *state.Credential, now time.Time) {
+	if g := rec.Grant; g != nil && stored.Grant != nil && g.Generation == stored.Grant.Generation && knownDead(stored, stored.Grant) {
+		rec.Verified = stored.Verified
+	}
 	if stored.Restored.After(rec.Restored) {
 		rec.Restored = stored.Restored
 		if stored.Orphans.Living(now) > rec.Orphans.Living(now) {

@@ -163,6 +163,7 @@ func rules() []rule {
 		{"a refresh's outcome is unknown", openRefresh},            // before anything may spend the token again
 		{"an old grant's refresh is unknown", openRevive},          // before anything may spend that token again
 		{"a grant's outcome is unknown", openGrant},                // an orphan may exist; count it and go on
+		{"a revocation's outcome is unknown", openRevocation},      // others may have lost a token, and another call would hide it
 		{"a person wants a kept reply read again", rereadRaw},      // spends nothing
 		{"a person gives a pending revocation up", forgetRetiring}, //
 		{"a person has looked after its orphans", forgetOrphans},   //

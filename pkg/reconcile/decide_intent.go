@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"tokend/pkg/providers"
@@ -49,6 +50,26 @@ func openGrant(in *Input) (Step, bool) {
 	}
 	return Step{Action: ActSettle, State: Pending,
 		Reason: in.unknown(opGrant, "a grant") + "; a token that nobody saw may exist (counted as an orphan)"}, true
+}
+
+// openRevocation: a revocation may have been carried out, and nobody has told those whose
+// token it has ended. It is repeated when its time has come.
+func openRevocation(in *Input) (Step, bool) {
+	i := in.revocationOpen()
+	if i < 0 {
+		return Step{}, false
+	}
+	x := in.sharing(i)
+	return in.tellsOthers(i), x.with != "" && x.what != sameOverlap
+}
+
+// revocationOpen is the retired grant whose revocation was begun and has no answer; -1:
+// none's.
+func (in *Input) revocationOpen() int {
+	if in.Intent == nil || in.Intent.Op != opRevoke {
+		return -1
+	}
+	return slices.IndexFunc(in.Record.Retiring, func(g state.Grant) bool { return g.Generation == in.Intent.Generation })
 }
 
 // openRefresh is what an open refresh intent means: a replay inside the type's

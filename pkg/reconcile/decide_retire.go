@@ -155,16 +155,16 @@ func (in *Input) overlaps(i int) (Step, bool) {
 // lives on for its overlap.
 func (in *Input) takesOverlapping(i int) (Step, bool) {
 	g := &in.Record.Retiring[i]
-	if in.RetiredTraits[i].Session != spec.SessionSharedGrant {
-		return Step{}, false
-	}
+	shared := in.RetiredTraits[i].Session == spec.SessionSharedGrant
 	for j := range in.Record.Retiring {
-		if other := &in.Record.Retiring[j]; j == i || in.apart(g, other) {
+		other := &in.Record.Retiring[j]
+		sameLogin := !g.RefreshToken.Empty() && g.RefreshToken.Equal(other.RefreshToken)
+		if j == i || !sameLogin && (!shared || in.apart(g, other)) {
 			continue
 		}
 		if o, waits := in.overlaps(j); waits {
 			return Step{Action: ActWait, Retiring: i, Next: o.Next, State: Pending, Cause: g.Retired.Cause,
-				Reason: "revoking the old token now would take another with it, which is of the same account and may still be in use"}, true
+				Reason: "revoking the old token now would take another with it, which is of the same account or login and may still be in use"}, true
 		}
 	}
 	return Step{}, false

@@ -255,7 +255,21 @@ func TestDecide(t *testing.T) {
 		"old token that another has, too, its revocation may have been sent": {func(in *Input) {
 			in.Intent = &state.Intent{Op: opRevoke, Generation: 2}
 			in.Record.Retiring, in.Shared = []state.Grant{retiredGrant("revoke", nil)}, []sharing{{asked: true, with: "credential.x.b"}}
-		}, ActNote, Pending, "credential.x.b has got one since that ends with it", 0},
+		}, ActNote, Pending, "credential.x.b has one that ends with it", 0},
+		"a revocation may have been sent that ended another's, and there is no token": {func(in *Input) {
+			in.Intent, in.Record.Grant = &state.Intent{Op: opRevoke, Generation: 2}, nil
+			in.Record.Retiring, in.Shared = []state.Grant{retiredGrant("revoke", nil)}, []sharing{{asked: true, with: "credential.x.b"}}
+		}, ActNote, Pending, "credential.x.b has one that ends with it", 0},
+		"a revocation may have been sent, and nobody else has what it ends": {func(in *Input) {
+			in.Intent, in.Record.Grant = &state.Intent{Op: opRevoke, Generation: 2}, nil
+			in.Record.Retiring, in.Shared = []state.Grant{retiredGrant("revoke", nil)}, []sharing{{asked: true}}
+		}, ActObtain, Pending, "", 0},
+		"old token of the login of another in its overlap": {func(in *Input) {
+			same := func(at time.Time) func(*state.Grant) {
+				return func(g *state.Grant) { g.RefreshToken, g.Retired.DeliveredAt = secret.New("one login"), at }
+			}
+			in.Record.Retiring = []state.Grant{retiredGrant("replace", same(t0)), retiredGrant("replace", same(t0.Add(10*time.Minute-time.Second)))}
+		}, ActWait, Ready, "may still be in use", 10*time.Minute + 29*time.Second},
 		"a token that was revoked for another": {func(in *Input) {
 			in.Record.Verified = state.Verified{Refused: 3, Why: "it was revoked for credential.x.b"}
 		}, ActRefresh, Failing, "no longer honours its token", 0},

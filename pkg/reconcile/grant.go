@@ -153,6 +153,10 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 			ctx = way
 		case opGrant, opExchange, opRefresh:
 			p.brings = p.w.tokens.begins()
+			if c.op == opRefresh && p.ob.in.sharesRefresh() {
+				// Whoever gets a token meanwhile by the same refresh token may have one that has ended.
+				defer p.w.tokens.revoke(p.j.addr, fate{refresh: c.spends}, true)()
+			}
 		}
 		return c.ep.ep.Send(ctx, req)
 	})

@@ -50,13 +50,21 @@ func (p *performer) granted(c *call, t providers.Token) {
 	if life := c.ep.ep.Traits(c.c.Grant).RefreshTokenLifetime; life > 0 && t.RefreshUntil.IsZero() && !g.RefreshToken.Empty() {
 		g.RefreshUntil = p.w.now().Add(life)
 	}
-	if rec.Grant != nil {
+	was := rec.Grant
+	again := was != nil && !was.RefreshToken.Empty() && was.RefreshToken.Equal(g.RefreshToken) // its API gave the same login again
+	switch {
+	case again:
+		g.GrantedAt = was.GrantedAt
+		rec.Retiring = append(rec.Retiring, p.retiring(*was, p.step.Cause)) // alone: what waits for that login goes on waiting
+	case was != nil:
 		p.giveUpLogin()
 	}
 	if in.Intent != nil && in.Intent.Attempt > 1 {
 		p.log().Debug("a grant succeeded after tries", "attempt", in.Intent.Attempt)
 	}
-	p.giveUpRaw()
+	if p.giveUpRaw(); again {
+		rec.Kept = followLogin(rec.Kept, was.Generation, g.Generation)
+	}
 	rec.Grant, rec.Failure, rec.Raw, rec.Removing, rec.LostPoll, in.RefreshFailure = &g, nil, nil, nil, "", nil
 	p.endsWithDaemon(c.ep, g.GrantType)
 	rec.Head.Generation = g.Generation

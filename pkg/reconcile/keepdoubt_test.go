@@ -45,6 +45,21 @@ func TestADoubtHoldsForWhatWasNotRenewed(t *testing.T) {
 	}
 }
 
+// What another credential's call has ended is not forgotten for a call that was under way
+// meanwhile and brought nothing; a token that it brought is another.
+func TestADeathHoldsForTheTokenThatDied(t *testing.T) {
+	grant := func(generation uint64) *state.Grant {
+		return &state.Grant{Generation: generation, AccessToken: secret.New("a")}
+	}
+	for _, c := range []struct{ was, is, want uint64 }{{2, 2, 2}, {2, 3, 0}} {
+		stored, rec := state.Credential{Grant: grant(c.was)}, state.Credential{Grant: grant(c.is)}
+		died(&stored, "it ended with another")
+		if keepDoubt(&rec, &stored, t0); rec.Verified.Refused != c.want {
+			t.Errorf("generation %d died, and of %d it is said that %d did", c.was, c.is, rec.Verified.Refused)
+		}
+	}
+}
+
 // The orphan that comes with a doubt is counted, however many there were before that
 // have ended: those that it was written without.
 func TestADoubtsOrphanIsCounted(t *testing.T) {

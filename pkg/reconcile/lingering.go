@@ -39,13 +39,16 @@ func lingering(rec *state.Credential) (last *state.Grant) {
 	return last
 }
 
+// lingeringMark is the place of the token that lingers among the marks of a credential.
+const lingeringMark = 3
+
 // known are the marks of what the index keeps of a credential: of the token in force, and
 // of the one before it.
 func (t *tokens) known(rec *state.Credential) marks {
 	m := t.marks(rec.Grant)
 	if g := lingering(rec); g != nil {
 		if h := t.sum(g.AccessToken); !slices.Contains(m[:], h) {
-			m[3] = h
+			m[lingeringMark] = h
 		}
 	}
 	return m

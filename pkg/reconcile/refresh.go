@@ -105,6 +105,7 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 	if p.step.Heals {
 		rec.Verified.Refreshed = g.Generation
 	}
+	p.refreshEnds(old.RefreshToken)
 	p.delivered(c, "refreshed")
 }
 
@@ -159,6 +160,7 @@ func (p *performer) settle() {
 	case opRefresh:
 		if rec.Grant != nil {
 			p.orphanOfRefresh()
+			p.refreshEnds(rec.Grant.RefreshToken)
 			rec.Grant.LostRefresh = true
 			rec.Grant.RefreshState = afterCall(in.Held, rec.Grant, in.Intent)
 		}

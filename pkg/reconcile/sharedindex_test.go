@@ -131,6 +131,25 @@ func TestRevocationsAndCallsAtTheSameMoment(t *testing.T) {
 			}
 			return "revoked"
 		}, "held", 0},
+		"another had it until a moment ago, as the records say": {func(k *tokens) string {
+			g := state.Grant{AccessToken: tok, Retired: &state.Retired{Cause: causeReplace}}
+			k.committed([]state.Change{{Credential: &state.Credential{Head: state.Head{Address: "b"}, Grant: &state.Grant{AccessToken: secret.New("u")}, Retiring: []state.Grant{g}}}})
+			if held, _, _ := k.others("a", fate{access: tok}); len(held) != 1 {
+				return "the records are not asked"
+			}
+			if k.revoke("a", fate{access: tok}, false) == nil {
+				return "held"
+			}
+			return "revoked"
+		}, "revoked", 1},
+		"two are on their way that end each other's": {func(k *tokens) string {
+			a, b := k.begins(), k.begins()
+			first, second := k.revoke("a", fate{refresh: tok}, true), k.revoke("b", fate{refresh: tok}, true)
+			first()
+			one := k.came("a", &state.Grant{RefreshToken: tok}, Traits{}, a)
+			second()
+			return one + k.came("b", &state.Grant{RefreshToken: tok}, Traits{}, b)
+		}, "ba", 1},
 		"brought first, and a person wants it dead": {func(k *tokens) string {
 			k.came("b", &state.Grant{AccessToken: tok}, Traits{}, k.begins())
 			if k.revoke("a", fate{access: tok}, true) == nil {

@@ -40,21 +40,30 @@ type sharing struct {
 // has that in force.
 func (w *worker) decided(ctx context.Context, ob *observed) Step {
 	in := &ob.in
+	if i := in.revocationOpen(); i >= 0 {
+		w.asks(ctx, in, i, true)
+	}
 	for {
 		s := decide(in)
 		if !s.revokes() || in.sharing(s.Retiring).asked {
 			return s
 		}
-		if in.Shared == nil {
-			in.Shared = make([]sharing, len(in.Record.Retiring))
-		}
-		x := sharing{asked: true}
-		with, what, err := w.sharedWith(ctx, in.Address, in.fateOf(s.Retiring), in.Order.revokes())
-		if x.with, x.what = with, what; err != nil {
-			x.why = err.Error()
-		}
-		in.Shared[s.Retiring] = x
+		w.asks(ctx, in, s.Retiring, in.Order.revokes())
 	}
+}
+
+// asks notes who else has in force what would end with a retired grant. wait: also until
+// somebody else has read all records.
+func (w *worker) asks(ctx context.Context, in *Input, i int, wait bool) {
+	if in.Shared == nil {
+		in.Shared = make([]sharing, len(in.Record.Retiring))
+	}
+	x := sharing{asked: true}
+	with, what, err := w.sharedWith(ctx, in.Address, in.fateOf(i), wait)
+	if x.with, x.what = with, what; err != nil {
+		x.why = err.Error()
+	}
+	in.Shared[i] = x
 }
 
 // sharing is what is known of a retired grant.
@@ -213,8 +222,7 @@ func (in *Input) shared(i int) (Step, string, bool) {
 	case x.with == "":
 		return Step{}, "", false
 	case in.Intent != nil && in.Intent.Op == opRevoke && in.Intent.Generation == g.Generation:
-		return Step{Action: ActNote, Cause: causeDead, Retiring: i, State: Pending,
-			Reason: "its revocation may have reached the API before a crash, and " + x.with + " has got one since that ends with it: that one is to obtain another"}, "", true
+		return in.tellsOthers(i), "", true
 	}
 	wait.Reason = x.with + " " + x.has() + ": it is revoked once that one holds another"
 	if x.what == sameFate {
@@ -222,6 +230,13 @@ func (in *Input) shared(i int) (Step, string, bool) {
 	}
 	wait.Why = wait.Reason
 	return wait, "", true
+}
+
+// tellsOthers is what follows a revocation that may have been carried out where others
+// have in force what it ends.
+func (in *Input) tellsOthers(i int) Step {
+	return Step{Action: ActNote, Cause: causeDead, Retiring: i, State: Pending,
+		Reason: "its revocation may have reached the API before a crash, and " + in.sharing(i).with + " has one that ends with it: that one is to obtain another"}
 }
 
 func (x sharing) has() string {
@@ -247,16 +262,26 @@ func (p *performer) revoking() (end func(), err error) {
 // dead notes of a token that was just brought that it was revoked for another credential
 // meanwhile: it is renewed at once.
 func (p *performer) dead(revokedFor string) {
-	rec := &p.ob.in.Record
-	p.log().Warn("a token came while what ends it was being revoked for another credential; it is renewed", "revoked_for", revokedFor)
-	died(rec, revokedFor)
+	rec, why := &p.ob.in.Record, endedWith(revokedFor)
+	if p.ob.in.sharesRefresh() {
+		why = endedWithRefresh(revokedFor)
+	}
+	p.log().Warn("a token came while what ends it was on its way for another credential; it is renewed", "other", revokedFor)
+	died(rec, why)
+	if p.ob.in.sharesRefresh() {
+		rec.Verified.Refreshed = rec.Grant.Generation
+	}
 }
 
-// died notes that the token in force was revoked for another credential. Nobody has asked
-// the API, so that there is no time at which it was.
-func died(rec *state.Credential, revokedFor string) {
+func endedWith(revokedFor string) string {
+	return "it ended with the one that was revoked for " + revokedFor
+}
+
+// died notes that the token in force ended for the sake of another credential. Nobody has
+// asked the API, so that there is no time at which it was.
+func died(rec *state.Credential, why string) {
 	v := &rec.Verified
-	v.Refused, v.At, v.Why = rec.Grant.Generation, time.Time{}, "it ended with the one that was revoked for "+revokedFor
+	v.Refused, v.At, v.Why = rec.Grant.Generation, time.Time{}, why
 }
 
 // knownDead says that a grant's token is dead, or will be, and not by what asking its API
@@ -271,28 +296,37 @@ func knownDead(rec *state.Credential, g *state.Grant) bool {
 // the same account that were granted later live; zero: when it was is not known.
 func (p *performer) diesElsewhere(i int, since time.Time) {
 	f := p.ob.in.fateOf(i)
+	p.tellHolders(f, endedWith(p.j.addr), func(rec *state.Credential) bool {
+		how := f.takes(rec.Grant)
+		return how != "" && (how != sameFate || since.IsZero() || !rec.Grant.GrantedAt.After(since))
+	})
+}
+
+// tellHolders notes why the tokens of others are dead: of those which have what f ends,
+// and of which these say so.
+func (p *performer) tellHolders(f fate, why string, these func(*state.Credential) bool) {
 	p.w.tokens.learns(f.account)
 	err := p.w.readTokens(p.ctx, true)
 	if err == nil {
 		held, _, _ := p.w.tokens.others(p.j.addr, f)
 		var holders []string
 		err = p.w.eachHolder(p.ctx, held, f, func(rec *state.Credential) bool {
-			if how := f.takes(rec.Grant); how != "" && (how != sameFate || since.IsZero() || !rec.Grant.GrantedAt.After(since)) {
+			if these(rec) {
 				holders = append(holders, rec.Head.Address)
 			}
 			return true
 		})
 		for _, a := range holders {
-			err = errors.Join(err, p.w.dies(p.ctx, a, p.j.addr, f))
+			err = errors.Join(err, p.w.dies(p.ctx, a, why, f))
 		}
 	}
 	if err != nil {
-		p.log().Warn("noting which other credentials hold a token that is revoked failed; they hold it until they are due", "error", err)
+		p.log().Warn("noting which other credentials hold a token that has ended failed; they hold it until they are due", "error", err)
 	}
 }
 
 // dies notes it of one of them.
-func (w *worker) dies(ctx context.Context, addr, revokedFor string, f fate) error {
+func (w *worker) dies(ctx context.Context, addr, why string, f fate) error {
 	for {
 		rec, _, err := w.store.Credential(ctx, addr)
 		switch {
@@ -303,13 +337,15 @@ func (w *worker) dies(ctx context.Context, addr, revokedFor string, f fate) erro
 		case f.takes(rec.Grant) == "" || knownDead(&rec, rec.Grant):
 			return nil
 		}
-		died(&rec, revokedFor)
+		if died(&rec, why); f.access.Empty() && f.account.key == "" {
+			rec.Verified.Refreshed = rec.Grant.Generation // by a refresh of its own it would end the other's
+		}
 		rec.Head.Due = time.Time{} // a start looks at it at once
 		if err = w.store.Commit(ctx, state.Change{Credential: &rec}); errors.Is(err, state.ErrConflict) {
 			continue
 		}
 		if err == nil {
-			w.log.Warn("a revocation ended what another credential has in force, too; that one is renewed", "address", addr, "revoked_for", revokedFor)
+			w.log.Warn("a call for one credential ended what another has in force, too; that one is renewed", "address", addr, "reason", why)
 			w.relook(addr, state.ErrConflict)
 		}
 		return err

@@ -26,6 +26,8 @@ type simGrant struct {
 	forgiven string   // why tokend may forget it although it lives
 	spared   bool     // a removed block says that it is left alone
 	rich     bool     // its tokens come with a number
+	password string   // it was obtained with
+	unread   bool     // its reply was kept
 	also     []string // who else got it
 }
 
@@ -49,10 +51,10 @@ type simRefresh struct {
 	dead    bool
 	spent   time.Time // when it was used first
 	used    int
-	unsure  int                // how often it was sent with nobody knowing what became of it
-	reply   string             // what its first use brought, while the window is open
-	heldAs  state.RefreshState // as the record says of it
-	tried   bool               // the one last try was made
+	unsure  int                           // how often it was sent with nobody knowing what became of it
+	reply   string                        // what its first use brought, while the window is open
+	heldAs  map[string]state.RefreshState // as the records say of it, by credential
+	tried   bool                          // the one last try was made
 }
 
 func (a *simAccess) lives(now time.Time) bool { return !a.dead && now.Before(a.expires) }
@@ -128,7 +130,7 @@ func (b *simBooks) issue(t *simType, account, origin, grant string) string {
 			}
 		}
 	}
-	g := &simGrant{id: len(b.grants) + 1, typ: t, addr: addressOf(account), account: account, origin: origin, rich: grant == richGrantName}
+	g := &simGrant{id: len(b.grants) + 1, typ: t, addr: addressOf(account), account: account, origin: origin, rich: grant == richGrantName, password: b.password[b.s.person(account)]}
 	b.grants = append(b.grants, g)
 	b.comes(g)
 	return b.extend(g, nil)
@@ -231,7 +233,7 @@ func (b *simBooks) login(e *simEndpoint, c providers.Call) (string, *providers.E
 	if b.ended[account] || password.Reveal() != b.password[b.s.person(account)] {
 		return "", refusedCall(c.Op, providers.ClassPermanent, "wrong password")
 	}
-	b.s.loggedIn(account)
+	b.s.loggedIn(e.typ, account)
 	return b.issue(e.typ, account, e.base, c.Grant), nil
 }
 

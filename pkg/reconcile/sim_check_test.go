@@ -95,7 +95,10 @@ func (s *simRun) recorded(c *state.Credential) {
 	if g := c.Grant; g != nil {
 		now.access, now.refresh = g.AccessToken.Reveal(), g.RefreshToken.Reveal()
 		if r := s.books.refresh[now.refresh]; r != nil {
-			r.heldAs = g.RefreshState
+			if r.heldAs == nil {
+				r.heldAs = map[string]state.RefreshState{}
+			}
+			r.heldAs[addr] = g.RefreshState
 		}
 		if a := s.books.access[now.access]; a != nil {
 			now.grant = a.grant
@@ -327,7 +330,7 @@ func (s *simRun) checkDelivery(place, content string) {
 		if !s.known[t] {
 			s.fail("%s is given %s, which is not on disk", place, t)
 		}
-		if s.books.order(a) < s.delivered[place+" "+a.grant.addr] {
+		if s.books.order(a) < s.delivered[place+" "+a.grant.addr] && !a.grant.typ.repeats { // which gives an older one again
 			s.fail("%s is given %s after a newer one was recorded there", place, t)
 		}
 	}
@@ -362,7 +365,7 @@ func (s *simRun) hold(place, content string) {
 	}
 	for _, t := range strings.Fields(p.content) {
 		if !strings.Contains(" "+content+" ", " "+t+" ") {
-			s.left[t] = s.wall()
+			s.leaving(t, place)
 		}
 	}
 	p.content = content
@@ -396,10 +399,10 @@ func (b *simBooks) checkSpend(r *simRefresh, real time.Time, by string) {
 		b.s.fail("%s is spent, and no intent says so", r.token)
 	}
 	refreshes := b.s.record(by).open == "refresh"
-	if refreshes && r.heldAs == state.RefreshRefused {
+	if refreshes && r.heldAs[by] == state.RefreshRefused {
 		b.s.fail("%s was refused, and is sent again", r.token)
 	}
-	doubt := refreshes && r.heldAs == state.RefreshIndeterminate
+	doubt := refreshes && r.heldAs[by] == state.RefreshIndeterminate
 	if !g.typ.rotates || r.dead || r.spent.IsZero() && !doubt {
 		return
 	}

@@ -71,10 +71,10 @@ func (s *simRun) checkDeath(x *simAccess, by string) {
 	if !wall.Before(limit) {
 		return
 	}
-	if held := s.books.holders(x.token); len(held) > 0 {
+	if held := s.heldBy(x.token, by); len(held) > 0 {
 		s.fail("%s is revoked (%s) while %s holds it", x.token, ret.cause, strings.Join(held, ", "))
 	}
-	if left, ok := s.left[x.token]; ok && !s.skewedAt.After(left) && wall.Sub(left) < overlap {
+	if left := s.leftAt(x.token, by); !left.IsZero() && !s.skewedAt.After(left) && wall.Sub(left) < overlap {
 		s.fail("%s is revoked (%s) %s after the last place let go of it; its overlap is %s", x.token, ret.cause, wall.Sub(left), overlap)
 	}
 }

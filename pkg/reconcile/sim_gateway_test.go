@@ -57,7 +57,7 @@ func (s *simRun) blip() {
 	s.mu.Lock()
 	rec := s.record(addr)
 	r := s.books.refresh[rec.refresh]
-	fits := r != nil && r.heldAs == state.RefreshUsable && rec.open == "" && r.lives(s.real()) && r.spent.IsZero()
+	fits := r != nil && r.heldAs[addr] == state.RefreshUsable && rec.open == "" && r.lives(s.real()) && r.spent.IsZero()
 	s.mu.Unlock()
 	if !fits {
 		return

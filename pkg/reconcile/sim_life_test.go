@@ -48,13 +48,13 @@ type simRun struct {
 	tales       []string       // that this run has
 	keys        int            // how many keys there were
 	known       map[string]bool
-	named       map[string]map[string]bool // sink -> places that its record names
-	contents    map[string]string          // sink -> what it is recorded to hold
-	delivered   map[string]int             // place and credential -> the newest token recorded there
-	left        map[string]time.Time
-	changes     int // of places, so far
-	lastWritten int // which of them was tokend's last write
-	told        int // how many of them hooks have told
+	named       map[string]map[string]bool      // sink -> places that its record names
+	contents    map[string]string               // sink -> what it is recorded to hold
+	delivered   map[string]int                  // place and credential -> the newest token recorded there
+	left        map[string]map[string]time.Time // token -> place -> when it let go of it last
+	changes     int                             // of places, so far
+	lastWritten int                             // which of them was tokend's last write
+	told        int                             // how many of them hooks have told
 	before      simConfig
 	said        simSaid                        // by all configurations so far
 	ending      map[string]bool                // it is being stopped, and these may end with it
@@ -104,7 +104,7 @@ func newRun(configs *simConfigs, seed uint64) *simRun {
 		draws: newDraws(seed), configs: configs, types: map[string]*simType{}, log: discard(), began: time.Now(), died: make(chan struct{}, 4),
 		mem: state.NewMemory(state.MemoryOptions{}), places: map[string]*simPlace{}, passwords: map[string]string{},
 		records: map[string]*simRecord{}, mostOrphans: map[string]int{}, known: map[string]bool{}, contents: map[string]string{}, delivered: map[string]int{}, named: map[string]map[string]bool{},
-		left: map[string]time.Time{}, intended: map[string]time.Time{}, given: map[string]bool{}, took: map[string]time.Time{}, logged: map[string]int{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{}, acting: map[string]*simAct{}, said: simSaid{revoked: map[string]bool{}}, devices: map[string]*simDeviceLogin{}, slowSecrets: map[string]bool{},
+		left: map[string]map[string]time.Time{}, intended: map[string]time.Time{}, given: map[string]bool{}, took: map[string]time.Time{}, logged: map[string]int{}, revoking: map[string]int{}, retrying: map[string]int{}, approved: map[string]bool{}, acting: map[string]*simAct{}, said: simSaid{revoked: map[string]bool{}}, devices: map[string]*simDeviceLogin{}, slowSecrets: map[string]bool{},
 	}
 	if traced() {
 		s.log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelDebug}))

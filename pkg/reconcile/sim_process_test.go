@@ -118,8 +118,10 @@ func (s *simRun) start() bool {
 	s.p = p
 	s.mu.Lock()
 	s.ending = nil
-	for _, r := range s.books.refused {
-		r.heard = "" // the process that heard it is gone
+	for account, r := range s.books.refused {
+		if r.heard = ""; s.cutOff(account) { // the process that heard it is gone
+			r.tries = max(0, r.tries-1)
+		}
 	}
 	s.mu.Unlock()
 	loop, err := reconcile.New(ctx, reconcile.Options{

@@ -1,6 +1,7 @@
 package reconcile_test
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -99,6 +100,11 @@ func (s *simRun) asks(c providers.Call, g *simGrant) string {
 	if g == nil {
 		return ""
 	}
+	for _, i := range simSharers { // what a kept reply brought does not say
+		if addr := simCredentials[i]; len(g.also) > 0 && g.isOf(addr) && slices.Contains([]string{string(c.Op), "revive"}, s.record(addr).open) {
+			return addr
+		}
+	}
 	return g.addr
 }
 
@@ -128,8 +134,8 @@ func (b *simBooks) repeated(t *simType, account, origin, grant string) (string, 
 			continue
 		}
 		a := g.access[len(g.access)-1]
-		if !a.lives(now) {
-			continue
+		if n := len(g.refresh); !a.lives(now) || n > 0 && !g.refresh[n-1].lives(now) {
+			continue // a login is over once its refresh token is
 		}
 		b.comes(g)
 		g.also = append(g.also, addressOf(account))
@@ -144,6 +150,102 @@ func (b *simBooks) repeated(t *simType, account, origin, grant string) (string, 
 		return string(body), true
 	}
 	return "", false
+}
+
+// mendLate has kept replies read that status told of only once what they waited for had
+// ended by itself.
+func (s *simRun) mendLate() {
+	v, err := s.p.loop.Status(context.Background(), "")
+	if err != nil || !s.config.shared {
+		return
+	}
+	for _, l := range v.Credentials {
+		if l.State == reconcile.Unread {
+			s.retry(l.Address)
+			s.wait(45 * time.Second)
+		}
+	}
+}
+
+// cutOff says that a login was under way at a kill. It counts for its credential, and for
+// the other one of its account only once it is known again what it sent.
+func (s *simRun) cutOff(account string) bool {
+	return s.config.shared && slices.ContainsFunc(simSharers[:], func(i int) bool {
+		return s.concerns(account, simCredentials[i]) && s.record(simCredentials[i]).open == "grant"
+	})
+}
+
+// leaving notes that a place lets go of a token.
+func (s *simRun) leaving(token, place string) {
+	if s.left[token] == nil {
+		s.left[token] = map[string]time.Time{}
+	}
+	s.left[token][place] = s.wall()
+}
+
+// sharer is whose place one is, where that is one of one account and not by itself.
+func (s *simRun) sharer(place, by string) (addr string, declared, ok bool) {
+	i := int(place[0] - 'a')
+	if !s.config.shared || !slices.Contains(simSharers[:], i) || simCredentials[i] == by {
+		return "", false, false
+	}
+	return simCredentials[i], s.config.declares(i), true
+}
+
+// leftAt is when the last place let go of a token. The place of another credential does
+// not count that is not declared any more, since nobody uses what it held, or that had
+// yet another token between.
+func (s *simRun) leftAt(token, by string) (last time.Time) {
+	for place, at := range s.left[token] {
+		if addr, declared, ok := s.sharer(place, by); ok && (!declared || !s.record(addr).hadLast(token)) {
+			continue
+		}
+		if at.After(last) {
+			last = at
+		}
+	}
+	return last
+}
+
+// hadLast says that a token is the one before that in force.
+func (r *simRecord) hadLast(token string) bool {
+	n := len(r.retiring)
+	return n > 0 && r.retiring[n-1].access == token
+}
+
+// heldBy are the places that hold a token which is being revoked. Those of another
+// credential do not count that got it after it was decided to revoke it, and gets
+// another at once, or that has had two others since and could not write; nor where a
+// person wants it dead.
+func (s *simRun) heldBy(token, by string) []string {
+	return slices.DeleteFunc(s.books.holders(token), func(place string) bool {
+		addr, _, ok := s.sharer(place, by)
+		if !ok {
+			return false
+		}
+		rec := s.record(addr)
+		if s.revoking[addr] > 0 || rec.orderedGone(s.books.access[token].grant) {
+			return true
+		}
+		return rec.access == token && !s.took[addr].Before(s.intended[by]) || rec.access != token && !rec.hadLast(token)
+	})
+}
+
+// overtaken says that a login of the other one ended a token, and that nobody tells its
+// credential: it was made with another password, its reply was lost or could not be read,
+// or what it brought was given up before this one was looked at. Of what an API gives
+// again that is so where it came by a reply that was read late.
+func (s *simRun) overtaken(addr string, g *simGrant) bool {
+	switch {
+	case !s.config.shared:
+		return false
+	case g.typ.traits.Session != "one_per_account":
+		return g.typ.repeats && g.unread
+	}
+	return slices.ContainsFunc(s.books.grants, func(x *simGrant) bool {
+		return x.id > g.id && x.addr != addr && s.books.oneAccount(x, g) &&
+			(x.password != g.password || x.unread || !s.known[x.access[0].token] || s.record(x.addr).grant != x)
+	})
 }
 
 // isOf says that a grant was issued for a credential.
@@ -189,16 +291,25 @@ func (s *simRun) waitsForSharer(l reconcile.Line) bool {
 	return false
 }
 
-// mostLogins is how many logins an account may have once nothing fails any more.
-const mostLogins = 30
+// mostLogins is how many logins an account may have once nothing fails any more, beside
+// those that each life of a token takes where an API gives the same one again until it
+// ends: two credentials ask a few times each.
+const (
+	mostLogins   = 30
+	loginsInLife = 8
+)
 
 // loggedIn counts the logins of an account.
-func (s *simRun) loggedIn(account string) {
+func (s *simRun) loggedIn(t *simType, account string) {
 	if !s.config.shared || !s.calm.Load() {
 		return
 	}
+	most := mostLogins
+	if t.repeats {
+		most += loginsInLife * int(2*time.Hour/t.life)
+	}
 	account = s.person(account)
-	if s.logged[account]++; s.logged[account] > mostLogins {
+	if s.logged[account]++; s.logged[account] > most {
 		s.fail("%s logs in again and again, though nothing fails any more", account)
 	}
 }

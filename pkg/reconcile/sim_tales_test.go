@@ -32,12 +32,11 @@ const (
 	taleMidcall = "midcall" // a credential gets another name while a call for it is open
 )
 
-// simTales are all of them, and how likely a run is to have each. One that was not
-// simulated often enough yet to be asked of every change is told when asked for.
+// simTales are all of them, and how likely a run is to have each.
 var simTales = [...]struct {
 	name   string
 	chance float64
-}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0.05}, {taleRemoved, 0.04}, {taleStop, 0.04}, {talePages, 0.04}, {taleOutputs, 0.02}, {taleMidcall, 0.03}, {taleDevice, 0.04}, {taleSecrets, 0.05}, {taleGateway, 0.04}, {taleShared, 0}}
+}{{taleMoved, 0.1}, {taleLogin, 0.05}, {taleAction, 0.05}, {taleRemoved, 0.04}, {taleStop, 0.04}, {talePages, 0.04}, {taleOutputs, 0.02}, {taleMidcall, 0.03}, {taleDevice, 0.04}, {taleSecrets, 0.05}, {taleGateway, 0.04}, {taleShared, 0.04}}
 
 // drawTales draws which stories a run has.
 func (s *simRun) drawTales() {

@@ -17,8 +17,12 @@ type simRefusals struct {
 	pardonedAt time.Time
 }
 
+// Where refusals count against an account they are of all credentials that log in with
+// it, and else of each: what another one was told is nothing to it.
 func (b *simBooks) refusals(account string) *simRefusals {
-	account = b.s.person(account)
+	if i := int(account[0] - 'a'); b.s.types[typeOfSim(i)].traits.Lockout {
+		account = b.s.person(account)
+	}
 	r, ok := b.refused[account]
 	if !ok {
 		r = &simRefusals{}
@@ -98,8 +102,9 @@ func (b *simBooks) succeeded(addr string) {
 // a success, so what was refused before is no row any more.
 func (b *simBooks) readNot(addr, raw string) {
 	for _, g := range b.grants {
-		if g.addr == addr && len(g.access) == 1 && strings.Contains(raw, `"`+g.access[0].token+`"`) {
+		if g.isOf(addr) && len(g.access) == 1 && strings.Contains(raw, `"`+g.access[0].token+`"`) {
 			b.refusals(g.account).tries = 0
+			g.unread = true
 		}
 	}
 }

@@ -213,6 +213,7 @@ type bringing struct{ since uint64 }
 // beingRevoked is the revocation of a token, which may be tried for several credentials.
 type beingRevoked struct {
 	of    string // the address for which it was tried last
+	was   string // another one, for which it was tried before
 	tries int    // under way
 	until uint64 // when the last ended that is over
 }
@@ -253,8 +254,15 @@ func (t *tokens) came(addr string, g *state.Grant, of Traits, by *bringing) (rev
 	have := t.ends(what)
 	t.coming[addr] = have
 	for _, h := range have {
-		if e := t.revoking[h]; e != nil && e.of != addr && (e.tries > 0 || by != nil && e.until > by.since) {
+		e := t.revoking[h]
+		if e == nil || e.tries == 0 && (by == nil || e.until <= by.since) {
+			continue
+		}
+		if e.of != addr {
 			return e.of
+		}
+		if e.was != "" {
+			return e.was
 		}
 	}
 	return ""
@@ -274,7 +282,7 @@ func (t *tokens) revoke(addr string, f fate, anyway bool) (end func()) {
 			return nil
 		}
 		for _, h := range want {
-			if first, has := t.by[h]; has && first != self || len(t.more[h]) > 0 {
+			if t.inForce(h, self) {
 				return nil
 			}
 		}
@@ -294,7 +302,9 @@ func (t *tokens) revoke(addr string, f fate, anyway bool) (end func()) {
 			e = &beingRevoked{}
 			t.revoking[h] = e
 		}
-		e.of = addr
+		if e.of != addr {
+			e.of, e.was = addr, e.of
+		}
 		e.tries++
 		all = append(all, e)
 	}
@@ -308,6 +318,20 @@ func (t *tokens) revoke(addr string, f fate, anyway bool) (end func()) {
 		}
 		t.forget()
 	}
+}
+
+// inForce says that another than self has a mark with its token in force. Of what one had
+// until a moment ago the index does not know for how long that matters: the records do,
+// and were asked before ([fate.lingers]).
+func (t *tokens) inForce(h, self uint64) bool {
+	first, has := t.by[h]
+	if h == 0 || !has {
+		return false
+	}
+	return slices.ContainsFunc(append([]uint64{first}, t.more[h]...), func(a uint64) bool {
+		have := t.of[a]
+		return a != self && slices.Contains(have[:lingeringMark], h)
+	})
 }
 
 // dying says that a grant is being revoked, or what ends it.
