@@ -79,7 +79,7 @@ func retiredAt(in *Input, i int) Step {
 		return Step{Action: ActWait, Retiring: i, Next: g.Retired.NextAt, State: Failing, Reason: "its revocation failed and is retried",
 			Why: "revoking the old token failed: " + g.Retired.Message, Mend: in.mendRevocation(g.Retired)}
 	}
-	if in.Record.Grant != nil && !in.Held.Static && t.Session == spec.SessionSharedGrant && !in.anotherAccount(g) {
+	if in.takesInForce(g, t) {
 		if !in.Declared && in.Record.Removing != nil && in.forgets() {
 			s.Action, s.Reason = ActRelease, "revoking the old token would take the one with it that is left alone: "+in.whyForget()
 			return s
@@ -91,8 +91,12 @@ func retiredAt(in *Input, i int) Step {
 		if g.ExpiresAt.After(in.Now) {
 			next = g.ExpiresAt
 		}
-		return Step{Action: ActWait, Retiring: i, Next: next, State: Ready, Mend: in.mend("revoke"),
+		s = Step{Action: ActWait, Retiring: i, Next: next, State: Ready, Mend: in.mend("revoke"),
 			Reason: "revoking the old token now would take the one in force with it; it waits for that one's revocation"}
+		if g.Retired.Cause == causeRevoke {
+			s.Why = "its revocation failed, and a new token came meanwhile: " + s.Reason
+		}
+		return s
 	}
 	wait, also, ok := in.shared(i)
 	if ok {
@@ -101,6 +105,34 @@ func retiredAt(in *Input, i int) Step {
 	s = revokeStep(in, i)
 	s.Reason += also
 	return s
+}
+
+// takesInForce says that the revocation of an old grant would end the token in force, or
+// may: they share their fate, or have one refresh token that it ends.
+func (in *Input) takesInForce(g *state.Grant, t Traits) bool {
+	cur := in.Record.Grant
+	if cur == nil || in.Held.Static {
+		return false
+	}
+	if t.Session == spec.SessionSharedGrant && !in.anotherAccount(g) {
+		return true
+	}
+	return g.Retired.Cause == causeRevoke && ofOneLogin(cur, g) && !in.endsAccessAlone(g, t)
+}
+
+// endsAccessAlone says that the revocation of an old grant leaves its refresh token alone:
+// its API has access tokens revoked that a refresh replaced.
+func (in *Input) endsAccessAlone(g *state.Grant, t Traits) bool {
+	return t.RevokeNamesAccess && slices.Contains(t.RevokeOn, causeRefresh) && !accessDead(g, in.Now)
+}
+
+// ofOneLogin says that two grants have one refresh token.
+func ofOneLogin(a, b *state.Grant) bool {
+	return !a.RefreshToken.Empty() && a.RefreshToken.Equal(b.RefreshToken)
+}
+
+func accessDead(g *state.Grant, now time.Time) bool {
+	return g.AccessToken.Empty() || !g.ExpiresAt.IsZero() && !now.Before(g.ExpiresAt.Add(g.Late))
 }
 
 // goesWithLogin says what becomes of what a kept reply brought to the login in force.
@@ -204,10 +236,10 @@ func atShutdown(in *Input) Step {
 
 // nothingToRevoke says why an old grant can be let go without a call.
 func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
-	accessDead := g.AccessToken.Empty() || !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt.Add(g.Late))
+	accessDead := accessDead(g, in.Now)
 	refreshDead := g.RefreshToken.Empty() || (!g.RefreshUntil.IsZero() && !in.Now.Before(g.RefreshUntil.Add(g.Late)))
-	along := g.Retired.Cause == causeLogin
-	wanted := slices.Contains(t.RevokeOn, g.Retired.Cause) || g.Retired.Cause == causeRevoke || along ||
+	along, ordered := g.Retired.Cause == causeLogin, g.Retired.Cause == causeRevoke
+	wanted := slices.Contains(t.RevokeOn, g.Retired.Cause) || ordered || along ||
 		(g.Retired.Cause == causeTaint || g.Retired.Cause == causeExpired) && slices.Contains(t.RevokeOn, causeReplace)
 	cur := in.Record.Grant
 	if in.Held.Static {
@@ -230,15 +262,15 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "the old token has expired and its refresh token was refused: both are dead", true
 	case needsLiving(g, t) && accessDead && g.RefreshState == state.RefreshIndeterminate:
 		return "the old token has expired, and revoking what may have come of its refresh token would spend that a second time; it is counted as an orphan", true
-	case cur != nil && g.Retired.Cause != causeRevoke && t.Session == spec.SessionSharedGrant && sameAccount(cur, g):
+	case cur != nil && !ordered && t.Session == spec.SessionSharedGrant && sameAccount(cur, g):
 		return "revoking the old token would take the one in force with it", true
 	case cur != nil && t.Session == spec.SessionOnePerAccount && !along && sameAccount(cur, g):
 		return "the new login has ended the old token already", true
-	case cur != nil && !along && !cur.RefreshToken.Empty() && cur.RefreshToken.Equal(g.RefreshToken) && !t.RevokeNamesAccess:
+	case cur != nil && !along && !ordered && ofOneLogin(cur, g) && !t.RevokeNamesAccess:
 		return "the token in force shares its refresh token", true
 	case cur != nil && !cur.AccessToken.Empty() && cur.AccessToken.Equal(g.AccessToken):
 		return "it is the token in force", true
-	case cur != nil && !along && !cur.RefreshToken.Empty() && cur.RefreshToken.Equal(g.RefreshToken) && (accessDead || !slices.Contains(t.RevokeOn, causeRefresh)):
+	case cur != nil && !along && !ordered && ofOneLogin(cur, g) && (accessDead || !slices.Contains(t.RevokeOn, causeRefresh)):
 		return "the token in force has the same refresh token, so that both are of one login, which goes on", true
 	}
 	return "", false
@@ -257,8 +289,7 @@ func revokeStep(in *Input, i int) Step {
 	g := &in.Record.Retiring[i]
 	t := in.RetiredTraits[i]
 	s := Step{Action: ActRevoke, Retiring: i, Cause: g.Retired.Cause, State: Pending, Reason: in.revokeReason(g.Retired.Cause)}
-	dead := g.AccessToken.Empty() || !g.ExpiresAt.IsZero() && !in.Now.Before(g.ExpiresAt.Add(g.Late))
-	if needsLiving(g, t) && dead {
+	if needsLiving(g, t) && accessDead(g, in.Now) {
 		s.Action, s.Reason = ActRevive, "revoking the old token needs a living access token, so it is refreshed first"
 	}
 	return s

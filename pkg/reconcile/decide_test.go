@@ -304,6 +304,21 @@ func TestDecide(t *testing.T) {
 			in.Held.RevokeNamesAccess, in.Held.RevokeNeeds, in.Held.RevokeOn = true, needsAccess, []string{"remove", "replace", "refresh"}
 			in.Record.Retiring = []state.Grant{retiredGrant("replace", func(g *state.Grant) { g.RefreshToken, g.ExpiresAt = in.Record.Grant.RefreshToken, t0 })}
 		}, ActRelease, Pending, "of one login", 0},
+		"ordered, and the token in force has its refresh token": {func(in *Input) {
+			in.Record.Retiring = []state.Grant{retiredGrant("revoke", func(g *state.Grant) { g.RefreshToken = in.Record.Grant.RefreshToken })}
+		}, ActWait, Ready, "waits for that one's revocation", 30 * time.Minute},
+		"ordered, of the same login": {func(in *Input) {
+			in.Record.Retiring = []state.Grant{retiredGrant("revoke", func(g *state.Grant) { g.RefreshToken = in.Record.Grant.RefreshToken })}
+			in.Held.RevokeNamesAccess = true
+		}, ActWait, Ready, "waits for that one's revocation", 30 * time.Minute},
+		"ordered, of the same login, which its access token does not end": {func(in *Input) {
+			in.Held.RevokeNamesAccess, in.Held.RevokeOn = true, []string{"remove", "replace", "refresh"}
+			in.Record.Retiring = []state.Grant{retiredGrant("revoke", func(g *state.Grant) { g.RefreshToken = in.Record.Grant.RefreshToken })}
+		}, ActRevoke, Pending, "a person", 0},
+		"ordered, of the same login, and only its refresh token is left": {func(in *Input) {
+			in.Held.RevokeNamesAccess, in.Held.RevokeOn = true, []string{"remove", "replace", "refresh"}
+			in.Record.Retiring = []state.Grant{retiredGrant("revoke", func(g *state.Grant) { g.RefreshToken, g.ExpiresAt = in.Record.Grant.RefreshToken, t0 })}
+		}, ActWait, Ready, "waits for that one's revocation", 30 * time.Minute},
 		"what a kept reply brought": {func(in *Input) {
 			in.Record.Retiring = []state.Grant{retiredGrant("login", nil)}
 		}, ActWait, Ready, "revoked with it", 0},

@@ -85,6 +85,7 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 		rec.Retiring = append(rec.Retiring, r)
 	}
 	rec.Grant = &g
+	followRefresh(rec.Retiring, &old, &g)
 	if rec.Raw != nil && doubtful(rec.Raw) {
 		rec.Raw = nil // there is a better answer
 	}
@@ -107,6 +108,17 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 	}
 	p.refreshEnds(old.RefreshToken)
 	p.delivered(c, "refreshed")
+}
+
+// followRefresh has the old grants that wait for the login in force to be revoked go on to be
+// of that login, whose refresh token is another one after a refresh: by the one that was
+// spent their revocation would look like one of another login, and end this one.
+func followRefresh(retiring []state.Grant, old, now *state.Grant) {
+	for i := range retiring {
+		if r := &retiring[i]; r.Retired.Cause == causeRevoke && ofOneLogin(r, old) {
+			r.RefreshToken, r.RefreshUntil = now.RefreshToken, now.RefreshUntil
+		}
+	}
 }
 
 // nextGrant is a grant after a refresh: what the reply does not say stays as

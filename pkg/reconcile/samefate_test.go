@@ -14,10 +14,12 @@ import (
 
 // together is an API whose tokens of one user share their fate: all end when one is
 // revoked. They live for an hour. one: it gives one refresh token to a user, which its
-// revocations name.
+// revocations name; spends: a refresh brings another. down: it takes no revocations.
 type together struct {
 	mu      sync.Mutex
 	one     bool
+	spends  bool
+	down    bool
 	n       int
 	live    map[string]string // the user, by token
 	until   map[string]time.Time
@@ -30,6 +32,10 @@ func (x *together) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	token, user := r.Form.Get("token"), r.Form.Get("user")
+	if r.URL.Path == "/revoke" && x.down {
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return
+	}
 	if r.URL.Path == "/revoke" {
 		x.revoked = append(x.revoked, token)
 		user = x.live[token]
@@ -47,6 +53,9 @@ func (x *together) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_, _ = fmt.Fprint(w, `{"error":"invalid_grant"}`)
 			return
 		}
+		if x.spends {
+			delete(x.refresh, user)
+		}
 	}
 	x.n++
 	access := fmt.Sprint(user, "-", x.n)
@@ -61,6 +70,18 @@ func (x *together) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		x.live[x.refresh[user]] = user
 	}
 	_, _ = fmt.Fprintf(w, `{"access_token":%q,"refresh_token":%q,"expires_in":3600,"token_type":"bearer"}`, access, x.refresh[user])
+}
+
+func (x *together) takesNone(down bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.down = down
+}
+
+func (x *together) refreshOf(user string) string {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.refresh[user]
 }
 
 func (x *together) works(token string) bool {
@@ -271,4 +292,57 @@ func TestARevocationThatWaitsIsGivenUp(t *testing.T) {
 			t.Errorf("revoked %q; a holds %q", x.revocations(), got)
 		}
 	})
+}
+
+// A revocation that a person ordered and that failed is not forgotten where the API gives
+// the same refresh token again: it would end the token that came meanwhile, so that it
+// waits, also while that one is refreshed, and says so; ordered once more, it ends both.
+func TestAnOrderedRevocationThatFailedIsNotForgotten(t *testing.T) {
+	for name, c := range map[string]struct{ spends, access bool }{
+		"its refresh token stays":    {},
+		"its refresh token is spent": {spends: true},
+		"its access token is named":  {access: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				x := &together{one: true, spends: c.spends, live: map[string]string{}, until: map[string]time.Time{}, refresh: map[string]string{}}
+				w.serveAlso(x, "cached.localhost")
+				config := strings.Replace(togetherConfig(true, "a=me"), "rotates = false", "", 1)
+				if c.access {
+					config = strings.Replace(config, "{ token = token.refresh_token }", "{ token = token.access_token }", 1)
+				}
+				w.set(config)
+				time.Sleep(time.Second)
+				x.takesNone(true)
+				order := func() error {
+					return w.loop.Do(t.Context(), "credential.cached.a", reconcile.Order{Kind: reconcile.OrderRevoke})
+				}
+				if order() == nil {
+					t.Fatal("the revocation has not failed")
+				}
+				time.Sleep(30 * time.Second)
+				x.takesNone(false)
+				w.pass(3*time.Hour, time.Minute, func() {
+					if got := w.places.get("a"); x.revocations() != "" || !x.works(got) {
+						t.Fatalf("revoked %q; a holds %q", x.revocations(), got)
+					}
+					l := w.line("credential.cached.a")
+					if l.State != reconcile.Ready || l.Retiring != 1 || !strings.Contains(l.Why, "its revocation failed") || l.Mend != "tokend revoke cached.a" {
+						t.Fatalf("status does not tell of it: %+v", l)
+					}
+				})
+				held, refresh := w.places.get("a"), x.refreshOf("me")
+				if err := order(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				if x.works(held) || refresh == x.refreshOf("me") {
+					t.Errorf("%s or %s lives; revoked %q", held, refresh, x.revocations())
+				}
+				if l := w.line("credential.cached.a"); l.Retiring != 0 || l.Why != "" {
+					t.Errorf("something is left: %+v", l)
+				}
+			})
+		})
+	}
 }
