@@ -214,7 +214,7 @@ func (p *performer) rest() {
 	}
 	stale := p.ob.in.Declared && rec.Head.Digest != p.ob.digest && len(p.ob.in.WantsNew) == 0 && p.ob.in.Origins == "" && p.j.guarded == ""
 	resettled := p.ob.resettled && p.j.guarded == ""
-	if !over && !stale && !resettled && !p.ob.returned && !p.ob.setBack && !p.rescheduled() {
+	if !over && !stale && !resettled && !p.ob.returned && !p.ob.clockSet && !p.rescheduled() {
 		return
 	}
 	if stale {
@@ -250,7 +250,7 @@ func (p *performer) save(what string, more ...state.Change) bool {
 	}
 	p.r.fill(rec, true)
 	p.r.saved = true
-	p.r.setBack = p.j.setBack
+	p.r.clockStep = p.j.clockStep
 	if len(left) > 0 {
 		if names, err := p.w.namesOf(p.ctx, left); err == nil {
 			p.r.wakes = append(p.r.wakes, slices.Sorted(maps.Values(names))...)

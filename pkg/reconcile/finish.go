@@ -36,14 +36,8 @@ func (l *Loop) finish(r *result) {
 		n.said = !r.recorded
 		n.setLimit(*r.limits)
 	}
-	switch left := l.setBack[it] - r.setBack; {
-	case left == 0:
-		delete(l.setBack, it)
-	case r.saved: // by the clock as it is now, or it is found out at the next look that it was not
-		delete(l.setBack, it)
+	if l.takeStepped(r) {
 		r.again = true
-	default:
-		l.setBack[it] = left
 	}
 	newer := r.record && r.gen > it.gen
 	it.early = r.early && !newer

@@ -49,7 +49,7 @@ type job struct {
 	called    *called        // whether its call was made; nil: nobody counts
 	limits    spec.RateLimit // what it was made of
 	limitSaid bool           // by the configuration
-	setBack   time.Duration  // how far the clock was set back since its record was written; less than nothing: forward
+	clockStep time.Duration  // by how much the clock was set since its record was written: forward; less than nothing: back
 	turn      time.Time      // when its refresh has to begin, so that all that share its rate limit are in time; zero: whenever it is due
 	refreshes *state.Failure // Input.RefreshFailure, as it was left
 	repeats   bool           // Input.Repeats, as it was left
@@ -110,7 +110,7 @@ func (l *Loop) job(it *item) *job {
 		j.unseen, j.once = l.unseenPlaces(it), l.o.Paused
 		j.formerly = formerly(it)
 		j.repeats = it.repeats
-		j.setBack, j.turn = l.setBack[it], it.lane.base().turn(it.expires)
+		j.clockStep, j.turn = l.w.steps.since(it.addr), it.lane.base().turn(it.expires)
 		j.needed = slices.ContainsFunc(it.users, func(u *item) bool { return !u.gone })
 		if it.retiring > 0 || it.gone {
 			j.holding, j.waiting = holding(it)
@@ -229,7 +229,7 @@ type result struct {
 	bare      bool          // its token was given up, and there is no other: its places wait
 	unjudged  bool          // a destructive step that the guard has not seen
 	unheard   bool          // the guard has not seen that its token is to end with the daemon: it does not, until then
-	setBack   time.Duration // by which the record was brought in line with the clock
+	clockStep time.Duration // by which the record was brought in line with the clock
 	saved     bool          // the record was written in this look
 	early     bool          // it is looked at again as soon as its token may be refreshed at all
 	glances   bool          // of a credential: it is looked at again before its token is due

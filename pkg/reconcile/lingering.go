@@ -24,6 +24,13 @@ func (f fate) lingers(rec *state.Credential, now time.Time) bool {
 	return r.DeliveredAt.IsZero() || now.Before(r.DeliveredAt.Add(lc.Overlap))
 }
 
+// lingers says it of a record that may not be in line with the clock yet.
+func (w *worker) lingers(f fate, rec state.Credential) bool {
+	now := w.now()
+	withClock(&rec, w.steps.since(rec.Head.Address), now)
+	return f.lingers(&rec, now)
+}
+
 // lingering is the token that a credential had before the one in force, where that took
 // its place; nil: there is none.
 func lingering(rec *state.Credential) (last *state.Grant) {

@@ -128,16 +128,15 @@ type Loop struct {
 	odd                      map[*item]bool // gone, held back or let go; perhaps not any more
 	vacated                  *leftPlaces    // of the sinks among those, while they are many
 	tally                    [len(states)]int
-	clock                    clockReading            // of the last turn
-	hastened                 time.Time               // when turns were made last
-	hastens                  time.Duration           // after how long they are made again
-	probed                   time.Time               // when what waits for hosts was looked through
-	probes                   time.Duration           // after how long that is done again
-	setBack                  map[*item]time.Duration // how far the clock was set back since its record was written; less than nothing: forward
-	remotes                  int                     // sinks whose place is no file
-	keepers                  map[string]string       // of sinks: those that keep their places for them, as far as is known
-	ending                   map[*item][]*item       // gone credentials that are worked on, and the sinks that wait for that look's end
-	firstLeft                int                     // items of the first pass that were not worked on yet
+	clock                    clockReading      // of the last turn
+	hastened                 time.Time         // when turns were made last
+	hastens                  time.Duration     // after how long they are made again
+	probed                   time.Time         // when what waits for hosts was looked through
+	probes                   time.Duration     // after how long that is done again
+	remotes                  int               // sinks whose place is no file
+	keepers                  map[string]string // of sinks: those that keep their places for them, as far as is known
+	ending                   map[*item][]*item // gone credentials that are worked on, and the sinks that wait for that look's end
+	firstLeft                int               // items of the first pass that were not worked on yet
 	running                  int
 	staying                  bool // a worker that stays was started
 
@@ -164,7 +163,7 @@ func New(ctx context.Context, o Options) (*Loop, error) {
 	}
 	l := &Loop{
 		o: o, log: o.Logger, items: map[string]*item{}, odd: map[*item]bool{}, ending: map[*item][]*item{}, keepers: map[string]string{}, q: newQueue(),
-		byPath: map[string]watched{}, hooks: map[string]*item{}, setBack: map[*item]time.Duration{},
+		byPath: map[string]watched{}, hooks: map[string]*item{},
 		setting: make(turn, 1), calls: make(chan func()), idle: make(chan *job), results: make(chan *result, 1024), ended: make(chan struct{}), secretsRead: make(chan *secretRead),
 	}
 	l.w, l.paused = newWorker(o, &l.config), o.Paused
@@ -371,7 +370,7 @@ func (l *Loop) forget(it *item) {
 	}
 	l.unwatch(it)
 	delete(l.odd, it)
-	delete(l.setBack, it)
+	l.w.steps.set(it.addr, 0)
 	delete(l.hooks, it.addr)
 	delete(l.items, it.addr)
 	l.drops++

@@ -374,6 +374,7 @@ func (l *Loop) readdress(m rename) {
 	}
 	delete(l.items, m.from)
 	l.drops++
+	l.w.steps.readdress(m.from, m.to)
 	it.addr = m.to
 	l.items[m.to] = it
 	it.removing = false
@@ -414,7 +415,6 @@ func (l *Loop) absorb(it, old *item) {
 	l.unwatch(old)
 	old.counted = l.uncount(old)
 	delete(l.odd, old)
-	delete(l.setBack, old)
 }
 
 // afterMoves brings what a change consists of in line with the moves: what

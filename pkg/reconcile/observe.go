@@ -40,8 +40,8 @@ type observed struct {
 	endsAtStop bool // it shall be revoked when the daemon stops, and was not to be
 	// returned: its removal had begun, and it is declared again.
 	returned bool
-	// setBack: its times were moved, since the clock was set back.
-	setBack bool
+	// clockSet: its times were moved, since the clock was set.
+	clockSet bool
 	// changes counts those of what calls are made by, before this look: see [unmade].
 	changes uint64
 	// brings is a refresh token that is to be taken over and is still being read.
@@ -74,7 +74,7 @@ func (w *worker) observe(ctx context.Context, j *job) (*observed, error) {
 			return ob, err
 		}
 	}
-	ob.setBack = setBack(&rec, j.setBack, j.now)
+	ob.clockSet = withClock(&rec, j.clockStep, j.now)
 	in.Record, in.Intent = rec, intent
 	if rec.Grant != nil {
 		if f := rec.Failure; f != nil && f.Op == opGrant {

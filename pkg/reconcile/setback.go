@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"slices"
+	"sync"
 	"time"
 
 	"tokend/pkg/state"
@@ -11,9 +12,10 @@ import (
 // outlive a restart. A clock that is set back would make everything on record wait for
 // as much longer, and a token would stay in its sinks after its end. So a step back is
 // noticed, and what was recorded before it is moved back with the clock: at once
-// in memory, and in each record when it is looked at next. A clock that is set forward
-// only makes things due too early; but an overlap that ends too early takes a token from
-// who still uses it, so that since when one lasts is moved forward with the clock.
+// in memory, and in each record when it is looked at next, which is soon. A clock that is
+// set forward only makes things due too early; but an overlap that ends too early takes a
+// token from who still uses it, so that since when one lasts is moved forward with the
+// clock.
 
 const (
 	// setBackNoticed is the least step back that is taken for one: clocks are
@@ -33,9 +35,9 @@ type clockReading struct {
 	boot string
 }
 
-// setBack says how far the wall clock was set back between two readings; less than
-// nothing: how far forward.
-func (c clockReading) setBack(next clockReading) time.Duration {
+// step says by how much the wall clock was set between two readings: forward; less than
+// nothing: back.
+func (c clockReading) step(next clockReading) time.Duration {
 	if c.boot == "" || c.boot != next.boot {
 		return 0
 	}
@@ -50,42 +52,98 @@ func (c clockReading) setBack(next clockReading) time.Duration {
 	byWall := next.wall.Round(0).Sub(c.wall.Round(0))
 	switch {
 	case least-byWall >= setBackNoticed:
-		return least - byWall
+		return byWall - least
 	case byWall-most >= setBackNoticed:
-		return most - byWall
+		return byWall - most
 	}
 	return 0
+}
+
+// clockSteps are by how much the clock was set, forward or (less than nothing) back, since
+// the records of credentials were brought in line with it, by address. It is safe for
+// concurrent use.
+type clockSteps struct {
+	mu sync.Mutex
+	of map[string]time.Duration
+}
+
+func (c *clockSteps) since(addr string) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.of[addr]
+}
+
+func (c *clockSteps) set(addr string, step time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case step == 0:
+		delete(c.of, addr)
+		return
+	case c.of == nil:
+		c.of = map[string]time.Duration{}
+	}
+	c.of[addr] = step
+}
+
+// readdress has a record that was moved keep what it has.
+func (c *clockSteps) readdress(from, to string) {
+	step := c.since(from)
+	c.set(from, 0)
+	c.set(to, step)
 }
 
 // noticeStep looks whether the clock was set since the last turn.
 func (l *Loop) noticeStep(now time.Time) {
 	next := clockReading{wall: now}
 	next.boot, next.up = l.o.Uptime()
-	d := l.clock.setBack(next)
-	switch l.clock = next; {
-	case d > 0:
-		l.log.Warn("the clock was set back; what is due is moved back with it", "by", d.Round(time.Second))
-		l.takeSetBack(d, now)
-	case d < 0:
-		l.takeSetForward(-d)
+	step := l.clock.step(next)
+	l.clock = next
+	switch {
+	case step < 0:
+		l.log.Warn("the clock was set back; what is due is moved back with it", "by", (-step).Round(time.Second))
+		l.takeSetBack(-step, now)
+	case step > 0:
+		l.takeSetForward(step, now)
 	}
 }
 
 // takeSetForward has the overlaps that have begun last as long as they did, and takes
 // what a step back shall have moved, and was not looked at since, for that much less.
-func (l *Loop) takeSetForward(d time.Duration) {
+func (l *Loop) takeSetForward(d time.Duration, now time.Time) {
 	for _, it := range l.items {
-		if it.kind == kindCredential && it.stored && (it.retiring > 0 || it.gone || l.setBack[it] != 0) {
-			l.setBack[it] -= d
+		if it.kind != kindCredential || !it.stored {
+			continue
+		}
+		// What is under way may have begun an overlap before the step.
+		before := l.w.steps.since(it.addr)
+		if it.retiring == 0 && !it.gone && it.phase != running && before == 0 {
+			continue
+		}
+		if l.w.steps.set(it.addr, before+d); it.phase == timed {
+			l.q.at(it, earlier(fromNanos(it.due), now.Add(l.lookSetBack(it))))
 		}
 	}
+}
+
+// takeStepped takes over what a look has left to be brought in line with the clock, and
+// says whether the record is to be looked at again for it.
+func (l *Loop) takeStepped(r *result) (again bool) {
+	left := l.w.steps.since(r.item.addr) - r.clockStep
+	if r.saved && left < 0 {
+		// By the clock as it is now, or it is found out at the next look that it was not.
+		l.w.steps.set(r.item.addr, 0)
+		return true
+	}
+	l.w.steps.set(r.item.addr, left)
+	return r.saved && left != 0
 }
 
 // takeSetBack moves everything back that waits for a time of the clock before.
 func (l *Loop) takeSetBack(d time.Duration, now time.Time) {
 	for _, it := range l.items {
 		if it.kind == kindCredential && it.stored {
-			l.setBack[it] += d
+			l.w.steps.set(it.addr, l.w.steps.since(it.addr)-d)
 		}
 		if it.expires != 0 {
 			it.expires -= int64(d)
@@ -112,7 +170,7 @@ func (l *Loop) takeSetBack(d time.Duration, now time.Time) {
 			continue
 		}
 		at := fromNanos(it.due - int64(d))
-		if l.setBack[it] > 0 {
+		if l.w.steps.since(it.addr) < 0 {
 			at = earlier(at, now.Add(l.lookSetBack(it)))
 		}
 		l.q.at(it, at)
@@ -126,8 +184,8 @@ func (l *Loop) lookSetBack(it *item) time.Duration {
 	return time.Duration(fraction(it.addr, l.o.Host) * float64(within))
 }
 
-// moved is a time before a clock was set back by d (forward: by less than nothing), by
-// the clock as it is now.
+// moved is a time before a clock was set back by d (by less than nothing: forward), by the
+// clock as it is now.
 func moved(t time.Time, d time.Duration) time.Time {
 	if t.IsZero() {
 		return t
@@ -135,18 +193,17 @@ func moved(t time.Time, d time.Duration) time.Time {
 	return t.Add(-d)
 }
 
-// setBack brings a record in line with a clock that was set back by d since it
-// was written, or forward by as much as d is less than nothing. Where nobody saw that, since tokend did not run, the record tells
-// by itself when it was written by a clock that is ahead of now. It reports
-// whether anything was moved.
-func setBack(rec *state.Credential, d time.Duration, now time.Time) bool {
-	unseen := false
+// withClock brings a record in line with a clock that was set by step since it was
+// written: forward; less than nothing: back. Where nobody saw a step back, since tokend did
+// not run, the record tells by itself when it was written by a clock that is ahead of now.
+// It reports whether anything was moved.
+func withClock(rec *state.Credential, step time.Duration, now time.Time) bool {
+	d, unseen := max(0, -step), false
 	if at := writtenAt(rec); !at.IsZero() && at.Sub(now)-d >= setBackNoticed {
-		ahead := at.Sub(now) - d
-		d, unseen = d+ahead, true
+		d, unseen = at.Sub(now), true
 	}
-	if d <= 0 {
-		return d < 0 && setForward(rec, -d)
+	if d == 0 {
+		return step > 0 && setForward(rec, step, now)
 	}
 	if f := rec.Failure; f != nil {
 		was := *f
@@ -207,18 +264,29 @@ func setBack(rec *state.Credential, d time.Duration, now time.Time) bool {
 }
 
 // setForward moves the times since which something lasts that is measured by elapsed
-// time alone: the overlap of old tokens, and how long sinks may hold up a removal.
-func setForward(rec *state.Credential, d time.Duration) bool {
+// time alone: the overlap of old tokens, and how long sinks may hold up a removal. What
+// was written after the step, while a call was under way, lasts since now at the latest.
+func setForward(rec *state.Credential, d time.Duration, now time.Time) bool {
+	since := func(t time.Time) time.Time {
+		switch at := moved(t, -d); {
+		case t.IsZero() || t.After(now):
+			return t
+		case at.After(now):
+			return now
+		default:
+			return at
+		}
+	}
 	if rec.Removing != nil {
 		r := *rec.Removing
-		r.Since = moved(r.Since, -d)
+		r.Since = since(r.Since)
 		rec.Removing = &r
 	}
 	rec.Retiring = slices.Clone(rec.Retiring)
 	for i := range rec.Retiring {
 		if old := rec.Retiring[i].Retired; old != nil {
 			r := *old
-			r.Since, r.DeliveredAt = moved(r.Since, -d), moved(r.DeliveredAt, -d)
+			r.Since, r.DeliveredAt = since(r.Since), since(r.DeliveredAt)
 			rec.Retiring[i].Retired = &r
 		}
 	}

@@ -171,7 +171,7 @@ func (w *worker) eachHolder(ctx context.Context, held []uint64, ends fate, f fun
 		case errors.Is(err, state.ErrNotFound):
 		case err != nil:
 			return err
-		case ends.takes(rec.Grant) != "" || ends.lingers(&rec, w.now()):
+		case ends.takes(rec.Grant) != "" || w.lingers(ends, rec):
 			if !f(&rec) {
 				return nil
 			}

@@ -44,6 +44,7 @@ type worker struct {
 	store      state.Store
 	disk       *average // how long its commits take
 	tokens     *tokens
+	steps      clockSteps
 	now        func() time.Time
 	log        *slog.Logger
 	config     *atomic.Pointer[spec.Config]
