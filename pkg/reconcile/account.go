@@ -72,7 +72,8 @@ func (w wayIn) key(origins []string, hashes map[string]string) string {
 			}
 		}
 	}
-	if add(false); b.Len() == bare {
+	add(false)
+	if b.Len() == bare {
 		add(true)
 	}
 	return b.String()

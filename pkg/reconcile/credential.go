@@ -38,7 +38,7 @@ func (w *worker) workCredential(ctx context.Context, j *job) *result {
 		return r
 	}
 	// It is not looked at for hours, perhaps, and waits for a judgement that long.
-	r.unheard = ob.endsAtStop && !j.allowed && j.guarded == ""
+	r.unjudgedEnd = ob.endsAtStop && !j.allowed && j.guarded == ""
 	if until := ob.waitsForPlaces(j, step); !until.IsZero() {
 		r.next = j.now.Add(markLook)
 		if !j.now.Before(j.unseen.Add(markPatience)) {

@@ -93,7 +93,7 @@ func (l *Loop) finish(r *result) {
 			it.x.allowed = false // the next one is judged anew
 		}
 	}
-	if r.unheard && l.farewell == nil {
+	if r.unjudgedEnd && l.farewell == nil {
 		l.rejudge()
 		// A judgement that was under way already may not have seen it.
 		if again := l.o.Now().Add(lookAgain); r.next.IsZero() || r.next.After(again) {

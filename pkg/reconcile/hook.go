@@ -210,8 +210,8 @@ func (w *worker) workHook(ctx context.Context, j *job) *result {
 	sort.Strings(j.pending)
 	w.runs.begin(j.addr)
 	defer w.runs.end(j.addr)
-	if unheard := j.unheard(); len(unheard) > 0 {
-		return w.dropHook(ctx, j, unheard)
+	if untold := j.untold(); len(untold) > 0 {
+		return w.dropHook(ctx, j, untold)
 	}
 	if sinks := w.toBeTold(ctx, j); len(sinks) > 0 {
 		return w.waitsForRemoval(j, sinks)
@@ -261,10 +261,10 @@ func (w *worker) workHook(ctx context.Context, j *job) *result {
 	return r
 }
 
-// unheard lists the sinks of whose change a hook that is declared no longer is not run:
+// untold lists the sinks of whose change a hook that is declared no longer is not run:
 // once it failed, those that are declared, and so name it no longer; and all where it is
 // not known what it did. What else it had to tell it tells as it was declared.
-func (j *job) unheard() []string {
+func (j *job) untold() []string {
 	if j.cfg != nil || j.force == nil {
 		return nil
 	}

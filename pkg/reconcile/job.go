@@ -221,24 +221,24 @@ type result struct {
 	wakes   []string // of a credential: others that look at once, since its login is over
 	// overtaken: a sink was left as it was, since what it was looked at with holds no
 	// more. The next look is as the first one since the start where this was.
-	overtaken bool
-	order     *waiter       // that was carried out (or refused)
-	asBefore  bool          // it stands as it did, and since when it did: nothing came of a question
-	keeps     string        // of a removed sink: for which one it keeps its place
-	awaits    bool          // of a sink: what it names comes with a grant that is not there yet
-	bare      bool          // its token was given up, and there is no other: its places wait
-	unjudged  bool          // a destructive step that the guard has not seen
-	unheard   bool          // the guard has not seen that its token is to end with the daemon: it does not, until then
-	clockStep time.Duration // by which the record was brought in line with the clock
-	saved     bool          // the record was written in this look
-	early     bool          // it is looked at again as soon as its token may be refreshed at all
-	glances   bool          // of a credential: it is looked at again before its token is due
-	repeats   bool          // of a credential: Input.Repeats, as it is left
-	revokesAt time.Time     // of a credential: when it is looked at again for an old token, and for nothing else; zero: not for one
-	began     begun         // destructive steps that were begun
-	limits    *spec.RateLimit
-	recorded  bool // they are those of a record
-	measured  *measured
-	refreshes *state.Failure // of a credential: Input.RefreshFailure, as it is left
-	health    *health        // what a call said of the provider; nil: none was made
+	overtaken   bool
+	order       *waiter       // that was carried out (or refused)
+	asBefore    bool          // it stands as it did, and since when it did: nothing came of a question
+	keeps       string        // of a removed sink: for which one it keeps its place
+	awaits      bool          // of a sink: what it names comes with a grant that is not there yet
+	bare        bool          // its token was given up, and there is no other: its places wait
+	unjudged    bool          // a destructive step that the guard has not seen
+	unjudgedEnd bool          // the guard has not seen that its token is to end with the daemon: it does not, until then
+	clockStep   time.Duration // by which the record was brought in line with the clock
+	saved       bool          // the record was written in this look
+	early       bool          // it is looked at again as soon as its token may be refreshed at all
+	glances     bool          // of a credential: it is looked at again before its token is due
+	repeats     bool          // of a credential: Input.Repeats, as it is left
+	revokesAt   time.Time     // of a credential: when it is looked at again for an old token, and for nothing else; zero: not for one
+	began       begun         // destructive steps that were begun
+	limits      *spec.RateLimit
+	recorded    bool // they are those of a record
+	measured    *measured
+	refreshes   *state.Failure // of a credential: Input.RefreshFailure, as it is left
+	health      *health        // what a call said of the provider; nil: none was made
 }

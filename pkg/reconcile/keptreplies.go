@@ -129,8 +129,11 @@ func (p *performer) retireBeside(raw *state.Raw) error {
 	if cur := rec.Grant; cur != nil && refreshOf(raw, cur) {
 		if g.RefreshToken.Equal(cur.RefreshToken) && cur.ObtainedAt.After(raw.At) {
 			old.Retired.Cause, old.RefreshToken = causeRefresh, secret.Text{} // as [performer.refreshed] does it
-		} else if old.Retired.Cause = causeLogin; old.RefreshUntil.IsZero() {
-			old.RefreshUntil = raw.Until
+		} else {
+			old.Retired.Cause = causeLogin
+			if old.RefreshUntil.IsZero() {
+				old.RefreshUntil = raw.Until
+			}
 		}
 	} else if i := slices.IndexFunc(rec.Retiring, func(x state.Grant) bool { return x.Retired != nil && refreshOf(raw, &x) }); i >= 0 {
 		r := rec.Retiring[i].Retired

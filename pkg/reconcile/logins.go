@@ -225,7 +225,8 @@ func (p *performer) login(hashes map[string]string) (end func(), ok bool) {
 		failed, from = was.failed, was.from
 	}
 	a.mu.Unlock()
-	if p.row = 0; failed != nil && from != p.j.addr && in.Order.Kind != OrderRetry {
+	p.row = 0
+	if failed != nil && from != p.j.addr && in.Order.Kind != OrderRetry {
 		now := p.w.now()
 		f, still := p.w.stillRefused(p.ctx, from, in.Want, key, now)
 		switch {

@@ -82,7 +82,7 @@ func TestLanesBesideTheirProvidersTakeTurns(t *testing.T) {
 	}
 }
 
-// Whatever waits and runs, one that waits may go where a place is free.
+// Whatever waits, and whoever was served last, one that waits may go where nothing runs.
 func TestLanesBesideTheirProvidersDoNotWaitForEachOther(t *testing.T) {
 	all := []side{revocations, questions, unheard}
 	for at := 1; at <= 12; at++ {
@@ -109,6 +109,53 @@ func TestLanesBesideTheirProvidersDoNotWaitForEachOther(t *testing.T) {
 				t.Fatalf("%d at a time, %b: none goes", at, mask)
 			}
 		}
+	}
+}
+
+// Whatever waits and runs, one that waits may go where a place is free: of its own, and for
+// questions of those that they have together.
+func TestLanesBesideTheirProvidersDoNotWaitForWhatRuns(t *testing.T) {
+	all := []side{revocations, questions, unheard}
+	states, free := 0, 0
+	for at := 1; at <= 12; at++ {
+		for mask := range 1 << 10 { // who waits, how many of each run, and whether there is a rate
+			limit := spec.RateLimit{Concurrency: at}
+			if mask>>9 == 1 {
+				limit.Requests, limit.Per = 10, time.Second
+			}
+			_, base, of := besides(limit)
+			possible, run := true, 0
+			for i, s := range all {
+				if mask>>i&1 == 1 {
+					of[s].waits(1)
+				}
+				of[s].running = mask >> (3 + 2*i) & 3
+				possible, run = possible && of[s].running <= cap(of[s].calls), run+of[s].running
+			}
+			asking := of[questions].running + of[unheard].running
+			if !possible || asking > base.part() || base.part() == 1 && at <= 2 && run > 1 {
+				continue
+			}
+			states++
+			could, goes := false, false
+			for _, s := range all {
+				l := of[s]
+				if len(l.waiting.items) == 0 || l.running == cap(l.calls) {
+					continue
+				}
+				could = could || (s == revocations || asking < base.part()) && (at > 2 || run == 0)
+				goes = goes || !l.yields(t0)
+			}
+			if could {
+				free++
+			}
+			if could && !goes {
+				t.Errorf("%d at a time, %b: none goes", at, mask)
+			}
+		}
+	}
+	if states < 1000 || free < states/4 {
+		t.Errorf("%d states, in %d of which one could go", states, free)
 	}
 }
 

@@ -32,7 +32,8 @@ func (p *performer) verify() {
 	if c != nil && !short {
 		p.observe(c, err)
 	}
-	if in.Measured.at = p.w.now(); !short { // what was cut short says nothing
+	in.Measured.at = p.w.now()
+	if !short { // what was cut short says nothing
 		p.found(err)
 	}
 	next := Decide(*in)
