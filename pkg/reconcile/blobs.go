@@ -163,9 +163,25 @@ func snapshotNames(ctx context.Context, s state.Store) ([]string, error) {
 	return names, nil
 }
 
-// sweepFrom is the number of contents from which on a sweep is worth reading
-// all records: below it what a crash left behind costs next to nothing.
-const sweepFrom = 64
+const (
+	// sweepFrom is the number of contents from which on a sweep is worth reading
+	// all records: below it what a crash left behind costs next to nothing.
+	sweepFrom = 64
+	// fewRecords are so few that reading them costs next to nothing, too.
+	fewRecords = 1000
+)
+
+// few says whether the state has few records.
+func few(ctx context.Context, s state.Store) bool {
+	n, enough := 0, errors.New("enough")
+	err := s.Heads(ctx, func(state.Head) error {
+		if n++; n > fewRecords {
+			return enough
+		}
+		return nil
+	})
+	return err == nil
+}
 
 // sweepBlobs drops what crashes, and providers that changed long ago, have left
 // in the state: once in a process, in the background.
@@ -184,14 +200,18 @@ func (l *Loop) sweepBlobs() {
 				}
 			}()
 			names, err := l.o.Store.Blobs(ctx)
-			if err != nil || len(names) < sweepFrom {
+			from := sweepFrom
+			if few(ctx, l.o.Store) {
+				from = 1
+			}
+			if err != nil || len(names) < from {
 				return
 			}
 			needed, err := snapshotNames(ctx, l.o.Store)
 			if err != nil {
 				return
 			}
-			if needed, err = l.w.blobs.withParts(ctx, needed); err != nil || len(names)-len(needed) < sweepFrom {
+			if needed, err = l.w.blobs.withParts(ctx, needed); err != nil || len(names)-len(needed) < from {
 				return
 			}
 			n, err := l.w.blobs.sweep(ctx)
