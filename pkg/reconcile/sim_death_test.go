@@ -74,7 +74,7 @@ func (s *simRun) checkDeath(x *simAccess, by string) {
 	if held := s.heldBy(x.token, by); len(held) > 0 {
 		s.fail("%s is revoked (%s) while %s holds it", x.token, ret.cause, strings.Join(held, ", "))
 	}
-	if left := s.leftAt(x.token, by); !left.IsZero() && !s.skewedAt.After(left) && wall.Sub(left) < overlap {
+	if left := s.leftAt(x.token, by); !left.IsZero() && !s.overlapsUnknown().After(left) && wall.Sub(left) < overlap {
 		s.fail("%s is revoked (%s) %s after the last place let go of it; its overlap is %s", x.token, ret.cause, wall.Sub(left), overlap)
 	}
 }

@@ -77,6 +77,7 @@ type simRun struct {
 	skewedAt    time.Time
 	steppedAt   time.Time // when the clock was put last, by the time of the world
 	setBackAt   time.Time // when the clock was set back last
+	steps       simSteps
 	fullFrom    time.Time // when the disk became full last
 	fullUntil   time.Time // and when it had room again
 	stepLost    bool      // nobody knows of a step back any more
@@ -329,6 +330,7 @@ func (s *simRun) putClock(d time.Duration) {
 	if d < 0 {
 		s.setBackAt = time.Now()
 	}
+	s.putOverlaps(d)
 	s.mu.Unlock()
 	s.skew.Add(int64(d))
 }

@@ -80,6 +80,7 @@ func (p *simProcess) isDead() bool {
 // die is a SIGKILL.
 func (p *simProcess) die() {
 	p.once.Do(func() {
+		p.s.forgetsSteps()
 		close(p.dead)
 		p.s.died <- struct{}{}
 	})
