@@ -3,9 +3,7 @@ package secret
 import (
 	"encoding/base64"
 	"encoding/hex"
-	"encoding/json"
-	"net/url"
-	"sort"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -17,72 +15,85 @@ import (
 const minScrub = 4
 
 // Scrub returns s with every occurrence of the secrets replaced by [Redacted]:
-// in clear, as base64 (both alphabets, with and without padding), as
-// hexadecimal, URL-encoded (query and path), JSON-escaped, and quoted as in
-// environment files. Secrets of two or three bytes are replaced where they
-// stand as words of their own; one of a single byte is left alone.
+// in clear, as base64 (both alphabets, with and without padding) and as
+// hexadecimal, each of them however it is escaped, wholly or in part, and also
+// several times over: for URLs, HTML and XML, JSON and the strings of programming
+// languages, and as shells, SQL, YAML and environment files quote. Secrets of two or
+// three bytes are replaced where they stand as words of their own; one of a single
+// byte is left alone. A text that is made to cost too much to read is [Redacted] as
+// a whole.
 func Scrub(s string, secrets ...Text) string {
-	forms := make([]string, 0, 8*len(secrets))
-	for _, t := range secrets {
-		if t.Len() >= minScrub {
-			forms = appendForms(forms, t.Reveal())
-		}
-	}
-	// Longest first, so that a form that contains another goes whole.
-	sort.Slice(forms, func(i, j int) bool { return len(forms[i]) > len(forms[j]) })
-	for _, f := range forms {
-		s = strings.ReplaceAll(s, f, Redacted)
-	}
-	// The words last: taken out of a longer secret, they would hide it from us.
+	read := spell(s)
+	var found []span
+	short := false
 	for _, t := range secrets {
 		if t.Len() < minScrub {
-			s = scrubWord(s, t.Reveal())
+			short = short || t.Len() > 1
+			continue
+		}
+		for _, f := range forms(t.Reveal()) {
+			found = read.find(f, found)
 		}
 	}
-	return s
+	// The words last: taken out of a longer secret, they would hide it from us.
+	cleared := read.without(found)
+	if !short {
+		return cleared
+	}
+	if cleared != s {
+		read = spell(cleared)
+	}
+	found = found[:0]
+	for _, t := range secrets {
+		if t.Len() > 1 && t.Len() < minScrub {
+			found = read.words(t.Reveal(), found)
+		}
+	}
+	return read.without(found)
 }
 
-// scrubWord replaces word where no letter or digit stands right beside it.
-func scrubWord(s, word string) string {
-	if len(word) < 2 || !strings.Contains(s, word) {
-		return s
+// without is the text with Redacted in place of what was found in it.
+func (s *spelling) without(found []span) string {
+	if s.left < 0 {
+		return Redacted
 	}
+	if len(found) == 0 {
+		return s.text
+	}
+	slices.SortFunc(found, func(a, b span) int { return a.begin - b.begin })
 	var out strings.Builder
-	for from := 0; ; {
-		i := strings.Index(s[from:], word)
-		if i < 0 {
-			return out.String() + s[from:]
+	end := 0 // of what is hidden
+	for _, f := range found {
+		if f.begin >= end {
+			out.WriteString(s.text[end:f.begin] + Redacted)
 		}
-		begin, end := from+i, from+i+len(word)
-		before, _ := utf8.DecodeLastRuneInString(s[:begin])
-		after, _ := utf8.DecodeRuneInString(s[end:])
-		if wordRune(before) || wordRune(after) {
-			out.WriteString(s[from:end])
-		} else {
-			out.WriteString(s[from:begin] + Redacted)
-		}
-		from = end
+		end = max(end, f.end)
 	}
+	return out.String() + s.text[end:]
+}
+
+// words finds a word where no letter or digit stands right beside it.
+func (s *spelling) words(word string, found []span) []span {
+	for _, f := range s.find(word, nil) {
+		before, _ := utf8.DecodeLastRuneInString(s.text[:f.begin])
+		after, _ := utf8.DecodeRuneInString(s.text[f.end:])
+		if (!wordRune(before) || s.boundary[f.begin]) && !wordRune(after) {
+			found = append(found, f)
+		}
+	}
+	return found
 }
 
 func wordRune(r rune) bool { return r != utf8.RuneError && (unicode.IsLetter(r) || unicode.IsDigit(r)) }
 
-func appendForms(forms []string, v string) []string {
+// forms are a secret in clear, and where it is encoded as a whole.
+func forms(v string) []string {
 	raw := []byte(v)
-	forms = append(forms, v,
-		base64.StdEncoding.EncodeToString(raw), base64.RawStdEncoding.EncodeToString(raw),
-		base64.URLEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw),
-		hex.EncodeToString(raw), strings.ToUpper(hex.EncodeToString(raw)),
-		url.QueryEscape(v), url.PathEscape(v))
-	if j, err := json.Marshal(v); err == nil {
-		forms = append(forms, string(j[1:len(j)-1]))
+	lower, std, unpadded := hex.EncodeToString(raw), base64.StdEncoding.EncodeToString(raw), base64.RawStdEncoding.EncodeToString(raw)
+	all := []string{v, lower, strings.ToUpper(lower), std, unpadded, base64.URLEncoding.EncodeToString(raw), base64.RawURLEncoding.EncodeToString(raw)}
+	if !utf8.ValidString(v) {
+		all = append(all, string([]rune(v))) // as JSON has it
 	}
-	// As others write JSON, and as systemd, dotenv and C quote; then the shell.
-	var plain strings.Builder
-	e := json.NewEncoder(&plain)
-	e.SetEscapeHTML(false)
-	if e.Encode(v) == nil {
-		forms = append(forms, strings.TrimSuffix(plain.String()[1:], "\"\n"))
-	}
-	return append(forms, strings.ReplaceAll(v, "'", `'\''`))
+	slices.Sort(all)
+	return slices.Compact(all)
 }
