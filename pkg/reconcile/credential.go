@@ -72,7 +72,6 @@ func (w *worker) workCredential(ctx context.Context, j *job) *result {
 	}
 	p.say()
 	p.perform()
-	w.tokens.over(p.brings)
 	r.refreshes, r.repeats = ob.in.RefreshFailure, ob.in.Repeats
 	if r.order != nil && r.next.IsZero() {
 		r.again = true // an order that failed says nothing of what else there is to do, and when
@@ -165,6 +164,7 @@ func (p *performer) say() {
 }
 
 func (p *performer) perform() {
+	defer func() { p.w.tokens.over(p.brings) }() // also where it panics
 	switch p.step.Action {
 	case ActObtain, ActReplace, ActExchange:
 		p.obtain()

@@ -152,6 +152,7 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 			defer over()
 			ctx = way
 		case opGrant, opExchange, opRefresh:
+			p.w.tokens.over(p.brings) // one before it has brought nothing, or that is recorded
 			p.brings = p.w.tokens.begins()
 			if c.op == opRefresh && p.ob.in.sharesRefresh() {
 				// Whoever gets a token meanwhile by the same refresh token may have one that has ended.
