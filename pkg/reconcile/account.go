@@ -56,7 +56,7 @@ func accountOfGrant(g *state.Grant, t Traits) account {
 
 // of says that a grant may be of the account.
 func (a account) of(g *state.Grant) bool {
-	return a.key != "" && g.Type == a.by.typ && g.GrantType == a.by.grant && a.by.key(g.Origins, g.InputHashes) == a.key
+	return a.key != "" && g != nil && g.Type == a.by.typ && g.GrantType == a.by.grant && a.by.key(g.Origins, g.InputHashes) == a.key
 }
 
 // key names an account among those of a way in.

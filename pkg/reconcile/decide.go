@@ -75,7 +75,9 @@ type Input struct {
 	// zero: they were.
 	Untried time.Time
 	// Shared is what is known, of those of Record.Retiring of which it was asked, of others
-	// that have their access token in force, index by index; see [worker.decided].
+	// that have something in force, or had until a moment ago, which their revocation would
+	// end: their access token, their refresh token, or one of their account, where these
+	// share their fate. It goes index by index; see [worker.decided].
 	Shared []sharing
 	// Dying: the revocation of the token in force, for another credential, is under way.
 	Dying bool

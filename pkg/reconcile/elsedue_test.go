@@ -25,7 +25,7 @@ func TestARevocationThatWaitsForAnotherHoldsNoRefreshUp(t *testing.T) {
 				i.Record.Retiring, i.RetiredTraits = []state.Grant{retiredGrant(causeReplace, nil)}, []Traits{i.Traits}
 			})
 			p := performer{w: &worker{now: func() time.Time { return now }}, j: &job{}, ob: &observed{in: in}, r: &result{}}
-			p.notBegun(errShared)
+			p.notBegun(&sharedError{})
 			if !p.r.next.Equal(c.want) {
 				t.Errorf("it is looked at %s from now, want %s", p.r.next.Sub(now), c.want.Sub(now))
 			}

@@ -1,24 +1,34 @@
 package reconcile
 
 import (
-	"slices"
+	"iter"
 	"time"
 
 	"tokend/pkg/state"
 )
 
 // sameOverlap is what a credential has that got another token a moment ago.
-const sameOverlap = "held the same access token until a moment ago, which lives on for its overlap"
+const sameOverlap = "had a token until a moment ago which the revocation would end, and which lives on for its overlap"
 
-// lingers says that the token which another credential had until a moment ago, and which
-// its consumers may still use, ends with a revocation.
+// lingers says that a token which another credential had until a moment ago, and which its
+// consumers may still use, ends with a revocation. It need not be the last that it had: in
+// one overlap a token may be replaced twice.
 func (f fate) lingers(rec *state.Credential, now time.Time) bool {
-	g := lingering(rec)
-	if f.access.Empty() || g == nil || !g.AccessToken.Equal(f.access) {
-		return false
+	for g := range lingering(rec) {
+		if overlaps(&rec.Lifecycle, g, now) && f.takes(g) != "" {
+			return true
+		}
 	}
-	r, lc := g.Retired, rec.Lifecycle
-	if most := max(lc.MaxOverlap, lc.Overlap); !now.Before(r.Since.Add(most)) {
+	return false
+}
+
+// overlaps says that a token which another one replaced may still be in use.
+func overlaps(lc *state.Lifecycle, g *state.Grant, now time.Time) bool {
+	r := g.Retired
+	switch most := max(lc.MaxOverlap, lc.Overlap); {
+	case g.AccessToken.Empty() || !g.ExpiresAt.IsZero() && !now.Before(g.ExpiresAt.Add(g.Late)):
+		return false // it is of no use
+	case !now.Before(r.Since.Add(most)):
 		return false
 	}
 	return r.DeliveredAt.IsZero() || now.Before(r.DeliveredAt.Add(lc.Overlap))
@@ -31,32 +41,15 @@ func (w *worker) lingers(f fate, rec state.Credential) bool {
 	return f.lingers(&rec, now)
 }
 
-// lingering is the token that a credential had before the one in force, where that took
-// its place; nil: there is none.
-func lingering(rec *state.Credential) (last *state.Grant) {
-	if rec.Grant == nil {
-		return nil
-	}
-	for i := range rec.Retiring {
-		g := &rec.Retiring[i]
-		if r := g.Retired; r.Cause != causeRemove && r.Cause != causeRevoke && r.Cause != causeLogin && (last == nil || !r.Since.Before(last.Retired.Since)) {
-			last = g
+// lingering are the tokens that a credential had before the one in force, where another
+// took their place.
+func lingering(rec *state.Credential) iter.Seq[*state.Grant] {
+	return func(yield func(*state.Grant) bool) {
+		for i := range rec.Retiring {
+			g := &rec.Retiring[i]
+			if r := g.Retired; rec.Grant != nil && r.Cause != causeRemove && r.Cause != causeRevoke && r.Cause != causeLogin && !yield(g) {
+				return
+			}
 		}
 	}
-	return last
-}
-
-// lingeringMark is the place of the token that lingers among the marks of a credential.
-const lingeringMark = 3
-
-// known are the marks of what the index keeps of a credential: of the token in force, and
-// of the one before it.
-func (t *tokens) known(rec *state.Credential) marks {
-	m := t.marks(rec.Grant)
-	if g := lingering(rec); g != nil {
-		if h := t.sum(g.AccessToken); !slices.Contains(m[:], h) {
-			m[lingeringMark] = h
-		}
-	}
-	return m
 }

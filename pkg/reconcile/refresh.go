@@ -403,12 +403,13 @@ func (p *performer) elsewhere(err error) {
 func (p *performer) notBegun(err error) {
 	p.r.order = nil
 	var away *barredError
+	var shared *sharedError
 	switch {
 	case errors.As(err, &away):
 		p.barred(away)
-	case errors.Is(err, errShared):
+	case errors.As(err, &shared):
 		p.r.next = p.elseDue(p.w.now().Add(sharedLook))
-		p.r.standing = &Standing{State: Pending, Why: "another credential has got what the revocation would end: it is revoked once that one holds another, or none"}
+		p.r.standing = &Standing{State: Pending, Why: shared.why}
 		p.fail(err)
 	case errors.Is(err, errTooLate):
 		p.r.again = true // what is to be done instead is decided anew

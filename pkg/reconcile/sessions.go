@@ -98,8 +98,13 @@ func (w *worker) eachOfAccount(ctx context.Context, addr string, who account, f 
 		w.tokens.learns(who)
 		err := w.readTokens(ctx, true)
 		if err == nil {
-			if held, _, ok := w.tokens.others(addr, of); ok {
-				return w.eachHolder(ctx, held, of, func(rec *state.Credential) bool { f(rec); return true })
+			if held, _, ok := w.tokens.others(addr, of, 0); ok {
+				return w.eachHolder(ctx, held, of, func(rec *state.Credential) bool {
+					if who.of(rec.Grant) { // and not of one that it had a moment ago
+						f(rec)
+					}
+					return true
+				})
 			}
 		} else if !errors.Is(err, errRecordsMoved) {
 			return err

@@ -19,7 +19,7 @@ func TestTokensInForceAreKnown(t *testing.T) {
 		if !k.wholly(moves) {
 			return "moved"
 		}
-		held, coming, ok := k.others(addr, fate{access: secret.New(token)})
+		held, coming, ok := k.others(addr, fate{access: secret.New(token)}, 0)
 		if !ok {
 			return "not known"
 		}
@@ -134,7 +134,7 @@ func TestRevocationsAndCallsAtTheSameMoment(t *testing.T) {
 		"another had it until a moment ago, as the records say": {func(k *tokens) string {
 			g := state.Grant{AccessToken: tok, Retired: &state.Retired{Cause: causeReplace}}
 			k.committed([]state.Change{{Credential: &state.Credential{Head: state.Head{Address: "b"}, Grant: &state.Grant{AccessToken: secret.New("u")}, Retiring: []state.Grant{g}}}})
-			if held, _, _ := k.others("a", fate{access: tok}); len(held) != 1 {
+			if held, _, _ := k.others("a", fate{access: tok}, 0); len(held) != 1 {
 				return "the records are not asked"
 			}
 			if k.revoke("a", fate{access: tok}, false) == nil {

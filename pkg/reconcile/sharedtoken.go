@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"tokend/pkg/state"
@@ -27,6 +26,10 @@ const (
 	sharedLook = 30 * time.Second
 	sharedSoon = time.Second
 )
+
+// holdersAtOnce is how many of those that have what ends with a revocation are looked at
+// before all are: an account may have thousands, and one that has it says enough.
+const holdersAtOnce = 8
 
 // sharing is what is known of a retired grant before it is revoked.
 type sharing struct {
@@ -90,14 +93,20 @@ func (w *worker) sharedWith(ctx context.Context, addr string, f fate, wait bool)
 	if err := w.readTokens(ctx, wait); err != nil {
 		return "", "", err
 	}
-	held, coming, ok := w.tokens.others(addr, f)
-	if !ok {
-		return "", "", errRecordsMoved
+	var coming string
+	for _, most := range [...]int{holdersAtOnce, 0} {
+		held, soon, ok := w.tokens.others(addr, f, most)
+		if !ok {
+			return "", "", errRecordsMoved
+		}
+		err = w.eachHolder(ctx, held, f, func(rec *state.Credential) bool {
+			with, what = rec.Head.Address, cmp.Or(f.takes(rec.Grant), sameOverlap)
+			return false
+		})
+		if coming = soon; err != nil || with != "" || len(held) < most {
+			break
+		}
 	}
-	err = w.eachHolder(ctx, held, f, func(rec *state.Credential) bool {
-		with, what = rec.Head.Address, cmp.Or(f.takes(rec.Grant), sameOverlap)
-		return false
-	})
 	if with == "" && err == nil && coming != "" {
 		if with, what = coming, sameAccess; f.account.key != "" {
 			what = sameFate
@@ -209,7 +218,7 @@ func (in *Input) shared(i int) (Step, string, bool) {
 	case x.what == sameOverlap && (in.Order.Kind == OrderRevoke || in.Intent != nil && in.Intent.Op == opRevoke && in.Intent.Generation == g.Generation):
 		return Step{}, "", false
 	case x.what == sameOverlap:
-		wait.Reason = x.with + " " + sameOverlap
+		wait.Reason = in.untilFree(x)
 		return wait, "", true
 	case in.Order.Kind == OrderRevoke && x.with != "":
 		return Step{}, "; " + x.with + " " + x.has() + ", and is to obtain another", false
@@ -224,10 +233,7 @@ func (in *Input) shared(i int) (Step, string, bool) {
 	case in.Intent != nil && in.Intent.Op == opRevoke && in.Intent.Generation == g.Generation:
 		return in.tellsOthers(i), "", true
 	}
-	wait.Reason = x.with + " " + x.has() + ": it is revoked once that one holds another"
-	if x.what == sameFate {
-		wait.Reason = x.with + " " + x.has() + ": it is revoked once that one holds none any more, or by `" + in.mend("revoke") + "`, which ends both; or it is given up by `" + in.mend("revoke --forget") + "`, and lives on"
-	}
+	wait.Reason = in.untilFree(x)
 	wait.Why = wait.Reason
 	return wait, "", true
 }
@@ -239,6 +245,17 @@ func (in *Input) tellsOthers(i int) Step {
 		Reason: "its revocation may have reached the API before a crash, and " + in.sharing(i).with + " has one that ends with it: that one is to obtain another"}
 }
 
+// untilFree says what a revocation waits for that would end what another credential has.
+func (in *Input) untilFree(x sharing) string {
+	switch x.what {
+	case sameOverlap:
+		return x.with + " " + sameOverlap
+	case sameFate:
+		return x.with + " " + x.has() + ": it is revoked once that one holds none any more, or by `" + in.mend("revoke") + "`, which ends both; or it is given up by `" + in.mend("revoke --forget") + "`, and lives on"
+	}
+	return x.with + " " + x.has() + ": it is revoked once that one holds another"
+}
+
 func (x sharing) has() string {
 	if x.what == "" {
 		return sameAccess
@@ -246,17 +263,27 @@ func (x sharing) has() string {
 	return x.what
 }
 
-// errShared: another credential has got what ends with a token since it was decided to
-// revoke that.
-var errShared = fmt.Errorf("%w: another credential holds by now what the revocation would end", errNotBegun)
+// sharedError: another credential has got what ends with a token since it was decided to
+// revoke that. It is errNotBegun.
+type sharedError struct{ why string }
+
+func (e *sharedError) Error() string { return e.why }
+
+func (e *sharedError) Is(target error) bool { return target == errNotBegun }
 
 // revoking says that a retired grant is about to be revoked; an error where another
 // credential has got it meanwhile.
 func (p *performer) revoking() (end func(), err error) {
-	if end = p.w.tokens.revoke(p.j.addr, p.ob.in.fateOf(p.step.Retiring), p.ob.in.Order.Kind == OrderRevoke); end == nil {
-		return nil, errShared
+	in := &p.ob.in
+	f := in.fateOf(p.step.Retiring)
+	if end = p.w.tokens.revoke(p.j.addr, f, in.Order.Kind == OrderRevoke); end != nil {
+		return end, nil
 	}
-	return end, nil
+	x := sharing{}
+	if x.with, x.what, err = p.w.sharedWith(p.ctx, p.j.addr, f, false); err == nil && x.with != "" {
+		return nil, &sharedError{in.untilFree(x)}
+	}
+	return nil, &sharedError{"another credential has got what the revocation would end; which one is found out at the next look, or `" + in.mend("revoke") + "` ends both"}
 }
 
 // dead notes of a token that was just brought that it was revoked for another credential
@@ -308,7 +335,7 @@ func (p *performer) tellHolders(f fate, why string, these func(*state.Credential
 	p.w.tokens.learns(f.account)
 	err := p.w.readTokens(p.ctx, true)
 	if err == nil {
-		held, _, _ := p.w.tokens.others(p.j.addr, f)
+		held, _, _ := p.w.tokens.others(p.j.addr, f, 0)
 		var holders []string
 		err = p.w.eachHolder(p.ctx, held, f, func(rec *state.Credential) bool {
 			if these(rec) {

@@ -2,6 +2,7 @@ package reconcile
 
 import (
 	"hash/maphash"
+	"iter"
 	"maps"
 	"slices"
 	"sync"
@@ -14,20 +15,21 @@ import (
 // or share. It goes by hashes that are worth nothing outside of this process. And it knows
 // which are being revoked while a call is under way that may bring the same. It begins with
 // the first once it is asked: who revokes nothing, and whose logins end no other's session,
-// pays nothing. It keeps 72 bytes a credential, or so, and no address. It is safe for
-// concurrent use.
+// pays nothing. It keeps 75 to 160 bytes a credential, by how many marks that has, and no
+// address but of those that had the same as another. It is safe for concurrent use.
 type tokens struct {
 	seed    maphash.Seed
 	reading turn // held while all records are read
 	mu      sync.Mutex
-	of      map[uint64]marks    // what an address has, as the state has it
-	by      map[uint64]uint64   // the address that has a mark
-	more    map[uint64][]uint64 // and others, in the order in which they got it
-	ways    map[[2]string]wayIn // whose accounts it knows, by type and grant
-	names   map[uint64]string   // of those that have had the same token as another
-	coming  map[string]marks    // by address, of tokens that are not recorded yet
-	moves   int                 // how often records got other addresses
-	whole   bool                // all records were read since then
+	of      map[uint64]marks      // what an address has, as the state has it
+	beside  map[uint64]moreMarks  // and beside that
+	by      map[uint64]uint64     // the address that has a mark
+	more    map[uint64][]uint64   // and others, in the order in which they got it
+	ways    map[[2]string][]wayIn // whose accounts it knows, by type and grant
+	names   map[uint64]string     // of those that have had the same token as another
+	coming  map[string]markSet    // by address, of tokens that are not recorded yet
+	moves   int                   // how often records got other addresses
+	whole   bool                  // all records were read since then: who is not in it has nothing
 
 	tick     uint64                   // counts beginnings and ends of what follows
 	calls    map[*bringing]bool       // under way, or not recorded yet
@@ -35,7 +37,7 @@ type tokens struct {
 }
 
 func newTokens() *tokens {
-	return &tokens{seed: maphash.MakeSeed(), reading: make(turn, 1), names: map[uint64]string{}, ways: map[[2]string]wayIn{}, coming: map[string]marks{}, calls: map[*bringing]bool{}, revoking: map[uint64]*beingRevoked{}}
+	return &tokens{seed: maphash.MakeSeed(), reading: make(turn, 1), names: map[uint64]string{}, ways: map[[2]string][]wayIn{}, coming: map[string]markSet{}, calls: map[*bringing]bool{}, revoking: map[uint64]*beingRevoked{}}
 }
 
 // committed takes over what the state has just got.
@@ -51,31 +53,47 @@ func (t *tokens) committed(changes []state.Change) {
 			}
 		case c.Delete != "":
 			delete(t.coming, c.Delete)
-			if t.of != nil {
-				t.set(t.address(c.Delete), marks{})
+			a := t.address(c.Delete)
+			if delete(t.names, a); t.of != nil {
+				t.set(a, markSet{})
 			}
 		}
 	}
 }
 
-func (t *tokens) set(addr uint64, have marks) {
-	was := t.of[addr]
-	t.of[addr] = have
-	for i, h := range have {
-		if was[i] == h {
-			continue
+func (t *tokens) set(addr uint64, now markSet) {
+	was := t.at(addr)
+	t.keep(addr, now)
+	was.each(func(h uint64) {
+		if !now.has(h) {
+			t.leave(addr, h)
 		}
-		if was[i] != 0 {
-			t.leave(addr, was[i])
-		}
-		if h == 0 {
-			continue
+	})
+	now.each(func(h uint64) {
+		if was.has(h) {
+			return
 		}
 		if _, taken := t.by[h]; taken {
 			t.more[h] = append(t.more[h], addr)
 		} else {
 			t.by[h] = addr
 		}
+	})
+}
+
+// at is what an address has.
+func (t *tokens) at(addr uint64) markSet { return markSet{t.of[addr], t.beside[addr]} }
+
+// keep notes what an address has. As long as not all records were read, it is also kept
+// that one has nothing: an older record may be read yet.
+func (t *tokens) keep(addr uint64, now markSet) {
+	if t.of[addr] = now.marks; t.whole && now.none() {
+		delete(t.of, addr)
+	}
+	if len(now.more) > 0 {
+		t.beside[addr] = now.more
+	} else {
+		delete(t.beside, addr)
 	}
 }
 
@@ -104,7 +122,7 @@ func (t *tokens) moved() {
 }
 
 func (t *tokens) anew() {
-	t.of, t.by, t.more, t.whole = nil, nil, nil, false
+	t.of, t.beside, t.by, t.more, t.whole = nil, nil, nil, nil, false
 	t.moves++
 }
 
@@ -115,7 +133,7 @@ func (t *tokens) begin() (moves int, read bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.of == nil {
-		t.of, t.by, t.more = map[uint64]marks{}, map[uint64]uint64{}, map[uint64][]uint64{}
+		t.of, t.beside, t.by, t.more = map[uint64]marks{}, map[uint64]moreMarks{}, map[uint64]uint64{}, map[uint64][]uint64{}
 	}
 	return t.moves, !t.whole
 }
@@ -141,49 +159,77 @@ func (t *tokens) wholly(moves int) bool {
 	if moves != t.moves {
 		return false
 	}
+	if !t.whole {
+		maps.DeleteFunc(t.of, func(a uint64, _ marks) bool { return t.at(a).none() })
+	}
 	t.whole = true
 	return true
 }
 
-// others lists who has by the records what ends with a revocation, as hashes of
-// addresses, but for one; and says who is about to. ok is false where it is not known.
-func (t *tokens) others(addr string, f fate) (held []uint64, coming string, ok bool) {
+// others lists who has by the records, or had until a moment ago, what ends with a
+// revocation, as hashes of addresses, but for one; and says who is about to. most: no more
+// than so many; 0: all. ok is false where it is not known.
+func (t *tokens) others(addr string, f fate, most int) (held []uint64, coming string, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.whole || !t.knows(f.account) {
 		return nil, "", false
 	}
 	want, self := t.ends(f), t.address(addr)
-	for _, h := range want {
-		first, has := t.by[h]
-		if !has {
-			continue
-		}
-		for _, a := range append([]uint64{first}, t.more[h]...) {
-			if a != self && !slices.Contains(held, a) {
+	for i, h := range want {
+		for a := range t.holders(h) {
+			if most > 0 && len(held) == most {
+				break
+			}
+			if a != self && !slices.ContainsFunc(want[:i], t.at(a).has) { // or it is listed already
 				held = append(held, a)
 			}
 		}
 	}
+	return held, t.about(addr, want), true
+}
+
+// holders are those that have a mark, or had it until a moment ago.
+func (t *tokens) holders(mark uint64) iter.Seq[uint64] {
+	return func(yield func(uint64) bool) {
+		first, has := t.by[mark]
+		if mark == 0 || !has || !yield(first) {
+			return
+		}
+		for _, a := range t.more[mark] {
+			if !yield(a) {
+				return
+			}
+		}
+	}
+}
+
+// about names another that is about to have one of some marks; "": none is.
+func (t *tokens) about(addr string, want marks) (coming string) {
 	for a, have := range t.coming {
-		if a != addr && have.any(want) {
+		if a != addr && slices.ContainsFunc(want[:], have.has) {
 			coming = max(coming, a)
 		}
 	}
-	return held, coming, true
+	return coming
 }
 
-// leaves lists, as hashes, the others of the account that a credential is of by its record,
-// and no more with another grant.
-func (t *tokens) leaves(addr string, g *state.Grant) []uint64 {
+// leaves lists, as hashes, those that wait for the session of the account that a credential
+// is of by its record, and no more with another grant.
+func (t *tokens) leaves(addr string, g *state.Grant) (waiting []uint64) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	self := t.address(addr)
 	was := t.of[self][2]
-	if was == 0 || was == t.accountMark(g) {
+	if was == 0 || slices.Contains(t.accountMarks(g), was) {
 		return nil
 	}
-	return slices.DeleteFunc(append([]uint64{t.by[was]}, t.more[was]...), func(a uint64) bool { return a == self })
+	for a := range t.holders(t.waits(was)) {
+		if a != self {
+			waiting = append(waiting, a)
+		}
+	}
+	return waiting
 }
 
 // named are the addresses that are known of some hashes, and says whether all are.
@@ -203,7 +249,11 @@ func (t *tokens) named(some []uint64) (names map[uint64]string, all bool) {
 func (t *tokens) name(names map[uint64]string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	maps.Copy(t.names, names)
+	for h, a := range names {
+		if _, has := t.of[h]; has || !t.whole {
+			t.names[h] = a // it was not removed meanwhile
+		}
+	}
 }
 
 // bringing is a call that may bring a token which is being revoked for another credential:
@@ -251,9 +301,10 @@ func (t *tokens) came(addr string, g *state.Grant, of Traits, by *bringing) (rev
 	if of.sessions() {
 		what.account = accountOfGrant(g, of)
 	}
-	have := t.ends(what)
+	have := t.inForceBy(g)
+	have.add(t.mark(what.account), true)
 	t.coming[addr] = have
-	for _, h := range have {
+	for _, h := range t.ends(what) {
 		e := t.revoking[h]
 		if e == nil || e.tries == 0 && (by == nil || e.until <= by.since) {
 			continue
@@ -281,15 +332,8 @@ func (t *tokens) revoke(addr string, f fate, anyway bool) (end func()) {
 		if !t.whole || !t.knows(f.account) {
 			return nil
 		}
-		for _, h := range want {
-			if t.inForce(h, self) {
-				return nil
-			}
-		}
-		for a, have := range t.coming {
-			if a != addr && have.any(want) {
-				return nil
-			}
+		if slices.ContainsFunc(want[:], func(h uint64) bool { return t.inForce(h, self) }) || t.about(addr, want) != "" {
+			return nil
 		}
 	}
 	var all []*beingRevoked
@@ -324,26 +368,24 @@ func (t *tokens) revoke(addr string, f fate, anyway bool) (end func()) {
 // until a moment ago the index does not know for how long that matters: the records do,
 // and were asked before ([fate.lingers]).
 func (t *tokens) inForce(h, self uint64) bool {
-	first, has := t.by[h]
-	if h == 0 || !has {
-		return false
+	for a := range t.holders(h) {
+		if a != self && t.at(a).holds(h) {
+			return true
+		}
 	}
-	return slices.ContainsFunc(append([]uint64{first}, t.more[h]...), func(a uint64) bool {
-		have := t.of[a]
-		return a != self && slices.Contains(have[:lingeringMark], h)
-	})
+	return false
 }
 
 // dying says that a grant is being revoked, or what ends it.
 func (t *tokens) dying(g *state.Grant) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, h := range t.marks(g) {
-		if e := t.revoking[h]; e != nil && e.tries > 0 {
-			return true
-		}
-	}
-	return false
+	dies := false
+	t.inForceBy(g).each(func(h uint64) {
+		e := t.revoking[h]
+		dies = dies || e != nil && e.tries > 0
+	})
+	return dies
 }
 
 // forget drops the revocations that no call can meet any more.

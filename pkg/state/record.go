@@ -155,7 +155,7 @@ const (
 // Retired says why and since when a grant is given up.
 type Retired struct {
 	Since       time.Time // when it was replaced
-	Cause       string    // "remove", "replace", "refresh", "taint", "revoke", "login"
+	Cause       string    // "remove", "replace", "refresh", "taint", "expired", "revoke", "login"
 	DeliveredAt time.Time // since when no sink holds it any more; zero: some still does
 	Attempts    int       // revocations tried
 	NextAt      time.Time
