@@ -238,3 +238,37 @@ func TestARevocationThatMeetsAnotherNamesIt(t *testing.T) {
 		})
 	}
 }
+
+// A token that another credential had a moment ago is found by whoever asks; how long that
+// matters say the records, so that the index alone keeps none from being revoked.
+func TestAnOldTokenElsewhereIsFoundAndHoldsNothingUp(t *testing.T) {
+	me := accountOfGrant(grantOf("me", "1", ""), Traits{})
+	k, _ := indexed(me)
+	older, old := *grantOf("me", "1", "t1"), *grantOf("me", "1", "t2")
+	older.RefreshToken = secret.New("r1")
+	older.Retired, old.Retired = &state.Retired{Cause: causeReplace}, &state.Retired{Cause: causeExpired}
+	k.committed([]state.Change{recordOf("b", grantOf("you", "1", "t3"), older, old)})
+	for name, f := range map[string]fate{
+		"the last":       {access: secret.New("t2")},
+		"the one before": {access: secret.New("t1")},
+		"its refresh":    {refresh: secret.New("r1")},
+		"its account":    {account: me},
+	} {
+		if held, _, ok := k.others("a", f, 0); !ok || !slices.Equal(held, []uint64{k.address("b")}) {
+			t.Errorf("%s: held by %v, %v", name, held, ok)
+		}
+		end := k.revoke("a", f, false)
+		if end == nil {
+			t.Errorf("%s: the index holds its revocation up", name)
+			continue
+		}
+		end()
+	}
+	k.committed([]state.Change{recordOf("b", grantOf("you", "1", "t3"))})
+	if n := len(k.beside); n != 0 {
+		t.Errorf("it keeps %d old ones that are over", n)
+	}
+	if held, _, _ := k.others("a", fate{access: secret.New("t1")}, 0); len(held) != 0 {
+		t.Errorf("held by %v, though it is over", held)
+	}
+}
