@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -19,7 +20,7 @@ import (
 // clear is named by its number and not shown. In a log of JSON each is a record.
 func (g *globals) printDiagnostics(diags spec.Diagnostics) {
 	if g.records != nil {
-		g.logDiagnostics(diags)
+		g.logDiagnostics(g.records, diags)
 		return
 	}
 	paint := g.painterFor(g.err)
@@ -44,7 +45,8 @@ func (g *globals) printDiagnostics(diags spec.Diagnostics) {
 	}
 }
 
-func (g *globals) logDiagnostics(diags spec.Diagnostics) {
+// logDiagnostics makes a record of each.
+func (g *globals) logDiagnostics(log *slog.Logger, diags spec.Diagnostics) {
 	for _, d := range diags {
 		said := []any{"summary", d.Summary}
 		if r := d.Subject; r != nil {
@@ -57,10 +59,10 @@ func (g *globals) logDiagnostics(diags spec.Diagnostics) {
 			said = append(said, "hint", h)
 		}
 		if d.Severity == hcl.DiagWarning {
-			g.records.Warn("a warning of the configuration", said...)
+			log.Warn("a warning of the configuration", said...)
 			continue
 		}
-		g.records.Error("a mistake in the configuration", said...)
+		log.Error("a mistake in the configuration", said...)
 	}
 }
 

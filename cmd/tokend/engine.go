@@ -47,6 +47,7 @@ type engine struct {
 	asked    context.Context // its process's: what ends a command
 	declared chan struct{}   // closed when a daemon's first configuration is in force: its pages are there before
 	conf     configurationView
+	mistakes string    // of the directory, when it was read last and could not be used
 	readAt   time.Time // when the last reading of the directory began
 	daemon   bool
 	blank    string // the directory that has no state, where a plan begins with nothing

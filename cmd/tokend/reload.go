@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"tokend/pkg/reconcile"
@@ -41,16 +42,20 @@ func (e *engine) reloadBy(ctx context.Context, o reloadOptions) error {
 		if e.conf.Valid {
 			e.conf.Since = now
 		}
-		lines := e.g.diagnosticLines(diags)
-		e.conf.Valid, e.conf.Errors, e.conf.NotTaken = false, lines, ""
+		lines, said := e.g.diagnosticLines(diags), mistakesOf(diags)
+		told := !e.conf.Valid && e.mistakes == said && e.g.git == nil
+		e.conf.Valid, e.conf.Errors, e.conf.NotTaken, e.mistakes = false, lines, "", said
 		e.mu.Unlock()
+		if !told {
+			e.g.logDiagnostics(e.log, diags)
+		}
 		if o.Changed.IsZero() {
 			o.Changed = now
 		}
 		if err := e.loop.Disturbed(ctx, o.Changed); err != nil {
 			return err
 		}
-		return withHint(&configError{e.g.config, lines}, "`tokend validate` shows where")
+		return withHint(&configError{e.g.config, lines, told}, "`tokend validate` shows where")
 	}
 	if c := e.configuration(); c.Valid && c.NotTaken == "" && !o.NoSettle && prev != nil && prev.SameSources(cfg) {
 		e.inForce(cfg.Revision())
@@ -115,6 +120,7 @@ func (e *engine) readDirectory(prev *spec.Config) (cfg *spec.Config, diags spec.
 type configError struct {
 	dir   string
 	lines []string
+	told  bool // it was like this when it was read before, and the log says so
 }
 
 func (e *configError) Error() string {
@@ -123,4 +129,14 @@ func (e *configError) Error() string {
 		first = ": " + e.lines[0]
 	}
 	return e.dir + " cannot be used, " + countOf(len(e.lines), "error") + first
+}
+
+// mistakesOf is all that is wrong with a directory, to be compared.
+func mistakesOf(diags spec.Diagnostics) string {
+	var b strings.Builder
+	for _, d := range diags {
+		b.WriteString(d.Error())
+		b.WriteByte('\n')
+	}
+	return b.String()
 }

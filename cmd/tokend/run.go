@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -164,7 +165,11 @@ func (g *globals) beginHint() string {
 // lastInForce opens the engine with the configuration that the state keeps as
 // the one that was last in force, since the directory's is broken.
 func (g *globals) lastInForce(ctx context.Context, log *slog.Logger, diags spec.Diagnostics, o engineOptions) (*engine, *spec.Config, error) {
-	broken := withHint(fmt.Errorf("%s cannot be used, and there is no configuration to go on with: %s", g.config, countOf(errorCount(diags), "error")),
+	why := countOf(errorCount(diags), "error")
+	if g.git != nil && g.git.Commit() == "" {
+		why = g.git.Status().Error
+	}
+	broken := withHint(fmt.Errorf("%s cannot be used, and there is no configuration to go on with: %s", g.config, cmp.Or(why, noCommitSummary)),
 		"%s", g.beginHint())
 	empty, more := spec.RescueState(g.config, g.specOptions(), g.allowsState)
 	if more.HasErrors() {
@@ -191,6 +196,7 @@ func (g *globals) lastInForce(ctx context.Context, log *slog.Logger, diags spec.
 	if err != nil {
 		return nil, nil, errors.Join(broken, e.Close())
 	}
+	e.mistakes = mistakesOf(diags)
 	e.conf = configurationView{Directory: last.Dir(), LoadedAt: time.Now(), Since: time.Now(), Errors: g.diagnosticLines(diags), Commit: last.Revision()}
 	return e, last, nil
 }
@@ -368,8 +374,12 @@ func (d *service) tryReload(ctx context.Context, o reloadOptions) error {
 	d.memory.stir(time.Now())
 	err := d.reloadBy(ctx, o)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, errHalf) {
-		d.log.Error("the new configuration is not taken over; the last good one stays in force", "error", err)
-		if mistaken := (*configError)(nil); !errors.As(err, &mistaken) {
+		mistaken := (*configError)(nil)
+		is := errors.As(err, &mistaken)
+		if !is || !mistaken.told {
+			d.log.Error("the new configuration is not taken over; the last good one stays in force", "error", err)
+		}
+		if !is {
 			d.settling.last, d.settling.look = o.Changed, time.After(takeAgain)
 		}
 	}

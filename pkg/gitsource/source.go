@@ -289,7 +289,12 @@ func (s *Source) look(ctx context.Context) error {
 	case errors.Is(err, errNotTrusted):
 		s.log.Error("the signature of the commit in force does not count any more; it stays in force until a commit comes whose does", "url", st.URL, "ref", st.Ref, "error", err, "in_force", st.Commit)
 	case refused:
-		s.log.Error("a commit is not taken; the last good one stays in force", "url", st.URL, "ref", st.Ref, "error", err, "in_force", st.Commit)
+		said := []any{"url", st.URL, "ref", st.Ref, "error", err}
+		if st.Commit == "" {
+			s.log.Error("a commit is not taken, and there is none to go on with", said...)
+		} else {
+			s.log.Error("a commit is not taken; the last good one stays in force", append(said, "in_force", st.Commit)...)
+		}
 	case st.Commit == "":
 		s.log.Warn("the repository cannot be followed, and nothing of it is checked out yet", "url", st.URL, "ref", st.Ref, "error", err)
 	default:
