@@ -80,7 +80,7 @@ func (g *globals) stateDir(s spec.StateSettings) string {
 
 // newEngine makes an engine that has no state yet.
 func (g *globals) newEngine(ctx context.Context, cfg *spec.Config, log *slog.Logger) *engine {
-	e := &engine{g: g, log: log, asked: ctx, files: &atomicfile.Writer{}, declared: make(chan struct{}), paths: newPathChanges()}
+	e := &engine{g: g, log: log, asked: ctx, files: &atomicfile.Writer{Refuse: g.refuseOwn(cfg)}, declared: make(chan struct{}), paths: newPathChanges()}
 	e.ctx, e.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	e.pool = vault.NewPool(e.vaultSettings(cfg), vaultOptions(log, g.guard, g.limit))
 	return e

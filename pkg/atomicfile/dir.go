@@ -22,6 +22,7 @@ type dir struct {
 	volatile bool // in memory: never synced
 	faithful bool // see there
 	sweep    sync.Once
+	used     atomic.Pointer[used]
 
 	refs int  // guarded by Writer.mu
 	kept bool // in Writer.dirs; guarded by Writer.mu

@@ -21,6 +21,8 @@ var (
 	ErrUnknownOwner = errors.New("no such user or group")
 	// ErrChanged: the file is not the one that was asked for.
 	ErrChanged = errors.New("the file was changed by someone else")
+	// ErrInUse: the [Writer] was told to write nothing there.
+	ErrInUse = errors.New("the file is in use")
 	// ErrBadPath: no file can be written under such a path.
 	ErrBadPath = errors.New("not a path of a file")
 )
@@ -31,7 +33,7 @@ var (
 // permanent.
 func Permanent(err error) bool {
 	for _, target := range []error{
-		ErrNotRegular, ErrUnsafePath, ErrMountPoint, ErrBadPath,
+		ErrNotRegular, ErrUnsafePath, ErrMountPoint, ErrInUse, ErrBadPath,
 		unix.EACCES, unix.EPERM, unix.EROFS, unix.ENOTDIR, unix.EISDIR, unix.ENAMETOOLONG, unix.ELOOP, unix.ENOTSUP,
 	} {
 		if errors.Is(err, target) {

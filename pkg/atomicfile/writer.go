@@ -54,6 +54,12 @@ type Written struct {
 // each directory that it wrote to. The zero value is ready; it is safe for
 // concurrent use. Calls for the same file must not overlap.
 type Writer struct {
+	// Refuse, when set before the first use, is asked about a directory before files are
+	// written there, and again once a second while they are: which of them are in use by
+	// others, and how ("": not at all; nil: none is). It is given the directory that was
+	// opened and those above it.
+	Refuse func(dirs []DirID) (used func(name string) (how string))
+
 	mu     sync.Mutex
 	dirs   map[string]*dir
 	closed bool
@@ -105,6 +111,9 @@ func (w *Writer) write(path string, content []byte, a Attr) (Written, error) {
 		return Written{Unseen: true}, err
 	}
 	defer w.release(d)
+	if err := w.refuse(d, name); err != nil {
+		return Written{Unseen: true}, err
+	}
 	d.sweep.Do(func() { _, _ = d.sweepTemps() }) // what cannot be swept must not keep a token from its place
 
 	f := file{dir: d, name: name, mode: perm(a.Mode, 0o600), ids: who, content: content, sum: sha256.Sum256(content)}
