@@ -147,6 +147,8 @@ type performer struct {
 	refreshUntil time.Time
 	// brings is the call that was made, where it may bring a token; nil: none was.
 	brings *bringing
+	// twins are those whose tokens end with the call.
+	twins twins
 	// row is how many logins with its account failed in a row, others' among them.
 	row int
 }

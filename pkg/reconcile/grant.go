@@ -112,6 +112,13 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.op == opRefresh && p.ob.in.sharesRefresh() {
+		// Who else has the refresh token is to be known by the time of the reply, which
+		// waits for nothing but to be recorded.
+		if _, _, err := p.w.othersOf(p.ctx, p.j.addr, fate{refresh: c.spends}, 1, true); err != nil {
+			p.log().Warn("finding out who else has the refresh token that is about to be spent failed", "error", err)
+		}
+	}
 	boot, up := p.w.o.Uptime()
 	c.intent.Op, c.intent.At, c.intent.Boot, c.intent.Monotonic = c.op, p.w.now(), boot, up
 	c.intent.Endpoint, c.intent.GrantType = c.blob, c.c.Grant
@@ -157,6 +164,7 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 			if c.op == opRefresh && p.ob.in.sharesRefresh() {
 				// Whoever gets a token meanwhile by the same refresh token may have one that has ended.
 				defer p.w.tokens.revoke(p.j.addr, fate{refresh: c.spends}, true)()
+				p.twins = p.findTwins(c.spends)
 			}
 		}
 		return c.ep.ep.Send(ctx, req)

@@ -36,8 +36,11 @@ func overlaps(lc *state.Lifecycle, g *state.Grant, now time.Time) bool {
 
 // lingers says it of a record that may not be in line with the clock yet.
 func (w *worker) lingers(f fate, rec state.Credential) bool {
-	now := w.now()
-	withClock(&rec, w.steps.since(rec.Head.Address), now)
+	now, step := w.now(), w.steps.since(rec.Head.Address)
+	if step < 0 && f.lingers(&rec, now) {
+		return true // it may have been brought in line a moment ago, and its step not be forgotten yet
+	}
+	withClock(&rec, step, now)
 	return f.lingers(&rec, now)
 }
 

@@ -106,8 +106,9 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 	if p.step.Heals {
 		rec.Verified.Refreshed = g.Generation
 	}
-	p.refreshEnds(old.RefreshToken)
+	p.twinsEnd()
 	p.delivered(c, "refreshed")
+	p.twinsEndLate(c)
 }
 
 // followRefresh has the old grants that wait for the login in force to be revoked go on to be
@@ -172,7 +173,7 @@ func (p *performer) settle() {
 	case opRefresh:
 		if rec.Grant != nil {
 			p.orphanOfRefresh()
-			p.refreshEnds(rec.Grant.RefreshToken)
+			p.refreshEnds(rec.Grant.RefreshToken, time.Time{})
 			rec.Grant.LostRefresh = true
 			rec.Grant.RefreshState = afterCall(in.Held, rec.Grant, in.Intent)
 		}

@@ -1,7 +1,6 @@
 package reconcile
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -89,30 +88,56 @@ func (w *worker) sharedWith(ctx context.Context, addr string, f fate, wait bool)
 	if f.access.Empty() && f.refresh.Empty() && f.account.key == "" {
 		return "", "", nil
 	}
-	w.tokens.learns(f.account)
-	if err := w.readTokens(ctx, wait); err != nil {
-		return "", "", err
-	}
 	var coming string
 	for _, most := range [...]int{holdersAtOnce, 0} {
-		held, soon, ok := w.tokens.others(addr, f, most)
-		if !ok {
-			return "", "", errRecordsMoved
+		held, soon, err := w.othersOf(ctx, addr, f, most, wait)
+		if err != nil {
+			return "", "", err
 		}
 		err = w.eachHolder(ctx, held, f, func(rec *state.Credential) bool {
-			with, what = rec.Head.Address, cmp.Or(f.takes(rec.Grant), sameOverlap)
-			return false
+			switch how := f.takes(rec.Grant); {
+			case how != "":
+				with, what = rec.Head.Address, how
+			case with == "":
+				with, what = rec.Head.Address, sameOverlap
+			}
+			return what == sameOverlap // one that has it in force goes first
 		})
-		if coming = soon; err != nil || with != "" || len(held) < most {
+		if err != nil {
+			return "", "", err
+		}
+		if coming = soon; with != "" && what != sameOverlap || len(held) < most {
 			break
 		}
 	}
-	if with == "" && err == nil && coming != "" {
+	if with == "" && coming != "" {
 		if with, what = coming, sameAccess; f.account.key != "" {
 			what = sameFate
 		}
 	}
 	return with, what, err
+}
+
+// mostReadings bounds how often all records are read for one question, because the
+// index begins anew meanwhile.
+const mostReadings = 10
+
+// othersOf is [tokens.others], of an index that has all records.
+func (w *worker) othersOf(ctx context.Context, addr string, f fate, most int, wait bool) (held []uint64, coming string, err error) {
+	for range mostReadings {
+		w.tokens.learns(f.account)
+		if err = w.readTokens(ctx, wait); err == nil {
+			var ok bool
+			if held, coming, ok = w.tokens.others(addr, f, most); ok {
+				return held, coming, nil
+			}
+			err = errRecordsMoved
+		}
+		if !wait || !errors.Is(err, errRecordsMoved) || ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, "", err
 }
 
 // readTokens reads the records of all credentials, where that was not done yet.
@@ -279,9 +304,11 @@ func (p *performer) revoking() (end func(), err error) {
 	if end = p.w.tokens.revoke(p.j.addr, f, in.Order.Kind == OrderRevoke); end != nil {
 		return end, nil
 	}
-	x := sharing{}
-	if x.with, x.what, err = p.w.sharedWith(p.ctx, p.j.addr, f, false); err == nil && x.with != "" {
-		return nil, &sharedError{in.untilFree(x)}
+	if _, unread := p.w.tokens.begin(); !unread { // all records are not read here, where others wait for the place
+		x := sharing{}
+		if x.with, x.what, err = p.w.sharedWith(p.ctx, p.j.addr, f, false); err == nil && x.with != "" {
+			return nil, &sharedError{in.untilFree(x)}
+		}
 	}
 	return nil, &sharedError{"another credential has got what the revocation would end; which one is found out at the next look, or `" + in.mend("revoke") + "` ends both"}
 }
@@ -332,10 +359,8 @@ func (p *performer) diesElsewhere(i int, since time.Time) {
 // tellHolders notes why the tokens of others are dead: of those which have what f ends,
 // and of which these say so.
 func (p *performer) tellHolders(f fate, why string, these func(*state.Credential) bool) {
-	p.w.tokens.learns(f.account)
-	err := p.w.readTokens(p.ctx, true)
+	held, _, err := p.w.othersOf(p.ctx, p.j.addr, f, 0, true)
 	if err == nil {
-		held, _, _ := p.w.tokens.others(p.j.addr, f, 0)
 		var holders []string
 		err = p.w.eachHolder(p.ctx, held, f, func(rec *state.Credential) bool {
 			if these(rec) {

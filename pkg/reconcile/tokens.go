@@ -347,7 +347,11 @@ func (t *tokens) revoke(addr string, f fate, anyway bool) (end func()) {
 			t.revoking[h] = e
 		}
 		if e.of != addr {
-			e.of, e.was = addr, e.of
+			was := e.of
+			if e.tries == 0 {
+				was = "" // that one was over before this one begins
+			}
+			e.of, e.was = addr, was
 		}
 		e.tries++
 		all = append(all, e)

@@ -82,6 +82,10 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 		p.r.standing, p.r.next = standing, time.Time{}
 		p.r.again = again || rec.Grant != nil // when a new one is obtained, or the one held refreshed, is for the decision to say
 	}
+	if c.op == opRefresh {
+		p.twinsEnd()
+		p.twinsEndLate(c)
+	}
 	p.fail(cause)
 }
 
