@@ -63,22 +63,19 @@ func (e *engine) Plan(ctx context.Context, in planRequest) (planReply, error) {
 	return r, nil
 }
 
-// readAnew has secrets be read as they are now, also those of a Vault's login: a file that
-// has just changed is noticed a moment later.
-func (e *engine) readAnew() {
-	e.pool.Changed()
-	e.loop.ReadAnew()
-}
+// readAnew has secrets be read as they are now: a file that has just changed is noticed a
+// moment later. A Vault whose login was refused is left alone for as long as it was to be.
+func (e *engine) readAnew() { e.loop.ReadAnew() }
 
 // Apply takes the configuration as it is now and waits until everything has
 // converged or failed.
 func (e *engine) Apply(ctx context.Context, in applyRequest) (applyReply, error) {
 	if e.daemon {
-		e.pool.Changed()
-		if err := e.loop.Touched(ctx, nil, true); err != nil { // who applies may have changed a secret just now
+		e.readAnew() // who applies may have changed a secret just now
+		if err := e.reload(ctx, reconcile.SetOptions{NoSettle: true, Allow: in.Allow}); err != nil {
 			return applyReply{}, err
 		}
-		if err := e.reload(ctx, reconcile.SetOptions{NoSettle: true, Allow: in.Allow}); err != nil {
+		if err := e.loop.Touched(ctx, nil, true); err != nil { // by the configuration that is in force from now on
 			return applyReply{}, err
 		}
 	} else {
@@ -154,7 +151,9 @@ func (e *engine) Order(ctx context.Context, in orderRequest) (orderReply, error)
 			return orderReply{}, err
 		}
 	}
-	e.pool.Changed() // what its Vault is logged in to with may have changed just now, as any secret
+	if in.Order.Kind == reconcile.OrderRetry {
+		e.pool.Changed() // one try at once, also of a login that its Vault refused
+	}
 	err := e.loop.Do(ctx, in.Address, in.Order)
 	idle := errors.Is(err, reconcile.ErrNothingFailed)
 	if err != nil && !idle {

@@ -68,8 +68,8 @@ func (e *engine) startDevice(ctx context.Context, in loginRequest, b begunLogin)
 
 // takesPlaceOf says that a login ends another, which waits: only one code of an address
 // is asked about, the newest that a person was shown.
-func (l *openLogin) takesPlaceOf(other *openLogin) bool {
-	return l.device != nil && other.device != nil && l.address == other.address && other.waits(time.Now())
+func (e *engine) takesPlaceOf(l, other *openLogin) bool {
+	return l.device != nil && other.device != nil && (l.address == other.address || e.addressOf(l) == e.addressOf(other)) && other.waits(time.Now())
 }
 
 func (e *engine) pollInBackground(l *openLogin) {

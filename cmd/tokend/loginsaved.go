@@ -50,7 +50,7 @@ func (e *engine) keepLogin(ctx context.Context, l *openLogin) {
 		for id, old := range e.logins.known {
 			if time.Since(old.until) > loginLasts {
 				delete(e.logins.known, id)
-			} else if l.takesPlaceOf(old) {
+			} else if e.takesPlaceOf(l, old) {
 				old.end(errors.New("another login of it began meanwhile, and this one was given up"))
 			}
 		}

@@ -20,6 +20,8 @@ type reloadOptions struct {
 	// whole, when set, is asked after the reading whether what was read is to be
 	// looked at: [errHalf] where it is not.
 	whole func() bool
+	// asked: a person has, and is told what is wrong also where it was before.
+	asked bool
 }
 
 // reload reads the directory anew. What is wrong with it is told and kept for
@@ -43,7 +45,7 @@ func (e *engine) reloadBy(ctx context.Context, o reloadOptions) error {
 			e.conf.Since = now
 		}
 		lines, said := e.g.diagnosticLines(diags), mistakesOf(diags)
-		told := !e.conf.Valid && e.mistakes == said && e.g.git == nil
+		told := !e.conf.Valid && e.mistakes == said && e.g.git == nil && !o.asked
 		e.conf.Valid, e.conf.Errors, e.conf.NotTaken, e.mistakes = false, lines, "", said
 		e.mu.Unlock()
 		if !told {

@@ -314,7 +314,7 @@ func (d *service) follow(ctx context.Context, serving chan error) error {
 				d.g.git.Poke()
 			}
 			d.repolicy(ctx)
-			_ = d.tryReload(ctx, reloadOptions{}) // which is in the log
+			_ = d.tryReload(ctx, reloadOptions{asked: true}) // which is in the log
 			d.pool.Changed()
 			d.touched(ctx, nil, true)
 			d.notify.reloaded()

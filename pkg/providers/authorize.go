@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 )
 
@@ -170,7 +169,7 @@ func (e *Endpoint) RedirectError(c Call) error {
 	if out.Code == "1" || out.Code == "true" {
 		out.Code = "" // error=1 says that there is one, and not which
 	}
-	out.Message = clean(secret.Scrub(said, e.knownSecrets(&c)...), 300)
+	out.Message = clean(scrubbed(said, e.knownSecrets(&c)), 300)
 	if out.Message == "" && out.Code == "" {
 		out.Message = "the provider says that the authorization failed, and not why"
 	}

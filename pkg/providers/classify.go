@@ -246,7 +246,7 @@ func (e *Endpoint) explain(f *frame, r *Reply, out *Error) {
 	if said == "" {
 		said = bodyMessage(f.body)
 	}
-	said = clean(secret.Scrub(said, hide...), 200)
+	said = clean(scrubbed(said, hide), 200)
 	switch {
 	case out.Message != "" && said != "":
 		out.Message += ": " + said
@@ -442,3 +442,17 @@ func memberNames(body jsonValue) []string {
 type textError string
 
 func (t textError) Error() string { return string(t) }
+
+// mostScrubbed is how much of what somebody else wrote is looked through for secrets, of
+// which a few hundred bytes are shown.
+const mostScrubbed = 16 << 10
+
+// scrubbed is the beginning of a text without secrets, and without its last word where it
+// was cut: that may be the beginning of one.
+func scrubbed(text string, hide []secret.Text) string {
+	if len(text) > mostScrubbed {
+		text = text[:mostScrubbed]
+		text = text[:max(0, strings.LastIndexAny(text, " \t\r\n"))]
+	}
+	return secret.Scrub(text, hide...)
+}

@@ -219,7 +219,7 @@ func (f *frame) variable(root string) (cty.Value, error) {
 		}
 		return cty.ObjectVal(all), nil
 	}
-	return f.root(root, "").toCty()
+	return f.root(root, "").wholeToCty()
 }
 
 func membersOf(root string) []string {

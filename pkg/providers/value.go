@@ -93,6 +93,16 @@ func formatNumber(f *big.Float) string {
 
 // toCty is the way back, for what is left to HCL.
 func (v value) toCty() (cty.Value, error) {
+	if v.kind == kindJSON && jsonValue(v.text).halved() {
+		return cty.NilVal, errHalved
+	}
+	return v.wholeToCty()
+}
+
+// wholeToCty is toCty for a whole reply, of which an expression uses a part that nobody
+// knows: half of a character in another part, as in a name that was cut, is in its way
+// no more than in that of others.
+func (v value) wholeToCty() (cty.Value, error) {
 	var out cty.Value
 	var err error
 	switch v.kind {
@@ -103,9 +113,6 @@ func (v value) toCty() (cty.Value, error) {
 			err = errHalved
 		}
 	case kindNumber, kindJSON:
-		if v.kind == kindJSON && jsonValue(v.text).halved() {
-			return cty.NilVal, errHalved
-		}
 		out, err = spec.DecodeJSON([]byte(v.text))
 	case kindBool:
 		out = cty.BoolVal(v.text == "true")

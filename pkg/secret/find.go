@@ -23,6 +23,9 @@ func (s *spelling) find(want string, found []span) []span {
 		i += 1 + next
 	}
 	for _, i := range s.starts[want[0]] {
+		if s.left < 0 {
+			break
+		}
 		if end := m.end(i, 0); end > 0 {
 			found = append(found, span{i, end})
 		}

@@ -17,6 +17,7 @@ const (
 	maxWork  = 1 << 27
 	charWork = 32  // of reading a byte in all ways
 	forkWork = 128 // of comparing it in all ways
+	keptWork = 512 // of keeping what may be escaped at a place
 )
 
 // spelling is a text with every way of reading it. Where a stretch of it can be
@@ -68,6 +69,7 @@ func (s *spelling) read(i int) {
 		s.escapes, s.boundary = map[int][]escape{}, map[int]bool{}
 	}
 	s.escapes[i] = all[1:]
+	s.left -= keptWork
 	var seen [256]bool
 	for _, e := range all[1:] {
 		if b := e.is[0]; !seen[b] {

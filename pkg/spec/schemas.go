@@ -124,7 +124,7 @@ func ProviderSchema() Schema {
 				Attrs: []Attr{
 					duration("timeout", "30s", "how long one request may take"),
 					{Name: "ca_file", Type: cty.String, Path: true, Asking: true, Certificates: true, Doc: "PEM file with certificates to trust in place of the system's"},
-					{Name: "proxy", Type: cty.String, Doc: "the URL of a proxy, without user and password; addresses of this machine are asked directly"},
+					{Name: "proxy", Type: cty.String, Doc: "the URL of a proxy, without user and password; loopback addresses are asked directly"},
 					{Name: "client_cert_file", Type: cty.String, Path: true, Asking: true, Certificates: true, Doc: "PEM certificate that is shown to the server (mutual TLS); with client_key_file"},
 					{Name: "client_key_file", Type: cty.String, Path: true, Asking: true, Doc: "its private key; with client_cert_file"},
 				},
