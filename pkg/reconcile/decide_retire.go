@@ -264,7 +264,7 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "the old token has expired, and revoking what may have come of its refresh token would spend that a second time; it is counted as an orphan", true
 	case cur != nil && !ordered && t.Session == spec.SessionSharedGrant && sameAccount(cur, g):
 		return "revoking the old token would take the one in force with it", true
-	case cur != nil && t.Session == spec.SessionOnePerAccount && !along && sameAccount(cur, g):
+	case cur != nil && t.Session == spec.SessionOnePerAccount && !along && sameAccount(cur, g) && !g.GrantedAt.After(cur.GrantedAt):
 		return "the new login has ended the old token already", true
 	case cur != nil && !along && !ordered && ofOneLogin(cur, g) && !t.RevokeNamesAccess:
 		return "the token in force shares its refresh token", true

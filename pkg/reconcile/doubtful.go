@@ -42,7 +42,11 @@ func (p *performer) rawOf(c *call, reply *providers.Reply, cause error) *state.R
 		Inputs: sealed, Redirect: c.c.Flow.RedirectURI, Message: cause.Error(), Slept: reply.Slept,
 	}
 	if g := p.ob.in.Record.Grant; g != nil && c.op == opRefresh {
-		raw.Generation = g.Generation
+		raw.Generation, raw.Type, raw.InputHashes = g.Generation, g.Type, g.InputHashes
+	} else if want := p.ob.in.Want; want != nil {
+		if raw.InputHashes, err = p.hashesOf(c); err == nil {
+			raw.Type = want.Type.Name
+		}
 	}
 	return raw
 }

@@ -121,17 +121,8 @@ func newGrant(t providers.Token, now time.Time) state.Grant {
 // seal adds to a grant what its refresh and its revocation name, what its
 // inputs were (as keyed hashes), and the addresses that it is bound to.
 func (p *performer) seal(g *state.Grant, c *call) error {
-	want := p.ob.in.Want
 	var err error
-	switch {
-	case c.c.Grant != want.Grant.Name: // of another grant it is enough to know that it is another
-		g.InputHashes, err = p.w.hashValues(want, nil, c.c.Inputs)
-	case c.sent != nil:
-		g.InputHashes = c.sent
-	default:
-		g.InputHashes, err = p.w.hashValues(want, givenInputs(want), c.c.Inputs)
-	}
-	if err != nil {
+	if g.InputHashes, err = p.hashesOf(c); err != nil {
 		return err
 	}
 	if g.Origins, err = c.ep.ep.Origins(c.c.Grant, c.c.Inputs); err != nil {
@@ -140,6 +131,18 @@ func (p *performer) seal(g *state.Grant, c *call) error {
 	sort.Strings(g.Origins)
 	g.Inputs, err = keptInputs(c)
 	return err
+}
+
+// hashesOf are keyed hashes of the inputs with which a token is obtained.
+func (p *performer) hashesOf(c *call) (map[string]string, error) {
+	want := p.ob.in.Want
+	switch {
+	case c.c.Grant != want.Grant.Name: // of another grant it is enough to know that it is another
+		return p.w.hashValues(want, nil, c.c.Inputs)
+	case c.sent != nil:
+		return c.sent, nil
+	}
+	return p.w.hashValues(want, givenInputs(want), c.c.Inputs)
 }
 
 // keptInputs are the inputs that refreshing and revoking what a call brings will name,

@@ -115,7 +115,7 @@ func (p *performer) retireBeside(raw *state.Raw) error {
 	if err != nil {
 		return err
 	}
-	g, err := p.grantReread(c, t)
+	g, err := p.grantReread(c, t, raw)
 	if err != nil {
 		return err
 	}

@@ -141,7 +141,7 @@ func (p *performer) unreadStill(err error) {
 // new one.
 func (p *performer) retireReread(c *call, t providers.Token) {
 	rec := &p.ob.in.Record
-	g, err := p.grantReread(c, t)
+	g, err := p.grantReread(c, t, rec.Raw)
 	if err != nil {
 		p.unreadStill(err)
 		return
@@ -162,8 +162,9 @@ func (p *performer) retireReread(c *call, t providers.Token) {
 
 // grantReread is what a kept reply brought, with all that its revocation needs, but for
 // a generation.
-func (p *performer) grantReread(c *call, t providers.Token) (state.Grant, error) {
+func (p *performer) grantReread(c *call, t providers.Token, raw *state.Raw) (state.Grant, error) {
 	g := newGrant(t, p.w.now())
+	g.GrantedAt, g.Type, g.InputHashes = raw.At, raw.Type, raw.InputHashes
 	g.Endpoint, g.GrantType, g.RedirectURI = c.blob, c.c.Grant, c.c.Flow.RedirectURI
 	origins, err := c.ep.ep.Origins(c.c.Grant, c.c.Inputs)
 	if err != nil {

@@ -25,6 +25,8 @@ func TestDecideWhatTheSimulationFound(t *testing.T) {
 	}
 	elsewhere := retired(causeReplace, "a")
 	elsewhere.Origins = []string{"https://two.example"}
+	later := retired(causeReplace, "a") // by a reply that was read late, say
+	later.GrantedAt = now.Add(time.Second)
 	held := grant(2, "a")
 	held.AccessToken = secret.New("another")
 	revokes := func(session string) Traits {
@@ -64,6 +66,7 @@ func TestDecideWhatTheSimulationFound(t *testing.T) {
 		"one session an account, and the old one is another account's":     {in(revokes(spec.SessionOnePerAccount), &held, retired(causeReplace, "b")), ActRevoke},
 		"one session an account, and the old one is of another address":    {in(revokes(spec.SessionOnePerAccount), &held, elsewhere), ActRevoke},
 		"one session an account":                                           {in(revokes(spec.SessionOnePerAccount), &held, retired(causeReplace, "a")), ActRelease},
+		"one session an account, and the old one is of a later login":      {in(revokes(spec.SessionOnePerAccount), &held, later), ActRevoke},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := Decide(c.in)

@@ -7,7 +7,7 @@ import (
 
 // The newest formats that this program writes.
 const (
-	credentialFormat = 11 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along; 7: how much later a token may end; 8: that a kept reply was slept over; 9: how many of a revocation's failures were alike, and a lost question about a device code; 10: since when orphans are, and until when; 11: replies that a newer token came after
+	credentialFormat = 12 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along; 7: how much later a token may end; 8: that a kept reply was slept over; 9: how many of a revocation's failures were alike, and a lost question about a device code; 10: since when orphans are, and until when; 11: replies that a newer token came after; 12: of whose account a kept reply is
 	sinkFormat       = 3  // 2: without what nothing reads; 3: what the places hold that a sink has left
 	intentFormat     = 1
 )
@@ -94,7 +94,7 @@ func decodeCredential(b []byte) (Credential, error) {
 }
 
 // rawMin is the least that a reply takes which is kept beside a token: a byte for each
-// of its fields, and that it is there.
+// of its fields in format 11, and that it is there.
 const rawMin = 15
 
 // kept reads replies that are kept beside a token.
@@ -300,7 +300,8 @@ func appendRaw(b []byte, w *Raw) []byte {
 	b = appendString(b, w.Redirect)
 	b = binary.AppendUvarint(b, w.Generation)
 	b = appendBool(appendString(b, w.Message), w.Revoked)
-	return appendTime(binary.AppendVarint(b, int64(w.Slept)), w.Until)
+	b = appendTime(binary.AppendVarint(b, int64(w.Slept)), w.Until)
+	return appendMap(appendString(b, w.Type), w.InputHashes)
 }
 
 func (r *reader) rawReply(format byte) *Raw {
@@ -329,6 +330,9 @@ func (r *reader) rawReply(format byte) *Raw {
 	}
 	if format >= 11 {
 		w.Until = r.time()
+	}
+	if format >= 12 {
+		w.Type, w.InputHashes = r.str(), r.strMap()
 	}
 	return w
 }

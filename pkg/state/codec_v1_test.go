@@ -196,6 +196,18 @@ func TestRecordsOfTheTenthFormatAreRead(t *testing.T) {
 	})
 }
 
+// A record of the format that did not keep of whose account a kept reply is.
+const credentialV11 = "0b00000001056772616e7400000180ee89ab0d0590030004626f64790000000d6974206973206e6f204a534f4e000000000000000000000000000000000006612d636f646501" +
+	"010772656672657368000870617373776f72640180ee89ab0d05900300056f6c6465720000030d7468657265206973206e6f6e65000001a0a68aab0d05"
+
+func TestRecordsOfTheEleventhFormatAreRead(t *testing.T) {
+	at := time.Unix(1790000000, 5).UTC()
+	readsCredential(t, credentialV11, Credential{
+		Raw: &Raw{Op: "grant", At: at, Status: 200, Body: secret.New("body"), Message: "it is no JSON"}, LostPoll: "a-code",
+		Kept: []Raw{{Op: "refresh", GrantType: "password", At: at, Status: 200, Body: secret.New("older"), Generation: 3, Message: "there is none", Until: at.Add(time.Hour)}},
+	})
+}
+
 // A head of the format that said of orphans how many there are, and no more.
 func TestHeadsOfTheSecondFormatAreRead(t *testing.T) {
 	b, err := hex.DecodeString("020101000400000000000000070180ee89ab0d0501a0a68aab0d0501020300000000000000000000000000030e63726564656e7469616c2e782e61")

@@ -198,6 +198,10 @@ type Raw struct {
 	// Until is, of one among Kept, when what it brought has certainly ended by itself,
 	// as Orphans has it; zero: not known.
 	Until time.Time
+	// Type and InputHashes are of the call that it answers, as a grant has them: they say of
+	// whose account it is. Empty: it came before that was kept.
+	Type        string
+	InputHashes map[string]string
 }
 
 // Intent is journalled before a call that can spend or create something, and
