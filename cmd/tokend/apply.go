@@ -117,7 +117,7 @@ func (g *globals) applied(r applyReply) error {
 	if g.printLater(r.Later, time.Now()); len(r.Later) > 0 {
 		fmt.Fprintln(g.out)
 	}
-	fmt.Fprintf(g.out, "Applied: %s ready%s.\n", readyWords(r.View), queued(len(r.Later)))
+	fmt.Fprintf(g.out, "Applied: %s ready%s.\n", allWords(r.View), queued(len(r.Later)))
 	switch {
 	case failed:
 		return exit(exitFailed)
@@ -138,8 +138,18 @@ func queued(n int) string {
 	return fmt.Sprintf("; %d old tokens are left queued, to be given up later", n)
 }
 
+// readyWords count what works: what is held back does, as it was, for /readyz and
+// tokend_ready, too.
 func readyWords(v reconcile.View) string {
-	return fmt.Sprintf("%d of %d", v.Counts[reconcile.Ready], addresses(v))
+	return fmt.Sprintf("%d of %d", v.Works(), addresses(v))
+}
+
+// allWords are readyWords, with how many of these are not as the configuration wants them.
+func allWords(v reconcile.View) string {
+	if n := v.Counts[reconcile.Held] - v.HeldEnded; n > 0 {
+		return fmt.Sprintf("with %d held back as before, %s", n, readyWords(v))
+	}
+	return readyWords(v)
 }
 
 // lookedWords say how far the first pass of a daemon has come.

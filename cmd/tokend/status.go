@@ -23,9 +23,12 @@ NEXT is what comes next, and when: of what is ready, its refresh and the like; "
 where the token ends then and nothing renews it; "look" where it is only looked at
 again, which may be a next try, the end of a wait, or nothing.
 
-Exit status: 0 everything is ready, 1 something is not (a change that is held back
-is not, and neither is a broken configuration), 2 there is neither a daemon nor a
-state to ask.`
+Ready is what works: that, too, to which a change is held back, while its token is
+good, since it lives on as it was. /readyz and tokend_ready say the same.
+
+Exit status: 0 everything is ready and as the configuration says, 1 something is not
+ready, or a change is held back, or the configuration is broken ("ready" in --json is
+false then, too), 2 there is neither a daemon nor a state to ask.`
 
 func statusCommand(g *globals) *cobra.Command {
 	var asJSON, watch bool
@@ -146,7 +149,8 @@ func (g *globals) printStatus(w io.Writer, s statusReply, addr string) {
 		fmt.Fprintf(w, "The state takes no writes: %s\n", s.Store.Error)
 	}
 	if addr == "" {
-		fmt.Fprintf(w, "%s ready", readyWords(s.View))
+		all := allWords(s.View)
+		fmt.Fprintf(w, "%s ready", strings.ToUpper(all[:1])+all[1:])
 		if s.Daemon && s.Unseen > 0 {
 			fmt.Fprintf(w, "; starting: %s", lookedWords(s.View))
 		}

@@ -35,6 +35,7 @@ func (l *Loop) Survey(ctx context.Context, addr string) (View, error) {
 			count(n.stands.State, 1)
 		}
 	}
+	v.HeldEnded = 0
 	f.index()
 	for _, h := range f.hooks {
 		if len(h.before) > 0 {
@@ -43,13 +44,21 @@ func (l *Loop) Survey(ctx context.Context, addr string) (View, error) {
 	}
 	for _, lines := range [][]Line{v.Credentials, v.Sinks} {
 		for i := range lines {
-			lines[i].surveyed(found[lines[i].Address])
+			if lines[i].surveyed(found[lines[i].Address]); lines[i].State == Held && lines[i].ended(v.Now) {
+				v.HeldEnded++
+				v.Ready = false
+			}
 		}
 	}
 	for i := range v.Hooks {
 		v.Hooks[i].untold(f.hooks[v.Hooks[i].Address])
 	}
 	return v, nil
+}
+
+// ended says that the token of a credential has expired.
+func (line *Line) ended(now time.Time) bool {
+	return !line.ExpiresAt.IsZero() && !line.ExpiresAt.After(now)
 }
 
 // surveyed says how an address stands by what was found; nil: it is at rest.

@@ -14,7 +14,7 @@ import (
 // View is how everything does at one moment, without a secret.
 type View struct {
 	Now         time.Time     `json:"now"`
-	Ready       bool          `json:"ready"`      // every address is ready; what is held back keeps working and counts as ready
+	Ready       bool          `json:"ready"`      // every address is ready; what is held back counts as ready while it works
 	FirstPass   bool          `json:"first_pass"` // everything has been looked at since the start
 	Unseen      int           `json:"not_looked_at,omitempty"`
 	Credentials []Line        `json:"credentials"`
@@ -23,7 +23,8 @@ type View struct {
 	Held        *HeldChange   `json:"held,omitempty"`
 	Lanes       []LaneView    `json:"lanes,omitempty"`
 	Store       StoreView     `json:"state"`
-	Counts      map[State]int `json:"counts"` // but of what is removed
+	Counts      map[State]int `json:"counts"`               // but of what is removed
+	HeldEnded   int           `json:"held_ended,omitempty"` // of what is held back: credentials whose token has ended, which work no longer
 }
 
 // Line is one address.
@@ -189,10 +190,30 @@ func (l *Loop) addCounts(v *View) {
 		}
 	}
 	l.countShut(v)
+	l.countHeldEnded(v)
 	l.countProgramless(v)
 	v.FirstPass, v.Unseen = l.cfg != nil && l.firstLeft == 0, l.firstLeft
 	v.Ready = v.Ready && v.FirstPass
 }
+
+// countHeldEnded finds what is held back and lives on no more. A change is held back
+// seldom, and only then are the addresses looked through.
+func (l *Loop) countHeldEnded(v *View) {
+	if v.Counts[Held] == 0 {
+		return
+	}
+	now := v.Now.UnixNano()
+	for _, it := range l.items {
+		if it.kind == kindCredential && it.expires != 0 && it.expires <= now && l.stateOf(it) == Held {
+			v.HeldEnded++
+		}
+	}
+	v.Ready = v.Ready && v.HeldEnded == 0
+}
+
+// Works is how many addresses have what they promise: those that are ready, and those
+// that live on as they were while a change to them is held back.
+func (v *View) Works() int { return v.Counts[Ready] + v.Counts[Held] - v.HeldEnded }
 
 // livesMeanwhile is what comes next of what the guard holds back.
 const livesMeanwhile = "it lives on meanwhile"

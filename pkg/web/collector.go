@@ -81,7 +81,7 @@ func describe() *descriptions {
 		gitFollowed:  d("git_up_to_date", "1 while the newest commit of the repository that is followed is known and taken.", "repository", "ref"),
 		gitChecked:   d("git_checked_timestamp_seconds", "When the repository that is followed last answered.", "repository", "ref"),
 
-		ready:     d("ready", "1 when every address is ready."),
+		ready:     d("ready", "1 when every address is ready; what is held back counts as ready while its token is good."),
 		firstPass: d("first_pass_done", "1 once every address was looked at."),
 		progress:  d("loop_progress_timestamp_seconds", "When the reconcile loop last turned."),
 		success:   d("snapshot_success", "1 when the reconcile loop answered this scrape; else what comes from it is missing."),
