@@ -136,6 +136,8 @@ type fate struct {
 	account         account // none: its tokens do not share that
 }
 
+func (f fate) none() bool { return f.access.Empty() && f.refresh.Empty() && f.account.key == "" }
+
 // fateOf is the fate of a retired grant.
 func (in *Input) fateOf(i int) fate {
 	g, t := &in.Record.Retiring[i], in.RetiredTraits[i]

@@ -112,13 +112,7 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 	if err != nil {
 		return nil, err
 	}
-	if c.op == opRefresh && p.ob.in.sharesRefresh() {
-		// Who else has the refresh token is to be known by the time of the reply, which
-		// waits for nothing but to be recorded.
-		if _, _, err := p.w.othersOf(p.ctx, p.j.addr, fate{refresh: c.spends}, 1, true); err != nil {
-			p.log().Warn("finding out who else has the refresh token that is about to be spent failed", "error", err)
-		}
-	}
+	p.knowsOthers(c)
 	boot, up := p.w.o.Uptime()
 	c.intent.Op, c.intent.At, c.intent.Boot, c.intent.Monotonic = c.op, p.w.now(), boot, up
 	c.intent.Endpoint, c.intent.GrantType = c.blob, c.c.Grant
@@ -148,24 +142,19 @@ func (p *performer) send(c *call) (*providers.Reply, error) {
 			return nil, errTooLate
 		}
 		defer done()
+		end, err := p.ending(c)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
 		switch c.op {
 		case opRevoke:
-			end, err := p.revoking()
-			if err != nil {
-				return nil, err
-			}
-			defer end()
 			way, over := p.j.givesWay(ctx, revocationShort)
 			defer over()
 			ctx = way
 		case opGrant, opExchange, opRefresh:
 			p.w.tokens.over(p.brings) // one before it has brought nothing, or that is recorded
 			p.brings = p.w.tokens.begins()
-			if c.op == opRefresh && p.ob.in.sharesRefresh() {
-				// Whoever gets a token meanwhile by the same refresh token may have one that has ended.
-				defer p.w.tokens.revoke(p.j.addr, fate{refresh: c.spends}, true)()
-				p.twins = p.findTwins(c.spends)
-			}
 		}
 		return c.ep.ep.Send(ctx, req)
 	})

@@ -108,7 +108,6 @@ func (p *performer) refreshed(c *call, t providers.Token) {
 	}
 	p.twinsEnd()
 	p.delivered(c, "refreshed")
-	p.twinsEndLate(c)
 }
 
 // followRefresh has the old grants that wait for the login in force to be revoked go on to be
@@ -173,7 +172,7 @@ func (p *performer) settle() {
 	case opRefresh:
 		if rec.Grant != nil {
 			p.orphanOfRefresh()
-			p.refreshEnds(rec.Grant.RefreshToken, time.Time{})
+			p.twinsMayEnd(opRefresh, rec.Grant.RefreshToken)
 			rec.Grant.LostRefresh = true
 			rec.Grant.RefreshState = afterCall(in.Held, rec.Grant, in.Intent)
 		}

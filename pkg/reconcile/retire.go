@@ -274,6 +274,7 @@ func (p *performer) revive() {
 	c.op = opRevive
 	t, err := p.sendAndRead(c)
 	if err == nil {
+		p.revivalEnds(g, p.ob.in.RetiredTraits[p.step.Retiring])
 		rec.Retiring[p.step.Retiring] = nextGrant(*g, t, p.w.now())
 		p.r.again = p.save("a revived token", state.Change{IntentFor: p.j.addr, ClearIntent: true})
 		return
@@ -312,9 +313,18 @@ func (p *performer) lostRevival(intent *state.Intent) {
 	for i := range rec.Retiring {
 		if g := &rec.Retiring[i]; g.Generation == intent.Generation {
 			t := p.ob.in.RetiredTraits[i]
+			p.revivalEnds(g, t)
 			p.orphan(unseenUntil(t, g, singleUse(t, g), p.w.now()))
 			g.RefreshState = afterCall(t, g, intent)
 		}
+	}
+}
+
+// revivalEnds tells those that have what was spent for a retired grant in force, since a
+// person wants this revoked whoever has it, or since they got it meanwhile.
+func (p *performer) revivalEnds(g *state.Grant, t Traits) {
+	if t.InvalidatesAccessToken || singleUse(t, g) {
+		p.twinsMayEnd(opRevive, g.RefreshToken)
 	}
 }
 

@@ -1,8 +1,6 @@
 package reconcile
 
 import (
-	"time"
-
 	"tokend/pkg/secret"
 	"tokend/pkg/spec"
 	"tokend/pkg/state"
@@ -20,52 +18,37 @@ func (in *Input) sharesRefresh() bool {
 	return in.Held.InvalidatesAccessToken && in.Held.Rotates != spec.RotatesAlways && !in.Held.Static
 }
 
-// refreshEnds notes of all other credentials that have a refresh token that their access
-// token has ended, or may have, with a refresh of this one of which no reply waits to be
-// recorded. since: those that were obtained after it live; zero: when it was is not known.
-func (p *performer) refreshEnds(spent secret.Text, since time.Time) {
-	if !p.ob.in.sharesRefresh() || spent.Empty() {
-		return
-	}
-	f := fate{refresh: spent}
-	p.tellHolders(f, endedWithRefresh(p.j.addr), func(rec *state.Credential) bool {
-		return f.takes(rec.Grant) != "" && (since.IsZero() || !rec.Grant.ObtainedAt.After(since))
-	})
-}
-
-// twins are the other credentials that have a refresh token which is about to be spent.
+// twins are the other credentials that have a refresh token in force which is spent.
 type twins struct {
 	of      secret.Text
-	known   bool
 	holders []string
 }
 
-// findTwins looks for them right before the call, where that takes no reading of all
-// records: these were read before the intent, unless the index began anew meanwhile. Who
-// gets the refresh token later than this meets the call ([tokens.came]).
-func (p *performer) findTwins(spends secret.Text) (t twins) {
-	t.of = spends
+// findTwins looks for them, right before the call. Who gets the refresh token later than
+// this meets the call ([tokens.came]).
+func (p *performer) findTwins(spends secret.Text) {
+	p.twins = twins{of: spends}
 	f := fate{refresh: spends}
-	if _, unread := p.w.tokens.begin(); unread {
-		return t
+	if f.none() {
+		return
 	}
-	held, _, err := p.w.othersOf(p.ctx, p.j.addr, f, 0, false)
+	held, _, err := p.w.othersOf(p.ctx, p.j.addr, f, 0, true)
+	if err == nil {
+		err = p.w.eachHolder(p.ctx, held, f, func(rec *state.Credential) bool {
+			if f.takes(rec.Grant) != "" {
+				p.twins.holders = append(p.twins.holders, rec.Head.Address)
+			}
+			return true
+		})
+	}
 	if err != nil {
-		return t
+		p.log().Warn("finding out who else has a refresh token that is spent failed; they hold their tokens until they are due", "error", err)
 	}
-	err = p.w.eachHolder(p.ctx, held, f, func(rec *state.Credential) bool {
-		if f.takes(rec.Grant) != "" {
-			t.holders = append(t.holders, rec.Head.Address)
-		}
-		return true
-	})
-	t.known = err == nil
-	return t
 }
 
 // twinsEnd tells them, before the reply is recorded: after that nobody would know of it,
 // if tokend were killed. That is a commit for each, and nothing is read for it but their
-// records. What was not known is left to [performer.twinsEndLate].
+// records.
 func (p *performer) twinsEnd() {
 	for _, a := range p.twins.holders {
 		if err := p.w.dies(p.ctx, a, endedWithRefresh(p.j.addr), fate{refresh: p.twins.of}); err != nil {
@@ -74,12 +57,11 @@ func (p *performer) twinsEnd() {
 	}
 }
 
-// twinsEndLate looks for them, where that was not done before the call, once its reply is
-// recorded.
-func (p *performer) twinsEndLate(c *call) {
-	if !p.twins.known {
-		p.refreshEnds(p.twins.of, c.intent.At)
-	}
+// twinsMayEnd tells them of a call whose reply was lost.
+func (p *performer) twinsMayEnd(op string, spent secret.Text) {
+	f, _ := p.endsOthers(op, spent)
+	p.findTwins(f.refresh)
+	p.twinsEnd()
 }
 
 func endedWithRefresh(of string) string {

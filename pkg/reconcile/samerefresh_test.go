@@ -3,10 +3,14 @@ package reconcile_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
+
+	"tokend/pkg/reconcile"
 )
 
 // oneLogin is an API that gives everybody one login: the same refresh token, and the
@@ -112,4 +116,42 @@ func TestARefreshThatEndsAnothersToken(t *testing.T) {
 			t.Errorf("%d logins and %d refreshes; of 1440 looks at a place %d found a token that is dead", x.logins, x.n, ill)
 		}
 	})
+}
+
+// Those whose access token a refresh has ended are told of it also where its reply could
+// not be read, or never came.
+func TestARefreshWithoutAnAnswerThatEndsAnothersToken(t *testing.T) {
+	for name, spoil := range map[string]func(rw http.ResponseWriter, answer *httptest.ResponseRecorder){
+		"it cannot be read": func(rw http.ResponseWriter, answer *httptest.ResponseRecorder) {
+			_, _ = rw.Write([]byte(strings.Replace(answer.Body.String(), "access_token", "token", 1)))
+		},
+		"it never comes": func(rw http.ResponseWriter, answer *httptest.ResponseRecorder) {
+			rw.WriteHeader(http.StatusGatewayTimeout)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, strict(), func(t *testing.T, w *world) {
+				x := &oneLogin{}
+				var refreshed atomic.Int64
+				w.serveAlso(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+					answer := httptest.NewRecorder()
+					x.ServeHTTP(answer, r)
+					rw.Header().Set("Content-Type", "application/json")
+					if r.URL.Path == "/refresh" {
+						refreshed.Add(1)
+						spoil(rw, answer)
+						return
+					}
+					_, _ = rw.Write(answer.Body.Bytes())
+				}), "same.localhost")
+				w.set(oneLoginConfig("a", "b"))
+				time.Sleep(10 * time.Second)
+				_ = w.loop.Do(t.Context(), "credential.same.a", reconcile.Order{Kind: reconcile.OrderRefresh})
+				time.Sleep(300 * time.Millisecond)
+				if got := w.places.get("b"); refreshed.Load() != 1 || !x.works(got) {
+					t.Errorf("%d refreshes; b holds %q, which does not work: %+v", refreshed.Load(), got, w.line("credential.same.b"))
+				}
+			})
+		})
+	}
 }

@@ -90,29 +90,19 @@ func (ob *observed) account(cfg *spec.Config, hashes map[string]string) (account
 }
 
 // eachOfAccount hands out the records of all credentials but one whose token in force may
-// be of an account. It begins anew where the index does meanwhile, since records were moved
-// or the accounts of another type are asked about.
+// be of an account.
 func (w *worker) eachOfAccount(ctx context.Context, addr string, who account, f func(*state.Credential)) error {
 	of := fate{account: who}
-	for {
-		w.tokens.learns(who)
-		err := w.readTokens(ctx, true)
-		if err == nil {
-			if held, _, ok := w.tokens.others(addr, of, 0); ok {
-				return w.eachHolder(ctx, held, of, func(rec *state.Credential) bool {
-					if who.of(rec.Grant) { // and not of one that it had a moment ago
-						f(rec)
-					}
-					return true
-				})
-			}
-		} else if !errors.Is(err, errRecordsMoved) {
-			return err
-		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
+	held, _, err := w.othersOf(ctx, addr, of, 0, true)
+	if err != nil {
+		return err
 	}
+	return w.eachHolder(ctx, held, of, func(rec *state.Credential) bool {
+		if who.of(rec.Grant) { // and not of one that it had a moment ago
+			f(rec)
+		}
+		return true
+	})
 }
 
 // holdsSession says that a token lives for all that is known, or that its credential

@@ -85,7 +85,7 @@ var (
 // with a revocation, and says what it has; "" where none has. wait: also until somebody
 // else has read all records.
 func (w *worker) sharedWith(ctx context.Context, addr string, f fate, wait bool) (with, what string, err error) {
-	if f.access.Empty() && f.refresh.Empty() && f.account.key == "" {
+	if f.none() {
 		return "", "", nil
 	}
 	var coming string
@@ -288,43 +288,15 @@ func (x sharing) has() string {
 	return x.what
 }
 
-// sharedError: another credential has got what ends with a token since it was decided to
-// revoke that. It is errNotBegun.
-type sharedError struct{ why string }
-
-func (e *sharedError) Error() string { return e.why }
-
-func (e *sharedError) Is(target error) bool { return target == errNotBegun }
-
-// revoking says that a retired grant is about to be revoked; an error where another
-// credential has got it meanwhile.
-func (p *performer) revoking() (end func(), err error) {
-	in := &p.ob.in
-	f := in.fateOf(p.step.Retiring)
-	if end = p.w.tokens.revoke(p.j.addr, f, in.Order.Kind == OrderRevoke); end != nil {
-		return end, nil
-	}
-	if _, unread := p.w.tokens.begin(); !unread { // all records are not read here, where others wait for the place
-		x := sharing{}
-		if x.with, x.what, err = p.w.sharedWith(p.ctx, p.j.addr, f, false); err == nil && x.with != "" {
-			return nil, &sharedError{in.untilFree(x)}
-		}
-	}
-	return nil, &sharedError{"another credential has got what the revocation would end; which one is found out at the next look, or `" + in.mend("revoke") + "` ends both"}
-}
-
 // dead notes of a token that was just brought that it was revoked for another credential
 // meanwhile: it is renewed at once.
 func (p *performer) dead(revokedFor string) {
 	rec, why := &p.ob.in.Record, endedWith(revokedFor)
 	if p.ob.in.sharesRefresh() {
-		why = endedWithRefresh(revokedFor)
+		why, rec.Verified.Refreshed = endedWithRefresh(revokedFor), rec.Grant.Generation
 	}
 	p.log().Warn("a token came while what ends it was on its way for another credential; it is renewed", "other", revokedFor)
 	died(rec, why)
-	if p.ob.in.sharesRefresh() {
-		rec.Verified.Refreshed = rec.Grant.Generation
-	}
 }
 
 func endedWith(revokedFor string) string {

@@ -231,7 +231,7 @@ func TestARevocationThatMeetsAnotherNamesIt(t *testing.T) {
 			p.ob.in = Input{Address: "credential.api.a", Now: t0, RetiredTraits: []Traits{{Session: spec.SessionSharedGrant, Secrets: []string{"password"}}}}
 			p.ob.in.Record.Retiring = []state.Grant{*old}
 			c.does(k, w.store)
-			_, err := p.revoking()
+			_, err := p.ending(&call{op: opRevoke})
 			if err == nil || !strings.HasPrefix(err.Error(), c.want) || !errors.Is(err, errNotBegun) {
 				t.Errorf("%v, want %s", err, c.want)
 			}

@@ -25,22 +25,21 @@ func twinsWorker(t *testing.T, recs ...state.Credential) *worker {
 	return &worker{store: store, tokens: newTokens(), log: slog.New(slog.DiscardHandler), now: time.Now, relook: func(string, error) {}}
 }
 
-// Who else has the refresh token is found right before a call without reading all records,
-// which is done before the intent; where it is not known it is looked for afterwards.
-func TestTwinsAreKnownBeforeTheCall(t *testing.T) {
+// Who else has the refresh token is found before the call, of all records, and told before
+// its reply is recorded, whatever it says: also where nobody can read it, or it never came.
+func TestTwinsAreToldBeforeTheReplyIsRecorded(t *testing.T) {
 	twin := func(addr, refresh string) state.Credential {
 		return state.Credential{Head: state.Head{Address: addr}, Grant: &state.Grant{Generation: 1, AccessToken: secret.New("at-" + addr), RefreshToken: secret.New(refresh)}}
 	}
 	w := twinsWorker(t, twin("credential.x.a", "r"), twin("credential.x.b", "r"), twin("credential.x.c", "another"))
 	p := performer{w: w, ctx: t.Context(), j: &job{addr: "credential.x.a"}, ob: &observed{}}
 	p.ob.in.Held = Traits{InvalidatesAccessToken: true, Rotates: spec.RotatesNever}
-	if got := p.findTwins(secret.New("r")); got.known || len(got.holders) > 0 || w.tokens.whole {
-		t.Errorf("with no record read yet: %+v", got)
-	}
-	if _, _, err := w.othersOf(t.Context(), p.j.addr, fate{refresh: secret.New("r")}, 1, true); err != nil {
+	end, err := p.ending(&call{op: opRefresh, spends: secret.New("r")})
+	if err != nil {
 		t.Fatal(err)
 	}
-	if p.twins = p.findTwins(secret.New("r")); !p.twins.known || !slices.Equal(p.twins.holders, []string{"credential.x.b"}) {
+	defer end()
+	if !slices.Equal(p.twins.holders, []string{"credential.x.b"}) {
 		t.Fatalf("with all records read: %+v", p.twins)
 	}
 	p.twinsEnd()

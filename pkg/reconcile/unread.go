@@ -78,13 +78,10 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 		said, standing = append(said, "again_at", f.NextAt), standingOf(p.ob.in.unreadAgain(f.NextAt))
 	}
 	p.log().Error("a provider's reply could not be read; it is kept", said...)
+	p.twinsEnd()
 	if p.save("a reply that could not be read", p.exchanged(c)...) {
 		p.r.standing, p.r.next = standing, time.Time{}
 		p.r.again = again || rec.Grant != nil // when a new one is obtained, or the one held refreshed, is for the decision to say
-	}
-	if c.op == opRefresh {
-		p.twinsEnd()
-		p.twinsEndLate(c)
 	}
 	p.fail(cause)
 }
