@@ -86,6 +86,7 @@ func hintOf(err error) string {
 	var ce *control.Error
 	var missing *reconcile.NotFoundError
 	var refused *providers.Error
+	var failed *reconcile.FailedError
 	var inWay *reconcile.OrderError
 	var undelivered *reconcile.UndeliveredError
 	switch {
@@ -93,6 +94,8 @@ func hintOf(err error) string {
 		return h.hint
 	case errors.As(err, &inWay) && inWay.Mend != "":
 		return inWay.Mend
+	case errors.As(err, &failed):
+		return failed.Next
 	case errors.As(err, &undelivered):
 		return undelivered.Mend()
 	case errors.As(err, &refused) && refused.Hint != "":

@@ -19,7 +19,8 @@ import (
 const statusHelp = `Says how everything does: what, since when, why, what happens next, and the one
 command that mends it. With an address, that one alone.
 
-NEXT is what comes next, and when: of what is ready, its refresh and the like; "stop"
+NEXT is what comes next, and when: of what is ready, its refresh and the like; "grant"
+where its refresh token was refused, so that the grant brings the next token; "stop"
 where the token ends then and nothing renews it; "look" where it is only looked at
 again, which may be a next try, the end of a wait, or nothing.
 

@@ -235,7 +235,7 @@ func (p *performer) rescheduled() bool {
 // others make of it.
 func (p *performer) sleepsUntil(rec *state.Credential) time.Time {
 	in := p.ob.in
-	if in.Record = *rec; rec.Grant == nil || len(rec.Retiring) > 0 || rec.Failure != nil || rec.Raw != nil || len(rec.Kept) > 0 || rec.Head.Flags&state.FlagTainted != 0 || in.loginMayHaveEnded() || knownDead(rec, rec.Grant) {
+	if in.Record = *rec; rec.Grant == nil || len(rec.Retiring) > 0 || rec.Failure != nil || rec.Raw != nil || len(rec.Kept) > 0 || rec.Head.Flags&state.FlagTainted != 0 || in.loginMayHaveEnded() || in.refreshRefused() || knownDead(rec, rec.Grant) {
 		return time.Time{}
 	}
 	return in.due()

@@ -17,10 +17,11 @@ func (f *forecast) report(p *Plan) {
 		shown := n.shown()
 		rests := len(shown) == 0
 		n.held()
-		if n.rest.Stops {
-			n.rest.Action = ActWait // for a person, while its token is good
+		said := n.rest.Stops || n.rest.Grants
+		if said {
+			n.rest.Action = ActWait // while its token is good: for a person, or for the grant
 		}
-		if n.rest.State != Ready && n.rest.State != "" && n.rest.State != Removed || n.rest.Stops {
+		if n.rest.State != Ready && n.rest.State != "" && n.rest.State != Removed || said {
 			n.rest.Address = n.addr
 			shown = append(shown, n.rest)
 		}

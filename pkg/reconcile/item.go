@@ -149,6 +149,7 @@ type Standing struct {
 	Next  string // what happens next
 	Mend  string // the one command that mends it
 	Stops bool   // of what is ready: no token follows the one held
+	Grant bool   // of what is ready: the next token comes by the grant, and by no refresh
 	host  string // whose answer it waits for: scheme://host:port
 	// reading is the secret that it waits for; nil: none.
 	reading *secretRead

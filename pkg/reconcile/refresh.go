@@ -127,7 +127,7 @@ func nextGrant(old state.Grant, t providers.Token, now time.Time) state.Grant {
 	g := old
 	g.AccessToken, g.TokenType, g.HeaderName, g.Header = t.AccessToken, t.TokenType, t.HeaderName, t.Header
 	g.ObtainedAt, g.ExpiresAt, g.Late = now, t.ExpiresAt, t.Late
-	g.RefreshState, g.LostRefresh = state.RefreshUsable, false
+	g.RefreshState, g.LostRefresh, g.RefusedAt, g.Refused = state.RefreshUsable, false, time.Time{}, ""
 	if t.RefreshToken.Empty() || t.RefreshToken.Equal(old.RefreshToken) {
 		g.Rotation = state.RotationKept
 	} else {
@@ -240,7 +240,7 @@ func (p *performer) refused(c *call, err error) {
 		if p.step.Action == ActReplay || rec.Grant.RefreshState == state.RefreshIndeterminate {
 			rec.Grant.LostRefresh = true // its API may have seen it twice
 		}
-		rec.Grant.RefreshState = state.RefreshRefused
+		rec.Grant.RefreshState, rec.Grant.RefusedAt, rec.Grant.Refused = state.RefreshRefused, p.w.now(), o.message
 		o.stops = false
 		if p.step.Action == ActReplay {
 			p.orphanOfRefresh() // what the lost reply brought may live, and nobody will see it any more
@@ -273,7 +273,7 @@ func (p *performer) refused(c *call, err error) {
 			p.stillReady()
 		}
 	}
-	p.fail(err)
+	p.fail(p.afterRefusal(c, pe, f, err))
 }
 
 // leftToAPerson says that nothing is tried again by itself after a failure of op: a
@@ -384,7 +384,7 @@ func (p *performer) unknown(c *call, o outcome) {
 	p.r.next = f.NextAt
 	switch p.ob.in.Order.Kind {
 	case OrderLogin, OrderRetry, OrderRefresh:
-		p.fail(errors.New(o.message)) // an order is worth one call: what follows waits its time
+		p.fail(p.afterUnknown(c, errors.New(o.message))) // an order is worth one call: what follows waits its time
 	}
 }
 

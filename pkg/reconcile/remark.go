@@ -24,6 +24,8 @@ func (in *Input) remark(s *Step) {
 		s.Why, s.Mend = endedByLogin+"; a login gives a new one", in.mend("login")
 	case in.refreshStopped():
 		in.remarkRefused(s)
+	case in.refreshRefused():
+		in.remarkByGrant(s)
 	case len(livingReplies(in.Record.Kept, in.Now)) > 0:
 		in.remarkBeside(s)
 	case in.Verify != nil && in.Measured.silent != "" && s.Why == "":

@@ -253,7 +253,7 @@ func (p *performer) revokeFailed(g *state.Grant, err error, after time.Duration)
 	if p.j.cfg == nil {
 		p.r.standing.State = Removing
 	}
-	p.fail(fmt.Errorf("revoking: %s", message))
+	p.fail(&FailedError{fmt.Errorf("revoking: %s", message), p.ob.in.triedAgain(r.NextAt) + "; it is given up by: " + p.ob.in.mend("revoke --forget")})
 }
 
 // revive refreshes a retired grant whose revocation needs a living access

@@ -89,6 +89,9 @@ type Step struct {
 	Heals bool `json:"-"`
 	// Stops says of what is Ready that no token follows the one held.
 	Stops bool `json:"-"`
+	// Grants says of what is Ready that its next token comes by the grant, though it has
+	// a refresh token: that was refused.
+	Grants bool `json:"-"`
 	// Again says, in a plan, that the step failed before, which Why tells, and is tried
 	// again.
 	Again bool `json:"again,omitempty"`

@@ -148,6 +148,14 @@ func (l *Loop) Status(ctx context.Context, addr string) (View, error) {
 // wrong says that an item is in another state than ready, in words.
 func (x *extra) wrong() bool { return x != nil && x.standing != nil && x.standing.State != Ready }
 
+// stands is an item's standing; where there is nothing to say, that.
+func (x *extra) stands() Standing {
+	if x == nil || x.standing == nil {
+		return Standing{}
+	}
+	return *x.standing
+}
+
 // stateOf is an item's standing in one word.
 func (l *Loop) stateOf(it *item) State {
 	switch {
@@ -263,8 +271,10 @@ func (l *Loop) add(v *View, it *item) {
 	case kindCredential:
 		if line.State == Ready && it.phase == timed {
 			line.Next = "refresh"
-			if it.x != nil && it.x.standing != nil && it.x.standing.Stops {
+			if s := it.x.stands(); s.Stops {
 				line.Next = "stop"
+			} else if s.Grant {
+				line.Next = "grant"
 			}
 			if it.revokes {
 				line.Next = "revoke"

@@ -194,7 +194,7 @@ const lookAgain = 15 * time.Second
 // standingOf is a step's standing for status; nil for ready.
 func standingOf(s Step) *Standing {
 	if s.State == Ready && s.Why != "" {
-		return &Standing{State: Ready, Why: s.Why, Mend: s.Mend, Stops: s.Stops}
+		return &Standing{State: Ready, Why: s.Why, Mend: s.Mend, Stops: s.Stops, Grant: s.Grants}
 	}
 	if s.State == Ready || s.State == "" {
 		return nil

@@ -7,7 +7,7 @@ import (
 
 // The newest formats that this program writes.
 const (
-	credentialFormat = 12 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along; 7: how much later a token may end; 8: that a kept reply was slept over; 9: how many of a revocation's failures were alike, and a lost question about a device code; 10: since when orphans are, and until when; 11: replies that a newer token came after; 12: of whose account a kept reply is
+	credentialFormat = 13 // 2: a grant's revision; 3: when the state went back to an older copy; 4: what verifying found, and without what nothing reads; 5: a lost refresh of a grant; 6: a kept reply whose tokens a revocation took along; 7: how much later a token may end; 8: that a kept reply was slept over; 9: how many of a revocation's failures were alike, and a lost question about a device code; 10: since when orphans are, and until when; 11: replies that a newer token came after; 12: of whose account a kept reply is; 13: when a refresh token was refused, and why
 	sinkFormat       = 3  // 2: without what nothing reads; 3: what the places hold that a sink has left
 	intentFormat     = 1
 )
@@ -153,7 +153,7 @@ func (r *reader) dropped(read func()) {
 	}
 }
 
-// grantMin is the least that a grant takes: a byte for each of its fields.
+// grantMin is the least that a grant takes: a byte for each of the fields that the first format had.
 const grantMin = 23
 
 func appendGrant(b []byte, g *Grant) []byte {
@@ -181,6 +181,7 @@ func appendGrant(b []byte, g *Grant) []byte {
 	b = appendString(b, g.Revision)
 	b = appendBool(b, g.LostRefresh)
 	b = binary.AppendVarint(b, int64(g.Late))
+	b = appendString(appendTime(b, g.RefusedAt), g.Refused)
 	b = appendBool(b, g.Retired != nil)
 	if t := g.Retired; t != nil {
 		b = appendTime(b, t.Since)
@@ -225,6 +226,9 @@ func (r *reader) grant(g *Grant, format byte) {
 	}
 	if format >= 7 {
 		g.Late = r.duration()
+	}
+	if format >= 13 {
+		g.RefusedAt, g.Refused = r.time(), r.str()
 	}
 	if r.bool() {
 		g.Retired = &Retired{

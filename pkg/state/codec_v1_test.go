@@ -208,6 +208,18 @@ func TestRecordsOfTheEleventhFormatAreRead(t *testing.T) {
 	})
 }
 
+// A record of the format that did not keep when a refresh token was refused, and why.
+const credentialV12 = "0c01030000000006616363657373000000000000000180ee89ab0d050000000200000000000080a8d6b9070001030000000006616363657373000000000000000180ee89" +
+	"ab0d050000000200000000000080a8d6b907010180ee89ab0d05077265706c616365000000000400000000000000000000000000000000016c00"
+
+func TestRecordsOfTheTwelfthFormatAreRead(t *testing.T) {
+	at := time.Unix(1790000000, 5).UTC()
+	g := Grant{Generation: 3, AccessToken: secret.New("access"), ObtainedAt: at, RefreshState: RefreshRefused, Late: time.Second}
+	old := g
+	old.Retired = &Retired{Since: at, Cause: "replace", Alike: 2}
+	readsCredential(t, credentialV12, Credential{Grant: &g, Retiring: []Grant{old}, LostPoll: "l"})
+}
+
 // A head of the format that said of orphans how many there are, and no more.
 func TestHeadsOfTheSecondFormatAreRead(t *testing.T) {
 	b, err := hex.DecodeString("020101000400000000000000070180ee89ab0d0501a0a68aab0d0501020300000000000000000000000000030e63726564656e7469616c2e782e61")

@@ -128,6 +128,10 @@ type Grant struct {
 	// the machine slept while their reply was on its way, so that they are younger
 	// than it is safe to say of what is in use.
 	Late time.Duration
+	// RefusedAt and Refused are when the provider refused its refresh token and what it
+	// said, scrubbed; zero and "" where none was, or by a tokend that did not keep it.
+	RefusedAt time.Time
+	Refused   string
 
 	Retired *Retired // set on a grant in Retiring
 }

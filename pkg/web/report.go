@@ -213,7 +213,10 @@ func (l line) text(now time.Time) string {
 	}
 	if l.State == reconcile.Ready {
 		if l.fresh(&b, now); l.Why != "" {
-			b.WriteString(", but " + l.Why + "; run: " + l.Mend)
+			b.WriteString(", but " + l.Why)
+			if l.Mend != "" {
+				b.WriteString("; run: " + l.Mend)
+			}
 		}
 		return b.String()
 	}
