@@ -39,6 +39,7 @@ func (p *performer) saveOver(what string, more []state.Change) error {
 		stored.Head.Generation = max(stored.Head.Generation, rec.Head.Generation)
 		*rec = stored
 		p.head(rec)
+		defer p.w.tokens.comesNot(p.j.addr)
 	}
 	return p.w.commit(p.ctx, p.j.addr, what, append([]state.Change{{Credential: rec}}, more...)...)
 }

@@ -174,10 +174,10 @@ type timedStore struct {
 
 func (s timedStore) Commit(ctx context.Context, changes ...state.Change) error {
 	began := time.Now()
+	at := s.tokens.commits(changes)
 	err := s.Store.Commit(ctx, changes...)
-	if err == nil {
+	if s.tokens.committed(changes, at, err == nil); err == nil {
 		s.disk.took(time.Since(began))
-		s.tokens.committed(changes)
 	}
 	return err
 }

@@ -34,7 +34,7 @@ func TestTokensInForceAreKnown(t *testing.T) {
 	if !read {
 		t.Fatal("nothing was read")
 	}
-	k.committed([]state.Change{record("a", "new")})
+	k.commit(record("a", "new"))
 	k.read(moves, "a", &state.Credential{Grant: grant("old")}) // was read before that commit
 	k.read(moves, "b", &state.Credential{Grant: grant("one")})
 	if _, read = k.begin(); !read {
@@ -53,20 +53,20 @@ func TestTokensInForceAreKnown(t *testing.T) {
 	if x, y := holds(moves, "one", "x"), holds(moves, "two", "x"); x != "b" || y != "b" {
 		t.Errorf("held by %q and %q", x, y)
 	}
-	k.committed([]state.Change{record("b", "two")})
+	k.commit(record("b", "two"))
 	if x, y := holds(moves, "one", "x"), holds(moves, "two", "x"); x != "" || y != "b" {
 		t.Errorf("once recorded held by %q and %q", x, y)
 	}
-	k.committed([]state.Change{{Delete: "b"}})
+	k.commit(state.Change{Delete: "b"})
 	if got := holds(moves, "two", "x"); got != "" {
 		t.Errorf("a removed one holds it: %q", got)
 	}
 	// Of several that have the same, each is known, until it has another.
-	k.committed([]state.Change{record("b", "many"), record("c", "many"), record("d", "many")})
+	k.commit(record("b", "many"), record("c", "many"), record("d", "many"))
 	if x, y := holds(moves, "many", "x"), holds(moves, "many", "b"); x != "b" || y != "c" {
 		t.Errorf("many have it: %q, and beside the first %q", x, y)
 	}
-	k.committed([]state.Change{record("c", "other"), {Delete: "b"}})
+	k.commit(record("c", "other"), state.Change{Delete: "b"})
 	if x, y := holds(moves, "many", "x"), holds(moves, "many", "d"); x != "d" || y != "" {
 		t.Errorf("one is left: %q, and beside it %q", x, y)
 	}
@@ -125,7 +125,7 @@ func TestRevocationsAndCallsAtTheSameMoment(t *testing.T) {
 			return "revoked"
 		}, "held", 0},
 		"brought first, and recorded": {func(k *tokens) string {
-			k.committed([]state.Change{{Credential: &state.Credential{Head: state.Head{Address: "b"}, Grant: &state.Grant{AccessToken: tok}}}})
+			k.commit(state.Change{Credential: &state.Credential{Head: state.Head{Address: "b"}, Grant: &state.Grant{AccessToken: tok}}})
 			if k.revoke("a", fate{access: tok}, false) == nil {
 				return "held"
 			}
@@ -133,7 +133,7 @@ func TestRevocationsAndCallsAtTheSameMoment(t *testing.T) {
 		}, "held", 0},
 		"another had it until a moment ago, as the records say": {func(k *tokens) string {
 			g := state.Grant{AccessToken: tok, Retired: &state.Retired{Cause: causeReplace}}
-			k.committed([]state.Change{{Credential: &state.Credential{Head: state.Head{Address: "b"}, Grant: &state.Grant{AccessToken: secret.New("u")}, Retiring: []state.Grant{g}}}})
+			k.commit(state.Change{Credential: &state.Credential{Head: state.Head{Address: "b"}, Grant: &state.Grant{AccessToken: secret.New("u")}, Retiring: []state.Grant{g}}})
 			if held, _, _ := k.others("a", fate{access: tok}, 0); len(held) != 1 {
 				return "the records are not asked"
 			}

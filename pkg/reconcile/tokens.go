@@ -30,6 +30,7 @@ type tokens struct {
 	coming  map[string]markSet    // by address, of tokens that are not recorded yet
 	moves   int                   // how often records got other addresses
 	whole   bool                  // all records were read since then: who is not in it has nothing
+	flights map[uint64]flight     // commits that are under way, by address
 
 	tick     uint64                   // counts beginnings and ends of what follows
 	calls    map[*bringing]bool       // under way, or not recorded yet
@@ -37,28 +38,7 @@ type tokens struct {
 }
 
 func newTokens() *tokens {
-	return &tokens{seed: maphash.MakeSeed(), reading: make(turn, 1), names: map[uint64]string{}, ways: map[[2]string][]wayIn{}, coming: map[string]markSet{}, calls: map[*bringing]bool{}, revoking: map[uint64]*beingRevoked{}}
-}
-
-// committed takes over what the state has just got.
-func (t *tokens) committed(changes []state.Change) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, c := range changes {
-		switch {
-		case c.Credential != nil:
-			delete(t.coming, c.Credential.Head.Address)
-			if t.of != nil {
-				t.set(t.address(c.Credential.Head.Address), t.known(c.Credential))
-			}
-		case c.Delete != "":
-			delete(t.coming, c.Delete)
-			a := t.address(c.Delete)
-			if delete(t.names, a); t.of != nil {
-				t.set(a, markSet{})
-			}
-		}
-	}
+	return &tokens{seed: maphash.MakeSeed(), reading: make(turn, 1), names: map[uint64]string{}, flights: map[uint64]flight{}, ways: map[[2]string][]wayIn{}, coming: map[string]markSet{}, calls: map[*bringing]bool{}, revoking: map[uint64]*beingRevoked{}}
 }
 
 func (t *tokens) set(addr uint64, now markSet) {
@@ -119,6 +99,9 @@ func (t *tokens) moved() {
 	t.anew()
 	clear(t.names)
 	clear(t.coming)
+	for a, f := range t.flights {
+		t.flights[a] = flight{n: f.n} // the versions are of other records now
+	}
 }
 
 func (t *tokens) anew() {
@@ -148,6 +131,10 @@ func (t *tokens) read(moves int, addr string, rec *state.Credential) {
 	a := t.address(addr)
 	if _, known := t.of[a]; !known {
 		t.set(a, t.known(rec))
+		if f := t.flights[a]; f.n > 0 {
+			f.version = rec.Head.Version
+			t.flights[a] = f
+		}
 	}
 }
 

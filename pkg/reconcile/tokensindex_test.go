@@ -77,7 +77,7 @@ func TestAccountsAreKnownInTwoWaysAtOnce(t *testing.T) {
 		}
 	}
 	// What is about to be in force is of both, too.
-	k.committed([]state.Change{recordOf("b", grantOf("you", "2", "tb2"))})
+	k.commit(recordOf("b", grantOf("you", "2", "tb2")))
 	k.came("c", grantOf("me", "3", "tc"), open, nil)
 	if _, coming, _ := k.others("a", fate{account: accountOfGrant(grantOf("me", "1", ""), hides)}, 0); coming != "c" {
 		t.Errorf("%q is about to have one of the account, want c", coming)
@@ -109,7 +109,7 @@ func TestAnAccountOfThousands(t *testing.T) {
 		if err := store.Commit(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
-		k.committed([]state.Change{c})
+		k.commit(c)
 	}
 	f := fate{account: who}
 	for range 2 { // names are found out by the first
@@ -142,7 +142,7 @@ func TestAnAccountOfThousands(t *testing.T) {
 		if err := store.Commit(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
-		k.committed([]state.Change{c})
+		k.commit(c)
 	}
 	if with, _, err := w.sharedWith(t.Context(), "credential.api.0", f, true); err != nil || with != fmt.Sprint("credential.api.", n-1) {
 		t.Errorf("held by %q, %v", with, err)
@@ -153,7 +153,7 @@ func TestAnAccountOfThousands(t *testing.T) {
 	}
 	waits := recordOf("credential.api.7", grantOf("you", "1", "u7"))
 	waits.Credential.Failure = &state.Failure{Op: opGrant, Class: classSession, Stopped: true, InputHash: you.InputHashes}
-	k.committed([]state.Change{waits})
+	k.commit(waits)
 	if waiting := k.leaves("credential.api.0", nil); !slices.Equal(waiting, []uint64{k.address("credential.api.7")}) {
 		t.Errorf("%d are woken, want the one that waits", len(waiting))
 	}
@@ -176,7 +176,7 @@ func TestTheIndexForgetsWhatIsRemoved(t *testing.T) {
 		if i == 0 {
 			c.Credential.Retiring = []state.Grant{old}
 		}
-		k.committed([]state.Change{c})
+		k.commit(c)
 		names = append(names, k.address(addr))
 		k.name(map[uint64]string{names[i]: addr})
 	}
@@ -184,7 +184,7 @@ func TestTheIndexForgetsWhatIsRemoved(t *testing.T) {
 		t.Fatalf("it keeps %d, %d beside, %d names", len(k.of), len(k.beside), len(k.names))
 	}
 	for i := range 100 {
-		k.committed([]state.Change{{Delete: fmt.Sprint("credential.api.", i)}})
+		k.commit(state.Change{Delete: fmt.Sprint("credential.api.", i)})
 	}
 	k.name(map[uint64]string{names[0]: "credential.api.0"}) // found out before it was removed
 	if n := len(k.of) + len(k.beside) + len(k.by) + len(k.more) + len(k.names); n != 0 {
@@ -194,7 +194,7 @@ func TestTheIndexForgetsWhatIsRemoved(t *testing.T) {
 	// says nothing.
 	k.moved()
 	moves, _ := k.begin()
-	k.committed([]state.Change{{Delete: "a"}})
+	k.commit(state.Change{Delete: "a"})
 	k.read(moves, "a", recordOf("a", grantOf("me", "1", "t")).Credential)
 	if k.wholly(moves); len(k.of) != 0 {
 		t.Errorf("a removed one is known again: %v", k.of)
@@ -214,7 +214,7 @@ func TestARevocationThatMeetsAnotherNamesIt(t *testing.T) {
 		"recorded": {func(k *tokens, store state.Store) {
 			c := recordOf("credential.api.b", grantOf("me", "2", "tb"))
 			_ = store.Commit(t.Context(), c)
-			k.committed([]state.Change{c})
+			k.commit(c)
 		}, "credential.api.b has a token of the same account, which the revocation would end: it is revoked once that one holds none any more, or by `tokend revoke api.a`, which ends both; or it is given up by `tokend revoke --forget api.a`, and lives on"},
 		"about to be": {func(k *tokens, _ state.Store) {
 			k.came("credential.api.b", grantOf("x", "2", "ta"), Traits{}, nil)
@@ -247,7 +247,7 @@ func TestAnOldTokenElsewhereIsFoundAndHoldsNothingUp(t *testing.T) {
 	older, old := *grantOf("me", "1", "t1"), *grantOf("me", "1", "t2")
 	older.RefreshToken = secret.New("r1")
 	older.Retired, old.Retired = &state.Retired{Cause: causeReplace}, &state.Retired{Cause: causeExpired}
-	k.committed([]state.Change{recordOf("b", grantOf("you", "1", "t3"), older, old)})
+	k.commit(recordOf("b", grantOf("you", "1", "t3"), older, old))
 	for name, f := range map[string]fate{
 		"the last":       {access: secret.New("t2")},
 		"the one before": {access: secret.New("t1")},
@@ -264,7 +264,7 @@ func TestAnOldTokenElsewhereIsFoundAndHoldsNothingUp(t *testing.T) {
 		}
 		end()
 	}
-	k.committed([]state.Change{recordOf("b", grantOf("you", "1", "t3"))})
+	k.commit(recordOf("b", grantOf("you", "1", "t3")))
 	if n := len(k.beside); n != 0 {
 		t.Errorf("it keeps %d old ones that are over", n)
 	}
