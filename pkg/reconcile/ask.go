@@ -74,8 +74,7 @@ func (l *Loop) admit(ctx context.Context, want *spec.Credential, limits spec.Rat
 			n.setLimit(limits)
 		}
 		if b := &n.breaker; b.open() {
-			b.probe = j.addr
-			b.wait(0, l.o.Now(), fraction(n.name, j.addr))
+			b.lets(j.addr, l.o.Now(), fraction(n.name, j.addr))
 		}
 		n.running++ // as any that is worked on
 		j.lane, j.calls, j.pace, j.seat, j.keepSent = n, n.calls, n.pace, n.pace.take(), l.w.keepSent
@@ -88,6 +87,8 @@ func (l *Loop) dismiss(j *job, said *health) {
 	j.seat.leave()
 	if said != nil {
 		l.heard(j.lane, j.addr, *said)
+	} else if !j.sent {
+		j.lane.breaker.unsent(j.addr)
 	}
 	l.unbar(j.lane)
 	j.lane.running--

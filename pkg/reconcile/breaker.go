@@ -27,8 +27,15 @@ type breaker struct {
 	next   time.Time       // when the next call is let through
 	opens  int             // probes that failed since it opened
 	probe  string          // the address that was let through last
+	before waited          // what there was of next and opens until then
 	why    string          // what the last failed call said
 	at     string          // the one host that all of these asked, as it may be shown; "": several, or it may not
+}
+
+// waited is how far a breaker has come with its probes.
+type waited struct {
+	next  time.Time
+	opens int
 }
 
 const (
@@ -82,6 +89,21 @@ func (b *breaker) wait(after time.Duration, now time.Time, spread float64) {
 	d := min(breakerFirst<<min(b.opens, 10), breakerLast)
 	d = time.Duration(float64(d) * (0.5 + 0.5*spread))
 	b.next = now.Add(max(d, min(after, breakerAsked)))
+}
+
+// lets notes that a call of an address is let through, to see.
+func (b *breaker) lets(addr string, now time.Time, spread float64) {
+	b.before, b.probe = waited{b.next, b.opens}, addr
+	// A probe that hangs must not keep the next from being let through.
+	b.wait(0, now, spread)
+}
+
+// unsent takes back that an address was let through which has sent nothing: it could not
+// read a secret, say. That tells nothing of the provider, so that it is another's turn.
+func (b *breaker) unsent(addr string) {
+	if b.open() && b.probe == addr {
+		b.next, b.opens, b.probe = b.before.next, b.before.opens, ""
+	}
 }
 
 // words say what an address waits for while it is open: whose requests it keeps back, and
@@ -140,9 +162,7 @@ func (l *lane) pick(now time.Time) *item {
 		}
 	}
 	heap.Remove(&l.waiting, int(best.pos))
-	b.probe = best.addr
-	// A probe that hangs must not keep the next from being let through.
-	b.wait(0, now, fraction(l.name, best.addr))
+	b.lets(best.addr, now, fraction(l.name, best.addr))
 	if l.side.asks() {
 		b.opens++ // one that is dropped for something else says nothing, and asks no less
 	}
@@ -189,6 +209,8 @@ func (b *breaker) prefers(a, than *item) bool {
 func (l *Loop) takeHealth(r *result) {
 	if r.health != nil {
 		l.heard(r.lane, r.item.addr, *r.health)
+	} else if !r.sent {
+		r.lane.breaker.unsent(r.item.addr)
 	}
 	l.unbar(r.lane)
 }

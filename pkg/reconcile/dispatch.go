@@ -85,6 +85,7 @@ func (l *Loop) serve(ctx context.Context, j *job, stays bool) {
 	for {
 		j.called = &made
 		r := l.guarded(ctx, j)
+		r.sent = j.sent
 		made.again()
 		j.seat.leave()
 		l.results <- r

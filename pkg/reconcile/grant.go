@@ -260,7 +260,9 @@ func (j *job) inFlight(now func() time.Time, stopped <-chan struct{}, call func(
 		}
 	}
 	began = time.Now()
-	return call()
+	r, err = call()
+	j.sent = j.sent || !errors.Is(err, errNotBegun)
+	return r, err
 }
 
 // takeBack takes the intent of a call back that was not made after all, because

@@ -47,6 +47,7 @@ type job struct {
 	seat      *seat          // in pace
 	keepSent  func(*job)     // says in the state that a request is sent under it; nil: nobody does
 	called    *called        // whether its call was made; nil: nobody counts
+	sent      bool           // a request of it was sent
 	limits    spec.RateLimit // what it was made of
 	limitSaid bool           // by the configuration
 	clockStep time.Duration  // by how much the clock was set since its record was written: forward; less than nothing: back
@@ -240,5 +241,6 @@ type result struct {
 	recorded    bool // they are those of a record
 	measured    *measured
 	refreshes   *state.Failure // of a credential: Input.RefreshFailure, as it is left
-	health      *health        // what a call said of the provider; nil: none was made
+	health      *health        // what a call said of the provider; nil: nothing, or none was made
+	sent        bool           // one was
 }

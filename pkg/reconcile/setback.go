@@ -161,6 +161,7 @@ func (l *Loop) takeSetBack(d time.Duration, now time.Time) {
 	}
 	for _, n := range l.q.order {
 		n.breaker.heard, n.breaker.since, n.breaker.next = moved(n.breaker.heard, d), moved(n.breaker.since, d), moved(n.breaker.next, d)
+		n.breaker.before.next = moved(n.breaker.before.next, d)
 		n.origins.moved(d)
 		n.waiting.order() // by ends that are other ones now
 	}
