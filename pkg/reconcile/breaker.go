@@ -127,11 +127,11 @@ type health struct {
 // healthOf is what a call's error says of its provider; false when it says
 // nothing, because nothing was sent.
 func healthOf(err error) (health, bool) {
-	var pe *providers.Error
-	switch {
-	case err == nil:
+	if err == nil {
 		return health{}, true
-	case !errors.As(err, &pe) || pe.Class == providers.ClassConfig:
+	}
+	var pe *providers.Error
+	if !errors.As(err, &pe) || pe.Class == providers.ClassConfig {
 		return health{}, false
 	}
 	h := health{after: pe.RetryAfter, why: pe.Error(), origin: originOf(pe.URL), at: shownOrigin(pe.URL)}
