@@ -389,9 +389,13 @@ func clean(s string, limit int) string {
 
 // unreadable says which part of a reply cannot be read, and why.
 func (e *Endpoint) unreadable(f *frame, r *Reply, part string, err error) *Error {
+	hint := fmt.Sprintf("compare the reply with the response block of provider type %s, and mend that", e.typ.Name)
+	if strings.Contains(err.Error(), DeadOnArrival) {
+		hint = fmt.Sprintf("either the API answers wrongly, or the response block of provider type %s reads the lifetime wrongly", e.typ.Name)
+	}
 	out := &Error{Op: f.call.Op, Class: ClassUnreadable, Reached: r != nil,
 		Message: fmt.Sprintf("reading %s: %s", part, clean(secret.Scrub(err.Error(), e.knownSecrets(f.call)...), 300)),
-		Hint:    fmt.Sprintf("compare the reply with the response block of provider type %s, and mend that", e.typ.Name)}
+		Hint:    hint}
 	if r != nil {
 		out.Status, out.URL = r.Status, r.URL
 	}

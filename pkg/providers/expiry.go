@@ -63,9 +63,9 @@ func (e *Endpoint) expiry(f *frame, r *Reply, p *responseProgram, at time.Time) 
 }
 
 // DeadOnArrival stands in the message of the error for a reply whose token has ended.
-const DeadOnArrival = "the token would be dead on arrival"
+const DeadOnArrival = "the API gave a token that had ended by then"
 
-var errNoLifetime = errors.New("a lifetime of a second or more is required: " + DeadOnArrival)
+var errNoLifetime = errors.New(DeadOnArrival + ": a lifetime of a second or more is required")
 
 // parseSeconds reads expires_in: a number, or a string of digits.
 func parseSeconds(v value) (time.Duration, error) {

@@ -12,9 +12,9 @@ func heldRaw(in *Input) (Step, bool) {
 	if in.Record.Raw == nil || doubtful(in.Record.Raw) || in.asksAgain() || in.Order.read && in.costsNothing() {
 		return Step{}, false // these hold nothing up: they are kept for a person alone
 	}
-	s := Step{Action: ActWait, State: Unread, Mend: unreadMend(in.Address),
+	s := Step{Action: ActWait, State: Unread, Mend: in.unreadMend(in.Record.Raw),
 		Reason: "a reply that spent something could not be read and is kept",
-		Why:    unreadWhy(in.Record.Raw.Message)}
+		Why:    unreadWhy(in.Record.Raw)}
 	// The access token held stays in force; retired ones are still given up. Where
 	// the reply was a new grant's, the one held is refreshed as ever.
 	if in.Record.Raw.Op != opRefresh && in.Record.Grant != nil {
@@ -81,15 +81,6 @@ func (in *Input) anew(s Step) Step {
 	s.Reason += ", and the token held is about to end: a new one is obtained by the grant"
 	return s
 }
-
-// unreadWhy says what is wrong with a reply that is kept, and what the ways on
-// are.
-func unreadWhy(message string) string {
-	return "the provider's reply could not be read and is kept: " + message + " (mend the provider type and retry, or give the reply up with tokend taint)"
-}
-
-// unreadMend is what mends it: a try alone reads the same reply by the same type.
-func unreadMend(addr string) string { return mendAfter("mend the provider type", addr) }
 
 // ended is a credential whose account was ended by an action: no login will
 // succeed again, unless it is another account's, or one at another address, or a

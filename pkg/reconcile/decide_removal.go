@@ -58,7 +58,7 @@ func undeclared(in *Input) (Step, bool) {
 	if r.Raw != nil && !doubtful(r.Raw) && !in.forgets() {
 		return Step{Action: ActWait, State: Unread, Mend: mendAfter("declare it again, by a provider type that reads the reply", in.Address),
 			Reason: "it is no longer declared, but a reply that could not be read is kept: what it brought may live",
-			Why:    unreadWhy(r.Raw.Message)}, true
+			Why:    unreadWhy(r.Raw)}, true
 	}
 	why := "it is no longer declared and nothing of it is left"
 	if in.unreadGoes() != "" {

@@ -192,8 +192,9 @@ func (in *Input) spareGeneration() uint64 {
 // remarkBeside says that a reply is kept beside the token in force.
 func (in *Input) remarkBeside(s *Step) {
 	kept := livingReplies(in.Record.Kept, in.Now)
-	s.Why = fmt.Sprintf("%s kept that could not be read, and what came by it may live: %s", areReplies(len(kept)), kept[len(kept)-1].Message)
-	s.Mend = unreadMend(in.Address)
+	newest := &kept[len(kept)-1]
+	s.Why = fmt.Sprintf("%s kept that could not be read, and what came by it may live: %s (tokend revoke --forget-orphans gives it up)", areReplies(len(kept)), newest.Message)
+	s.Mend = besideMend(newest, in.Address)
 }
 
 // unreadRefresh says that so many replies to refreshes are kept beside the token, which
@@ -228,5 +229,5 @@ func (p *performer) unreadBeside() error {
 		return nil
 	}
 	return &OrderError{Kind: o.Kind, Address: p.j.addr, Reason: "a reply that is kept beside the token of " + spec.Address(p.j.addr).Short() + " still cannot be read", Why: o.unread,
-		Mend: unreadMend(p.j.addr)}
+		Mend: besideMend(&state.Raw{Message: o.unread}, p.j.addr)}
 }

@@ -63,7 +63,7 @@ func (p *performer) reread() {
 			p.j.order.order.read, p.r.again = true, true // by the order, the grant is asked at once
 			return
 		}
-		p.unreadStill(err)
+		p.unreadStill(p.unreadNext(raw, err))
 		return
 	}
 	if doubtful(raw) {

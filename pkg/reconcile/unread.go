@@ -23,7 +23,10 @@ func (in *Input) asksAgain() bool {
 // broughtDead says of a kept reply that nothing but the lifetime in it could not be
 // taken: its token had ended before it was there. An API that gives one token until that
 // ends answers so in its last second, and with another one after that.
-func broughtDead(raw *state.Raw) bool { return strings.Contains(raw.Message, providers.DeadOnArrival) }
+func broughtDead(raw *state.Raw) bool {
+	const before = "the token would be dead on arrival" // as records of an earlier tokend have it
+	return strings.Contains(raw.Message, providers.DeadOnArrival) || strings.Contains(raw.Message, before)
+}
 
 // costsNothing says of a kept reply that it answers the grant that is wanted, and
 // that to ask that again costs nothing: it needs no person, it spends no refresh token
@@ -61,6 +64,49 @@ func unreadAgainMend(addr string) string {
 	return "tokend retry " + ShellAddress(addr) + ", which asks again at once; where no reply can be read, mend the provider type first"
 }
 
+// unreadWhy says what is wrong with a reply that is kept, and what the ways on
+// are.
+func unreadWhy(raw *state.Raw) string {
+	if broughtDead(raw) {
+		return "the provider's reply is kept and not used: " + raw.Message + " (the API answers wrongly, or the provider type reads the lifetime wrongly)"
+	}
+	return "the provider's reply could not be read and is kept: " + raw.Message + " (mend the provider type and retry, or give the reply up with tokend taint)"
+}
+
+// unreadMend is what mends it. A try alone reads the same reply by the same type; and
+// where its token had ended, the type may be as right as it can be: then the reply is
+// given up, with the refresh token in it that one may have been spent for.
+func (in *Input) unreadMend(raw *state.Raw) string {
+	if !broughtDead(raw) {
+		return unreadMend(in.Address)
+	}
+	givesUp := in.mend("taint") + ", which gives the reply up, and any refresh token in it, for a new token by the grant"
+	if in.Traits.Interactive {
+		givesUp = in.mend("login") + ", which gives the reply up, and any refresh token in it"
+	}
+	return "if the API answered wrongly: " + givesUp + "; if the type reads the lifetime wrongly: " + unreadMend(in.Address)
+}
+
+// unreadMend is what mends a reply that the type cannot read.
+func unreadMend(addr string) string { return mendAfter("mend the provider type", addr) }
+
+// besideMend is what mends one that is kept beside a token.
+func besideMend(raw *state.Raw, addr string) string {
+	if !broughtDead(raw) {
+		return unreadMend(addr)
+	}
+	return "if the API answered wrongly: tokend revoke --forget-orphans " + ShellAddress(addr) + ", which gives the reply up; if the type reads the lifetime wrongly: " + unreadMend(addr)
+}
+
+// unreadNext is what follows an order by which a reply was read in vain: which of the
+// ways to go is for a person to say.
+func (p *performer) unreadNext(raw *state.Raw, err error) error {
+	if raw == nil || !broughtDead(raw) {
+		return err // it says what to mend
+	}
+	return &FailedError{err, p.ob.in.unreadMend(raw)}
+}
+
 // keepRaw records a reply that could not be read, so that nothing that it
 // spent is lost.
 func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
@@ -71,7 +117,7 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 		rec.Grant.RefreshState = afterCall(p.ob.in.Held, rec.Grant, &c.intent)
 	}
 	said := []any{"op", c.op, "error", cause}
-	standing := &Standing{State: Unread, Why: unreadWhy(cause.Error()), Next: "the reply is kept", Mend: unreadMend(p.j.addr)}
+	standing := &Standing{State: Unread, Why: unreadWhy(rec.Raw), Next: "the reply is kept", Mend: p.ob.in.unreadMend(rec.Raw)}
 	again := p.ob.in.asksAgain()
 	if again {
 		f := p.failed(outcome{op: opGrant, class: classUnreadable, message: cause.Error(), reached: true})
@@ -83,7 +129,7 @@ func (p *performer) keepRaw(c *call, reply *providers.Reply, cause error) {
 		p.r.standing, p.r.next = standing, time.Time{}
 		p.r.again = again || rec.Grant != nil // when a new one is obtained, or the one held refreshed, is for the decision to say
 	}
-	p.fail(cause)
+	p.fail(p.unreadNext(rec.Raw, cause))
 }
 
 // giveUpRaw waits for a reply that could not be read no more, since another token is
