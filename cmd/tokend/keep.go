@@ -99,6 +99,7 @@ func (g *globals) restore(ctx context.Context, file string, force bool) error {
 	if _, err := os.Stat(file); err != nil {
 		return withHint(fmt.Errorf("restoring the state: %w", err), "name the copy that tokend state backup wrote")
 	}
+	g.unserved()
 	g.useLastCheckout()
 	cfg, diags := g.read(nil)
 	if diags.HasErrors() {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"strings"
 	"time"
 
@@ -163,6 +164,8 @@ func (s *loginSession) say() {
 		fmt.Fprintf(out, "Then %s\n", where)
 	case s.received() && s.reply.Stray:
 		fmt.Fprintf(out, "Its last page does not end this login, unless it says so: this API may send back nothing that a visit is known by.\nThen, until %s, %s\n", clock(s.reply.Until), where)
+	case s.received() && isNull(s.g.in):
+		fmt.Fprintf(out, "Waiting until %s for the browser to come back to %s.\n", clock(s.reply.Until), s.reply.Redirect)
 	case s.received():
 		fmt.Fprintf(out, "Waiting until %s for the browser to come back to %s.\nWhere it is on another machine, that page does not load: %s\n", clock(s.reply.Until), s.reply.Redirect, where)
 	case s.barred != "":
@@ -170,6 +173,17 @@ func (s *loginSession) say() {
 	default:
 		fmt.Fprintf(out, "Nobody here receives the browser's way back. Then %s\n", where)
 	}
+}
+
+// isNull reports whether nothing can ever be read: it is the null device.
+func isNull(r io.Reader) bool {
+	f, ok := r.(*os.File)
+	if !ok {
+		return false
+	}
+	is, err := f.Stat()
+	null, nerr := os.Stat(os.DevNull)
+	return err == nil && nerr == nil && os.SameFile(is, null)
 }
 
 // clock is a time of today as a person says it.
@@ -237,7 +251,10 @@ func (s *loginSession) readPaste(ctx context.Context) error {
 	for {
 		line, err := readPasted(ctx, lines)
 		if errors.Is(err, errNoLine) && !s.paste && s.received() {
-			return nil // nobody pastes; the browser comes back by itself
+			if !isNull(s.g.in) { // of which nothing was awaited
+				fmt.Fprintf(s.g.out, "Standard input has ended, so nothing can be pasted: the browser alone is waited for, until %s.\n", clock(s.reply.Until))
+			}
+			return nil
 		}
 		if err != nil {
 			return withHint(fmt.Errorf("reading the redirected address: %w", err), "give the redirected address as one line on standard input")

@@ -129,6 +129,7 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 		log.Info("configuration read", append([]any{"directory", cfg.Dir(), "credentials", credentials, "sinks", sinks}, commitAttr(cfg.Revision())...)...)
 		e, err := g.openEngine(ctx, cfg, log, engineOptions{observe: metrics.Observe, wait: true, daemon: true})
 		if err != nil {
+			g.unserved()
 			return nil, nil, err
 		}
 		e.conf = configurationView{Directory: cfg.Dir(), Valid: true, LoadedAt: time.Now(), Commit: cfg.Revision()}
@@ -137,6 +138,7 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 	}
 	e, last, err := g.lastInForce(ctx, log, diags, engineOptions{observe: metrics.Observe, wait: true, daemon: true})
 	if err != nil {
+		g.unserved()
 		return nil, nil, err
 	}
 	e.wasRead(began)
@@ -144,6 +146,10 @@ func (g *globals) start(ctx context.Context, log *slog.Logger, metrics *web.Reco
 	e.vouch(ctx)
 	return e, last, nil
 }
+
+// unserved: no daemon will answer, so that a command which is told works on the state by
+// itself.
+func (g *globals) unserved() { g.asked, g.served = true, false }
 
 // beginHint is what to do where there is nothing to begin with.
 func (g *globals) beginHint() string {

@@ -36,10 +36,11 @@ func (g *globals) spell(text string) string {
 // given.
 func (g *globals) where() string {
 	var flags []string
-	if g.controlSet {
+	itself := g.asked && !g.served // works on the state without a daemon
+	if g.controlSet && (!itself || g.configSet || g.state != "") {
 		flags = append(flags, "--control "+shellWord(g.control))
 	}
-	if g.asked && !g.served {
+	if itself {
 		if g.configSet {
 			flags = append(flags, "--config "+shellWord(g.config))
 		}

@@ -39,7 +39,7 @@ func statusCommand(g *globals) *cobra.Command {
 			return err
 		}
 		t, err := g.target(c.Context(), targetOptions{state: true})
-		if errors.Is(err, errNobody) {
+		if errors.Is(err, errNobody) || noDaemon(err) {
 			return endsWith{err, exitTodo}
 		}
 		if err != nil {

@@ -167,7 +167,9 @@ func nextFailure(prev *state.Failure, o outcome, now time.Time, p spec.RetryPoli
 	f := &state.Failure{Op: o.op, Class: o.class, Message: o.message, Hint: o.hint, Count: 1, FirstAt: now, LastAt: now, InputHash: o.inputs}
 	if prev != nil && prev.Op == o.op {
 		if f.Reached = prev.Reached; prev.Class != classCounted {
-			f.Count, f.FirstAt = prev.Count+1, prev.FirstAt
+			if f.Count = prev.Count + 1; prev.Stopped == o.stops && (prev.Class == classLogin) == o.login {
+				f.FirstAt = prev.FirstAt // else it is since now that it is stopped, or that it is not any more
+			}
 		}
 		if longAgo(prev, now) {
 			f.Reached = 0
