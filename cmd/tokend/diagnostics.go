@@ -135,10 +135,13 @@ func (g *globals) diagnosticLines(diags spec.Diagnostics) []string {
 		if d.Subject != nil {
 			place = fmt.Sprintf("%s:%d: ", clean(g.relative(d.Subject.Filename)), d.Subject.Start.Line)
 		}
+		said := ""
 		if isForbidden(d) || d.Subject == nil && d.Summary == spec.UnreadableVarFile {
 			place += clean(d.Detail) + " "
+		} else if first, _, _ := strings.Cut(strings.TrimSpace(d.Detail), "\n"); d.Subject != nil && first != "" {
+			said = ": " + clean(first) // which argument it is about, say
 		}
-		lines = append(lines, place+clean(d.Summary))
+		lines = append(lines, place+clean(d.Summary)+said)
 	}
 	return lines
 }

@@ -60,7 +60,21 @@ func (e *engine) Plan(ctx context.Context, in planRequest) (planReply, error) {
 	}
 	r := planned(p)
 	r.Held, r.Configuration, r.NoState = heldIn(held), configurationIn(conf), e.blank
+	if e.blank != "" {
+		beginsByApply(r.Steps)
+	}
 	return r, nil
+}
+
+// beginsByApply: where there is no state yet nothing can be tried again, so what has been
+// mended is tried by what makes a state.
+func beginsByApply(steps []planStep) {
+	for i := range steps {
+		s := &steps[i]
+		if before, found := strings.CutSuffix(s.Mend, "tokend retry "+reconcile.ShellAddress(s.Address)); found {
+			s.Mend = before + "tokend apply"
+		}
+	}
 }
 
 // readAnew has secrets be read as they are now: a file that has just changed is noticed a
