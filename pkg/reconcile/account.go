@@ -134,7 +134,6 @@ func (in *Input) apart(g, cur *state.Grant) bool {
 type fate struct {
 	access, refresh secret.Text
 	account         account // none: its tokens do not share that
-	asked           uint64  // when it was asked who else has them, by tokens.tick; 0: it was not
 }
 
 func (f fate) none() bool { return f.access.Empty() && f.refresh.Empty() && f.account.key == "" }

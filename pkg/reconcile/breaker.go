@@ -127,11 +127,11 @@ type health struct {
 // healthOf is what a call's error says of its provider; false when it says
 // nothing, because nothing was sent.
 func healthOf(err error) (health, bool) {
-	if err == nil {
-		return health{}, true
-	}
 	var pe *providers.Error
-	if !errors.As(err, &pe) || pe.Class == providers.ClassConfig {
+	switch {
+	case err == nil:
+		return health{}, true
+	case !errors.As(err, &pe) || pe.Class == providers.ClassConfig:
 		return health{}, false
 	}
 	h := health{after: pe.RetryAfter, why: pe.Error(), origin: originOf(pe.URL), at: shownOrigin(pe.URL)}

@@ -66,10 +66,6 @@ func retiredAt(in *Input, i int) Step {
 		s.Action, s.Reason = ActRelease, why
 		return s
 	}
-	if in.goesWithSibling(i) {
-		s.Action, s.Reason = ActRelease, "its access token has ended, and another old token of the same login is revoked"
-		return s
-	}
 	if o, waits := in.goesWithLogin(i); waits {
 		return o
 	}
@@ -137,39 +133,6 @@ func ofOneLogin(a, b *state.Grant) bool {
 
 func accessDead(g *state.Grant, now time.Time) bool {
 	return g.AccessToken.Empty() || !g.ExpiresAt.IsZero() && !now.Before(g.ExpiresAt.Add(g.Late))
-}
-
-// goesWithSibling says that an old grant whose access token has ended, so that it would be
-// refreshed to be revoked, has its refresh token in common with another that is to be
-// revoked: that is enough for both, and the refresh token is spent once at most. Of several
-// that would be refreshed the last one is.
-func (in *Input) goesWithSibling(i int) bool {
-	g := &in.Record.Retiring[i]
-	if !needsLiving(g, in.RetiredTraits[i]) || !accessDead(g, in.Now) {
-		return false
-	}
-	for j := range in.Record.Retiring {
-		other := &in.Record.Retiring[j]
-		if j == i || !ofOneLogin(g, other) || j < i && accessDead(other, in.Now) {
-			continue
-		}
-		if _, done := nothingToRevoke(in, other, in.RetiredTraits[j]); !done {
-			return true
-		}
-	}
-	return false
-}
-
-// refreshState is what is known of the refresh token of an old grant, by whichever of the
-// old ones that have it.
-func (in *Input) refreshState(g *state.Grant) state.RefreshState {
-	known := g.RefreshState
-	for i := range in.Record.Retiring {
-		if other := &in.Record.Retiring[i]; ofOneLogin(g, other) && known != state.RefreshRefused && other.RefreshState != state.RefreshUsable {
-			known = other.RefreshState
-		}
-	}
-	return known
 }
 
 // goesWithLogin says what becomes of what a kept reply brought to the login in force.
@@ -275,7 +238,6 @@ func atShutdown(in *Input) Step {
 func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 	accessDead := accessDead(g, in.Now)
 	refreshDead := g.RefreshToken.Empty() || (!g.RefreshUntil.IsZero() && !in.Now.Before(g.RefreshUntil.Add(g.Late)))
-	refresh := in.refreshState(g)
 	along, ordered := g.Retired.Cause == causeLogin, g.Retired.Cause == causeRevoke
 	wanted := slices.Contains(t.RevokeOn, g.Retired.Cause) || ordered || along ||
 		(g.Retired.Cause == causeTaint || g.Retired.Cause == causeExpired) && slices.Contains(t.RevokeOn, causeReplace)
@@ -294,11 +256,11 @@ func nothingToRevoke(in *Input, g *state.Grant, t Traits) (string, bool) {
 		return "the old token has expired by itself", true
 	case needsLiving(g, t) && accessDead && !t.HasRefresh:
 		return "the old token has expired by itself", true
-	case needsLiving(g, t) && g.AccessToken.Empty() && refresh == state.RefreshRefused:
+	case needsLiving(g, t) && g.AccessToken.Empty() && g.RefreshState == state.RefreshRefused:
 		return "it was a refresh token alone, which was refused: it is dead", true
-	case needsLiving(g, t) && accessDead && refresh == state.RefreshRefused:
+	case needsLiving(g, t) && accessDead && g.RefreshState == state.RefreshRefused:
 		return "the old token has expired and its refresh token was refused: both are dead", true
-	case needsLiving(g, t) && accessDead && refresh == state.RefreshIndeterminate:
+	case needsLiving(g, t) && accessDead && g.RefreshState == state.RefreshIndeterminate:
 		return "the old token has expired, and revoking what may have come of its refresh token would spend that a second time; it is counted as an orphan", true
 	case cur != nil && !ordered && t.Session == spec.SessionSharedGrant && sameAccount(cur, g):
 		return "revoking the old token would take the one in force with it", true

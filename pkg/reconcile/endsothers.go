@@ -16,11 +16,9 @@ func (p *performer) endsOthers(op string, spends secret.Text) (f fate, anyway bo
 	in := &p.ob.in
 	switch {
 	case op == opRevoke:
-		f = in.fateOf(p.step.Retiring)
-		f.asked = in.sharing(p.step.Retiring).at
-		return f, in.Order.Kind == OrderRevoke
+		return in.fateOf(p.step.Retiring), in.Order.Kind == OrderRevoke
 	case op == opRevive:
-		return fate{refresh: spends, asked: in.sharing(p.step.Retiring).at}, in.Order.Kind == OrderRevoke
+		return fate{refresh: spends}, in.Order.Kind == OrderRevoke
 	case op == opRefresh && in.sharesRefresh():
 		return fate{refresh: spends}, true
 	}
@@ -41,7 +39,7 @@ func (p *performer) knowsOthers(c *call) {
 }
 
 // ending says that a call is about to be made which may end what others have; an error
-// where one has got that in force since it was decided, be it that this was replaced since.
+// where one has got that in force since it was decided.
 func (p *performer) ending(c *call) (end func(), err error) {
 	in := &p.ob.in
 	f, anyway := p.endsOthers(c.op, c.spends)

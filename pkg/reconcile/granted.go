@@ -93,11 +93,11 @@ func (p *performer) delivered(c *call, what string) {
 		return
 	}
 	p.w.recent.put(p.j.addr, rec.Grant)
-	attrs := append(make([]slog.Attr, 0, 5), slog.String("address", p.j.addr), slog.String("type", p.providerType()), slog.Uint64("generation", rec.Head.Generation))
+	attrs := []slog.Attr{slog.String("address", p.j.addr), slog.String("type", p.providerType()), slog.Uint64("generation", rec.Head.Generation)}
 	if at := rec.Grant.ExpiresAt; !at.IsZero() { // what never expires says nothing of it
 		attrs = append(attrs, slog.Time("expires_at", at))
 	}
-	say(p.ctx, p.w.log, slog.LevelInfo, what, append(attrs, slog.String("reason", p.step.Reason))...)
+	p.w.log.LogAttrs(p.ctx, slog.LevelInfo, what, append(attrs, slog.String("reason", p.step.Reason))...)
 	p.r.standing = nil
 	p.r.next = rec.Head.Due
 	// A kept reply, a taint, an old token: more than the clock decides what is next.

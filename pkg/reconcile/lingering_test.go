@@ -1,15 +1,12 @@
 package reconcile_test
 
 import (
-	"context"
 	"slices"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"tokend/pkg/reconcile"
-	"tokend/pkg/state"
 )
 
 // withOverlap gives one of the credentials of a configuration an overlap of ten minutes.
@@ -106,61 +103,4 @@ func TestARevocationWaitsForTheOverlapOfWhatItEnds(t *testing.T) {
 			})
 		})
 	}
-}
-
-// slowRevocations takes ten seconds for the intent of each revocation.
-type slowRevocations struct {
-	state.Store
-	begun *atomic.Int64
-}
-
-func (s slowRevocations) Commit(ctx context.Context, changes ...state.Change) error {
-	for _, c := range changes {
-		if c.Intent != nil && c.Intent.Op == "revoke" {
-			s.begun.Add(1)
-			<-time.After(10 * time.Second)
-		}
-	}
-	return s.Store.Commit(ctx, changes...)
-}
-
-// A token that another credential gets and replaces again while a revocation that ends it is
-// on its way to be sent lives for its overlap.
-func TestATokenThatCameAndWentSinceARevocationWasDecided(t *testing.T) {
-	inWorld(t, strict(), func(t *testing.T, w *world) {
-		x := &cached{dead: map[string]bool{}}
-		w.serveAlso(x, "cached.localhost")
-		slow := slowRevocations{begun: new(atomic.Int64)}
-		w.halt()
-		w.wrap = func(s state.Store) state.Store { slow.Store = s; return slow }
-		w.start()
-		config := func(names ...string) string {
-			c := withOverlap(cachedConfig(names...), "cached", "b")
-			return strings.Replace(c, "expires_in   = body.expires_in", "expires_in = 86400", 1)
-		}
-		w.set(config("a"))
-		time.Sleep(time.Second)
-		w.set(config() + "\n# a is removed\n")
-		w.until("its token is about to be revoked", func() bool { return slow.begun.Load() > 0 })
-		w.set(config("b"))
-		w.until("b has the same token", func() bool { return w.places.get("b") == "at1" })
-		x.mu.Lock()
-		x.until = time.Now() // it gives another from now on
-		x.mu.Unlock()
-		if err := w.loop.Do(t.Context(), "credential.cached.b", reconcile.Order{Kind: reconcile.OrderTaint}); err != nil {
-			t.Fatal(err)
-		}
-		w.until("b has another", func() bool { return w.places.get("b") == "at2" })
-		if got := x.revocations(); got != "" {
-			t.Fatalf("%q was revoked before b had another", got)
-		}
-		time.Sleep(9 * time.Minute)
-		if got := x.revocations(); got != "" {
-			t.Errorf("revoked %q within b's overlap", got)
-		}
-		time.Sleep(3 * time.Minute)
-		if got := x.revocations(); !strings.Contains(got, "at1") || strings.Contains(got, "at2") {
-			t.Errorf("revoked %q after b's overlap, want at1", got)
-		}
-	})
 }

@@ -49,8 +49,8 @@ type Options struct {
 	// PathsChanged, when set, is told of files that are to be watched from now
 	// on, and of those that are not any more. It must not block.
 	PathsChanged func(add, remove []string)
-	// Taken, when set, is told of every configuration that is taken over, before
-	// anything is done by it. It must not block.
+	// Taken, when set, is told of every configuration that is taken over and reads
+	// differently from the one before, before anything is done by it. It must not block.
 	Taken func(*spec.Config)
 	// Revision, when set, names what a configuration was read from, such as a
 	// commit: it is recorded with every grant. It must not block.

@@ -18,8 +18,7 @@ type moreMarks []moreMark
 
 type moreMark struct {
 	mark    uint64
-	inForce bool   // it is of the token in force
-	left    uint64 // else: when it ceased to be, by tokens.tick; 0: that was not seen
+	inForce bool // it is of the token in force
 }
 
 // markSet is what the index keeps of a credential.
@@ -37,23 +36,12 @@ func (h markSet) has(mark uint64) bool {
 
 // holds says that a mark is of the token in force.
 func (h markSet) holds(mark uint64) bool {
-	return mark != 0 && (slices.Contains(h.marks[:], mark) || slices.Contains(h.more, moreMark{mark: mark, inForce: true}))
-}
-
-// since says when a mark ceased to be of the token in force; 0: it did not, or that was
-// not seen.
-func (h markSet) since(mark uint64) uint64 {
-	for _, m := range h.more {
-		if m.mark == mark {
-			return m.left
-		}
-	}
-	return 0
+	return mark != 0 && (slices.Contains(h.marks[:], mark) || slices.Contains(h.more, moreMark{mark, true}))
 }
 
 func (h *markSet) add(mark uint64, inForce bool) {
 	if mark != 0 && !h.has(mark) {
-		h.more = append(h.more, moreMark{mark: mark, inForce: inForce})
+		h.more = append(h.more, moreMark{mark, inForce})
 	}
 }
 

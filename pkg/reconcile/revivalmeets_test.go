@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -49,10 +48,15 @@ func TestARevivalSpendsNothingThatAnotherHasInForce(t *testing.T) {
 				w.halt()
 				w.wrap = func(s state.Store) state.Store { slow.Store = s; return slow }
 				w.start()
-				w.set(revivesConfig("a=me"))
+				config := func(of ...string) string {
+					c := strings.Replace(togetherConfig(true, of...), "rotates = false", "rotates = true", 1)
+					c = strings.Replace(c, "  revoke {\n", "  revoke {\n    needs = \"access_token\"\n", 1)
+					return strings.Replace(c, "{ token = token.refresh_token }", "{ token = token.access_token }", 1)
+				}
+				w.set(config("a=me"))
 				time.Sleep(time.Second)
 				x.takesNone(true)
-				w.set(revivesConfig() + "\n# a is removed\n")
+				w.set(config() + "\n# a is removed\n")
 				time.Sleep(55 * time.Minute)
 				for range 15 * 60 {
 					if time.Sleep(time.Second); slow.begun.Load() > 0 {
@@ -61,7 +65,7 @@ func TestARevivalSpendsNothingThatAnotherHasInForce(t *testing.T) {
 				}
 				w.until("its old token is about to be refreshed", func() bool { return slow.begun.Load() > 0 })
 				x.takesNone(false)
-				w.set(revivesConfig("b=me"))
+				w.set(config("b=me"))
 				w.until("b has the same refresh token", func() bool { return w.places.get("b") != "" })
 				first := w.places.get("b")
 				if !ordered {
@@ -84,48 +88,4 @@ func TestARevivalSpendsNothingThatAnotherHasInForce(t *testing.T) {
 			})
 		})
 	}
-}
-
-// A login that its API gave twice is left with two old tokens: its refresh token is sent
-// once to revoke them.
-func TestALoginThatCameTwiceIsRefreshedOnceToBeRevoked(t *testing.T) {
-	inWorld(t, strict(), func(t *testing.T, w *world) {
-		x := &together{one: true, spends: true, live: map[string]string{}, until: map[string]time.Time{}, refresh: map[string]string{}}
-		sent := &sync.Map{}
-		w.serveAlso(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-			_ = r.ParseForm()
-			if token := r.Form.Get("refresh"); token != "" {
-				if _, again := sent.LoadOrStore(token, true); again {
-					t.Errorf("%s is sent twice", token)
-				}
-			}
-			x.ServeHTTP(rw, r)
-		}), "cached.localhost")
-		config := func(of ...string) string {
-			return strings.Replace(revivesConfig(of...), `"replace"]`, `"replace", "refresh"]`, 1)
-		}
-		w.set(config("a=me"))
-		time.Sleep(time.Second)
-		x.takesNone(true)
-		first := w.places.get("a")
-		if err := w.loop.Do(t.Context(), "credential.cached.a", reconcile.Order{Kind: reconcile.OrderTaint}); err != nil {
-			t.Fatal(err)
-		}
-		w.until("it has another token", func() bool { return w.places.get("a") != first })
-		w.set(config() + "\n# a is removed\n")
-		time.Sleep(time.Hour)
-		x.takesNone(false)
-		time.Sleep(time.Hour)
-		rec, _ := w.recordOf("credential.cached.a")
-		if len(rec.Retiring) > 0 || rec.Orphans.Total() > 0 || x.revocations() == "" || x.refreshOf("me") != "" {
-			t.Errorf("%d are left, and %d orphans; revoked %q; its refresh token %q lives", len(rec.Retiring), rec.Orphans.Total(), x.revocations(), x.refreshOf("me"))
-		}
-	})
-}
-
-// revivesConfig declares credentials whose revocation needs a living access token.
-func revivesConfig(of ...string) string {
-	c := strings.Replace(togetherConfig(true, of...), "rotates = false", "rotates = true", 1)
-	c = strings.Replace(c, "  revoke {\n", "  revoke {\n    needs = \"access_token\"\n", 1)
-	return strings.Replace(c, "{ token = token.refresh_token }", "{ token = token.access_token }", 1)
 }

@@ -343,7 +343,7 @@ func (l *Loop) take(cfg, last *spec.Config, d delta, v verdict, all []onward, o 
 	l.takeLog(v.log)
 	l.holdBack(v.held)
 	l.config.Store(cfg)
-	if l.o.Taken != nil {
+	if l.o.Taken != nil && (prev == nil || !prev.SameSources(cfg)) {
 		l.o.Taken(cfg)
 	}
 	if prev != nil {

@@ -33,7 +33,6 @@ const holdersAtOnce = 8
 // sharing is what is known of a retired grant before it is revoked.
 type sharing struct {
 	asked bool
-	at    uint64 // when, by tokens.tick
 	with  string // another credential that has something in force which would end with it; "": none has
 	what  string // that has, in words; "": the same access token
 	why   string // that is not known, in words
@@ -61,7 +60,7 @@ func (w *worker) asks(ctx context.Context, in *Input, i int, wait bool) {
 	if in.Shared == nil {
 		in.Shared = make([]sharing, len(in.Record.Retiring))
 	}
-	x := sharing{asked: true, at: w.tokens.time()}
+	x := sharing{asked: true}
 	with, what, err := w.sharedWith(ctx, in.Address, in.fateOf(i), wait)
 	if x.with, x.what = with, what; err != nil {
 		x.why = err.Error()

@@ -67,10 +67,6 @@ func (s *simRun) checkDeath(x *simAccess, by string) {
 		limit, overlap = rec.removing.Add(longest), 0
 	case !rec.removing.IsZero() && rec.access == "":
 		overlap = 0 // the token that came after it was given up too: there is nothing to pick up
-	case slices.ContainsFunc(rec.retiring, func(r simRetired) bool {
-		return r.grant == x.grant && r.cause == "remove" && !r.since.Before(ret.since)
-	}):
-		overlap = 0 // also where it was declared again since
 	}
 	if !wall.Before(limit) {
 		return

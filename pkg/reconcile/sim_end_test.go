@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"tokend/pkg/reconcile"
-	"tokend/pkg/state"
 )
 
 // comeRight ends all faults, does what status asks a person to do, and looks at
@@ -300,7 +299,7 @@ func (s *simRun) checkEnd(written int) {
 			removing = append(removing, l)
 			continue
 		}
-		if (l.State != reconcile.Ready || l.Why != "") && !s.loggedOut(l) && !s.waitsForTheNewOne(l) && !s.goesOnByGrant(l) {
+		if (l.State != reconcile.Ready || l.Why != "") && !s.loggedOut(l) && !s.waitsForTheNewOne(l) {
 			s.fail("%s is %s, although nothing fails any more: %s", l.Address, l.State, l.Why)
 		}
 	}
@@ -356,16 +355,6 @@ func (s *simRun) loggedOut(l reconcile.Line) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return l.State == reconcile.NeedsLogin && s.refreshEnded(s.record(firstName(l.Address)))
-}
-
-// goesOnByGrant says that a line tells of a refresh token that was refused, which nobody
-// has to mend.
-func (s *simRun) goesOnByGrant(l reconcile.Line) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	addr := firstName(l.Address)
-	t := s.books.refresh[s.record(addr).refresh]
-	return l.State == reconcile.Ready && t != nil && t.heldAs[addr] == state.RefreshRefused && strings.Contains(l.Why, "; a new token is obtained by the grant at ")
 }
 
 func (s *simRun) refreshEnded(r *simRecord) bool {

@@ -293,7 +293,7 @@ func (p *sinkPerformer) written(account []byte, changed bool) {
 		if p.told {
 			rec.Notify = p.w.unsaved.unanswered(p.j.addr, rec.Written, rec.Notify)
 		}
-		say(p.ctx, p.w.log, level, word, slog.String("address", p.j.addr), slog.String("type", p.ob.kindOf),
+		p.w.log.LogAttrs(p.ctx, level, word, slog.String("address", p.j.addr), slog.String("type", p.ob.kindOf),
 			slog.Uint64("generation", highest(p.ob.gens)), slog.String("reason", p.step.Reason))
 	} else if at := p.w.unsaved.toldAt(p.j.addr, rec.Written); !at.IsZero() { // which is recorded only now
 		rec.WrittenAt, rec.Notify = at, p.w.unsaved.unanswered(p.j.addr, rec.Written, rec.Notify)

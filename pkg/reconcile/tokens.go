@@ -43,15 +43,6 @@ func newTokens() *tokens {
 
 func (t *tokens) set(addr uint64, now markSet) {
 	was := t.at(addr)
-	for i := range now.more {
-		switch m := &now.more[i]; {
-		case m.inForce:
-		case was.holds(m.mark) || t.whole && !was.has(m.mark):
-			m.left = t.now()
-		default:
-			m.left = was.since(m.mark)
-		}
-	}
 	t.keep(addr, now)
 	was.each(func(h uint64) {
 		if !now.has(h) {
@@ -68,19 +59,6 @@ func (t *tokens) set(addr uint64, now markSet) {
 			t.by[h] = addr
 		}
 	})
-}
-
-// now is later than all that was, and than nothing that will be. The caller has mu.
-func (t *tokens) now() uint64 {
-	t.tick++
-	return t.tick
-}
-
-// time is now for others: when something is asked, which what comes after may outdate.
-func (t *tokens) time() uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.now()
 }
 
 // at is what an address has.
@@ -281,7 +259,8 @@ type beingRevoked struct {
 func (t *tokens) begins() *bringing {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	b := &bringing{t.now()}
+	t.tick++
+	b := &bringing{t.tick}
 	t.calls[b] = true
 	return b
 }
@@ -340,7 +319,7 @@ func (t *tokens) revoke(addr string, f fate, anyway bool) (end func()) {
 		if !t.whole || !t.knows(f.account) {
 			return nil
 		}
-		if slices.ContainsFunc(want[:], func(h uint64) bool { return t.inForce(h, self) || t.lost(h, self, f.asked) }) || t.about(addr, want) != "" {
+		if slices.ContainsFunc(want[:], func(h uint64) bool { return t.inForce(h, self) }) || t.about(addr, want) != "" {
 			return nil
 		}
 	}
@@ -367,10 +346,10 @@ func (t *tokens) revoke(addr string, f fate, anyway bool) (end func()) {
 	return func() {
 		t.mu.Lock()
 		defer t.mu.Unlock()
-		now := t.now()
+		t.tick++
 		for _, e := range all {
 			e.tries--
-			e.until = now
+			e.until = t.tick
 		}
 		t.forget()
 	}
@@ -378,24 +357,10 @@ func (t *tokens) revoke(addr string, f fate, anyway bool) (end func()) {
 
 // inForce says that another than self has a mark with its token in force. Of what one had
 // until a moment ago the index does not know for how long that matters: the records do,
-// and were asked before ([fate.lingers]); what was lost since then it knows ([tokens.lost]).
+// and were asked before ([fate.lingers]).
 func (t *tokens) inForce(h, self uint64) bool {
 	for a := range t.holders(h) {
 		if a != self && t.at(a).holds(h) {
-			return true
-		}
-	}
-	return false
-}
-
-// lost says that another than self had a mark with its token in force and has lost it again
-// since a time; 0: since ever none did. Its consumers may use that for its overlap.
-func (t *tokens) lost(h, self, since uint64) bool {
-	if since == 0 {
-		return false
-	}
-	for a := range t.holders(h) {
-		if a != self && t.at(a).since(h) > since {
 			return true
 		}
 	}

@@ -13,16 +13,6 @@ var (
 	ErrClosed = errors.New("the state is closed")
 )
 
-// noRecord is the [ErrNotFound] of an address. Each new credential is looked for once, so
-// that its words are only made for who reads them.
-type noRecord string
-
-func (e noRecord) Error() string {
-	return "reading the record of " + string(e) + ": " + ErrNotFound.Error()
-}
-
-func (e noRecord) Unwrap() error { return ErrNotFound }
-
 // newerFormat says that what was read has a format of a later version. What is damaged
 // fails its seal before its format is looked at.
 type newerFormat struct {

@@ -186,7 +186,7 @@ func (m *Memory) head(address string) (Head, error) {
 func (m *Memory) record(address string, kind Kind) (memoryRecord, Head, error) {
 	r, ok := m.durable.records[address]
 	if !ok {
-		return r, Head{}, noRecord(address)
+		return r, Head{}, fmt.Errorf("reading the record of %s: %w", address, ErrNotFound)
 	}
 	if r.kind != kind {
 		return r, Head{}, fmt.Errorf("reading the record of %s as a %s: %w: it is a %s", address, kind, ErrNotFound, r.kind)

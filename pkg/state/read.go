@@ -170,7 +170,7 @@ func (s *Bolt) record(ctx context.Context, address string, kind Kind, f func(h H
 		}
 		id := tx.Bucket([]byte(bucketIndex)).Get([]byte(address))
 		if id == nil {
-			return noRecord(address)
+			return fmt.Errorf("reading the record of %s: %w", address, ErrNotFound)
 		}
 		h, plain, err := s.sealer.openRecord(tx.Bucket([]byte(bucketRecords)).Get(id), *scratch)
 		defer clear(plain)
