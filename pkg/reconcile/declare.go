@@ -84,7 +84,7 @@ func (l *Loop) firstLookAt(it *item) time.Time {
 		at = earlier(at, l.o.Now().Add(time.Duration(fraction(it.addr, l.o.Host)*float64(maxSleep))))
 	}
 	if now := l.o.Now(); l.o.Written.Sub(now) >= setBackNoticed {
-		at = earlier(at, now.Add(l.lookSetBack(it)))
+		at = earlier(at, now.Add(l.lookStepped(it, len(l.items))))
 	}
 	return at
 }

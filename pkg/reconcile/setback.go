@@ -21,9 +21,9 @@ const (
 	// setBackNoticed is the least step back that is taken for one: clocks are
 	// corrected by less all the time.
 	setBackNoticed = 5 * time.Second
-	// setBackRecorded is within what time every record is moved back, however many
-	// there are, and setBackGap how much of that each takes: few are moved at once,
-	// since a crash before that would leave nobody who knows of the step.
+	// setBackRecorded is within what time every record that a step concerns is brought in
+	// line, however many there are, and setBackGap how much of that each takes: few are at
+	// once, since a crash before that would leave nobody who knows of the step.
 	setBackRecorded = 10 * time.Minute
 	setBackGap      = 5 * time.Millisecond
 )
@@ -111,6 +111,7 @@ func (l *Loop) noticeStep(now time.Time) {
 // takeSetForward has the overlaps that have begun last as long as they did, and takes
 // what a step back shall have moved, and was not looked at since, for that much less.
 func (l *Loop) takeSetForward(d time.Duration, now time.Time) {
+	var look []*item
 	for _, it := range l.items {
 		if it.kind != kindCredential || !it.stored {
 			continue
@@ -121,8 +122,11 @@ func (l *Loop) takeSetForward(d time.Duration, now time.Time) {
 			continue
 		}
 		if l.w.steps.set(it.addr, before+d); it.phase == timed {
-			l.q.at(it, earlier(fromNanos(it.due), now.Add(l.lookSetBack(it))))
+			look = append(look, it)
 		}
+	}
+	for _, it := range look {
+		l.q.at(it, earlier(fromNanos(it.due), now.Add(l.lookStepped(it, len(look)))))
 	}
 }
 
@@ -172,16 +176,16 @@ func (l *Loop) takeSetBack(d time.Duration, now time.Time) {
 		}
 		at := fromNanos(it.due - int64(d))
 		if l.w.steps.since(it.addr) < 0 {
-			at = earlier(at, now.Add(l.lookSetBack(it)))
+			at = earlier(at, now.Add(l.lookStepped(it, len(l.items))))
 		}
 		l.q.at(it, at)
 	}
 }
 
-// lookSetBack is how soon after a step back a record is brought in line: not all
-// at once.
-func (l *Loop) lookSetBack(it *item) time.Duration {
-	within := min(setBackRecorded, time.Duration(len(l.items))*setBackGap)
+// lookStepped is how soon after a step of the clock a record is brought in line, of so
+// many that are to be: not all at once.
+func (l *Loop) lookStepped(it *item, of int) time.Duration {
+	within := min(setBackRecorded, time.Duration(of)*setBackGap)
 	return time.Duration(fraction(it.addr, l.o.Host) * float64(within))
 }
 

@@ -126,3 +126,38 @@ func TestAClockThatIsSetForwardCutsNoOverlap(t *testing.T) {
 // sharedLookTime is within what time of its being possible a revocation is made that
 // waited for another credential.
 const sharedLookTime = 31 * time.Second
+
+// What few records a step forward concerns are brought in line at once, however many others
+// there are: a crash a moment later cuts no overlap.
+func TestAStepForwardIsOnRecordSoonAmongThousands(t *testing.T) {
+	const overlap = 20 * time.Minute
+	inWorld(t, strict(), func(t *testing.T, w *world) {
+		w.restartBySteppedClock()
+		x := &cached{dead: map[string]bool{}}
+		w.serveAlso(x, "cached.localhost")
+		config := overlapping(overlap.String(), "a") + `
+secret "mem" "pw" { value = "a-password" }
+` + crowd(1, "")
+		w.set(config)
+		time.Sleep(30 * time.Second)
+		x.another()
+		if err := w.loop.Do(t.Context(), "credential.cached.a", reconcile.Order{Kind: reconcile.OrderTaint}); err != nil {
+			t.Fatal(err)
+		}
+		w.until("a has another token", func() bool { return w.places.get("a") == "at2" })
+		time.Sleep(10 * time.Second)
+		w.wrong.Add(int64(5 * time.Minute)) // by so much that its overlap is not over by the clock
+		w.clockSet <- struct{}{}
+		time.Sleep(200 * time.Millisecond)
+		w.crash()
+		w.set(config)
+		time.Sleep(overlap - time.Minute)
+		if got := x.revocations(); got != "" {
+			t.Errorf("revoked %q within its overlap", got)
+		}
+		time.Sleep(2 * time.Minute)
+		if got := x.revocations(); got != "at1" {
+			t.Errorf("revoked %q after its overlap, want at1", got)
+		}
+	})
+}

@@ -122,11 +122,14 @@ func (s *simRun) mendAll() {
 
 // heed does what status says of a credential that is ready all the same.
 func (s *simRun) heed(l reconcile.Line) {
-	if strings.Contains(l.Mend, "login") {
+	switch {
+	case strings.Contains(l.Mend, "login"):
 		s.login()
-		return
+	case strings.HasPrefix(l.Mend, "tokend refresh "):
+		s.orderOf(firstName(l.Address), reconcile.Order{Kind: reconcile.OrderRefresh})
+	default:
+		s.retry(l.Address)
 	}
-	s.retry(l.Address)
 }
 
 func (s *simRun) retry(addr string) {
