@@ -241,8 +241,8 @@ func (c *Config) Inputs(a Address, names []string, s Scope) (Values, error) {
 	}
 	ev := c.evaluator(s)
 	out := make(map[string]cty.Value, len(plan.grant.Inputs))
-	got := make(map[string]cty.Value, len(plan.grant.Inputs))
 	for i := range plan.grant.Inputs {
+		var given cty.Value
 		field := &plan.grant.Inputs[i]
 		if names != nil && !contains(names, field.Name) {
 			continue
@@ -253,12 +253,12 @@ func (c *Config) Inputs(a Address, names []string, s Scope) (Values, error) {
 				return Values{}, err
 			}
 			if !isNull(v) {
-				got[field.Name] = v
+				given = v
 			} else if field.Default == nil {
 				return Values{}, ev.failure(a, Diagnostics{problem(arg.rng(), "Missing argument", "%s is null, and the type requires it.", field.Name)})
 			}
 		}
-		out[field.Name] = field.valueOf(got)
+		out[field.Name] = field.valueOf(given)
 	}
 	return NewValues(out), nil
 }

@@ -36,8 +36,8 @@ func (in *instance) with(n string, v cty.Value) *instance {
 type evaluator struct {
 	c       *Config
 	scope   Scope
-	secrets map[Address]cty.Value
-	creds   map[Address]*Attributes
+	secrets answers[cty.Value]
+	creds   answers[*Attributes]
 	locals  map[string]cty.Value
 	depth   int   // of locals that name locals
 	err     error // the first error of a Scope func

@@ -172,18 +172,17 @@ func (c *Config) Provider(a Address, s Scope) (*Provider, error) {
 	out := readProvider(a, t, v)
 	config := map[string]cty.Value{}
 	for i := range t.Config {
-		config[t.Config[i].Name] = t.Config[i].valueOf(m)
+		config[t.Config[i].Name] = t.Config[i].valueOf(m[t.Config[i].Name])
 	}
 	out.Config = NewValues(config)
 	return out, nil
 }
 
-// valueOf is a field's value: the given one, else the default, else null. A
-// default of a sensitive field is marked like any other value of it.
-func (f *Field) valueOf(m map[string]cty.Value) cty.Value {
-	v, ok := m[f.Name]
+// valueOf is a field's value: the given one (NilVal: none is), else the default, else
+// null. A default of a sensitive field is marked like any other value of it.
+func (f *Field) valueOf(v cty.Value) cty.Value {
 	switch {
-	case ok:
+	case v != cty.NilVal:
 		v = publish(v)
 	case f.Default != nil:
 		v = *f.Default

@@ -114,7 +114,7 @@ func (r *requestCheck) settings(a Address, t *ProviderType) *settingsView {
 			v.values[field.Name] = cty.UnknownVal(field.Type)
 			continue
 		}
-		v.values[field.Name] = field.valueOf(m)
+		v.values[field.Name] = field.valueOf(m[field.Name])
 	}
 	r.config[a] = v
 	return v
@@ -212,7 +212,7 @@ func (r *requestCheck) inputs(p *credentialPlan, m map[string]cty.Value, failed 
 			out[field.Name] = cty.UnknownVal(field.Type)
 			continue
 		}
-		out[field.Name] = field.valueOf(m)
+		out[field.Name] = field.valueOf(m[field.Name])
 	}
 	if _, own := out["scopes"]; !own {
 		given, has := m["scopes"]

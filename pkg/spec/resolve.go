@@ -167,7 +167,7 @@ func (ev *evaluator) instanceValue(kind string, a Address) (cty.Value, Diagnosti
 
 // secret is the value of a secret instance, marked.
 func (ev *evaluator) secret(a Address) cty.Value {
-	if v, ok := ev.secrets[a]; ok {
+	if v, ok := ev.secrets.of(a); ok {
 		return v
 	}
 	v := cty.DynamicVal
@@ -180,10 +180,7 @@ func (ev *evaluator) secret(a Address) cty.Value {
 		}
 	}
 	v = sourced(v)
-	if ev.secrets == nil {
-		ev.secrets = map[Address]cty.Value{}
-	}
-	ev.secrets[a] = v
+	ev.secrets.keep(a, v)
 	return v
 }
 
@@ -192,7 +189,7 @@ func (ev *evaluator) attributes(a Address) *Attributes {
 	if ev.scope.Credential == nil {
 		return nil
 	}
-	if at, ok := ev.creds[a]; ok {
+	if at, ok := ev.creds.of(a); ok {
 		return at
 	}
 	var at *Attributes
@@ -204,10 +201,7 @@ func (ev *evaluator) attributes(a Address) *Attributes {
 			at = &got
 		}
 	}
-	if ev.creds == nil {
-		ev.creds = map[Address]*Attributes{}
-	}
-	ev.creds[a] = at
+	ev.creds.keep(a, at)
 	return at
 }
 
